@@ -1,0 +1,254 @@
+"""`Backend`: the primitives, and the ops derived from them.
+
+Each derived op has its *definition* here, in primitives. A backend may override one for speed; the
+definition stays the oracle that the override is tested against, and what a decorator that knows only
+primitives falls back on.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from contextlib import AbstractContextManager
+
+from .errors import DtypeError, OptionError
+from .protocol import Axis, Operand, Primitives, Scalar, Shape, Step, Tensor
+from .shapes import count
+
+FLOAT_DTYPES = ("float32", "float64")
+Triple = tuple[Tensor, Tensor, Tensor]
+
+
+class Backend(Primitives):
+    """What layers hold. Subclass it, implement the primitives, override derived ops where it pays.
+
+    Parameters
+    ----------
+    device
+        Where the tensors live: "cpu", "cuda:0".
+    dtype
+        The default float dtype, "float32" or "float64".
+
+    """
+
+    name: str = ""
+    """The implementation, as `get_backend` knows it: "numpy"."""
+    scoped: bool = False
+    """Whether `scope` does anything; containers enter scopes only then."""
+    cache_size: int = 1 << 20
+    """Bytes of fast memory a core has: how large a block is worth working in."""
+
+    def __init__(self, device: str = "cpu", dtype: str = "float32") -> None:
+        if dtype not in FLOAT_DTYPES:
+            raise OptionError(f"dtype must be 'float32' or 'float64', got {dtype!r}")
+        missing = [op for op in PRIMITIVES if getattr(type(self), op) is getattr(Primitives, op)]
+        if missing:
+            raise TypeError(f"{type(self).__name__} lacks the primitives {', '.join(missing)}")
+        self.device = device
+        self.default_dtype = dtype
+
+    def __repr__(self) -> str:
+        return f"<backend {self.spec} {self.default_dtype}>"
+
+    def __deepcopy__(self, memo: object) -> Backend:
+        return self  # tensors stay on it, and a raw backend is one instance per triple
+
+    @property
+    def spec(self) -> str:
+        """The text that `get_backend` takes for this backend."""
+        return self.name if self.device == "cpu" else f"{self.name}:{self.device}"
+
+    def details(self) -> dict[str, str | int]:
+        """Return version, device and threads, for `lamina backends` and for reports."""
+        return {"device": self.device}
+
+    # -- what a raw backend needs not say --------------------------------------------------------
+
+    def synchronize(self) -> None:
+        """Nothing to wait for."""
+
+    def scope(self, name: str) -> AbstractContextManager[None]:
+        """Nothing to name."""
+        return contextlib.nullcontext()
+
+    def session(self) -> AbstractContextManager[None]:
+        """Nothing to enter."""
+        return contextlib.nullcontext()
+
+    def compile(self, step: Step) -> Step:
+        """Return the step as it is."""
+        return step
+
+    # -- elementwise ---------------------------------------------------------------------------
+
+    def square(self, x: Tensor, *, out: Tensor | None = None) -> Tensor:
+        """Return x²."""
+        return self.multiply(x, x, out=out)
+
+    def less(self, x: Operand, y: Operand) -> Tensor:
+        """Return x < y (False where either is NaN)."""
+        return self.greater(y, x)
+
+    def clip(self, x: Tensor, low: Scalar, high: Scalar) -> Tensor:
+        """Return x held within [low, high]."""
+        return self.minimum(self.maximum(x, low), high)
+
+    def add_scaled(self, x: Tensor, y: Tensor, scale: float, *, out: Tensor | None = None) -> Tensor:
+        """Return x + scale y, of equal shapes; `out` may be x."""
+        return self.add(x, self.multiply(y, scale), out=out)
+
+    # -- activations, and their gradients with respect to x, given that of the result ---------------
+
+    def relu(self, x: Tensor) -> Tensor:
+        """Return max(x, 0); NaN goes through."""
+        return self.maximum(x, 0.0)
+
+    def relu_grad(self, grad: Tensor, y: Tensor) -> Tensor:
+        """Return grad where y > 0, else 0: relu'(0) = 0. y is relu's input or its result."""
+        return self.where(self.less_equal(y, 0.0), 0.0, grad)
+
+    def leaky_relu(self, x: Tensor, negative_slope: float) -> Tensor:
+        """Return x where x > 0, else negative_slope x."""
+        return self.where(self.greater(x, 0.0), x, self.multiply(x, negative_slope))
+
+    def leaky_relu_grad(self, grad: Tensor, x: Tensor, negative_slope: float) -> Tensor:
+        """Return grad where x > 0, else negative_slope grad."""
+        return self.where(self.greater(x, 0.0), grad, self.multiply(grad, negative_slope))
+
+    def sigmoid(self, x: Tensor) -> Tensor:
+        """Return 1 / (1 + e^-x), as e^min(x, 0) / (1 + e^-|x|): nothing overflows."""
+        tail = self.exp(self.negative(self.abs(x)))
+        return self.divide(self.exp(self.minimum(x, 0.0)), self.add(tail, 1.0))
+
+    def sigmoid_grad(self, grad: Tensor, y: Tensor) -> Tensor:
+        """Return grad y (1 - y), y being sigmoid's result."""
+        return self.multiply(grad, self.multiply(y, self.subtract(1.0, y)))
+
+    def tanh_grad(self, grad: Tensor, y: Tensor) -> Tensor:
+        """Return grad (1 - y²), y being tanh's result."""
+        return self.multiply(grad, self.subtract(1.0, self.square(y)))
+
+    def softplus(self, x: Tensor) -> Tensor:
+        """Return ln(1 + e^x), as max(x, 0) + log1p(e^-|x|)."""
+        return self.add(self.maximum(x, 0.0), self.log1p(self.exp(self.negative(self.abs(x)))))
+
+    def softmax(self, x: Tensor, *, axis: int) -> Tensor:
+        """Return e^x / Σ e^x along axis, shifted by the maximum."""
+        exp = self.exp(self.subtract(x, self.max(x, axis=axis, keepdims=True)))
+        return self.divide(exp, self.sum(exp, axis=axis, keepdims=True))
+
+    def softmax_grad(self, grad: Tensor, y: Tensor, *, axis: int) -> Tensor:
+        """Return y (grad - Σ grad y), y being softmax's result."""
+        inner = self.sum(self.multiply(grad, y), axis=axis, keepdims=True)
+        return self.multiply(y, self.subtract(grad, inner))
+
+    def log_softmax(self, x: Tensor, *, axis: int) -> Tensor:
+        """Return x - ln Σ e^x along axis, shifted by the maximum."""
+        shifted = self.subtract(x, self.max(x, axis=axis, keepdims=True))
+        return self.subtract(shifted, self.log(self.sum(self.exp(shifted), axis=axis, keepdims=True)))
+
+    def log_softmax_grad(self, grad: Tensor, y: Tensor, *, axis: int) -> Tensor:
+        """Return grad - e^y Σ grad, y being log_softmax's result."""
+        return self.subtract(grad, self.multiply(self.exp(y), self.sum(grad, axis=axis, keepdims=True)))
+
+    def logsumexp(self, x: Tensor, *, axis: int, keepdims: bool = False) -> Tensor:
+        """Return ln Σ e^x along axis; an infinite maximum is its own answer."""
+        top = self.max(x, axis=axis, keepdims=True)
+        # inf - inf would be NaN: shift by 0 where the maximum is infinite.
+        shift = self.where(self.equal(self.abs(top), float("inf")), 0.0, top)
+        total = self.sum(self.exp(self.subtract(x, shift)), axis=axis, keepdims=True)
+        result = self.add(shift, self.log(total))
+        return result if keepdims else self.sum(result, axis=axis)
+
+    # -- statistics ----------------------------------------------------------------------------
+
+    def mean(self, x: Tensor, *, axis: Axis = None, keepdims: bool = False) -> Tensor:
+        """Return Σ x / n along axis (int, tuple, or None for all); NaN where n = 0."""
+        total = self.sum(x, axis=axis, keepdims=keepdims)
+        return self.divide(total, float(count(self.shape(x), axis)))
+
+    def var(
+        self, x: Tensor, *, axis: Axis = None, correction: float = 0.0, keepdims: bool = False
+    ) -> Tensor:
+        """Return Σ (x - mean)² / (n - correction): two passes, for one cancels at large means."""
+        centred = self.subtract(x, self.mean(x, axis=axis, keepdims=True))
+        total = self.sum(self.square(centred), axis=axis, keepdims=keepdims)
+        return self.divide(total, max(count(self.shape(x), axis) - correction, 0.0))
+
+    # -- contract, index, random -----------------------------------------------------------------
+
+    def linear(self, x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+        """Return x Wᵀ + b: x (..., I), weight (O, I), bias (O,) -> (..., O)."""
+        y = self.matmul(x, self.permute_dims(weight, (1, 0)))
+        return y if bias is None else self.add(y, bias)
+
+    def one_hot(self, indices: Tensor, num_classes: int, *, dtype: str | None = None) -> Tensor:
+        """Return 1 at each index, 0 elsewhere: (*) int64 -> (*, num_classes)."""
+        column = self.reshape(indices, (*self.shape(indices), 1))
+        return self.astype(self.equal(column, self.arange(0, num_classes)), dtype or self.default_dtype)
+
+    def bernoulli(
+        self,
+        shape: Shape,
+        probability: float,
+        *,
+        seed: int,
+        stream: int | str,
+        step: int = 0,
+        dtype: str | None = None,
+    ) -> Tensor:
+        """Return 1 with that probability, else 0: a function of (seed, stream, step)."""
+        uniform = self.random(shape, seed=seed, stream=stream, step=step, dtype=dtype)
+        return self.astype(self.less(uniform, probability), dtype or self.default_dtype)
+
+    # -- optimizer steps over a flat buffer ---------------------------------------------------------
+
+    def sgd_step(
+        self, parameter: Tensor, gradient: Tensor, learning_rate: float, *, out: Tensor | None = None
+    ) -> Tensor:
+        """Return p - learning_rate g; `out` may be the parameter."""
+        return self.add_scaled(parameter, gradient, -learning_rate, out=out)
+
+    def adam_step(
+        self,
+        parameter: Tensor,
+        gradient: Tensor,
+        first: Tensor,
+        second: Tensor,
+        *,
+        learning_rate: float,
+        beta1: float,
+        beta2: float,
+        epsilon: float,
+        correction1: float,
+        correction2: float,
+        out: Triple | None = None,
+    ) -> Triple:
+        """Return the new (p, m, v) of Adam (Kingma & Ba 2015, algorithm 1, epsilon outside the root).
+
+        m = β₁ m + (1 - β₁) g; v = β₂ v + (1 - β₂) g²; p = p - lr (m / c₁) / (√v / √c₂ + ε), where
+        cᵢ = 1 - βᵢ^t. `out` may be (parameter, first, second).
+        """
+        out_p, out_m, out_v = out or (None, None, None)
+        first = self.add_scaled(self.multiply(first, beta1, out=out_m), gradient, 1.0 - beta1, out=out_m)
+        decayed = self.multiply(second, beta2, out=out_v)
+        second = self.add_scaled(decayed, self.square(gradient), 1.0 - beta2, out=out_v)
+        scaled = self.add(self.divide(self.sqrt(second), correction2**0.5), epsilon)
+        update = self.divide(first, scaled)
+        return self.add_scaled(parameter, update, -learning_rate / correction1, out=out_p), first, second
+
+
+def scalar_dtype_error(op: str, scalar: object, dtype: str) -> DtypeError:
+    """Return the error for a scalar that a tensor of `dtype` cannot take without changing its dtype."""
+    return DtypeError(
+        f"{op}: the {type(scalar).__name__} {scalar!r} does not mix with a tensor of {dtype}; "
+        "convert the tensor with astype, or pass a Python scalar of the tensor's kind"
+    )
+
+
+def _names(cls: type) -> tuple[str, ...]:
+    return tuple(n for n, member in vars(cls).items() if callable(member) and not n.startswith("_"))
+
+
+_NOT_OPS = ("details",)
+PRIMITIVES: tuple[str, ...] = _names(Primitives)
+DERIVED: tuple[str, ...] = tuple(n for n in _names(Backend) if n not in PRIMITIVES and n not in _NOT_OPS)

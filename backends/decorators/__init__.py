@@ -1,0 +1,1 @@
+"""Decorators: backends around a backend, each one short file."""

@@ -1,0 +1,44 @@
+"""The errors that Lamina raises on purpose: each says what was expected, what came, and what to do.
+
+Every class is a `LaminaError` (which the command line prints without a traceback) and also the
+built-in error that a Python user would expect there.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class LaminaError(Exception):
+    """Base of all errors that are the user's to mend."""
+
+
+class BackendError(LaminaError, RuntimeError):
+    """A backend that was named does not exist or cannot run."""
+
+
+class ShapeError(LaminaError, ValueError):
+    """A tensor has the wrong rank or extent."""
+
+
+class DtypeError(LaminaError, TypeError):
+    """A tensor has the wrong dtype, or belongs to another backend."""
+
+
+class OptionError(LaminaError, ValueError):
+    """An option has a value that it cannot take."""
+
+
+class StateError(LaminaError, RuntimeError):
+    """A call came out of order (`backward` before `forward`, a parameter an optimizer has not seen)."""
+
+
+class DataError(LaminaError, ValueError):
+    """A data set or a file cannot be used as it is."""
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """Return " Did you mean 'numpy'?" for the nearest known word, or an empty string."""
+    near = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
+    return f" Did you mean {near[0]!r}?" if near else ""

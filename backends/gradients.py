@@ -1,0 +1,163 @@
+"""Vector-Jacobian products: for an op y = f(x, ...), the gradient of each tensor argument from that of y.
+
+A rule is a tuple with one function per tensor argument, in the order of the op table. Each is called
+with (backend, g, y, *arguments, **options) - g the gradient of the result y - and only for the
+arguments whose gradient is wanted. None stands where there is no gradient (indices, conditions).
+At kinks they give what torch gives: |x|' = 0, a tie of maximum half to each, clip' = 1 at its bounds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from .base import Backend
+from .protocol import Shape, Tensor, Widths
+from .shapes import reduced
+
+VJP = tuple[Callable[..., Any] | None, ...]
+
+
+def unbroadcast(b: Backend, g: Tensor, x: Tensor) -> Tensor:
+    """Return g summed over the axes along which x was broadcast: the adjoint of broadcast_to."""
+    shape, target = b.shape(g), b.shape(x)
+    if shape == target:
+        return g
+    lead = len(shape) - len(target)
+    stretched = tuple(lead + i for i, n in enumerate(target) if n == 1 and shape[lead + i] != 1)
+    return b.reshape(b.sum(g, axis=(*range(lead), *stretched)), target)
+
+
+def _zeros(b: Backend, x: Tensor) -> Tensor:
+    return b.full(b.shape(x), 0.0, dtype=b.dtype(x))
+
+
+def _transposed(b: Backend, x: Tensor) -> Tensor:
+    rank = len(b.shape(x))
+    return b.permute_dims(x, (*range(rank - 2), rank - 1, rank - 2))
+
+
+def _spread(b: Backend, g: Tensor, x: Tensor, axis: Any) -> Tensor:
+    """Return the gradient of a reduction repeated over the axes that were reduced."""
+    shape = b.shape(x)
+    return b.broadcast_to(b.reshape(g, reduced(shape, axis, True)), shape)
+
+
+def _share_of_max(b: Backend, g: Tensor, y: Tensor, x: Tensor, axis: Any) -> Tensor:
+    hit = b.astype(b.equal(x, _spread(b, y, x, axis)), b.dtype(x))
+    ties = b.sum(hit, axis=axis, keepdims=True)
+    return b.divide(b.multiply(_spread(b, g, x, axis), hit), ties)
+
+
+def _larger(b: Backend, g: Tensor, x: Any, y: Any) -> Tensor:
+    """Return g where x > y, half of it where they tie, 0 elsewhere."""
+    tie = b.where(b.equal(x, y), b.multiply(g, 0.5), 0.0)
+    return b.where(b.greater(x, y), g, tie)
+
+
+def _pow_base(b: Backend, g: Tensor, out: Tensor, x: Any, y: Any) -> Tensor:
+    """g y x^(y-1), and 0 where y = 0, also at x = 0."""
+    slope = b.multiply(b.multiply(g, y), b.pow(x, b.subtract(y, 1.0) if not _is_scalar(y) else y - 1.0))
+    if _is_scalar(y):
+        return slope if y != 0 else _zeros(b, x)
+    return unbroadcast(b, b.where(b.equal(y, 0.0), 0.0, slope), x)
+
+
+def _pow_exponent(b: Backend, g: Tensor, out: Tensor, x: Any, y: Tensor) -> Tensor:
+    """g x^y ln x, and 0 where x = 0 and y >= 0."""
+    if _is_scalar(x):
+        x = b.full(b.shape(y), x, dtype=b.dtype(y))
+    slope = b.multiply(g, b.multiply(out, b.log(x)))
+    flat = b.where(b.equal(x, 0.0), b.less_equal(0.0, y), False)
+    return unbroadcast(b, b.where(flat, 0.0, slope), y)
+
+
+def _is_scalar(x: object) -> bool:
+    return isinstance(x, (int, float))
+
+
+def _inverse(axes: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(axes.index(i) for i in range(len(axes)))
+
+
+def _split(b: Backend, g: Tensor, tensors: Any, axis: int) -> list[Tensor]:
+    parts, start = [], 0
+    shape = b.shape(g)
+    axis %= len(shape)
+    for tensor in tensors:
+        stop = start + b.shape(tensor)[axis]
+        starts = tuple(start if i == axis else 0 for i in range(len(shape)))
+        stops = tuple(stop if i == axis else n for i, n in enumerate(shape))
+        parts.append(b.slice(g, starts, stops))
+        start = stop
+    return parts
+
+
+def _unpad(b: Backend, g: Tensor, x: Tensor, widths: Widths) -> Tensor:
+    starts = tuple(before for before, _ in widths)
+    stops: Shape = tuple(s + n for s, n in zip(starts, b.shape(x), strict=True))
+    return b.slice(g, starts, stops)
+
+
+# fmt: off
+VJPS: dict[str, VJP] = {
+    "astype": (lambda b, g, y, x, dtype: b.astype(g, b.dtype(x)),),
+    "copy": (lambda b, g, y, x: g,),
+    "negative": (lambda b, g, y, x: b.negative(g),),
+    "abs": (lambda b, g, y, x: b.multiply(g, b.sign(x)),),
+    "exp": (lambda b, g, y, x: b.multiply(g, y),),
+    "log": (lambda b, g, y, x: b.divide(g, x),),
+    "log1p": (lambda b, g, y, x: b.divide(g, b.add(x, 1.0)),),
+    "sqrt": (lambda b, g, y, x: b.divide(g, b.multiply(y, 2.0)),),
+    "tanh": (lambda b, g, y, x: b.multiply(g, b.subtract(1.0, b.multiply(y, y))),),
+    "add": (lambda b, g, out, x, y: unbroadcast(b, g, x),
+            lambda b, g, out, x, y: unbroadcast(b, g, y)),
+    "subtract": (lambda b, g, out, x, y: unbroadcast(b, g, x),
+                 lambda b, g, out, x, y: unbroadcast(b, b.negative(g), y)),
+    "multiply": (lambda b, g, out, x, y: unbroadcast(b, b.multiply(g, y), x),
+                 lambda b, g, out, x, y: unbroadcast(b, b.multiply(g, x), y)),
+    "divide": (lambda b, g, out, x, y: unbroadcast(b, b.divide(g, y), x),
+               lambda b, g, out, x, y: unbroadcast(b, b.negative(b.divide(b.multiply(g, out), y)), y)),
+    "pow": (lambda b, g, out, x, y: unbroadcast(b, _pow_base(b, g, out, x, y), x),
+            lambda b, g, out, x, y: _pow_exponent(b, g, out, x, y)),
+    "maximum": (lambda b, g, out, x, y: unbroadcast(b, _larger(b, g, x, y), x),
+                lambda b, g, out, x, y: unbroadcast(b, _larger(b, g, y, x), y)),
+    "minimum": (lambda b, g, out, x, y: unbroadcast(b, _larger(b, g, y, x), x),
+                lambda b, g, out, x, y: unbroadcast(b, _larger(b, g, x, y), y)),
+    "where": (None,
+              lambda b, g, out, condition, x, y: unbroadcast(b, b.where(condition, g, 0.0), x),
+              lambda b, g, out, condition, x, y: unbroadcast(b, b.where(condition, 0.0, g), y)),
+    "sum": (lambda b, g, y, x, *, axis=None, keepdims=False: _spread(b, g, x, axis),),
+    "max": (lambda b, g, y, x, *, axis=None, keepdims=False: _share_of_max(b, g, y, x, axis),),
+    "matmul": (lambda b, g, out, x, y: unbroadcast(b, b.matmul(g, _transposed(b, y)), x),
+               lambda b, g, out, x, y: unbroadcast(b, b.matmul(_transposed(b, x), g), y)),
+    "reshape": (lambda b, g, y, x, shape: b.reshape(g, b.shape(x)),),
+    "permute_dims": (lambda b, g, y, x, axes: b.permute_dims(g, _inverse(axes)),),
+    "broadcast_to": (lambda b, g, y, x, shape: unbroadcast(b, g, x),),
+    "concat": (lambda b, g, y, tensors, *, axis=0: _split(b, g, tensors, axis),),
+    "pad": (lambda b, g, y, x, widths, *, value=0.0: _unpad(b, g, x, widths),),
+    "slice": (lambda b, g, y, x, starts, stops, *, steps=None:
+              b.slice_add(_zeros(b, x), g, starts, stops, steps=steps),),
+    "slice_add": (lambda b, g, y, x, values, starts, stops, *, steps=None: g,
+                  lambda b, g, y, x, values, starts, stops, *, steps=None:
+                  b.slice(g, starts, stops, steps=steps)),
+    "take": (lambda b, g, y, x, indices, *, axis: b.index_add(_zeros(b, x), indices, g, axis=axis), None),
+    "index_add": (lambda b, g, y, x, indices, values, *, axis: g, None,
+                  lambda b, g, y, x, indices, values, *, axis: b.take(g, indices, axis=axis)),
+    "take_along_axis": (lambda b, g, y, x, indices, *, axis:
+                        b.scatter_add(_zeros(b, x), indices, g, axis=axis), None),
+    "scatter_add": (lambda b, g, y, x, indices, values, *, axis: g, None,
+                    lambda b, g, y, x, indices, values, *, axis: b.take_along_axis(g, indices, axis=axis)),
+    "unfold": (lambda b, g, y, x, kernel_size, **window:
+               b.fold(g, tuple(b.shape(x)[2:]), kernel_size, **window),),
+    "fold": (lambda b, g, y, columns, output_size, kernel_size, **window:
+             b.unfold(g, kernel_size, **window),),
+    # Derived ops with a kink, or whose definition would meet one in passing; the rest are lowered.
+    "clip": (lambda b, g, y, x, low, high:
+             b.where(b.less_equal(low, x), b.where(b.less_equal(x, high), g, 0.0), 0.0),),
+    "relu": (lambda b, g, y, x: b.relu_grad(g, y),),
+    "leaky_relu": (lambda b, g, y, x, negative_slope: b.leaky_relu_grad(g, x, negative_slope),),
+}
+# fmt: on
+
+

@@ -1,0 +1,355 @@
+"""The protocol: the 54 primitives that a backend implements, over handles that nobody else may look into.
+
+A *handle* (`Tensor`) is whatever a backend likes: a numpy array, a torch tensor, a recorded variable.
+Layers, losses and optimizers do one thing with it: pass it to a method of the backend it came from.
+
+Rules that hold for every primitive:
+
+- An op returns a value, and values are never changed. The only effect is `assign`.
+- Two tensors in one op have equal dtypes, or it is a TypeError; Python scalars mix in and take the
+  tensor's dtype. A float with an integer tensor is a TypeError.
+- Broadcasting is numpy's. Indices are int64. Comparisons give bool.
+- Transcendental ops and `divide` take floating tensors only.
+- `out` is a hint to reuse storage: it comes from `empty` or `cells` (or is a value that the caller
+  made and no longer needs), has the result's shape and dtype (else ShapeError or TypeError), and its old
+  content is dead. It may be an input only in elementwise ops of equal shape. Callers go on with the
+  handle that the op returns.
+
+Names follow the array-API standard; what is not in it says so with †.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import Any, NewType, Protocol, TypeVar, runtime_checkable
+
+from .random import Distribution
+
+Tensor = NewType("Tensor", object)
+"""An opaque handle. mypy rejects operators and attributes on it, and so does the `strict` decorator."""
+
+Scalar = int | float | bool
+Shape = tuple[int, ...]
+Axis = int | tuple[int, ...] | None
+Operand = Tensor | Scalar
+Widths = Sequence[tuple[int, int]]
+Step = TypeVar("Step", bound=Callable[..., Any])
+
+
+@runtime_checkable
+class Primitives(Protocol):
+    """What a backend must implement. `Backend` (base.py) adds the ops that are derived from these."""
+
+    # -- metadata ------------------------------------------------------------------------------
+
+    def shape(self, x: Tensor) -> Shape:
+        """Return the extents of x. † Raises DtypeError for a handle of another backend."""
+        ...
+
+    def dtype(self, x: Tensor) -> str:
+        """Return "float32", "float64", "int64" or "bool". † Raises DtypeError for a foreign handle."""
+        ...
+
+    # -- create and transfer -------------------------------------------------------------------
+
+    def from_host(self, array: Any, *, dtype: str | None = None) -> Tensor:
+        """Copy a numpy array (or nested lists) in. †
+
+        Without `dtype`, floats take the backend's default dtype, integers become int64, bool stays.
+        """
+        ...
+
+    def to_host(self, x: Tensor) -> Any:
+        """Copy x out, into a numpy array of the same shape and dtype. †"""
+        ...
+
+    def item(self, x: Tensor) -> Any:
+        """Return the one element of x as a Python scalar. †"""
+        ...
+
+    def empty(self, shape: Shape, *, dtype: str | None = None) -> Tensor:
+        """Return storage of that shape, its content unspecified (for `out`)."""
+        ...
+
+    def full(self, shape: Shape, value: Scalar, *, dtype: str | None = None) -> Tensor:
+        """Return a tensor with `value` everywhere; the default dtype if none is given."""
+        ...
+
+    def arange(self, start: int, stop: int, step: int = 1, *, dtype: str = "int64") -> Tensor:
+        """Return start, start + step, ... below stop: (ceil((stop - start) / step),)."""
+        ...
+
+    def astype(self, x: Tensor, dtype: str) -> Tensor:
+        """Return x converted; float to int truncates towards zero, anything to bool is x != 0."""
+        ...
+
+    def copy(self, x: Tensor, *, out: Tensor | None = None) -> Tensor:
+        """Return the value of x in storage of its own. †"""
+        ...
+
+    def random(
+        self,
+        shape: Shape,
+        *,
+        seed: int,
+        stream: int | str,
+        step: int = 0,
+        distribution: Distribution = "uniform",
+        dtype: str | None = None,
+    ) -> Tensor:
+        """Draw numbers that are a function of (seed, stream, step), bit-equal on every backend. †
+
+        Uniform on [0, 1) or standard normal, from counter-based Philox (see random.py).
+        """
+        ...
+
+    # -- unary, elementwise: x (*) -> (*) --------------------------------------------------------
+
+    def negative(self, x: Tensor, *, out: Tensor | None = None) -> Tensor:
+        """Return -x."""
+        ...
+
+    def abs(self, x: Tensor, *, out: Tensor | None = None) -> Tensor:
+        """Return |x|; its derivative at 0 is 0."""
+        ...
+
+    def sign(self, x: Tensor, *, out: Tensor | None = None) -> Tensor:
+        """Return -1, 0 or 1 (NaN for NaN)."""
+        ...
+
+    def exp(self, x: Tensor, *, out: Tensor | None = None) -> Tensor:
+        """Return e^x."""
+        ...
+
+    def log(self, x: Tensor, *, out: Tensor | None = None) -> Tensor:
+        """Return ln x: -inf at 0, NaN below."""
+        ...
+
+    def log1p(self, x: Tensor, *, out: Tensor | None = None) -> Tensor:
+        """Return ln(1 + x), exact near 0."""
+        ...
+
+    def sqrt(self, x: Tensor, *, out: Tensor | None = None) -> Tensor:
+        """Return the square root, correctly rounded; NaN below 0."""
+        ...
+
+    def tanh(self, x: Tensor, *, out: Tensor | None = None) -> Tensor:
+        """Return the hyperbolic tangent, within [-1, 1] however large x is."""
+        ...
+
+    # -- binary, elementwise: x (*), y (*) broadcast; either may be a scalar ----------------------
+
+    def add(self, x: Operand, y: Operand, *, out: Tensor | None = None) -> Tensor:
+        """Return x + y."""
+        ...
+
+    def subtract(self, x: Operand, y: Operand, *, out: Tensor | None = None) -> Tensor:
+        """Return x - y."""
+        ...
+
+    def multiply(self, x: Operand, y: Operand, *, out: Tensor | None = None) -> Tensor:
+        """Return x y."""
+        ...
+
+    def divide(self, x: Operand, y: Operand, *, out: Tensor | None = None) -> Tensor:
+        """Return x / y: IEEE, so that 1 / 0 is inf."""
+        ...
+
+    def pow(self, x: Operand, y: Operand, *, out: Tensor | None = None) -> Tensor:
+        """Return x to the power y."""
+        ...
+
+    def maximum(self, x: Operand, y: Operand, *, out: Tensor | None = None) -> Tensor:
+        """Return the larger one; NaN where either is NaN. A tie gives half the gradient to each."""
+        ...
+
+    def minimum(self, x: Operand, y: Operand, *, out: Tensor | None = None) -> Tensor:
+        """Return the smaller one; NaN where either is NaN. A tie gives half the gradient to each."""
+        ...
+
+    # -- select --------------------------------------------------------------------------------
+
+    def equal(self, x: Operand, y: Operand) -> Tensor:
+        """Return x == y (False where either is NaN)."""
+        ...
+
+    def less_equal(self, x: Operand, y: Operand) -> Tensor:
+        """Return x <= y (False where either is NaN)."""
+        ...
+
+    def greater(self, x: Operand, y: Operand) -> Tensor:
+        """Return x > y (False where either is NaN)."""
+        ...
+
+    def logical_not(self, x: Tensor) -> Tensor:
+        """Return not x, for a bool x."""
+        ...
+
+    def where(self, condition: Tensor, x: Operand, y: Operand) -> Tensor:
+        """Return x where the bool condition holds, else y; at most one of x and y is a scalar."""
+        ...
+
+    # -- reduce: axis an int, a tuple, or None for all ---------------------------------------------
+
+    def sum(
+        self, x: Tensor, *, axis: Axis = None, keepdims: bool = False, out: Tensor | None = None
+    ) -> Tensor:
+        """Return the sum; float32 is accumulated pairwise or in float64. int64 and bool give int64."""
+        ...
+
+    def max(
+        self, x: Tensor, *, axis: Axis = None, keepdims: bool = False, out: Tensor | None = None
+    ) -> Tensor:
+        """Return the maximum, NaN if there is one; ties share the gradient evenly."""
+        ...
+
+    def argmax(self, x: Tensor, *, axis: int, keepdims: bool = False) -> Tensor:
+        """Return the index (int64) of the first maximum."""
+        ...
+
+    # -- contract ------------------------------------------------------------------------------
+
+    def matmul(self, x: Tensor, y: Tensor, *, out: Tensor | None = None) -> Tensor:
+        """Return x y: (..., M, K) times (..., K, N) -> (..., M, N), leading axes broadcast."""
+        ...
+
+    # -- move ----------------------------------------------------------------------------------
+
+    def reshape(self, x: Tensor, shape: Shape) -> Tensor:
+        """Return x in another shape of equal size; one extent may be -1."""
+        ...
+
+    def permute_dims(self, x: Tensor, axes: tuple[int, ...]) -> Tensor:
+        """Return x with axis i being x's axis axes[i]."""
+        ...
+
+    def broadcast_to(self, x: Tensor, shape: Shape) -> Tensor:
+        """Return x repeated along axes that are 1 or absent."""
+        ...
+
+    def concat(self, tensors: Sequence[Tensor], *, axis: int = 0) -> Tensor:
+        """Return the tensors joined along an axis that they have."""
+        ...
+
+    def pad(self, x: Tensor, widths: Widths, *, value: Scalar = 0.0) -> Tensor:
+        """Return x with (before, after) elements of `value` added on each axis. †"""
+        ...
+
+    def slice(
+        self,
+        x: Tensor,
+        starts: tuple[int, ...],
+        stops: tuple[int, ...],
+        *,
+        steps: tuple[int, ...] | None = None,
+    ) -> Tensor:
+        """Return x[starts[0]:stops[0]:steps[0], ...], 0 <= start <= stop <= extent, one per axis. †"""
+        ...
+
+    # -- index: indices int64, from 0 to the extent (not checked; layers check) ---------------------
+
+    def take(self, x: Tensor, indices: Tensor, *, axis: int) -> Tensor:
+        """Return the slices of x at indices (K,) along axis."""
+        ...
+
+    def index_add(
+        self, x: Tensor, indices: Tensor, values: Tensor, *, axis: int, out: Tensor | None = None
+    ) -> Tensor:
+        """Return x with values added at indices (K,) along axis; repeated indices add up. †"""
+        ...
+
+    def take_along_axis(self, x: Tensor, indices: Tensor, *, axis: int) -> Tensor:
+        """Return x's elements at indices, which has x's shape but for `axis`."""
+        ...
+
+    def scatter_add(
+        self, x: Tensor, indices: Tensor, values: Tensor, *, axis: int, out: Tensor | None = None
+    ) -> Tensor:
+        """Return x with values added at indices (both of one shape) along axis. †"""
+        ...
+
+    def slice_add(
+        self,
+        x: Tensor,
+        values: Tensor,
+        starts: tuple[int, ...],
+        stops: tuple[int, ...],
+        *,
+        steps: tuple[int, ...] | None = None,
+        out: Tensor | None = None,
+    ) -> Tensor:
+        """Return x with values added to the part that `slice` with these bounds takes. †"""
+        ...
+
+    # -- window: over 1, 2 or 3 spatial axes ------------------------------------------------------
+
+    def unfold(
+        self,
+        x: Tensor,
+        kernel_size: tuple[int, ...],
+        *,
+        stride: tuple[int, ...] | None = None,
+        padding: Widths | None = None,
+        dilation: tuple[int, ...] | None = None,
+        out: Tensor | None = None,
+    ) -> Tensor:
+        """Return every window of x as a column. †
+
+        x (N, C, *spatial) -> (N, C * prod(kernel_size), L), channel-major, L the number of windows in
+        row-major order. `padding` is (before, after) zeros for each spatial axis.
+        """
+        ...
+
+    def fold(
+        self,
+        columns: Tensor,
+        output_size: tuple[int, ...],
+        kernel_size: tuple[int, ...],
+        *,
+        stride: tuple[int, ...] | None = None,
+        padding: Widths | None = None,
+        dilation: tuple[int, ...] | None = None,
+        out: Tensor | None = None,
+    ) -> Tensor:
+        """Return the adjoint of `unfold`: columns added back to where they came from. †
+
+        columns (N, C * prod(kernel_size), L) -> (N, C, *output_size).
+        """
+        ...
+
+    # -- storage -------------------------------------------------------------------------------
+
+    def cells(
+        self, shapes: Mapping[str, Shape], *, dtype: str | None = None
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Allocate one zero-filled flat buffer and return it with a named view for each shape. †
+
+        The buffer (size,) is the views one after the other; both are cells: storage that lasts.
+        """
+        ...
+
+    def assign(self, cell: Tensor, value: Tensor) -> None:
+        """Put `value` into `cell`, of equal shape and dtype: the only effect in the protocol. †
+
+        Free when `value` was written into `cell` already, through `out`.
+        """
+        ...
+
+    # -- other ---------------------------------------------------------------------------------
+
+    def synchronize(self) -> None:
+        """Wait until every op issued so far is done. †"""
+        ...
+
+    def scope(self, name: str) -> AbstractContextManager[None]:
+        """Name the layer that runs inside; for decorators, nothing on raw backends. †"""
+        ...
+
+    def session(self) -> AbstractContextManager[None]:
+        """Enter once a step, around it: whatever makes many ops in a row cheaper (inference mode). †"""
+        ...
+
+    def compile(self, step: Step) -> Step:
+        """Return `step` made faster, with the same effects; `step` itself on raw backends. †"""
+        ...

@@ -1,0 +1,46 @@
+"""Random numbers on the host: a pure function of (seed, stream, step), so that every backend draws the same bits.
+
+Counter-based (Philox 4x64; Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011):
+the seed and the stream are the key, the step is the top word of the counter. There is no state.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any, Literal
+
+import numpy as np
+
+from .errors import OptionError
+
+Distribution = Literal["uniform", "normal"]
+_WORD = 2**64
+
+
+def generator(seed: int, stream: int | str, step: int = 0) -> np.random.Generator:
+    """Return the numpy generator of (seed, stream, step); a stream may have a name."""
+    if isinstance(stream, str):
+        stream = int.from_bytes(hashlib.sha256(stream.encode()).digest()[:8], "little")
+    if not 0 <= seed < _WORD:
+        raise OptionError(f"seed must be an integer from 0 to 2**64 - 1, got {seed}")
+    # As arrays of words: a plain list would be read as floats and lose bits above 2**53.
+    key = np.array([seed, stream % _WORD], dtype=np.uint64)
+    counter = np.array([0, 0, 0, step % _WORD], dtype=np.uint64)
+    return np.random.Generator(np.random.Philox(key=key, counter=counter))
+
+
+def draw(
+    shape: tuple[int, ...],
+    seed: int,
+    stream: int | str,
+    step: int,
+    distribution: Distribution,
+    dtype: str,
+) -> np.ndarray[Any, Any]:
+    """Draw an array: uniform on [0, 1) or standard normal, in float32 or float64."""
+    source = generator(seed, stream, step)
+    if distribution == "uniform":
+        return source.random(shape, dtype=np.dtype(dtype).type)
+    if distribution == "normal":
+        return source.standard_normal(shape, dtype=np.dtype(dtype).type)
+    raise OptionError(f"distribution must be 'uniform' or 'normal', got {distribution!r}")

@@ -1,0 +1,218 @@
+"""Which backend: by argument, `with use_backend(...)`, `--backend`, `LAMINA_BACKEND`, or the default, in that order.
+
+A backend is written "numpy", "torch", "torch:cuda:0" or "package.module:Class", with decorators before it,
+outermost first: "strict+torch". It is resolved at first use. What was named and cannot run is an error.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import importlib.util
+import os
+import re
+import sys
+from collections.abc import Iterator
+from contextvars import ContextVar
+from dataclasses import dataclass
+
+from .base import FLOAT_DTYPES, Backend
+from .errors import BackendError, OptionError, did_you_mean
+from .wrapper import Wrapper
+
+RAW = {"numpy": ("numpy_backend", "NumpyBackend"), "torch": ("torch_backend", "TorchBackend")}
+# In the order in which they may stand, outermost first.
+DECORATORS = {"strict": ("decorators.strict", "StrictBackend")}
+
+_instances: dict[tuple[str, str, str], Backend] = {}
+_by_text: dict[tuple[str, str], Backend] = {}
+_chosen: ContextVar[Backend | None] = ContextVar("lamina_backend", default=None)
+_command_line: dict[str, str] = {}
+
+
+def environment(name: str) -> str | None:
+    """Return an environment variable; an empty value means unset."""
+    return os.environ.get(name, "").strip() or None
+
+
+def get_backend(name: str | Backend | None = None, *, dtype: str | None = None) -> Backend:
+    """Return the backend of that name, or the current one.
+
+    Raw backends are one instance per implementation, device and dtype. A named stack is new at each call.
+
+    Raises
+    ------
+    BackendError
+        If the name is unknown or the backend cannot run here.
+    OptionError
+        If the dtype is neither "float32" nor "float64".
+
+    """
+    if isinstance(name, Backend):
+        return name
+    if name is not None:
+        return _make(name, _dtype(dtype), "from the argument")
+    chosen = _chosen.get()
+    if chosen is not None and dtype in (None, chosen.default_dtype):
+        return chosen
+    if chosen is not None:
+        return _make(chosen.spec, _dtype(dtype), "from use_backend")
+    text, source = _named()
+    key = (text, _dtype(dtype))
+    if key not in _by_text:
+        _by_text[key] = _make(*key, source)
+    return _by_text[key]
+
+
+@contextlib.contextmanager
+def use_backend(name: str | Backend, *, dtype: str | None = None) -> Iterator[Backend]:
+    """Make a backend the current one inside a `with`."""
+    backend = get_backend(name, dtype=dtype)
+    token = _chosen.set(backend)
+    try:
+        yield backend
+    finally:
+        _chosen.reset(token)
+
+
+def set_command_line(backend: str | None = None, dtype: str | None = None) -> None:
+    """Remember what `--backend` and `--dtype` said; None takes it back."""
+    _command_line.clear()
+    _command_line.update({k: v for k, v in (("backend", backend), ("dtype", dtype)) if v})
+
+
+@dataclass(frozen=True)
+class Description:
+    """One line of `lamina backends`."""
+
+    name: str
+    available: bool
+    details: dict[str, str | int]
+    reason: str = ""
+
+
+def describe_backends() -> list[Description]:
+    """Return every raw backend with its version, device and threads, or why it cannot run."""
+    names = ["numpy", "torch"]
+    if importlib.util.find_spec("torch") is not None:
+        import torch
+
+        names += [f"torch:cuda:{i}" for i in range(torch.cuda.device_count())] or ["torch:cuda"]
+    found = []
+    for name in names:
+        try:
+            found.append(Description(name, True, _make(name, "float32", "").details()))
+        except BackendError as error:
+            found.append(Description(name, False, {}, str(error)))
+    return found
+
+
+def available() -> list[str]:
+    """Return the names of the raw backends whose package is installed."""
+    return [name for name in RAW if importlib.util.find_spec(name) is not None]
+
+
+def _named() -> tuple[str, str]:
+    if "backend" in _command_line:
+        return _command_line["backend"], "from --backend"
+    if (text := environment("LAMINA_BACKEND")) is not None:
+        return text, "from LAMINA_BACKEND"
+    return ("torch" if "torch" in available() else "numpy"), "the default"
+
+
+def _dtype(dtype: str | None) -> str:
+    for value, source in (
+        (dtype, "the argument"),
+        (_command_line.get("dtype"), "--dtype"),
+        (environment("LAMINA_DTYPE"), "LAMINA_DTYPE"),
+    ):
+        if value is not None:
+            if value not in FLOAT_DTYPES:
+                raise OptionError(
+                    f"Unknown dtype {value!r} (from {source}). Available: float32, float64."
+                    f"{did_you_mean(value, FLOAT_DTYPES)}"
+                )
+            return value
+    return "float32"
+
+
+def _make(text: str, dtype: str, source: str) -> Backend:
+    """Build a stack from its text, innermost first."""
+    *names, raw = [part.strip() for part in text.split("+")]
+    order = list(DECORATORS)
+    for name in names:
+        if name not in DECORATORS:
+            raise BackendError(
+                f"Unknown decorator {name!r} in backend {text!r} ({source}). Available decorators: "
+                f"{', '.join(order)}.{did_you_mean(name, order)}"
+            )
+    if raw in DECORATORS:
+        raise BackendError(
+            f"Backend {text!r} ({source}) must end in one that computes: {', '.join(available())}, "
+            f"for example '{text}+{available()[0]}'."
+        )
+    if names != sorted(set(names), key=order.index):
+        raise BackendError(
+            f"Backend {text!r} ({source}): decorators stand once each, in this order: {', '.join(order)}."
+        )
+    backend = _raw(raw, dtype, source)
+    for name in reversed(names):
+        module, cls = DECORATORS[name]
+        wrapper: type[Wrapper] = getattr(importlib.import_module(f".{module}", __package__), cls)
+        backend = wrapper(backend)
+    return backend
+
+
+def _raw(text: str, dtype: str, source: str) -> Backend:
+    name, _, device = text.partition(":")
+    if name in RAW:
+        module, cls = RAW[name]
+        if name not in available():
+            raise BackendError(
+                f"Backend {text!r} cannot run: {name} is not installed (pip install 'lamina[{name}]'). "
+                f"It was named {source}; available: {', '.join(available())}."
+            )
+        if name == "numpy" and device not in ("", "cpu"):
+            raise BackendError(f"Backend {text!r} cannot run: numpy has no device {device!r}, only cpu.")
+        device = {"": "cpu", "cuda": "cuda:0"}.get(device, device)
+        kind: type[Backend] = getattr(importlib.import_module(f".{module}", __package__), cls)
+    elif device.isidentifier() and re.fullmatch(r"[\w.]+", name):
+        kind, device = _users(name, device, text, source), "cpu"
+    else:
+        raise BackendError(
+            f"Unknown backend {text!r} ({source}). Available: {', '.join(available())}."
+            f"{did_you_mean(name, RAW)}"
+        )
+    key = (text.partition(":")[0] if name in RAW else text, device, dtype)
+    if key not in _instances:
+        _instances[key] = kind(device, dtype)
+        _pin_threads()
+    return _instances[key]
+
+
+def _users(module: str, cls: str, text: str, source: str) -> type[Backend]:
+    """Import a user's own backend class, also from the current folder."""
+    sys.path.insert(0, os.getcwd())
+    try:
+        kind = getattr(importlib.import_module(module), cls, None)
+    except ImportError as error:
+        raise BackendError(f"Backend {text!r} ({source}): cannot import {module!r}: {error}.") from error
+    finally:
+        sys.path.remove(os.getcwd())
+    if not (isinstance(kind, type) and issubclass(kind, Backend)):
+        raise BackendError(f"Backend {text!r} ({source}): {module}.{cls} is no subclass of lamina's Backend.")
+    return kind
+
+
+def _pin_threads() -> None:
+    """Apply LAMINA_THREADS to whatever libraries are loaded by now."""
+    text = environment("LAMINA_THREADS")
+    if text is None:
+        return
+    if not text.isdecimal() or int(text) < 1:
+        raise OptionError(f"LAMINA_THREADS must be a whole number of at least 1, got {text!r}")
+    from .host import limit_blas_threads
+
+    limit_blas_threads(int(text))
+    if (torch := sys.modules.get("torch")) is not None:
+        torch.set_num_threads(int(text))

@@ -1,0 +1,107 @@
+"""A backend without numbers: handles are shapes and dtypes, and what would have been computed is counted.
+
+It runs any layer unchanged, and so tells output shapes, FLOPs and bytes of every layer there is,
+from the shape and cost rules of the op table. Derived ops count as their definition in primitives.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from .base import Backend
+from .errors import StateError
+from .host import host_array
+from .meta import Meta
+from .ops import Op
+from .wrapper import funnelled
+
+
+@dataclass
+class Cost:
+    """What ran: floating-point operations, bytes read and written, and calls of primitives."""
+
+    flops: int = 0
+    bytes: int = 0
+    calls: int = 0
+
+
+@funnelled
+class ShapeBackend(Backend):
+    """Counts into `costs`, by layer path ("" outside every scope)."""
+
+    name = "shapes"
+    scoped = True
+
+    def __init__(self, device: str = "cpu", dtype: str = "float32") -> None:
+        super().__init__(device, dtype)
+        self.costs: dict[str, Cost] = defaultdict(Cost)
+        self._path: list[str] = []
+
+    def around(self, op: Op, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+        """Apply the row's shape rule, and count."""
+        special = getattr(self, f"_{op.name}", None)
+        if special is not None:
+            return special(*args, **kwargs)
+        if op.kind == "derived":
+            return getattr(Backend, op.name)(self, *args, **kwargs)
+        if op.shape is None:
+            raise StateError(f"{op.name}: the shapes backend has no numbers to give")
+        options = {k: v for k, v in kwargs.items() if k != "out"}
+        if op.kind == "create" and options.get("dtype", "") is None:
+            options["dtype"] = self.default_dtype
+        result = op.shape(*args, **options)
+        cost = self.costs[".".join(self._path)]
+        cost.calls += 1
+        cost.flops += op.flops(result, *args, **options)
+        cost.bytes += bytes_moved(op, result, args, options)
+        return result
+
+    def _shape(self, x: Meta) -> tuple[int, ...]:
+        return x.shape
+
+    def _dtype(self, x: Meta) -> str:
+        return x.dtype
+
+    def _from_host(self, array: Any, *, dtype: str | None = None) -> Meta:
+        value = host_array(np.asarray(array), dtype, self.default_dtype)
+        return Meta(value.shape, value.dtype.name)
+
+    def _cells(self, shapes: Mapping[str, tuple[int, ...]], *, dtype: str | None = None) -> Any:
+        dtype = dtype or self.default_dtype
+        views = {name: Meta(tuple(shape), dtype) for name, shape in shapes.items()}
+        return Meta((sum(view.size for view in views.values()),), dtype), views
+
+    def _assign(self, cell: Meta, value: Meta) -> None:
+        return None
+
+    def _synchronize(self) -> None:
+        return None
+
+    def _session(self) -> contextlib.nullcontext[None]:
+        return contextlib.nullcontext()
+
+    def _compile(self, step: Any) -> Any:
+        return step
+
+    @contextlib.contextmanager
+    def _scope(self, name: str) -> Iterator[None]:
+        self._path.append(name)
+        try:
+            yield
+        finally:
+            self._path.pop()
+
+
+def bytes_moved(op: Op, result: Meta, args: Sequence[Any], kwargs: Mapping[str, Any]) -> int:
+    """Return the bytes that an op reads and writes at least: every tensor once; views move none."""
+    if op.view:
+        return 0
+    read: list[int] = []
+    op.map_arguments(lambda tensor: read.append(tensor.nbytes), args, kwargs)
+    return sum(read) + result.nbytes

@@ -1,0 +1,176 @@
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from lamina.backends.errors import DataError, OptionError
+from lamina.train.data import Dataset, Splits, one_hot, partition
+
+
+def labelled(labels: list[int], n_classes: int | None = None) -> Dataset:
+    k = max(labels) + 1 if n_classes is None else n_classes
+    inputs = np.arange(len(labels), dtype=np.float64).reshape(-1, 1)
+    return Dataset("toy", inputs, np.array(labels), tuple(f"c{i}" for i in range(k)))
+
+
+def regression(n: int = 4, k: int = 1) -> Dataset:
+    return Dataset("toy", np.arange(2.0 * n).reshape(n, 2), np.ones((n, k)), feature_names=("a", "b"))
+
+
+def test_length_shape_and_outputs() -> None:
+    images = Dataset("i", np.zeros((3, 1, 8, 8), np.float32), np.array([0, 1, 0], np.int32), ["no", "yes"])  # type: ignore[arg-type]
+    assert (len(images), images.shape, images.n_outputs) == (3, (1, 8, 8), 2)
+    assert images.targets.dtype == np.int64
+    assert images.classes == ("no", "yes")
+    assert regression(k=3).n_outputs == 3
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"inputs": np.zeros((3, 2))}, "as many rows"),
+        ({"inputs": np.zeros((0, 2)), "targets": np.zeros(0, int)}, "empty"),
+        ({"inputs": np.zeros((2, 2), int)}, "float32 or float64, got int64"),
+        ({"inputs": np.zeros(2)}, "reshape"),
+        ({"targets": np.array([0, 2])}, r"from 0 to 1, got 2 in row 1"),
+        ({"targets": np.array([-1, 0])}, r"got -1 in row 0"),
+        ({"classes": None}, "need `classes`"),
+        ({"targets": np.eye(2, dtype=int)}, "argmax"),
+        ({"targets": np.array([0.5, 1.0]), "classes": None}, "reshape"),
+        ({"targets": np.eye(2)}, "belongs to integer labels"),
+        ({"targets": np.array(["a", "b"])}, "integer labels"),
+        ({"feature_names": ("only one",)}, "1 feature names"),
+    ],
+)
+def test_what_cannot_be_a_dataset(arguments: dict[str, Any], message: str) -> None:
+    good: dict[str, Any] = {"inputs": np.zeros((2, 2)), "targets": np.array([0, 1]), "classes": ("a", "b")}
+    Dataset("toy", **good)
+    with pytest.raises(DataError, match=message):
+        Dataset("toy", **(good | arguments))
+
+
+def test_subset_keeps_order_and_names() -> None:
+    part = regression().subset([2, 0])
+    np.testing.assert_array_equal(part.inputs, [[4.0, 5.0], [0.0, 1.0]])
+    assert part.feature_names == ("a", "b")
+
+
+@pytest.mark.parametrize("rows", [[4], [-1], [], [0.5], [[0]]])
+def test_subset_refuses(rows: list[Any]) -> None:
+    with pytest.raises(DataError):
+        regression().subset(rows)
+
+
+labels_of_any_kind = st.lists(st.integers(0, 4), min_size=12, max_size=80)
+cuts = st.lists(st.integers(2, 9), min_size=2, max_size=3).map(lambda w: [v / sum(w) for v in w])
+
+
+@given(labels_of_any_kind, cuts, st.integers(0, 2**32), st.booleans())
+def test_split_is_a_partition(labels: list[int], fractions: list[float], seed: int, strata: bool) -> None:
+    parts = labelled(labels).split(fractions, seed=seed, stratified=strata)
+    rows = np.concatenate([part.inputs[:, 0] for part in parts])
+    assert sorted(rows.tolist()) == list(range(len(labels)))
+    for part in parts:
+        np.testing.assert_array_equal(part.targets, np.array(labels)[part.inputs[:, 0].astype(int)])
+
+
+@given(labels_of_any_kind, cuts, st.integers(0, 2**32))
+def test_a_stratified_split_keeps_each_class_to_within_one_row(
+    labels: list[int], fractions: list[float], seed: int
+) -> None:
+    counts = np.bincount(labels)
+    for part, fraction in zip(labelled(labels).split(fractions, seed=seed), fractions, strict=True):
+        got = np.bincount(part.targets, minlength=len(counts))
+        assert (np.abs(got - counts * fraction) <= 1 + 1e-9).all()
+
+
+def test_split_is_a_function_of_the_seed() -> None:
+    data = labelled([0, 1] * 30)
+    one, again, other = (data.split((0.5, 0.5), seed=s)[0].inputs.ravel().tolist() for s in (3, 3, 4))
+    assert one == again
+    assert one != other
+    assert one != sorted(one), "a part must come shuffled"
+
+
+def test_many_small_classes_fill_every_part() -> None:
+    # Rounded class by class alone, 80/20 of one row each would leave the test part empty.
+    train, test = labelled(list(range(40))).split((0.8, 0.2), seed=0)
+    assert (len(train), len(test)) == (32, 8)
+
+
+def test_regression_splits_by_rows() -> None:
+    train, test = regression(10).split((0.7, 0.3), seed=0)
+    assert (len(train), len(test)) == (7, 3)
+
+
+def test_split_refuses_an_empty_part_and_wrong_fractions() -> None:
+    with pytest.raises(DataError, match=r"toy: .*part 2 of 2 \(fraction 0.1\) would be empty"):
+        labelled([0, 0, 0]).split((0.9, 0.1), seed=0)
+    for fractions in ((0.5, 0.6), (1.0, 0.0), (1.5, -0.5), (), (float("nan"), 0.5)):
+        with pytest.raises(OptionError, match="add up to 1"):
+            partition(np.zeros(10, np.int64), fractions, seed=0)
+
+
+def test_majority_baseline() -> None:
+    assert labelled([0, 1, 1, 1]).majority_baseline() == 0.75
+    assert labelled([1, 1], n_classes=5).majority_baseline() == 1.0
+    assert regression().majority_baseline() is None
+
+
+def test_check_finite_names_the_first_and_counts_all() -> None:
+    data = regression()
+    data.check_finite()
+    inputs = data.inputs.copy()
+    inputs[2, 1], inputs[3, 0] = np.nan, np.inf
+    with pytest.raises(
+        DataError, match=r"2 of 8 numbers in its inputs .*is nan in row 2, column 1 .*\('b'\)"
+    ):
+        Dataset("toy", inputs, data.targets, feature_names=("a", "b")).check_finite()
+    targets = data.targets.copy()
+    targets[1, 0] = -np.inf
+    with pytest.raises(DataError, match=r"1 of 4 numbers in its targets .*-inf in row 1, column 0"):
+        Dataset("toy", data.inputs, targets).check_finite()
+    images = np.zeros((2, 1, 3, 3), np.float32)
+    images[1, 0, 2, 1] = np.nan
+    with pytest.raises(DataError, match=r"row 1, position \(0, 2, 1\)"):
+        Dataset("toy", images, np.array([0, 0]), ("a",)).check_finite()
+
+
+def test_flattened() -> None:
+    images = Dataset("i", np.arange(24.0).reshape(2, 3, 2, 2), np.array([0, 0]), ("a",))
+    np.testing.assert_array_equal(images.flattened().inputs, np.arange(24.0).reshape(2, 12))
+
+
+def test_splits_must_agree_and_keep_order() -> None:
+    a, b = labelled([0, 1, 1]), labelled([1, 0])
+    assert list(Splits(a, b, a).parts()) == ["train", "validation", "test"]
+    assert list(Splits(a, None, b).parts()) == ["train", "test"]
+    with pytest.raises(DataError, match="classes of validation"):
+        Splits(a, labelled([0, 1, 2]), a)
+    with pytest.raises(DataError, match="input shape of test"):
+        Splits(regression(), None, Dataset("d", np.zeros((2, 3)), np.zeros((2, 1))))
+    with pytest.raises(DataError, match="number of outputs of test"):
+        Splits(regression(), None, regression(k=2))
+
+
+def test_splits_check_finite_names_the_part() -> None:
+    bad = Dataset("toy", np.full((1, 2), np.nan), np.zeros((1, 1)))
+    with pytest.raises(DataError, match="validation part of toy"):
+        Splits(regression(), bad, regression()).check_finite()
+
+
+def test_splits_flattened() -> None:
+    images = Dataset("i", np.zeros((2, 3, 2, 2)), np.array([0, 0]), ("a",))
+    assert {part.shape for part in Splits(images, images, images).flattened().parts().values()} == {(12,)}
+    assert Splits(images, None, images).flattened().validation is None
+
+
+def test_one_hot() -> None:
+    np.testing.assert_array_equal(one_hot(np.array([2, 0]), 3), [[0, 0, 1], [1, 0, 0]])
+    with pytest.raises(DataError, match="from 0 to 1, got 0 to 2"):
+        one_hot(np.array([0, 2]), 2)
+    with pytest.raises(DataError, match="integer labels"):
+        one_hot(np.array([0.0]), 2)  # type: ignore[arg-type]

@@ -1,0 +1,132 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from lamina.backends.errors import DataError, OptionError
+from lamina.train.data import read_npz
+
+X = np.arange(12.0).reshape(6, 2)
+Y = np.array([0, 1, 0, 1, 0, 1])
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "mine.npz"
+
+
+@pytest.mark.parametrize(
+    "keys", [("x", "y"), ("X", "Y"), ("X", "y"), ("inputs", "targets"), ("data", "target")]
+)
+def test_names_of_the_arrays(file: Path, keys: tuple[str, str]) -> None:
+    np.savez(file, allow_pickle=False, **dict(zip(keys, (X, Y), strict=True)))
+    data = read_npz(file)
+    np.testing.assert_array_equal(data.inputs, X)
+    assert data.targets.tolist() == Y.tolist()
+    assert (data.classes, data.name) == (("0", "1"), "mine.npz")
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        ("float32", "float32"),
+        ("float64", "float64"),
+        ("float16", "float64"),
+        ("uint8", "float64"),
+        ("bool", "float64"),
+    ],
+)
+def test_dtype_of_the_inputs(file: Path, given: str, kept: str) -> None:
+    np.savez_compressed(file, x=X.astype(given), y=Y)
+    data = read_npz(file)
+    assert data.inputs.dtype == kept
+    np.testing.assert_array_equal(data.inputs, X.astype(given).astype(kept))
+
+
+@pytest.mark.parametrize(
+    ("y", "targets", "classes"),
+    [
+        (np.array([-1, 1, -1, 1, 1, 1]), [0, 1, 0, 1, 1, 1], ("-1", "1")),
+        (Y.reshape(6, 1), Y.tolist(), ("0", "1")),
+        (Y.astype(bool), Y.tolist(), ("0", "1")),
+        (np.array(list("bababa")), [1, 0, 1, 0, 1, 0], ("a", "b")),
+        (X[:, 0] / 4, (X[:, :1] / 4).tolist(), None),
+        (X, X.tolist(), None),
+        (X.astype(int), X.tolist(), None),
+    ],
+)
+def test_targets(
+    file: Path, y: np.ndarray[Any, Any], targets: list[Any], classes: tuple[str, ...] | None
+) -> None:
+    np.savez(file, x=X, y=y)
+    data = read_npz(file)
+    assert data.targets.tolist() == targets
+    assert data.classes == classes
+
+
+def test_float32_targets_stay(file: Path) -> None:
+    np.savez(file, x=X, y=(X / 3).astype(np.float32))
+    assert read_npz(file).targets.dtype == np.float32
+
+
+def test_task(file: Path) -> None:
+    np.savez(file, x=X, y=Y)
+    assert read_npz(file, task="regression").targets.shape == (6, 1)
+    with pytest.raises(OptionError, match="task must be"):
+        read_npz(file, task="x")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("arrays", "message"),
+    [
+        ({"x": X, "z": Y, "w": Y}, "the file has w, x, z"),
+        ({}, "the file has nothing"),
+        ({"x": X, "y": Y[:-1]}, "as many rows"),
+        ({"x": X[:, 0], "y": Y}, "reshape"),
+        ({"x": X.astype(complex), "y": Y}, "inputs must be numbers, got dtype complex128"),
+        ({"x": X, "y": Y.astype(complex)}, "expected numbers or text, got dtype complex128"),
+        ({"x": X, "y": np.array(3)}, r"got \(\)"),
+        ({"x": X, "y": np.array([0, 1, np.nan, 0, 1, 0])}, r"row 2 \(counting from 0\): nan is no target"),
+        ({"x": X, "y": np.array([[["a"]]] * 6)}, r"class labels must be \(N,\)"),
+    ],
+)
+def test_what_is_wrong_is_named(file: Path, arrays: dict[str, Any], message: str) -> None:
+    np.savez(file, allow_pickle=False, **arrays)
+    with pytest.raises(DataError, match=message):
+        read_npz(file)
+
+
+def test_one_hot_rows_are_no_labels(file: Path) -> None:
+    np.savez(file, x=X, y=np.eye(6, dtype=int))
+    with pytest.raises(DataError, match="argmax"):
+        read_npz(file, task="classification")
+
+
+def test_pickled_objects_are_never_loaded(file: Path) -> None:
+    np.savez(file, x=X, y=np.array([object()] * 6, dtype=object))
+    with pytest.raises(DataError, match="Object arrays cannot be loaded"):
+        read_npz(file)
+
+
+def test_every_cut_and_flipped_byte_is_found(file: Path) -> None:
+    np.savez_compressed(file, x=np.random.default_rng(0).random((40, 5)), y=np.arange(40) % 2)
+    whole = file.read_bytes()
+    for length in range(0, len(whole) - 1, 97):
+        file.write_bytes(whole[:length])
+        with pytest.raises(DataError, match="cut off|cannot be read"):
+            read_npz(file)
+    file.write_bytes(whole[:600] + bytes([whole[600] ^ 0xFF]) + whole[601:])
+    with pytest.raises(DataError, match="cannot be read"):
+        read_npz(file)
+
+
+def test_other_files(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="no such file"):
+        read_npz(tmp_path / "absent.npz")
+    with pytest.raises(DataError, match="cannot be read"):
+        read_npz(tmp_path)
+    np.save(tmp_path / "one.npy", X)
+    with pytest.raises(DataError, match="not an NPZ file"):
+        read_npz(tmp_path / "one.npy")

@@ -1,0 +1,161 @@
+"""The user's own CSV files: what is read, and where each thing that is wrong with one is found."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from lamina.backends.errors import DataError, OptionError
+from lamina.train.data import Dataset, read_csv
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "mine.csv"
+
+
+def read(file: Path, text: str | bytes, **options: Any) -> Dataset:
+    file.write_bytes(text if isinstance(text, bytes) else text.encode())
+    return read_csv(file, **options)
+
+
+def test_header_and_text_classes(file: Path) -> None:
+    data = read(file, "length,width,kind\n1,2.5,rose\n-3e2,4,fern\n5,6,rose\n")
+    np.testing.assert_array_equal(data.inputs, [[1, 2.5], [-300, 4], [5, 6]])
+    assert data.targets.tolist() == [1, 0, 1]
+    assert data.classes == ("fern", "rose")
+    assert data.feature_names == ("length", "width")
+    assert data.name == "mine.csv"
+
+
+def test_without_header(file: Path) -> None:
+    data = read(file, "5.1,3.5,setosa\n4.9,3.0,setosa\n6.0,2.2,virginica\n")
+    assert data.feature_names is None
+    assert data.inputs.shape == (3, 2)
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+def test_delimiters_are_found(file: Path, delimiter: str) -> None:
+    data = read(file, "a,b,y\n1,2,0\n3,4,1\n".replace(",", delimiter))
+    np.testing.assert_array_equal(data.inputs, [[1, 2], [3, 4]])
+
+
+def test_a_given_delimiter_wins(file: Path) -> None:
+    assert read(file, "1|2|0\n3|4|1\n", delimiter="|").inputs.shape == (2, 2)
+
+
+def test_byte_order_mark_quotes_blank_lines_and_crlf(file: Path) -> None:
+    data = read(file, '\ufeffa,"b, wide",y\r\n\r\n 1 ,"2",x\r\n3,4,z\r\n\r\n')
+    assert data.feature_names == ("a", "b, wide")
+    np.testing.assert_array_equal(data.inputs, [[1, 2], [3, 4]])
+
+
+@pytest.mark.parametrize("target", ["b", 1, "1", -2])
+def test_target_by_name_or_number(file: Path, target: str | int) -> None:
+    data = read(file, "a,b,c\n1,0,5\n2,1,6\n", target=target)
+    np.testing.assert_array_equal(data.inputs, [[1, 5], [2, 6]])
+    assert data.targets.tolist() == [0, 1]
+    assert data.feature_names == ("a", "c")
+
+
+def column(values: list[Any]) -> str:
+    return "x,y\n" + "".join(f"{i},{value}\n" for i, value in enumerate(values))
+
+
+@pytest.mark.parametrize(
+    ("values", "classes"),
+    [
+        ([0, 1, 1], ("0", "1")),
+        ([3, -1, 10, 3, -1, 10], ("-1", "3", "10")),
+        (["1.0", "2.0", "1.0"], ("1", "2")),
+        ([i % 20 for i in range(40)], tuple(map(str, range(20)))),
+        ([i % 21 for i in range(84)], None),
+        ([1, 2, 3, 4, 5], None),
+        ([0.5, 1, 0.5, 1], None),
+    ],
+)
+def test_auto_tells_classes_from_numbers(
+    file: Path, values: list[Any], classes: tuple[str, ...] | None
+) -> None:
+    data = read(file, column(values))
+    assert data.classes == classes
+    if classes is None:
+        np.testing.assert_array_equal(data.targets, np.array(values, float)[:, None])
+    else:
+        assert [classes[label] for label in data.targets] == [str(int(float(value))) for value in values]
+
+
+def test_task_overrides_auto(file: Path) -> None:
+    assert read(file, column([0, 1, 0]), task="regression").targets.dtype == np.float64
+    assert read(file, column(list(range(30))), task="classification").n_outputs == 30
+    assert read(file, column(["a", "b", "c", "d"]), task="classification").n_outputs == 4
+    assert read(file, column([0, 1, "NA"]), task="classification").classes == ("0", "1", "NA")
+    with pytest.raises(OptionError, match="task must be"):
+        read(file, column([0, 1]), task="guess")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "the file is empty"),
+        ("\n \n", "the file is empty"),
+        ("a,b,y\n", "a header and no rows"),
+        ("1\n2\n", "got one column"),
+        ("a,a,y\n1,2,3\n", "'a' comes more than once"),
+        ("a,b,y\n1,2,0\n3,1\n", r"line 3: expected 3 cells as in line 1, got 2"),
+        ("a,b,y\n1,2,0\n\n3,1,0,9\n", r"line 4: expected 3 cells as in line 1, got 4"),
+        ("a,b,y\n1,2,0\n3,,1\n", r"line 3, column 'b': the cell is empty"),
+        ("a,b,y\n1,2,0\n3,4,\n", r"line 3, column 'y': the cell is empty"),
+        ("a,b,y\n1,2,0\n3,tall,1\n", r"line 3, column 'b': expected a number, got 'tall'"),
+        ("1,2,0\n3,tall,1\n", r"line 2, column 1 \(counting from 0\): expected a number, got 'tall'"),
+        ("a,1,y\n1,2,0\n", r"line 1, column 0 .*none of its cells is a number"),
+        (
+            "a;y\n1,5;0\n2,5;1\n",
+            r"line 2, column 'a': expected a number, got '1,5'. Write decimals with a po",
+        ),
+        ("a,y\n1_0,0\n2,1\n", r"line 2, column 'a': expected a number, got '1_0'"),
+        ('a,y\n"1,0\n2,1\n', r"line 3: not well-formed"),
+        (column([0.1, 0.2, "NA", 0.4]), r"line 4, column 'y': expected a number, got 'NA'"),
+        (column([0, 1, "NA", 0]), r"line 4, column 'y': expected a number, got 'NA'"),
+        (column([0, 1, "nan"]), r"target column 'y', line 4: nan is no target"),
+        (column(["id1", "id2", "id3"]), r"column 'y': 3 different texts in 3 rows look like identifiers"),
+        (b"a,y\n\xff\xfe,1\n", r"expected UTF-8 text"),
+    ],
+)
+def test_what_is_wrong_is_named(file: Path, text: str | bytes, message: str) -> None:
+    with pytest.raises(DataError, match=message) as caught:
+        read(file, text)
+    assert str(file) in str(caught.value)
+
+
+def test_a_quoted_line_break_counts_lines_as_the_editor_does(file: Path) -> None:
+    with pytest.raises(DataError, match=r"line 4, column 'a': expected a number, got 'x'"):
+        read(file, 'a,y\n1,"two\nlines"\nx,b\n')
+
+
+def test_classification_of_fractions_names_the_line(file: Path) -> None:
+    with pytest.raises(DataError, match=r"line 3: class labels must be whole numbers or text, got 0.5"):
+        read(file, column([1, 0.5]), task="classification")
+    with pytest.raises(DataError, match=r"line 3, column 'y': expected a number, got 'a'"):
+        read(file, column([1, "a"]), task="regression")
+
+
+def test_unknown_target(file: Path) -> None:
+    text = "height,weight,kind\n1,2,0\n3,4,1\n"
+    with pytest.raises(DataError, match=r"no column 'wieght'.*Did you mean 'weight'"):
+        read(file, text, target="wieght")
+    with pytest.raises(DataError, match=r"no column 3 for the target; expected a number from 0 to 2"):
+        read(file, text, target="3")
+    with pytest.raises(DataError, match=r"no column -4"):
+        read(file, text, target=-4)
+    with pytest.raises(DataError, match=r"it has no header; give a number"):
+        read(file, "1,2\n3,4\n", target="kind")
+
+
+def test_missing_file_and_folder(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="cannot be read: No such file"):
+        read_csv(tmp_path / "absent.csv")
+    with pytest.raises(DataError, match="cannot be read"):
+        read_csv(tmp_path)

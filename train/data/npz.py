@@ -1,0 +1,86 @@
+"""The user's own arrays: an NPZ file with inputs and targets."""
+
+from __future__ import annotations
+
+import zipfile
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ...backends.errors import DataError
+from .dataset import Dataset
+from .targets import Targets, Task, check_task, targets_from_numbers, targets_from_text
+
+_PAIRS = (("x", "y"), ("X", "Y"), ("X", "y"), ("inputs", "targets"), ("data", "target"))
+_DAMAGE = (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile, zlib.error)
+
+
+def read_npz(path: str | Path, *, task: Task = "auto") -> Dataset:
+    """Read an NPZ file with arrays `x` and `y` (or `X`/`Y`, `X`/`y`, `inputs`/`targets`, `data`/`target`).
+
+    Parameters
+    ----------
+    path : str or Path
+        As written by `numpy.savez` or `savez_compressed`; pickled objects in it are never loaded.
+    task : {"auto", "classification", "regression"}
+        How to read y of shape (N,) or (N, 1), as in `read_csv`; y of (N, K) is regression.
+
+    Returns
+    -------
+    Dataset
+        inputs (N, ...), float32 kept and other numbers as float64.
+    """
+    check_task(task)
+    file = Path(path)
+    inputs, values = _read_pair(file)
+    if inputs.dtype.kind not in "fiub":
+        raise DataError(f"{file}: inputs must be numbers, got dtype {inputs.dtype}")
+    if inputs.dtype not in (np.float32, np.float64):
+        inputs = inputs.astype(np.float64)
+    if values.ndim == 0 or len(values) == 0:
+        raise DataError(f"{file}: targets must be (N,) or (N, K) with N of at least 1, got {values.shape}")
+    targets, classes = _targets(values, task, f"{file}, targets")
+    return Dataset(file.name, inputs, targets, classes)
+
+
+def _read_pair(path: Path) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+    try:
+        # Opened here, because np.load leaves its own file open where the archive is damaged.
+        with path.open("rb") as file:
+            if not zipfile.is_zipfile(file):
+                raise DataError(f"{path}: not an NPZ file (as numpy.savez writes), or one that is cut off")
+            file.seek(0)
+            with np.load(file, allow_pickle=False) as arrays:
+                for first, second in _PAIRS:
+                    if first in arrays.files and second in arrays.files:
+                        return arrays[first], arrays[second]
+                present = ", ".join(sorted(arrays.files)) or "nothing"
+    except DataError:
+        raise
+    except FileNotFoundError as error:
+        raise DataError(f"{path}: no such file") from error
+    except _DAMAGE as error:
+        raise DataError(
+            f"{path}: cannot be read as an NPZ file of plain arrays ({error}). Write it anew by numpy.savez."
+        ) from error
+    raise DataError(f"{path}: expected arrays x and y (or inputs and targets), the file has {present}")
+
+
+def _targets(values: npt.NDArray[Any], task: Task, where: str) -> Targets:
+    if values.ndim == 2 and values.shape[1] == 1:
+        values = values[:, 0]
+    if values.dtype.kind not in "fiubU":
+        raise DataError(f"{where}: expected numbers or text, got dtype {values.dtype}")
+    if values.ndim == 1:
+        if values.dtype.kind == "U":
+            return targets_from_text(values, task, where)
+        return targets_from_numbers(values if values.dtype.kind != "b" else values.astype(int), task, where)
+    if task == "classification" or values.dtype.kind == "U":
+        raise DataError(
+            f"{where}: class labels must be (N,), got {values.shape}; one-hot rows become labels by "
+            f"targets.argmax(axis=1)"
+        )
+    return values if values.dtype in (np.float32, np.float64) else values.astype(np.float64), None

@@ -1,0 +1,77 @@
+"""Cutting row numbers into disjoint parts: shuffled, stratified, a function of the seed alone."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from ...backends.errors import DataError, OptionError
+from ...backends.random import generator
+
+IndexArray = npt.NDArray[np.int64]
+
+
+def partition(strata: IndexArray, fractions: Sequence[float], *, seed: int) -> tuple[IndexArray, ...]:
+    """Cut the rows 0 .. N-1 into one part per fraction.
+
+    Each stratum is shared out by largest remainder: a part gets the floor or the ceiling of its share. What
+    rounding gave or took in one stratum is carried to the next, so that many small strata fill each part too.
+
+    Parameters
+    ----------
+    strata : numpy.ndarray
+        (N,) the stratum of each row (the class label; all 0 for a plain random split).
+    fractions : sequence of float
+        One per part, each above 0, adding up to 1.
+    seed : int
+        Decides the shuffle; equal seeds give equal parts.
+
+    Returns
+    -------
+    tuple of numpy.ndarray
+        Row numbers, int64, in shuffled order: disjoint, and together all rows.
+    """
+    shares = _checked(fractions)
+    order = generator(seed, "split").permutation(len(strata))
+    shuffled = strata[order]
+    part_of = np.empty(len(strata), dtype=np.int64)
+    carry = np.zeros(len(shares))
+    for stratum in np.unique(strata):
+        members = np.flatnonzero(shuffled == stratum)
+        counts = _share_out(len(members), shares, carry)
+        carry += len(members) * shares - counts
+        part_of[members] = np.repeat(np.arange(len(shares)), counts)
+    parts = tuple(order[part_of == part].astype(np.int64) for part in range(len(shares)))
+    for number, (part, fraction) in enumerate(zip(parts, shares, strict=True), start=1):
+        if len(part) == 0:
+            raise DataError(
+                f"Cannot split {len(strata)} rows: part {number} of {len(shares)} (fraction {fraction:g}) "
+                f"would be empty. Use more rows or a larger fraction."
+            )
+    return parts
+
+
+def _checked(fractions: Sequence[float]) -> npt.NDArray[np.float64]:
+    values = [float(fraction) for fraction in fractions]
+    if not values or not all(0 < value <= 1 for value in values) or not math.isclose(sum(values), 1.0):
+        raise OptionError(
+            f"Split fractions must each be above 0 and add up to 1 (such as 0.7, 0.1, 0.2), "
+            f"got {tuple(values)}"
+        )
+    return np.array(values)
+
+
+def _share_out(
+    count: int, shares: npt.NDArray[np.float64], carry: npt.NDArray[np.float64]
+) -> npt.NDArray[np.int64]:
+    """Return whole numbers that add up to `count`, each the floor or the ceiling of its share."""
+    ideal = count * shares
+    counts = np.floor(ideal).astype(np.int64)
+    left = count - int(counts.sum())
+    # Stable, so that a tie goes to the earlier part on every platform.
+    first = np.argsort(-(ideal - counts + carry), kind="stable")[:left]
+    counts[first] += 1
+    return counts

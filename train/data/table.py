@@ -1,0 +1,115 @@
+"""The user's own table: a CSV file with one row per example and one column for the target."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ...backends.errors import DataError, did_you_mean
+from .dataset import Dataset
+from .targets import Targets, Task, check_task, targets_from_numbers, targets_from_text
+from .text import TextTable, number, read_text
+
+
+def read_csv(
+    path: str | Path,
+    *,
+    target: str | int | None = None,
+    task: Task = "auto",
+    delimiter: str | None = None,
+) -> Dataset:
+    """Read a CSV file: every column but the target is a feature and must be numeric.
+
+    Parameters
+    ----------
+    path : str or Path
+        UTF-8 text. A first row in which no cell is a number is the header.
+    target : str or int, optional
+        The target column: its name, or its number from 0 (negative: from the end). Default: the last.
+    task : {"auto", "classification", "regression"}
+        "auto" classifies where the target is text, or whole numbers with at most 20 distinct values that
+        have two rows each on average (two values are always classes); anything else is regression.
+    delimiter : str, optional
+        Default: a tab, `;` or `,`, whichever cuts the first rows evenly.
+
+    Returns
+    -------
+    Dataset
+        inputs (N, D) float64; targets (N,) int64 with `classes` (sorted), or (N, 1) float64.
+    """
+    check_task(task)
+    table = read_text(Path(path), delimiter)
+    if table.width < 2:
+        raise DataError(
+            f"{path}: expected a target column and at least one feature, separated by ',', ';' or tab; "
+            f"got one column"
+        )
+    chosen = _find_target(table, target)
+    features = [index for index in range(table.width) if index != chosen]
+    inputs = np.array([_feature_row(table, row, features) for row in range(len(table.rows))])
+    targets, classes = _targets(table, chosen, task)
+    names = None if table.header is None else tuple(table.header[index] for index in features)
+    return Dataset(table.path.name, inputs, targets, classes, names)
+
+
+def _find_target(table: TextTable, target: str | int | None) -> int:
+    """Return the index of the target column; a name wins over a number written as text."""
+    if target is None:
+        return table.width - 1
+    if isinstance(target, str):
+        if table.header is not None and target in table.header:
+            return table.header.index(target)
+        try:
+            index = int(target)
+        except ValueError:
+            known = table.header or ()
+            has = f"it has {', '.join(known)}" if known else "it has no header; give a number from 0"
+            raise DataError(
+                f"{table.path}: no column {target!r} for the target; {has}.{did_you_mean(target, known)}"
+            ) from None
+        return _find_target(table, index)
+    if not -table.width <= target < table.width:
+        raise DataError(
+            f"{table.path}: no column {target} for the target; expected a number from 0 to {table.width - 1}"
+        )
+    return target % table.width
+
+
+def _feature_row(table: TextTable, row: int, features: list[int]) -> list[float]:
+    cells = table.rows[row]
+    values = [number(cells[index]) for index in features]
+    if None in values:
+        raise _bad_cell(table, row, features[values.index(None)])
+    return [value for value in values if value is not None]
+
+
+def _targets(table: TextTable, chosen: int, task: Task) -> Targets:
+    cells = [row[chosen] for row in table.rows]
+    where = f"{table.path}, target {table.column(chosen)}"
+    if "" in cells:
+        raise _bad_cell(table, cells.index(""), chosen)
+    values = [number(cell) for cell in cells]
+    numeric = np.array([value for value in values if value is not None])
+    if len(numeric) == len(cells):
+        return targets_from_numbers(numeric, task, where, lambda row: f"line {table.lines[row]}")
+    # A stray "NA" among numbers must become neither a class of its own nor make each number a class.
+    if task == "regression" or (task == "auto" and len(numeric) > len(cells) / 2):
+        raise _bad_cell(table, values.index(None), chosen)
+    names: npt.NDArray[Any] = np.array(cells)
+    return targets_from_text(names, task, where)
+
+
+def _bad_cell(table: TextTable, row: int, index: int) -> DataError:
+    cell = table.rows[row][index]
+    where = f"{table.path}, line {table.lines[row]}, {table.column(index)}"
+    if not cell:
+        return DataError(f"{where}: the cell is empty; expected a value. Fill it in or remove the line.")
+    hint = ""
+    if number(cell.replace(",", ".")) is not None:
+        hint = " Write decimals with a point."
+    elif row == 0 and table.header is None:
+        hint = " (A first row is a header only where none of its cells is a number.)"
+    return DataError(f"{where}: expected a number, got {cell!r}.{hint}")
