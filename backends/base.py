@@ -15,6 +15,7 @@ from .protocol import Axis, Operand, Primitives, Scalar, Shape, Step, Tensor
 from .shapes import count
 
 FLOAT_DTYPES = ("float32", "float64")
+Pair = tuple[Tensor, Tensor]
 Triple = tuple[Tensor, Tensor, Tensor]
 
 
@@ -104,6 +105,7 @@ class Backend(Primitives):
 
     def relu_grad(self, grad: Tensor, y: Tensor) -> Tensor:
         """Return grad where y > 0, else 0: relu'(0) = 0. y is relu's input or its result."""
+        _same_dtype("relu_grad", self.dtype(grad), self.dtype(y))
         return self.where(self.less_equal(y, 0.0), 0.0, grad)
 
     def leaky_relu(self, x: Tensor, negative_slope: float) -> Tensor:
@@ -112,6 +114,7 @@ class Backend(Primitives):
 
     def leaky_relu_grad(self, grad: Tensor, x: Tensor, negative_slope: float) -> Tensor:
         """Return grad where x > 0, else negative_slope grad."""
+        _same_dtype("leaky_relu_grad", self.dtype(grad), self.dtype(x))
         return self.where(self.greater(x, 0.0), grad, self.multiply(grad, negative_slope))
 
     def sigmoid(self, x: Tensor) -> Tensor:
@@ -181,6 +184,19 @@ class Backend(Primitives):
         y = self.matmul(x, self.permute_dims(weight, (1, 0)))
         return y if bias is None else self.add(y, bias)
 
+    def linear_grad(self, grad: Tensor, x: Tensor, *, out: Pair | None = None) -> Pair:
+        """Return (gᵀ x, Σ g), the gradients of linear's weight (O, I) and bias (O,).
+
+        grad (..., O), x (..., I); the sums go over all leading axes.
+        """
+        shape, rank = self.shape(x), len(self.shape(x))
+        if rank > 2:
+            x = self.reshape(x, (-1, shape[-1]))
+            grad = self.reshape(grad, (-1, self.shape(grad)[-1]))
+        out_weight, out_bias = out or (None, None)
+        weight = self.matmul(self.permute_dims(grad, (1, 0)), x, out=out_weight)
+        return weight, self.sum(grad, axis=0, out=out_bias)
+
     def one_hot(self, indices: Tensor, num_classes: int, *, dtype: str | None = None) -> Tensor:
         """Return 1 at each index, 0 elsewhere: (*) int64 -> (*, num_classes)."""
         column = self.reshape(indices, (*self.shape(indices), 1))
@@ -235,6 +251,12 @@ class Backend(Primitives):
         scaled = self.add(self.divide(self.sqrt(second), correction2**0.5), epsilon)
         update = self.divide(first, scaled)
         return self.add_scaled(parameter, update, -learning_rate / correction1, out=out_p), first, second
+
+
+def _same_dtype(op: str, first: str, second: str) -> None:
+    # For definitions in which the two tensors do not meet in one primitive that would check them.
+    if first != second:
+        raise DtypeError(f"{op}: the tensors have unequal dtypes {first} and {second}; use astype")
 
 
 def scalar_dtype_error(op: str, scalar: object, dtype: str) -> DtypeError:

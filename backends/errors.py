@@ -13,6 +13,9 @@ from collections.abc import Iterable
 class LaminaError(Exception):
     """Base of all errors that are the user's to mend."""
 
+    names_layer = False
+    """Whether the message begins with the layer or loss that it is about."""
+
 
 class BackendError(LaminaError, RuntimeError):
     """A backend that was named does not exist or cannot run."""

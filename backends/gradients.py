@@ -73,11 +73,13 @@ def _pow_exponent(b: Backend, g: Tensor, out: Tensor, x: Any, y: Tensor) -> Tens
 
 
 def _is_scalar(x: object) -> bool:
-    return isinstance(x, (int, float))
+    return type(x) in (int, float)  # np.float64 is a float to isinstance, and a 0-d handle on numpy
 
 
 def _inverse(axes: tuple[int, ...]) -> tuple[int, ...]:
-    return tuple(axes.index(i) for i in range(len(axes)))
+    rank = len(axes)
+    forward = [axis % rank for axis in axes]
+    return tuple(forward.index(i) for i in range(rank))
 
 
 def _split(b: Backend, g: Tensor, tensors: Any, axis: int) -> list[Tensor]:

@@ -33,6 +33,14 @@ def check_dtype(op: str, dtype: str) -> None:
         raise DtypeError(f"{op}: dtype must be one of {', '.join(DTYPES)}, got {dtype!r}")
 
 
+class NativeDtypes(dict[str, Any]):
+    """A library's dtypes by our names; any other name is a DtypeError, and a known one costs nothing."""
+
+    def __missing__(self, name: str) -> Any:
+        check_dtype("dtype", name)
+        raise KeyError(name)
+
+
 def blas_threads() -> int:
     """Return how many threads numpy's matrix products use."""
     pools = [p["num_threads"] for p in threadpoolctl.threadpool_info() if p["user_api"] == "blas"]

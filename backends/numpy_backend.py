@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
 import numpy as np
@@ -12,13 +12,18 @@ import numpy as np
 from . import random as host_random
 from .base import Backend, scalar_dtype_error
 from .errors import DtypeError, ShapeError
-from .host import blas_threads, check_dtype, host_array
+from .host import DTYPES, NativeDtypes, blas_threads, check_dtype, host_array
 from .protocol import Axis, Shape, Widths
 from .shapes import count, reduced, slices
 from .windows import Window
 
 Array = Any
 _ndarray = np.ndarray
+_DTYPES = NativeDtypes({name: np.dtype(name) for name in DTYPES})
+_NAMES = {np.dtype(name): name for name in DTYPES}  # dtype.name takes microseconds
+
+# The kinds of tensor that a Python scalar mixes with.
+_MIXES = {int: "if", float: "f", bool: "b"}
 
 # Plain summation in float32 errs by up to n 2^-24; past this length it is accumulated in float64.
 _EXACT_SUM = 64
@@ -40,8 +45,8 @@ def _operand_error(op: str, x: object, y: object) -> DtypeError:
         )
     if tensors and others:
         return scalar_dtype_error(op, others[0], str(tensors[0].dtype))
-    foreign = next((v for v in (x, y) if v not in tensors and type(v) not in (int, float, bool)), x)
-    return foreign_error(op, foreign)
+    handles = (np.ndarray, np.generic, int, float, bool)
+    return foreign_error(op, next((v for v in (x, y) if not isinstance(v, handles)), x))
 
 
 def foreign_error(op: str, value: object) -> DtypeError:
@@ -59,13 +64,18 @@ def _agree(op: str, x: Array, y: Array) -> np.dtype[Any]:
         if ky is _ndarray or isinstance(y, np.generic):
             if x.dtype == y.dtype:
                 return x.dtype  # type: ignore[no-any-return]
-        elif ky is int or (ky is float and x.dtype.kind == "f") or (ky is bool and x.dtype == bool):
+        elif x.dtype.kind in _MIXES.get(ky, ""):
             return x.dtype  # type: ignore[no-any-return]
-    elif (ky is _ndarray or isinstance(y, np.generic)) and (
-        kx is int or (kx is float and y.dtype.kind == "f") or (kx is bool and y.dtype == bool)
-    ):
+    elif (ky is _ndarray or isinstance(y, np.generic)) and y.dtype.kind in _MIXES.get(kx, ""):
         return y.dtype  # type: ignore[no-any-return]
     raise _operand_error(op, x, y)
+
+
+def _check(op: str, *tensors: Array) -> None:
+    """Raise unless these are handles of this backend; numpy itself would convert whatever comes."""
+    for x in tensors:
+        if type(x) is not _ndarray and not isinstance(x, np.generic):
+            raise foreign_error(op, x)
 
 
 def _unary(ufunc: Any, *, floating: bool = True, silent: bool = False) -> Any:
@@ -143,7 +153,7 @@ class NumpyBackend(Backend):
         """Return the dtype's name."""
         if type(x) is not _ndarray and not isinstance(x, np.generic):
             raise foreign_error("dtype", x)
-        return x.dtype.name  # type: ignore[no-any-return]
+        return _NAMES.get(x.dtype) or str(x.dtype)
 
     def from_host(self, array: Any, *, dtype: str | None = None) -> Array:
         """Copy in, with floats in the default dtype and integers in int64."""
@@ -162,15 +172,15 @@ class NumpyBackend(Backend):
 
     def empty(self, shape: Shape, *, dtype: str | None = None) -> Array:
         """Return np.empty."""
-        return np.empty(shape, dtype or self.default_dtype)
+        return np.empty(shape, _DTYPES[dtype or self.default_dtype])
 
     def full(self, shape: Shape, value: Any, *, dtype: str | None = None) -> Array:
         """Return np.full."""
-        return np.full(shape, value, dtype or self.default_dtype)
+        return np.full(shape, value, _DTYPES[dtype or self.default_dtype])
 
     def arange(self, start: int, stop: int, step: int = 1, *, dtype: str = "int64") -> Array:
         """Return np.arange."""
-        return np.arange(start, stop, step, dtype=dtype)
+        return np.arange(start, stop, step, dtype=_DTYPES[dtype])
 
     def astype(self, x: Array, dtype: str) -> Array:
         """Return x converted."""
@@ -179,6 +189,7 @@ class NumpyBackend(Backend):
 
     def copy(self, x: Array, *, out: Array = None) -> Array:
         """Return a copy."""
+        _check("copy", x)
         if out is None:
             return np.array(x)
         _check_out("copy", out, x.shape, x.dtype)
@@ -265,6 +276,7 @@ class NumpyBackend(Backend):
 
     def argmax(self, x: Array, *, axis: int, keepdims: bool = False) -> Array:
         """Return the index of the first maximum."""
+        _check("argmax", x)
         return np.argmax(x, axis=axis, keepdims=keepdims)
 
     def matmul(self, x: Array, y: Array, *, out: Array = None) -> Array:
@@ -274,10 +286,11 @@ class NumpyBackend(Backend):
         if x.ndim == 2 and y.ndim == 2:
             if out is None:
                 return x.dot(y)
-            _check_out("matmul", out, (x.shape[0], y.shape[1]), x.dtype)
-            if out.flags.c_contiguous:
+            try:
                 return x.dot(y, out)
-            return np.matmul(x, y, out)
+            except ValueError:  # out is not contiguous, or does not fit
+                _check_out("matmul", out, (x.shape[0], y.shape[1]), x.dtype)
+                return np.matmul(x, y, out)
         if x.ndim < 2 or y.ndim < 2:
             raise ShapeError(f"matmul: expected at least two axes on each side, got {x.shape} and {y.shape}")
         if out is not None:
@@ -289,24 +302,29 @@ class NumpyBackend(Backend):
 
     def reshape(self, x: Array, shape: Shape) -> Array:
         """Return x.reshape(shape)."""
+        _check("reshape", x)
         return x.reshape(shape)
 
     def permute_dims(self, x: Array, axes: tuple[int, ...]) -> Array:
         """Return x.transpose(axes)."""
+        _check("permute_dims", x)
         return x.transpose(axes)
 
     def broadcast_to(self, x: Array, shape: Shape) -> Array:
         """Return a read-only view."""
+        _check("broadcast_to", x)
         return np.broadcast_to(x, shape)
 
     def concat(self, tensors: Sequence[Array], *, axis: int = 0) -> Array:
         """Return np.concatenate."""
+        _check("concat", tensors[0])
         for other in tensors[1:]:
             _agree("concat", tensors[0], other)
         return np.concatenate(tensors, axis=axis)
 
     def pad(self, x: Array, widths: Widths, *, value: Any = 0.0) -> Array:
         """Return x in the middle of a filled array."""
+        _check("pad", x)
         shape = tuple(n + before + after for n, (before, after) in zip(x.shape, widths, strict=True))
         padded = np.full(shape, value, x.dtype)
         padded[tuple(slice(b, b + n) for n, (b, _) in zip(x.shape, widths, strict=True))] = x
@@ -321,28 +339,33 @@ class NumpyBackend(Backend):
         steps: tuple[int, ...] | None = None,
     ) -> Array:
         """Return the view x[starts:stops:steps]."""
+        _check("slice", x)
         return x[slices(starts, stops, steps)]
 
     # -- index -----------------------------------------------------------------------------------
 
     def take(self, x: Array, indices: Array, *, axis: int) -> Array:
         """Return np.take."""
+        _check("take", x, indices)
         return np.take(x, indices, axis=axis)
 
     def index_add(self, x: Array, indices: Array, values: Array, *, axis: int, out: Array = None) -> Array:
         """Return a copy of x with values added at the indices."""
         _agree("index_add", x, values)
+        _check("index_add", indices)
         result = self.copy(x, out=out)
         np.add.at(np.moveaxis(result, axis, 0), indices, np.moveaxis(values, axis, 0))
         return result
 
     def take_along_axis(self, x: Array, indices: Array, *, axis: int) -> Array:
         """Return np.take_along_axis."""
+        _check("take_along_axis", x, indices)
         return np.take_along_axis(x, indices, axis)
 
     def scatter_add(self, x: Array, indices: Array, values: Array, *, axis: int, out: Array = None) -> Array:
         """Return a copy of x with values added where the indices point."""
         _agree("scatter_add", x, values)
+        _check("scatter_add", indices)
         result = self.copy(x, out=out)
         grid = list(np.ogrid[tuple(slice(n) for n in indices.shape)])
         grid[axis] = indices
@@ -378,6 +401,7 @@ class NumpyBackend(Backend):
         out: Array = None,
     ) -> Array:
         """Copy a strided view of the padded input."""
+        _check("unfold", x)
         window = Window.of(x.shape[2:], kernel_size, stride, padding, dilation)
         if window.padded:
             x = self.pad(x, ((0, 0), (0, 0), *window.padding))
@@ -403,6 +427,7 @@ class NumpyBackend(Backend):
         out: Array = None,
     ) -> Array:
         """Add each kernel offset's values into the slice that it came from."""
+        _check("fold", columns)
         window = Window.of(output_size, kernel_size, stride, padding, dilation)
         samples = columns.shape[0]
         channels = columns.shape[1] // math.prod(kernel_size)
@@ -430,7 +455,7 @@ class NumpyBackend(Backend):
     ) -> tuple[Array, dict[str, Array]]:
         """Return a zero-filled array and its named views."""
         sizes = [math.prod(shape) for shape in shapes.values()]
-        flat = np.zeros(sum(sizes), dtype or self.default_dtype)
+        flat = np.zeros(sum(sizes), _DTYPES[dtype or self.default_dtype])
         views, start = {}, 0
         for (name, shape), size in zip(shapes.items(), sizes, strict=True):
             views[name] = flat[start : start + size].reshape(shape)
@@ -443,11 +468,9 @@ class NumpyBackend(Backend):
             _check_out("assign", cell, self.shape(value), value.dtype)
             np.copyto(cell, value)
 
-    @contextlib.contextmanager
-    def session(self) -> Iterator[None]:
+    def session(self) -> AbstractContextManager[None]:
         """Let overflow and NaN pass without a warning, as they do on every other backend."""
-        with np.errstate(all="ignore"):
-            yield
+        return np.errstate(all="ignore")  # type: ignore[return-value]
 
     # -- derived ops, faster: fewer passes and no repeated checks ------------------------------------
 
@@ -455,6 +478,7 @@ class NumpyBackend(Backend):
         """Return x + scale y, large flat buffers in blocks that stay in cache."""
         if type(x) is not _ndarray or type(y) is not _ndarray or x.dtype is not y.dtype:
             _agree("add_scaled", x, y)
+        scale = float(scale)  # an np.float64 would promote
         if out is not None:
             _check_out("add_scaled", out, x.shape, x.dtype)
         if x.size <= _BLOCK or out is None or not (_flat(x) and _flat(y) and _flat(out)):
@@ -462,6 +486,10 @@ class NumpyBackend(Backend):
         for part in _blocks(x.size):
             np.add(x[part], y[part] * scale, out[part])
         return out
+
+    def square(self, x: Array, *, out: Array = None) -> Array:
+        """Return x²."""
+        return self.multiply(x, x, out=out) if out is not None or type(x) is not _ndarray else np.multiply(x, x)
 
     def relu(self, x: Array) -> Array:
         """Return max(x, 0)."""
@@ -485,26 +513,66 @@ class NumpyBackend(Backend):
 
     def mean(self, x: Array, *, axis: Axis = None, keepdims: bool = False) -> Array:
         """Return Σ x / n."""
+        if axis is None and not keepdims and type(x) is _ndarray and 0 < x.size <= _EXACT_SUM:
+            return np.add.reduce(x, None) / x.size
         total = self.sum(x, axis=axis, keepdims=keepdims)
         n = x.size if axis is None else count(x.shape, axis)
+        if total.dtype.kind != "f":
+            raise DtypeError(f"mean: expected a floating tensor, got {x.dtype}; convert it with astype")
         return np.divide(total, float(n)) if n else self.divide(total, 0.0)
 
     def linear(self, x: Array, weight: Array, bias: Array = None) -> Array:
         """Return x Wᵀ + b, the bias added in place."""
-        y = self.matmul(x, weight.T)
-        if bias is None:
-            return y
-        if type(bias) is not _ndarray or bias.dtype is not y.dtype:
-            _agree("linear", y, bias)
+        _check("linear", weight)
+        if bias is None or type(x) is not _ndarray or x.ndim != 2:
+            return Backend.linear(self, x, weight, bias)
+        if x.dtype is not weight.dtype or x.dtype is not bias.dtype:
+            _agree("linear", x, weight)
+            _agree("linear", x, bias)
+        y = x.dot(weight.T)
         return np.add(y, bias, y)
 
-    def adam_step(self, *tensors: Array, out: Any = None, **scalars: float) -> Any:
+    def linear_grad(self, grad: Array, x: Array, *, out: Any = None) -> Any:
+        """Return (gᵀ x, Σ g) for matrices, straight into `out`."""
+        if out is None or x.ndim != 2 or len(grad) > _EXACT_SUM or grad.dtype is not x.dtype:
+            return Backend.linear_grad(self, grad, x, out=out)
+        weight, bias = out
+        _check_out("linear_grad", bias, grad.shape[1:], grad.dtype)
+        try:
+            return grad.T.dot(x, weight), np.add.reduce(grad, 0, None, bias)
+        except ValueError:  # the weight's place is not contiguous, or does not fit
+            return Backend.linear_grad(self, grad, x, out=out)
+
+    def adam_step(
+        self,
+        parameter: Array,
+        gradient: Array,
+        first: Array,
+        second: Array,
+        *,
+        learning_rate: float,
+        beta1: float,
+        beta2: float,
+        epsilon: float,
+        correction1: float,
+        correction2: float,
+        out: Any = None,
+    ) -> Any:
         """Run the definition in blocks that stay in cache."""
-        if out is None or tensors[0].size <= _BLOCK or not all(map(_flat, (*tensors, *out))):
-            return Backend.adam_step(self, *tensors, out=out, **scalars)
-        for part in _blocks(tensors[0].size):
-            block = tuple(t[part] for t in out)
-            Backend.adam_step(self, *(t[part] for t in tensors), out=block, **scalars)  # type: ignore[arg-type]
+        tensors = (parameter, gradient, first, second)
+        scalars = {
+            "learning_rate": learning_rate,
+            "beta1": beta1,
+            "beta2": beta2,
+            "epsilon": epsilon,
+            "correction1": correction1,
+            "correction2": correction2,
+        }
+        run: Any = Backend.adam_step
+        if out is None or parameter.size <= _BLOCK or not all(map(_flat, (*tensors, *out))):
+            return run(self, *tensors, out=out, **scalars)
+        for part in _blocks(parameter.size):
+            run(self, *(t[part] for t in tensors), out=tuple(t[part] for t in out), **scalars)
         return out
 
 

@@ -197,6 +197,7 @@ _ROWS = (
     _derived("mean", "x", SUMMED),
     _derived("var", "x"),
     _derived("linear", "x weight bias", SUMMED),
+    _derived("linear_grad", "grad x", SUMMED, gives="tensors"),
     _derived("one_hot", "indices", EXACT),
     _derived("bernoulli", "", EXACT),
     _derived("sgd_step", "parameter gradient"),

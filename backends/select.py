@@ -174,7 +174,7 @@ def _raw(text: str, dtype: str, source: str) -> Backend:
             )
         if name == "numpy" and device not in ("", "cpu"):
             raise BackendError(f"Backend {text!r} cannot run: numpy has no device {device!r}, only cpu.")
-        device = {"": "cpu", "cuda": "cuda:0"}.get(device, device)
+        device = device or "cpu"
         kind: type[Backend] = getattr(importlib.import_module(f".{module}", __package__), cls)
     elif device.isidentifier() and re.fullmatch(r"[\w.]+", name):
         kind, device = _users(name, device, text, source), "cpu"
@@ -183,10 +183,12 @@ def _raw(text: str, dtype: str, source: str) -> Backend:
             f"Unknown backend {text!r} ({source}). Available: {', '.join(available())}."
             f"{did_you_mean(name, RAW)}"
         )
-    key = (text.partition(":")[0] if name in RAW else text, device, dtype)
+    # "cuda" is the first device, but an error should say what was written.
+    key = (name if name in RAW else text, "cuda:0" if device == "cuda" else device, dtype)
     if key not in _instances:
-        _instances[key] = kind(device, dtype)
-        _pin_threads()
+        backend = kind(device, dtype)
+        _pin_threads()  # before the instance is kept: a wrong LAMINA_THREADS must not pass the second time
+        _instances[key] = backend
     return _instances[key]
 
 

@@ -5,32 +5,30 @@ Nothing of `torch.nn` or `torch.autograd` is used: torch is an array library her
 
 from __future__ import annotations
 
-import contextlib
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
+import numpy as np
 import torch
 
 from . import random as host_random
 from .base import Backend, Triple, scalar_dtype_error
 from .errors import BackendError, DtypeError, ShapeError
-from .host import check_dtype, host_array
+from .host import NativeDtypes, check_dtype, host_array
 from .protocol import Axis, Shape, Widths
 from .shapes import axes_of, broadcast, reduced, slices
 from .windows import Window
 
 Array = Any
 _Tensor = torch.Tensor
-_DTYPES = {
-    "float32": torch.float32,
-    "float64": torch.float64,
-    "int64": torch.int64,
-    "bool": torch.bool,
-}
+_DTYPES = NativeDtypes(
+    {"float32": torch.float32, "float64": torch.float64, "int64": torch.int64, "bool": torch.bool}
+)
 _NAMES = {value: key for key, value in _DTYPES.items()}
 _SCALARS = (int, float, bool)
+_threshold_backward = torch.ops.aten.threshold_backward.default
 
 
 def _check_out(op: str, out: Array, shape: Shape, dtype: torch.dtype) -> None:
@@ -59,9 +57,16 @@ def _agree(op: str, x: Array, y: Array) -> torch.dtype:
     if not isinstance(tensor, _Tensor) or type(other) not in _SCALARS:
         raise foreign_error(op, other)
     kind = type(other)
-    if kind is int or (kind is float and tensor.is_floating_point()) or tensor.dtype is torch.bool:
+    mixes = tensor.dtype is torch.bool if kind is bool else tensor.dtype is not torch.bool
+    if mixes and (kind is not float or tensor.is_floating_point()):
         return tensor.dtype
     raise scalar_dtype_error(op, other, _NAMES.get(tensor.dtype, str(tensor.dtype)))
+
+
+def _check(op: str, x: object) -> None:
+    """Raise unless this is a handle of this backend; the methods of another array might do."""
+    if type(x) is not _Tensor:
+        raise foreign_error(op, x)
 
 
 def _unary(function: Any, *, floating: bool = True) -> Any:
@@ -81,19 +86,42 @@ def _unary(function: Any, *, floating: bool = True) -> Any:
     return apply
 
 
-def _binary(function: Any, *, floating: bool = False, scalars: str = "second") -> Any:
-    """Make the method of an elementwise op; torch's function takes scalars "second" or "never"."""
+_scalars: dict[tuple[Any, torch.dtype], Array] = {}
+
+
+def _scalar(value: Any, dtype: torch.dtype) -> Array:
+    """Return a Python scalar as a 0-d CPU tensor, which torch mixes with tensors of any device.
+
+    They are remembered: for torch to wrap a number takes as long as a small op.
+    """
+    key = (value, dtype)
+    found = _scalars.get(key)
+    if found is None:
+        if len(_scalars) > 1000:
+            _scalars.clear()
+        with torch.inference_mode(False):
+            found = torch.tensor(value, dtype=dtype)
+        if value != 0:  # 0.0 and -0.0 are one key
+            _scalars[key] = found
+    return found
+
+
+def _binary(function: Any, *, floating: bool = False) -> Any:
+    """Make the method of an elementwise op of two operands."""
     op = function.__name__
 
     def apply(self: object, x: Array, y: Array, *, out: Array = None) -> Array:
         if type(x) is _Tensor and type(y) is _Tensor and x.dtype is y.dtype:
             dtype = x.dtype
+        elif type(x) is _Tensor and type(y) is float and x.is_floating_point():
+            dtype = x.dtype
+            y = _scalar(y, dtype)
         else:
             dtype = _agree(op, x, y)
             if type(x) is not _Tensor:
-                x = torch.full((), x, dtype=dtype, device=y.device)
-            elif type(y) is not _Tensor and scalars == "never":
-                y = torch.full((), y, dtype=dtype, device=x.device)
+                x = _scalar(x, dtype)
+            elif type(y) is not _Tensor:
+                y = _scalar(y, dtype)
         if floating and not dtype.is_floating_point:
             raise DtypeError(f"{op}: expected floating tensors, got {_NAMES[dtype]}; convert with astype")
         if out is None:
@@ -112,10 +140,13 @@ def _comparison(function: Any) -> Any:
         if type(x) is not _Tensor or type(y) is not _Tensor or x.dtype is not y.dtype:
             dtype = _agree(op, x, y)
             if type(x) is not _Tensor:
-                x = torch.full((), x, dtype=dtype, device=y.device)
+                x = _scalar(x, dtype)
         return function(x, y)
 
     return apply
+
+
+_sqrt = _unary(torch.sqrt)
 
 
 class TorchBackend(Backend):
@@ -124,8 +155,8 @@ class TorchBackend(Backend):
     name = "torch"
 
     def __init__(self, device: str = "cpu", dtype: str = "float32") -> None:
-        super().__init__(device, dtype)
         self._device = _usable(device)
+        super().__init__(str(self._device), dtype)
         self._is_cuda = self._device.type == "cuda"
 
     def details(self) -> dict[str, str | int]:
@@ -184,10 +215,12 @@ class TorchBackend(Backend):
     def astype(self, x: Array, dtype: str) -> Array:
         """Return x converted."""
         check_dtype("astype", dtype)
+        _check("astype", x)
         return x.to(_DTYPES[dtype])
 
     def copy(self, x: Array, *, out: Array = None) -> Array:
         """Return a copy."""
+        _check("copy", x)
         if out is None:
             return x.clone(memory_format=torch.contiguous_format)
         _check_out("copy", out, x.shape, x.dtype)
@@ -214,8 +247,19 @@ class TorchBackend(Backend):
     exp = _unary(torch.exp)
     log = _unary(torch.log)
     log1p = _unary(torch.log1p)
-    sqrt = _unary(torch.sqrt)
     tanh = _unary(torch.tanh)
+
+    def sqrt(self, x: Array, *, out: Array = None) -> Array:
+        """Return the root; on a CPU numpy's, for MKL's (which torch takes) rounds one in five wrongly."""
+        if self._is_cuda or type(x) is not _Tensor or not x.is_floating_point():
+            return _sqrt(self, x, out=out)
+        if out is None:
+            out = torch.empty_like(x)
+        else:
+            _check_out("sqrt", out, x.shape, x.dtype)
+        with np.errstate(all="ignore"):
+            np.sqrt(x.numpy(), out.numpy())
+        return out
 
     def sign(self, x: Array, *, out: Array = None) -> Array:
         """Return -1, 0, 1, or NaN for NaN (torch.sign gives 0 there)."""
@@ -230,8 +274,8 @@ class TorchBackend(Backend):
     multiply = _binary(torch.mul)
     divide = _binary(torch.div, floating=True)
     pow = _binary(torch.pow, floating=True)
-    maximum = _binary(torch.maximum, scalars="never")
-    minimum = _binary(torch.minimum, scalars="never")
+    maximum = _binary(torch.maximum)
+    minimum = _binary(torch.minimum)
 
     equal = _comparison(torch.eq)
     less = _comparison(torch.lt)
@@ -250,9 +294,9 @@ class TorchBackend(Backend):
         if self.dtype(condition) != "bool":
             raise DtypeError(f"where: the condition must be a bool tensor, got {condition.dtype}")
         if type(x) is not _Tensor:
-            x = torch.full((), x, dtype=dtype, device=self._device)
+            x = _scalar(x, dtype)
         if type(y) is not _Tensor:
-            y = torch.full((), y, dtype=dtype, device=self._device)
+            y = _scalar(y, dtype)
         return torch.where(condition, x, y)
 
     # -- reduce, contract ------------------------------------------------------------------------
@@ -261,10 +305,10 @@ class TorchBackend(Backend):
         """Return the sum; torch adds in cascade."""
         if type(x) is not _Tensor:
             raise foreign_error("sum", x)
-        if axis == ():
-            return self.copy(x, out=out)
+        if type(axis) is tuple and not axis:
+            return self.copy(x if x.is_floating_point() else x.to(torch.int64), out=out)
         if out is None:
-            return torch.sum(x) if axis is None and not keepdims else torch.sum(x, axis, keepdims)
+            return x.sum() if axis is None and not keepdims else torch.sum(x, axis, keepdims)
         dtype = x.dtype if x.is_floating_point() else torch.int64
         _check_out("sum", out, reduced(x.shape, axis, keepdims), dtype)
         return torch.sum(x, axes_of(axis, x.ndim) if axis is None else axis, keepdims, out=out)
@@ -280,11 +324,13 @@ class TorchBackend(Backend):
 
     def argmax(self, x: Array, *, axis: int, keepdims: bool = False) -> Array:
         """Return the index of the first maximum (torch.argmax may name any)."""
+        _check("argmax", x)
         size = x.shape[axis]
         top = torch.amax(x, axis, keepdim=True)
         # A NaN is the maximum of its slice, and equals nothing, itself included.
         hit = (x == top) | (x != x)
-        places = torch.arange(size, device=x.device).view([-1 if i == axis % x.ndim else 1 for i in range(x.ndim)])
+        along = [-1 if i == axis % x.ndim else 1 for i in range(x.ndim)]
+        places = torch.arange(size, device=x.device).view(along)
         return torch.amin(torch.where(hit, places, size), axis, keepdim=keepdims)
 
     def matmul(self, x: Array, y: Array, *, out: Array = None) -> Array:
@@ -294,7 +340,8 @@ class TorchBackend(Backend):
         if x.ndim == 2 and y.ndim == 2:
             if out is None:
                 return torch.mm(x, y)
-            _check_out("matmul", out, (x.shape[0], y.shape[1]), x.dtype)
+            if out.shape != (x.shape[0], y.shape[1]) or out.dtype is not x.dtype:
+                _check_out("matmul", out, torch.Size((x.shape[0], y.shape[1])), x.dtype)
             return torch.mm(x, y, out=out)
         if x.ndim < 2 or y.ndim < 2:
             raise ShapeError(
@@ -309,14 +356,17 @@ class TorchBackend(Backend):
 
     def reshape(self, x: Array, shape: Shape) -> Array:
         """Return x.reshape(shape)."""
+        _check("reshape", x)
         return x.reshape(shape)
 
     def permute_dims(self, x: Array, axes: tuple[int, ...]) -> Array:
         """Return x.permute(axes)."""
+        _check("permute_dims", x)
         return x.permute(axes)
 
     def broadcast_to(self, x: Array, shape: Shape) -> Array:
         """Return a view."""
+        _check("broadcast_to", x)
         return x.expand(shape)
 
     def concat(self, tensors: Sequence[Array], *, axis: int = 0) -> Array:
@@ -339,6 +389,7 @@ class TorchBackend(Backend):
         steps: tuple[int, ...] | None = None,
     ) -> Array:
         """Return the view x[starts:stops:steps]."""
+        _check("slice", x)
         return x[slices(starts, stops, steps)]
 
     # -- index -----------------------------------------------------------------------------------
@@ -390,6 +441,7 @@ class TorchBackend(Backend):
         out: Array = None,
     ) -> Array:
         """Copy a strided view of the padded input."""
+        _check("unfold", x)
         window = Window.of(tuple(x.shape[2:]), kernel_size, stride, padding, dilation)
         if window.padded:
             x = self.pad(x, ((0, 0), (0, 0), *window.padding))
@@ -415,6 +467,7 @@ class TorchBackend(Backend):
         out: Array = None,
     ) -> Array:
         """Add each kernel offset's values into the slice that it came from."""
+        _check("fold", columns)
         window = Window.of(output_size, kernel_size, stride, padding, dilation)
         samples, channels = columns.shape[0], columns.shape[1] // math.prod(kernel_size)
         if out is not None:
@@ -441,6 +494,8 @@ class TorchBackend(Backend):
         with torch.inference_mode(False):
             for (name, shape), size in zip(shapes.items(), sizes, strict=True):
                 views[name] = flat[start : start + size].view(shape)
+                if len(shape) == 2:
+                    views[name].transposed = views[name].t()  # for `linear`, which wants it every step
                 start += size
         return flat, views
 
@@ -457,7 +512,7 @@ class TorchBackend(Backend):
 
     def session(self) -> AbstractContextManager[None]:
         """Enter inference mode: no version counters, no autograd bookkeeping."""
-        return _session()
+        return torch.inference_mode()
 
     # -- derived ops, faster -----------------------------------------------------------------------
 
@@ -470,17 +525,21 @@ class TorchBackend(Backend):
         _check_out("add_scaled", out, x.shape, x.dtype)
         return torch.add(x, y, alpha=scale, out=out)
 
+    def square(self, x: Array, *, out: Array = None) -> Array:
+        """Return x²."""
+        return self.multiply(x, x, out=out) if out is not None or type(x) is not _Tensor else x.mul(x)
+
     def relu(self, x: Array) -> Array:
         """Return torch.relu."""
         if type(x) is not _Tensor or not x.is_floating_point():
             return self.maximum(x, 0.0)
-        return torch.relu(x)
+        return x.relu()
 
     def relu_grad(self, grad: Array, y: Array) -> Array:
         """Return grad where y > 0 (or NaN), else 0, in one kernel."""
         if type(grad) is not _Tensor or type(y) is not _Tensor or grad.dtype is not y.dtype:
             _agree("relu_grad", grad, y)
-        return torch.ops.aten.threshold_backward.default(grad, y, 0)
+        return _threshold_backward(grad, y, 0)
 
     def sigmoid(self, x: Array) -> Array:
         """Return torch.sigmoid."""
@@ -498,19 +557,34 @@ class TorchBackend(Backend):
         return torch.log_softmax(x, axis)
 
     def mean(self, x: Array, *, axis: Axis = None, keepdims: bool = False) -> Array:
-        """Return torch.mean."""
-        if axis is None and not keepdims and type(x) is _Tensor:
-            return torch.mean(x)
+        """Return Σ x / n; over everything, in two calls that cost less than torch.mean."""
+        if axis is None and not keepdims and type(x) is _Tensor and x.is_floating_point():
+            return x.sum().div(_scalar(float(x.numel()), x.dtype))
         return super().mean(x, axis=axis, keepdims=keepdims)
 
     def linear(self, x: Array, weight: Array, bias: Array = None) -> Array:
         """Return torch.addmm for a matrix x."""
-        if bias is None or x.ndim != 2:
+        if bias is None or type(x) is not _Tensor or x.ndim != 2:
             return super().linear(x, weight, bias)
-        if type(x) is not _Tensor or x.dtype is not weight.dtype or x.dtype is not bias.dtype:
+        try:
+            return torch.addmm(bias, x, weight.transposed)
+        except AttributeError:
+            return torch.addmm(bias, x, weight.t())
+        except RuntimeError:
             _agree("linear", x, weight)
             _agree("linear", x, bias)
-        return torch.addmm(bias, x, weight.t())
+            raise
+
+    def linear_grad(self, grad: Array, x: Array, *, out: Any = None) -> Any:
+        """Return (gᵀ x, Σ g) for matrices, straight into `out`."""
+        if out is None or x.ndim != 2:
+            return super().linear_grad(grad, x, out=out)
+        weight, bias = out
+        _, rows = grad.shape
+        _, columns = x.shape
+        if weight.shape != (rows, columns) or bias.shape != (rows,) or weight.dtype is not grad.dtype:
+            return super().linear_grad(grad, x, out=out)  # which says what does not fit
+        return torch.mm(grad.t(), x, out=weight), torch.sum(grad, 0, out=bias)
 
     def adam_step(
         self,
@@ -528,6 +602,10 @@ class TorchBackend(Backend):
         out: Triple | None = None,
     ) -> Any:
         """Return Adam's step in five fused passes, in place where `out` allows."""
+        dtype = parameter.dtype if type(parameter) is _Tensor else None
+        for tensor in (gradient, first, second, *(out or ())):
+            if type(tensor) is not _Tensor or tensor.dtype is not dtype or tensor.shape != parameter.shape:
+                _refuse_step(parameter, tensor)
         if out is None or out[0] is not parameter or out[1] is not first or out[2] is not second:
             parameter, first, second = parameter.clone(), first.clone(), second.clone()
         first.lerp_(gradient, 1.0 - beta1)
@@ -537,10 +615,10 @@ class TorchBackend(Backend):
         return parameter, first, second
 
 
-@contextlib.contextmanager
-def _session() -> Iterator[None]:
-    with torch.inference_mode():
-        yield
+def _refuse_step(parameter: Array, other: Array) -> None:
+    _agree("adam_step", parameter, other)
+    shape = tuple(parameter.shape)
+    raise ShapeError(f"adam_step: expected every tensor of shape {shape}, got one of {tuple(other.shape)}")
 
 
 def _usable(device: str) -> torch.device:
@@ -558,6 +636,7 @@ def _usable(device: str) -> torch.device:
             raise BackendError(f"Backend 'torch:{device}' cannot run: torch.cuda.is_available() is False.")
         if (chosen.index or 0) >= torch.cuda.device_count():
             raise BackendError(
-                f"Backend 'torch:{device}' cannot run: this machine has {torch.cuda.device_count()} CUDA device(s)."
+                f"Backend 'torch:{device}' cannot run: this machine has {torch.cuda.device_count()} CUDA "
+                "device(s)."
             )
-    return chosen
+    return torch.device("cuda", chosen.index or 0) if chosen.type == "cuda" else torch.device("cpu")

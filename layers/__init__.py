@@ -1,1 +1,54 @@
-"""Part of Lamina."""
+"""Layers, losses and initialisers, written only against the backend protocol."""
+
+from .activations import LeakyReLU, ReLU, Sigmoid, Tanh
+from .initializers import (
+    Constant,
+    Initializer,
+    KaimingNormal,
+    KaimingUniform,
+    Normal,
+    TorchDefault,
+    Uniform,
+    XavierNormal,
+    XavierUniform,
+)
+from .linear import Linear
+from .losses import BCELoss, BCEWithLogitsLoss, CrossEntropyLoss, Loss, MSELoss, NLLLoss
+from .module import Module, inference
+from .parameter import Parameter
+from .random import manual_seed
+from .sequential import Sequential
+from .shaping import Flatten, Identity
+from .softmax import LogSoftmax, Softmax
+
+__all__ = [
+    "BCELoss",
+    "BCEWithLogitsLoss",
+    "Constant",
+    "CrossEntropyLoss",
+    "Flatten",
+    "Identity",
+    "Initializer",
+    "KaimingNormal",
+    "KaimingUniform",
+    "LeakyReLU",
+    "Linear",
+    "LogSoftmax",
+    "Loss",
+    "MSELoss",
+    "Module",
+    "NLLLoss",
+    "Normal",
+    "Parameter",
+    "ReLU",
+    "Sequential",
+    "Sigmoid",
+    "Softmax",
+    "Tanh",
+    "TorchDefault",
+    "Uniform",
+    "XavierNormal",
+    "XavierUniform",
+    "inference",
+    "manual_seed",
+]

@@ -121,7 +121,7 @@ def _draw_curves(axes: Axes, history: History, what: str, baseline: float | None
     if what == "accuracy":
         axes.yaxis.set_major_formatter(PercentFormatter(1.0))
     axes.set(xlabel="epoch", ylabel=what)
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8, min_n_ticks=1))
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8))
     epochs = np.concatenate([epochs for _, epochs, _ in series])
     if epochs.min() == epochs.max():
         axes.set_xlim(epochs[0] - 1, epochs[0] + 1)

@@ -35,7 +35,7 @@ def test_length_shape_and_outputs() -> None:
         ({"inputs": np.zeros((0, 2)), "targets": np.zeros(0, int)}, "empty"),
         ({"inputs": np.zeros((2, 2), int)}, "float32 or float64, got int64"),
         ({"inputs": np.zeros(2)}, "reshape"),
-        ({"targets": np.array([0, 2])}, r"from 0 to 1, got 2 in row 1"),
+        ({"targets": np.array([0, 2])}, r"from 0 to 1, one per class; got 2 in row 1"),
         ({"targets": np.array([-1, 0])}, r"got -1 in row 0"),
         ({"classes": None}, "need `classes`"),
         ({"targets": np.eye(2, dtype=int)}, "argmax"),
@@ -173,4 +173,4 @@ def test_one_hot() -> None:
     with pytest.raises(DataError, match="from 0 to 1, got 0 to 2"):
         one_hot(np.array([0, 2]), 2)
     with pytest.raises(DataError, match="integer labels"):
-        one_hot(np.array([0.0]), 2)  # type: ignore[arg-type]
+        one_hot(np.array([0.0]), 2)

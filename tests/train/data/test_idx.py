@@ -36,6 +36,11 @@ def test_the_bytes_are_those_of_the_format(tmp_path: Path) -> None:
     assert (tmp_path / "a").read_bytes() == bytes.fromhex(expected)
 
 
+def test_equal_arrays_give_equal_compressed_files(tmp_path: Path) -> None:
+    write_idx(tmp_path / "a.gz", LABELS)
+    assert (tmp_path / "a.gz").read_bytes()[4:8] == bytes(4), "the time of writing must not be in the file"
+
+
 def test_write_refuses(tmp_path: Path) -> None:
     for array in (np.zeros(3, np.int64), np.array(1, np.uint8)):
         with pytest.raises(DataError, match="IDX holds uint8"):

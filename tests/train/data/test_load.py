@@ -118,7 +118,8 @@ def test_options_that_do_not_apply(source: str, options: dict[str, Any], message
 
 
 def test_shares_that_leave_nothing(csv_file: Path) -> None:
-    for options in ({"test": 0.0}, {"test": 1.0}, {"validation": 0.5, "test": 0.5}):
+    cases: list[dict[str, Any]] = [{"test": 0.0}, {"test": 1.0}, {"validation": 0.5, "test": 0.5}]
+    for options in cases:
         with pytest.raises(OptionError, match="test must be above 0"):
             load_splits(csv_file, **options)
     with pytest.raises(OptionError, match="does not apply"):

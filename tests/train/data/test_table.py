@@ -115,6 +115,7 @@ def test_task_overrides_auto(file: Path) -> None:
             "a;y\n1,5;0\n2,5;1\n",
             r"line 2, column 'a': expected a number, got '1,5'. Write decimals with a po",
         ),
+        ("1,5;2,5;0\n2,5;3,5;1\n", r"line 1, column 0 .*got '1,5'. Write decimals with a point"),
         ("a,y\n1_0,0\n2,1\n", r"line 2, column 'a': expected a number, got '1_0'"),
         ('a,y\n"1,0\n2,1\n', r"line 3: not well-formed"),
         (column([0.1, 0.2, "NA", 0.4]), r"line 4, column 'y': expected a number, got 'NA'"),

@@ -1,0 +1,83 @@
+"""Accuracy that a handful of numbers does not show: a million samples in ULP, and sums of millions."""
+
+from __future__ import annotations
+
+import functools
+import warnings
+from collections.abc import Callable
+
+import numpy as np
+
+from ..base import Backend
+from ..ops import OPS
+from ..tolerance import FORWARD
+from .case import SPECIAL, Host
+from .checks import judge
+from .differences import flushes
+
+SAMPLES = 1_000_000
+
+
+def _sigmoid(x: Host) -> Host:
+    tail = np.exp(-np.abs(x))
+    return np.where(x >= 0, 1.0, tail) / (1.0 + tail)
+
+
+# Each with the range that its samples are drawn from: where the result is neither 0 nor infinite.
+_ULP: dict[str, tuple[Callable[[Host], Host], tuple[float, float]]] = {
+    "exp": (np.exp, (-104.0, 89.0)),
+    "log": (np.log, (0.0, 4.0)),
+    "log1p": (np.log1p, (-1.0, 4.0)),
+    "sqrt": (np.sqrt, (0.0, 4.0)),
+    "tanh": (np.tanh, (-10.0, 10.0)),
+    "sigmoid": (_sigmoid, (-104.0, 20.0)),
+    "softplus": (lambda x: np.logaddexp(0.0, x), (-104.0, 104.0)),
+    "square": (lambda x: x * x, (-4.0, 4.0)),
+}
+
+ULP_OPS = tuple(_ULP)
+
+
+@functools.cache
+def _samples(op: str) -> tuple[Host, Host]:
+    """Return float32 inputs, half over a range and half over all bit patterns, and what is right."""
+    function, (low, high) = _ULP[op]
+    source = np.random.default_rng(20)
+    half = SAMPLES // 2
+    ranged = source.uniform(low, high, half).astype(np.float32)
+    patterns = source.integers(0, 2**32, half, dtype=np.uint32).view(np.float32)
+    with np.errstate(all="ignore"):
+        x = np.concatenate([ranged, patterns, np.array(SPECIAL, np.float32)])
+        return x, function(x.astype(np.float64))
+
+
+def ulps(backend: Backend, op: str) -> None:
+    """Hold an elementwise op to its bar in ULP over a million samples and the special values."""
+    x, right = _samples(op)
+    handle = backend.from_host(x)
+    if backend.default_dtype != "float32":
+        handle = backend.from_host(x, dtype="float32")
+    with warnings.catch_warnings(), backend.session():
+        warnings.simplefilter("ignore", RuntimeWarning)
+        actual = backend.to_host(getattr(backend, op)(handle))
+    what = f"{op} [{len(x)} samples] on {backend!r}"
+    judge(what, actual, right, OPS[op].tolerance, flush=flushes(backend, op))
+
+
+def long_sum(backend: Backend, op: str) -> None:
+    """Add 2.5 million float32 numbers up along the first axis: plain summation is off by 2.4 % here.
+
+    k u Σ|x| would allow 15 %, so this one is held to the forward bars.
+    """
+    column = np.array([1.0, 0.9, 1.1, -0.3], np.float32)
+    x = backend.from_host(np.broadcast_to(column, (2_500_000, 4)), dtype="float32")
+    actual = backend.to_host(getattr(backend, op)(x, axis=0))
+    right = column.astype(np.float64) * (2_500_000 if op == "sum" else 1)
+    judge(f"{op} of (2500000, 4) over 0 on {backend!r}", actual, right, FORWARD)
+
+
+def long_var(backend: Backend, op: str) -> None:
+    """Take the variance around a mean of 1e4, where E[x²] - E[x]² has no right digit left."""
+    x = np.random.default_rng(3).normal(1e4, 1.0, (20_000, 2)).astype(np.float32)
+    actual = backend.to_host(backend.var(backend.from_host(x, dtype="float32"), axis=0))
+    judge(f"{op} at a mean of 1e4 on {backend!r}", actual, x.astype(np.float64).var(0), FORWARD)

@@ -1,0 +1,259 @@
+"""What must hold for every case: values, shape, dtype, untouched inputs, and `out`.
+
+Each check raises an AssertionError that names the op, the case, the worst element, what was expected
+there, what came, and the error that is allowed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import warnings
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from ..base import Backend
+from ..errors import LaminaError
+from ..meta import Meta
+from ..ops import OPS
+from ..shape_backend import ShapeBackend
+from ..tolerance import Tolerance
+from ..wrapper import Wrapper
+from . import oracles
+from .case import Case, Host, T
+from .differences import flushes
+
+_BIT_EQUAL_KINDS = ("create", "move")
+_BIT_EQUAL = ("negative", "abs", "take", "take_along_axis", "unfold", "where")
+# Ops whose tensors all have the result's shape, where `out` may be an input.
+_ALIASING = ("unary", "binary")
+_ALIASING_DERIVED = ("square", "add_scaled", "sgd_step", "adam_step")
+
+
+def values(backend: Backend, case: Case, dtype: str) -> None:
+    """Compare value, shape and dtype with the oracle and the op table; the inputs must not change."""
+    args, kwargs = case.map(lambda tensor: tensor.handle(backend, dtype))
+    with _quiet(backend, case):
+        result = getattr(backend, case.op)(*args, **kwargs)
+    compare(backend, case, dtype, result)
+    unchanged(backend, case, dtype, args, kwargs)
+
+
+def out(backend: Backend, case: Case, dtype: str) -> None:
+    """Hand `out` over with junk in it: the returned handle must hold what the op gives without."""
+    row = OPS[case.op]
+    metas = result_meta(case, dtype, backend.default_dtype)
+    many = isinstance(metas, tuple) and not isinstance(metas, Meta)
+    stores = tuple(_junk(backend, meta) for meta in (metas if many else (metas,)))
+    args, kwargs = case.map(lambda tensor: tensor.handle(backend, dtype))
+    with _quiet(backend, case):
+        result = getattr(backend, case.op)(*args, **kwargs, out=stores if many else stores[0])
+    compare(backend, case, dtype, result)
+    unchanged(backend, case, dtype, args, kwargs)
+    if row.gives == "tensor":
+        backend.assign(stores[0], result)
+        compare(backend, case, dtype, stores[0])
+
+
+def alias(backend: Backend, case: Case, dtype: str) -> None:
+    """Hand an input over as `out`, for each input of the result's shape and dtype."""
+    meta = result_meta(case, dtype, backend.default_dtype)
+    if case.op == "adam_step":
+        _alias_adam(backend, case, dtype)
+        return
+    for i, value in enumerate(case.args):
+        if not isinstance(value, T) or Meta(value.array.shape, _name(value, dtype)) != meta:
+            continue
+        args, kwargs = case.map(lambda tensor: _cell(backend, tensor, dtype))
+        with _quiet(backend, case):
+            result = getattr(backend, case.op)(*args, **kwargs, out=args[i])
+        compare(backend, case, dtype, result)
+
+
+def wrong_out(backend: Backend, case: Case, dtype: str) -> None:
+    """Hand an `out` of another shape or dtype over: a ShapeError or a TypeError, and nothing resized."""
+    meta = result_meta(case, dtype, backend.default_dtype)
+    assert isinstance(meta, Meta)
+    other = "float64" if meta.dtype == "float32" else "float32"
+    for wrong, error in (
+        (Meta((*meta.shape, 2), meta.dtype), ValueError),
+        (Meta((*meta.shape[:-1], meta.shape[-1] + 1) if meta.shape else (1,), meta.dtype), ValueError),
+        (Meta(meta.shape, other), TypeError),
+    ):
+        store = _junk(backend, wrong)
+        args, kwargs = case.map(lambda tensor: tensor.handle(backend, dtype))
+        try:
+            result = getattr(backend, case.op)(*args, **kwargs, out=store)
+        except error as raised:
+            if not isinstance(raised, LaminaError):
+                raise AssertionError(_said(case, f"out of {wrong}: a bare {raised!r}")) from raised
+        else:
+            # A decorator may ignore `out`; what it returns is right then.
+            assert isinstance(backend, Wrapper), _said(case, f"took an out of {wrong} for a result of {meta}")
+            compare(backend, case, dtype, result)
+        assert backend.shape(store) == wrong.shape, _said(case, "resized out")
+
+
+def shape_rule(backend: Backend, case: Case, dtype: str) -> None:
+    """Compare the op table's shape rule with the oracle's shape, and cost rules with sanity."""
+    metas = result_meta(case, dtype, backend.default_dtype)
+    answer = oracles.expected(case, dtype, backend.default_dtype)
+    pairs = zip(metas, answer, strict=True) if OPS[case.op].gives == "tensors" else ((metas, answer),)
+    for meta, value in pairs:
+        assert meta.shape == np.shape(value), _said(
+            case, f"shape rule {meta.shape}, oracle {np.shape(value)}"
+        )
+
+
+def compare(backend: Backend, case: Case, dtype: str, result: Any) -> None:
+    """Raise unless a result has the table's shape and dtype and the oracle's value."""
+    row = OPS[case.op]
+    answer = oracles.expected(case, dtype, backend.default_dtype)
+    if row.gives == "host":
+        _compare_host(case, result, answer)
+        return
+    metas = result_meta(case, dtype, backend.default_dtype)
+    if row.gives == "tensors":
+        assert isinstance(result, tuple), _said(case, f"expected a tuple, got a {type(result).__name__}")
+        for i, (handle, meta, wide) in enumerate(zip(result, metas, answer, strict=True)):
+            _compare_tensor(backend, case, dtype, handle, meta, np.asarray(wide), i)
+    else:
+        _compare_tensor(backend, case, dtype, result, metas, np.asarray(answer))
+
+
+def judge(
+    what: str,
+    actual: Host,
+    expected: Host,
+    tolerance: Tolerance,
+    *,
+    terms: int = 1,
+    magnitude: Host | None = None,
+    cuda: bool = False,
+    flush: bool = False,
+) -> None:
+    """Raise unless every element of `actual` is within the tolerance of the oracle's `expected`.
+
+    With `flush`, 0 will do where a subnormal number is expected.
+    """
+    assert actual.shape == expected.shape, f"{what}: expected shape {expected.shape}, got {actual.shape}"
+    if actual.dtype.kind != "f":
+        ratio = np.where(actual == expected, 0.0, np.inf)
+    else:
+        how: dict[str, Any] = {"terms": terms, "magnitude": magnitude, "cuda": cuda}
+        ratio = tolerance.errors(actual, expected, **how)
+        if flush:
+            ratio = np.where((actual == 0) & (np.abs(expected) < np.finfo(actual.dtype).tiny), 0.0, ratio)
+    if not ratio.size or np.max(ratio) <= 1.0:
+        return
+    worst = np.unravel_index(int(np.argmax(ratio)), ratio.shape)
+    allowed: Any = 0.0
+    if actual.dtype.kind == "f":
+        allowed = tolerance.allowed(expected.astype(np.float64), actual.dtype.name, **how)[worst]
+    raise AssertionError(
+        f"{what}: at {tuple(map(int, worst))} expected {expected[worst]!r}, got {actual[worst]!r}, allowed "
+        f"error {allowed:.3g} ({tolerance.kind}); {int(np.sum(ratio > 1))} of {ratio.size} elements are wrong"
+    )
+
+
+def unchanged(backend: Backend, case: Case, dtype: str, args: Any, kwargs: Any) -> None:
+    """Raise if an op changed what one of its inputs holds."""
+    before: list[Host] = []
+    case.map(lambda tensor: before.append(tensor.value(dtype)))
+    after: list[Host] = []
+    OPS[case.op].map_arguments(lambda handle: after.append(backend.to_host(handle)), args, kwargs)
+    for i, (old, new) in enumerate(zip(before, after, strict=True)):
+        same = old.dtype == new.dtype and np.array_equal(old, new, equal_nan=old.dtype.kind == "f")
+        assert same, _said(case, f"changed its tensor number {i}: {old} became {new}")
+
+
+def result_meta(case: Case, dtype: str, default_dtype: str) -> Any:
+    """Return shape and dtype of the result by the op table's rules (a `Meta`, or several)."""
+    args, kwargs = case.map(lambda tensor: Meta(tensor.array.shape, _name(tensor, dtype)))
+    return getattr(ShapeBackend("cpu", default_dtype), case.op)(*args, **kwargs)
+
+
+def aliases(case: Case) -> bool:
+    """Whether `out` may be an input of this op, and this case has one to give."""
+    return OPS[case.op].kind in _ALIASING or case.op in _ALIASING_DERIVED
+
+
+def _compare_tensor(
+    backend: Backend, case: Case, dtype: str, handle: Any, meta: Meta, answer: Host, part: int | None = None
+) -> None:
+    what = f"{case.op} [{case.label}] in {dtype} on {backend!r}"
+    shape, name = backend.shape(handle), backend.dtype(handle)
+    assert isinstance(shape, tuple), f"{what}: shape() gives a {type(shape).__name__}"
+    assert shape == meta.shape, f"{what}: expected shape {meta.shape}, got {tuple(shape)}"
+    assert name == meta.dtype, f"{what}: expected dtype {meta.dtype}, got {name}"
+    actual = backend.to_host(handle)
+    assert type(actual) is np.ndarray, f"{what}: to_host gives a {type(actual).__name__}"
+    host = (actual.shape, actual.dtype.name)
+    assert host == tuple(meta), f"{what}: to_host gives {actual.dtype} {actual.shape}"
+    if case.op == "empty":
+        return
+    row = OPS[case.op]
+    how: dict[str, Any] = {"cuda": "cuda" in backend.device, "flush": flushes(backend, case.op)}
+    if row.tolerance.kind == "summed":
+        size = oracles.magnitude(case, dtype)
+        how |= {
+            "terms": oracles.terms(case, dtype),
+            "magnitude": np.asarray(size if part is None else size[part], np.float64),
+        }
+    judge(what, actual, answer, row.tolerance, **how)
+    if actual.dtype.kind == "f" and (row.kind in _BIT_EQUAL_KINDS or row.name in _BIT_EQUAL):
+        signs = np.signbit(actual) == np.signbit(answer)
+        assert np.all(signs | np.isnan(actual)), f"{what}: zeros lost their sign"
+
+
+def _compare_host(case: Case, result: Any, answer: Any) -> None:
+    if isinstance(answer, np.ndarray):
+        nans = answer.dtype.kind == "f"
+        right = result.dtype == answer.dtype and np.array_equal(result, answer, equal_nan=nans)
+        assert result.flags.writeable, _said(case, "gives a read-only array")
+    else:
+        right = result == answer
+        if case.op == "item":
+            right = right and type(result) is type(answer)
+    assert right, _said(case, f"expected {answer!r}, got {result!r}")
+
+
+def _alias_adam(backend: Backend, case: Case, dtype: str) -> None:
+    args, kwargs = case.map(lambda tensor: _cell(backend, tensor, dtype))
+    result = backend.adam_step(*args, **kwargs, out=(args[0], args[2], args[3]))
+    compare(backend, case, dtype, result)
+
+
+def _cell(backend: Backend, tensor: T, dtype: str) -> Any:
+    """Return a cell that holds the tensor's value: storage that may be written."""
+    value = tensor.value(dtype)
+    cell = backend.empty(value.shape, dtype=value.dtype.name)
+    backend.assign(cell, backend.from_host(value, dtype=value.dtype.name))
+    return cell
+
+
+def _junk(backend: Backend, meta: Meta) -> Any:
+    store = backend.empty(meta.shape, dtype=meta.dtype)
+    junk = float("nan") if meta.dtype.startswith("float") else 1
+    backend.assign(store, backend.full(meta.shape, junk, dtype=meta.dtype))
+    return store
+
+
+def _name(tensor: T, dtype: str) -> str:
+    return dtype if tensor.floating else tensor.array.dtype.name
+
+
+def _said(case: Case, message: str) -> str:
+    return f"{case.op} [{case.label}]: {message}"
+
+
+@contextlib.contextmanager
+def _quiet(backend: Backend, case: Case) -> Iterator[None]:
+    """Run special cases in a session; warnings about them are a backend's own affair."""
+    if not case.special:
+        yield
+        return
+    with warnings.catch_warnings(), backend.session():
+        warnings.simplefilter("ignore", RuntimeWarning)
+        yield

@@ -1,0 +1,138 @@
+"""Cases of the derived ops."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from .case import INF, NAN, SPECIAL, Case, T, case, given, integers, normal, positive
+
+_UNARY = ("square", "relu", "sigmoid", "softplus")
+_GRADIENTS = ("relu_grad", "sigmoid_grad", "tanh_grad")
+_ALONG = ("softmax", "log_softmax", "logsumexp")
+
+
+def cases() -> Iterator[Case]:
+    """Yield the cases of the derived rows."""
+    yield from _elementwise()
+    yield from _reductions()
+    yield from _statistics()
+    yield from _rest()
+    yield from _steps()
+
+
+def _elementwise() -> Iterator[Case]:
+    for shape in ((7,), (2, 3), (3, 1, 2), (), (0, 2), (1003,)):
+        x, g, label = normal(*shape), normal(*shape, seed=1), f"shape {shape}"
+        for op in _UNARY:
+            yield case(op, label, x)
+        for op in _GRADIENTS:
+            yield case(op, label, g, normal(*shape, seed=2))
+        yield case("clip", label, x, -0.5, 1.0)
+        yield case("leaky_relu", label, x, 0.25)
+        yield case("leaky_relu_grad", label, g, x, 0.25)
+        yield case("add_scaled", label, x, g, -0.5)
+    for op in _UNARY:
+        yield case(op, "special values", given(*SPECIAL), special=True)
+    grid = np.array(SPECIAL)
+    across, down = np.meshgrid(grid, grid)
+    for op in ("relu_grad", "leaky_relu_grad"):
+        slope = () if op == "relu_grad" else (0.25,)
+        yield case(op, "special values", T(across), T(down), *slope, special=True)
+    yield case("clip", "special values", given(*SPECIAL), -1.0, 1.0, special=True)
+    yield case("clip", "int bounds", normal(5), 0, 1)
+    yield case("clip", "int64", integers(9, low=-9), -3, 3)
+    yield case("leaky_relu", "special values", given(*SPECIAL), 0.5, special=True)
+    yield case("leaky_relu", "slope 0", normal(5), 0.0)
+    yield case("less", "ties", given(1, 2, 3, 4), given(1, 3, 2, 4))
+    yield case("less", "broadcast", normal(2, 3), normal(3, seed=1))
+    yield case("less", "scalar on the right", given(0, 1, 2), 1.0)
+    yield case("less", "scalar on the left", 1.0, given(0, 1, 2))
+    yield case("less", "int64", integers(6), integers(6, seed=1))
+    yield case("less", "special values", T(grid[:, None]), T(grid[None, :]), special=True)
+    yield case("add_scaled", "large", normal(70_001), normal(70_001, seed=1), 0.5)
+
+
+def _reductions() -> Iterator[Case]:
+    for shape, axis in (((5,), 0), ((4, 3), 1), ((4, 3), -1), ((2, 3, 4), 1), ((3, 1), 1), ((0, 3), 1)):
+        label = f"{shape} along {axis}"
+        for op in _ALONG:
+            yield case(op, label, normal(*shape), axis=axis)
+        for op in ("softmax_grad", "log_softmax_grad"):
+            yield case(op, label, normal(*shape, seed=1), normal(*shape), axis=axis)
+        yield case("logsumexp", f"{label}, keepdims", normal(*shape), axis=axis, keepdims=True)
+    far = T(np.array([[0.0, 1000.0], [-1000.0, -1001.0], [1e4, 1e4]]))
+    ends = T(np.array([[-INF, 0.0, 1.0], [-INF, -INF, 2.0]]))
+    for op in _ALONG:
+        yield case(op, "far apart", far, axis=1)
+        yield case(op, "masked", ends, axis=1, special=True)
+        yield case(op, "nothing left", T(np.full((1, 3), -INF)), axis=1, special=True)
+        yield case(op, "NaN", given(0.0, NAN, 1.0), axis=0, special=True)
+        yield case(op, "infinity", given(0.0, INF, 1.0), axis=0, special=True)
+        yield case(op, "many classes", normal(2, 1500), axis=1)
+
+
+def _statistics() -> Iterator[Case]:
+    for shape, axis in (
+        ((5,), None),
+        ((4, 3), None),
+        ((4, 3), 0),
+        ((4, 3), -1),
+        ((2, 3, 4), (0, 2)),
+        ((2, 1, 3), 1),
+        ((2, 3), ()),
+        ((), None),
+    ):
+        for keepdims in (False, True):
+            label = f"{shape} over {axis}{', keepdims' if keepdims else ''}"
+            yield case("mean", label, normal(*shape), axis=axis, keepdims=keepdims)
+            yield case("var", label, normal(*shape), axis=axis, keepdims=keepdims)
+    for op in ("mean", "var"):
+        yield case(op, "no options", normal(3, 4))
+        yield case(op, "of nothing", normal(0, 3), axis=0, special=True)
+        yield case(op, "of nothing at all", normal(0), special=True)
+        yield case(op, "of infinity", given(1.0, INF), special=True)
+    yield case("var", "unbiased", normal(6, 2), axis=0, correction=1.0)
+    yield case("var", "unbiased, int correction", normal(6, 2), axis=0, correction=1)
+    yield case("var", "one value, unbiased", normal(1, 2), axis=0, correction=1.0, special=True)
+    whole = T(np.round(np.random.default_rng(5).normal(1e4, 3, (64, 2))))
+    yield case("var", "a large mean", whole, axis=0)
+    yield case("mean", "long, first axis", positive(3000, 2), axis=0)
+
+
+def _rest() -> Iterator[Case]:
+    for batch in ((5,), (2, 3), (0,), (1,)):
+        x, weight = normal(*batch, 4), normal(3, 4, seed=1)
+        yield case("linear", f"{batch} samples", x, weight)
+        yield case("linear", f"{batch} samples, bias", x, weight, normal(3, seed=2))
+        yield case("linear", f"{batch} samples, no bias", x, weight, None)
+    yield case("linear", "no inputs", normal(2, 0), normal(3, 0), normal(3))
+    yield case("linear", "bias by name", normal(2, 4), normal(3, 4), bias=normal(3))
+    yield case("linear", "many inputs", normal(7, 600), normal(5, 600, seed=1), normal(5))
+    for batch in ((5,), (2, 3), (0,), (1,)):
+        g, x = normal(*batch, 3, seed=1), normal(*batch, 4)
+        yield case("linear_grad", f"{batch} samples", g, x)
+    yield case("linear_grad", "many samples", normal(300, 3, seed=1), normal(300, 4))
+    yield case("linear_grad", "one feature", normal(5, 1, seed=1), normal(5, 1))
+    for shape in ((4,), (2, 3), (), (0,)):
+        yield case("one_hot", f"shape {shape}", integers(*shape, high=5), 5)
+    yield case("one_hot", "float64", integers(4, high=5), 5, dtype="float64")
+    yield case("one_hot", "int64", integers(4, high=5), 5, dtype="int64")
+    for probability in (0.0, 0.1, 0.5, 1.0):
+        yield case("bernoulli", f"probability {probability}", (40, 3), probability, seed=3, stream="mask")
+    yield case("bernoulli", "float64", (40,), 0.3, seed=3, stream=1, step=9, dtype="float64")
+    yield case("bernoulli", "0-d", (), 0.5, seed=3, stream=1)
+
+
+def _steps() -> Iterator[Case]:
+    options = {"learning_rate": 1e-3, "beta1": 0.9, "beta2": 0.999, "epsilon": 1e-8}
+    for size in (6, 1, 0, 70_001):
+        p, g = normal(size), normal(size, seed=1)
+        yield case("sgd_step", f"{size} numbers", p, g, 0.05)
+        for step in (1, 1000):
+            corrections = {"correction1": 1 - 0.9**step, "correction2": 1 - 0.999**step}
+            moments = normal(size, seed=2), positive(size, seed=3)
+            label = f"{size} numbers, step {step}"
+            yield case("adam_step", label, p, g, *moments, **options, **corrections)
+    yield case("sgd_step", "matrix", normal(3, 2), normal(3, 2, seed=1), 0.05)

@@ -1,0 +1,291 @@
+"""Cells, copies, scopes, sessions, and random numbers: what is not the value of one call."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..base import Backend
+from ..errors import LaminaError
+from .case import Host
+
+
+def assign_writes(backend: Backend, op: str) -> None:
+    """A cell holds what was assigned last, and keeps it when the value's source is written again."""
+    cell, value = backend.empty((2, 3)), backend.full((2, 3), 2.0)
+    backend.assign(cell, value)
+    _equal(backend, cell, np.full((2, 3), 2.0))
+    backend.assign(cell, backend.add(cell, 1.0))
+    _equal(backend, cell, np.full((2, 3), 3.0))
+    _equal(backend, value, np.full((2, 3), 2.0))
+    other = backend.empty((2, 3))
+    backend.assign(other, cell)
+    backend.assign(cell, value)
+    _equal(backend, other, np.full((2, 3), 3.0))
+    view = backend.permute_dims(backend.from_host([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]]), (1, 0))
+    backend.assign(cell, view)
+    _equal(backend, cell, np.array([[1.0, 3.0, 5.0], [2.0, 4.0, 6.0]]))
+
+
+def assign_itself(backend: Backend, op: str) -> None:
+    """Assigning what was written through `out`, or the cell itself, changes nothing."""
+    cell = backend.empty((3,))
+    backend.assign(cell, backend.from_host([1.0, 2.0, 3.0]))
+    backend.assign(cell, cell)
+    _equal(backend, cell, np.array([1.0, 2.0, 3.0]))
+    backend.assign(cell, backend.multiply(cell, 2.0, out=cell))
+    _equal(backend, cell, np.array([2.0, 4.0, 6.0]))
+
+
+def assign_refuses(backend: Backend, op: str) -> None:
+    """Another shape is a ShapeError, another dtype a TypeError, and the cell keeps its value."""
+    cell = backend.empty((2,))
+    backend.assign(cell, backend.full((2,), 1.0))
+    other = "float64" if backend.default_dtype == "float32" else "float32"
+    for value, error in (
+        (backend.full((1,), 2.0), ValueError),
+        (backend.full((), 2.0), ValueError),
+        (backend.full((2, 1), 2.0), ValueError),
+        (backend.full((2,), 2.0, dtype=other), TypeError),
+        (backend.full((2,), 2, dtype="int64"), TypeError),
+        (object(), TypeError),
+    ):
+        try:
+            backend.assign(cell, value)  # type: ignore[arg-type]
+        except error as raised:
+            if not isinstance(raised, LaminaError):
+                raise AssertionError(f"assign: a bare {raised!r}") from raised
+        else:
+            raise AssertionError(f"assign: took {value!r} for a cell of shape (2,)")
+    _equal(backend, cell, np.ones(2))
+
+
+def cells_are_views(backend: Backend, op: str) -> None:
+    """The flat buffer is its named views, one after the other: writing either is seen in the other."""
+    shapes = {"weight": (2, 3), "bias": (3,), "scale": (), "none": (0, 4)}
+    flat, views = backend.cells(shapes)
+    assert list(views) == list(shapes), f"cells: expected {list(shapes)}, got {list(views)}"
+    for name, shape in shapes.items():
+        assert backend.shape(views[name]) == shape, f"cells: {name} has shape {backend.shape(views[name])}"
+        assert backend.dtype(views[name]) == backend.default_dtype
+    assert backend.shape(flat) == (10,), f"cells: the buffer has shape {backend.shape(flat)}"
+    _equal(backend, flat, np.zeros(10))
+    backend.assign(views["bias"], backend.from_host([1.0, 2.0, 3.0]))
+    backend.assign(views["scale"], backend.full((), 7.0))
+    _equal(backend, flat, np.array([0, 0, 0, 0, 0, 0, 1, 2, 3, 7.0]))
+    backend.assign(flat, backend.astype(backend.arange(0, 10), backend.default_dtype))
+    _equal(backend, views["weight"], np.arange(6.0).reshape(2, 3))
+    _equal(backend, views["scale"], np.array(9.0))
+    backend.assign(flat, backend.add(flat, flat, out=flat))
+    _equal(backend, views["bias"], np.array([12.0, 14.0, 16.0]))
+    backend.assign(views["weight"], backend.multiply(views["weight"], 0.5, out=views["weight"]))
+    _equal(backend, flat, np.array([0, 1, 2, 3, 4, 5, 12, 14, 16, 18.0]))
+
+
+def cells_of_other_dtypes(backend: Backend, op: str) -> None:
+    """Cells come in every dtype, and there may be none."""
+    for dtype in ("float32", "float64", "int64", "bool"):
+        flat, views = backend.cells({"a": (2,), "b": (1, 2)}, dtype=dtype)
+        assert backend.dtype(flat) == backend.dtype(views["b"]) == dtype
+        _equal(backend, flat, np.zeros(4))
+    flat, views = backend.cells({})
+    assert (backend.shape(flat), views) == ((0,), {}), "cells: of nothing"
+
+
+def cells_in_session(backend: Backend, op: str) -> None:
+    """Storage made in a session can be written outside it, and the other way round."""
+    _, outside = backend.cells({"a": (2,)})
+    with backend.session():
+        _, inside = backend.cells({"a": (2,)})
+        store = backend.empty((2,))
+        backend.assign(outside["a"], backend.full((2,), 1.0))
+        value = backend.add(outside["a"], 1.0)
+    backend.assign(inside["a"], value)
+    backend.assign(store, backend.add(value, value, out=store))
+    backend.assign(outside["a"], backend.add(outside["a"], inside["a"], out=outside["a"]))
+    _equal(backend, inside["a"], np.full(2, 2.0))
+    _equal(backend, store, np.full(2, 4.0))
+    _equal(backend, outside["a"], np.full(2, 3.0))
+
+
+def from_host_copies(backend: Backend, op: str) -> None:
+    """Writing to the host array afterwards does not reach the tensor."""
+    for dtype in (backend.default_dtype, "float32", "float64"):
+        array = np.arange(4, dtype=dtype)
+        handle = backend.from_host(array, dtype=dtype)
+        array[:] = -1
+        assert np.array_equal(backend.to_host(handle), np.arange(4)), "from_host: shares the host array"
+
+
+def from_host_default(backend: Backend, op: str) -> None:
+    """Floats take the default dtype, integers become int64, bool stays; anything else is refused."""
+    for array, dtype in (
+        (np.zeros(2, np.float64), backend.default_dtype),
+        (np.zeros(2, np.float32), backend.default_dtype),
+        (np.zeros(2, np.int8), "int64"),
+        (np.zeros(2, bool), "bool"),
+        ([0.5], backend.default_dtype),
+        ([1], "int64"),
+        ([], backend.default_dtype),
+    ):
+        got = backend.dtype(backend.from_host(array))
+        assert got == dtype, f"from_host: {array!r} became {got}, expected {dtype}"
+    for refused in (np.array(["a"]), np.array([1j]), np.array([None])):
+        try:
+            backend.from_host(refused)
+        except TypeError:
+            continue
+        raise AssertionError(f"from_host: took {refused!r}")
+
+
+def to_host_copies(backend: Backend, op: str) -> None:
+    """Writing to the array that came out does not reach the tensor, nor the other way round."""
+    cell = backend.empty((3,))
+    backend.assign(cell, backend.full((3,), 1.0))
+    array = backend.to_host(cell)
+    array[:] = -1
+    _equal(backend, cell, np.ones(3))
+    before = backend.to_host(cell)
+    backend.assign(cell, backend.full((3,), 5.0))
+    assert np.array_equal(before, np.ones(3)), "to_host: shares storage with the tensor"
+    wide = backend.to_host(backend.broadcast_to(backend.full((1,), 2.0), (3,)))
+    wide[0] = 0
+    assert wide.tolist() == [0, 2, 2], "to_host: the array repeats one element in memory"
+
+
+def item_wants_one(backend: Backend, op: str) -> None:
+    """More or fewer elements than one are a ShapeError."""
+    for shape in ((2,), (0,), (1, 2)):
+        try:
+            backend.item(backend.full(shape, 1.0))
+        except ValueError:
+            continue
+        raise AssertionError(f"item: took a tensor of shape {shape}")
+
+
+def copy_is_separate(backend: Backend, op: str) -> None:
+    """The copy of a cell does not change with the cell."""
+    cell = backend.empty((2,))
+    backend.assign(cell, backend.full((2,), 1.0))
+    kept = backend.copy(cell)
+    backend.assign(cell, backend.full((2,), 2.0))
+    _equal(backend, kept, np.ones(2))
+
+
+def synchronize_returns(backend: Backend, op: str) -> None:
+    """It waits, and gives nothing."""
+    backend.add(backend.full((2,), 1.0), 1.0)
+    assert backend.synchronize() is None  # type: ignore[func-returns-value]
+
+
+def scope_is_transparent(backend: Backend, op: str) -> None:
+    """A scope nests, lets exceptions through, and changes no value."""
+    with backend.scope("model"), backend.scope("0"):
+        value = backend.add(backend.full((2,), 1.0), 1.0)
+    _equal(backend, value, np.full(2, 2.0))
+    try:
+        with backend.scope("model"):
+            raise KeyError("through")
+    except KeyError:
+        return
+    raise AssertionError("scope: swallowed an exception")
+
+
+def session_is_transparent(backend: Backend, op: str) -> None:
+    """A session nests, may be entered again, lets exceptions through, and its values live on."""
+    for _ in range(2):
+        with backend.session(), backend.session():
+            value = backend.multiply(backend.full((2,), 3.0), 2.0)
+        _equal(backend, backend.add(value, 1.0), np.full(2, 7.0))
+    try:
+        with backend.session():
+            raise KeyError("through")
+    except KeyError:
+        return
+    raise AssertionError("session: swallowed an exception")
+
+
+def compile_keeps_effects(backend: Backend, op: str) -> None:
+    """A compiled step does what the step does, call after call."""
+    _, views = backend.cells({"total": (2,)})
+    total = views["total"]
+
+    def step(scale: float) -> None:
+        backend.assign(total, backend.add(backend.multiply(total, scale), 1.0))
+
+    compiled = backend.compile(step)
+    for scale in (1.0, 2.0, 2.0):
+        compiled(scale)
+    _equal(backend, total, np.full(2, 7.0))
+
+
+def random_known(backend: Backend, op: str) -> None:
+    """The first numbers of known streams, to the last bit."""
+    for options, known in KNOWN:
+        handle = backend.random((3,), **options)
+        got = [float(v).hex() for v in backend.to_host(handle)]
+        assert got == known, f"random: {options} gives {got}, expected {known}"
+
+
+def random_streams(backend: Backend, op: str) -> None:
+    """Seed, stream and step each change the numbers; the shape does not; nothing is remembered."""
+
+    def draw(*shape: int, seed: int = 1, stream: int | str = "a", step: int = 0) -> Host:
+        drawn: Host = backend.to_host(backend.random(shape, seed=seed, stream=stream, step=step))
+        return drawn
+
+    first = draw(64)
+    assert np.array_equal(first, draw(64)), "random: a second draw differs"
+    assert np.array_equal(first, draw(8, 8).ravel()), "random: depends on the shape"
+    others = (draw(64, seed=2), draw(64, stream="b"), draw(64, stream=3), draw(64, step=1))
+    assert all(not np.array_equal(first, other) for other in others), "random: an input is ignored"
+    assert np.all((first >= 0) & (first < 1)), "random: uniform numbers leave [0, 1)"
+    for wrong in ({"distribution": "cauchy"}, {"seed": -1}, {"seed": 2**64}):
+        options: dict[str, Any] = {"seed": 0, "stream": 0, **wrong}
+        try:
+            backend.random((2,), **options)
+        except ValueError:
+            continue
+        raise AssertionError(f"random: took {wrong}")
+
+
+KNOWN: tuple[tuple[dict[str, Any], list[str]], ...] = (
+    (
+        {"seed": 0, "stream": 0, "dtype": "float32"},
+        ["0x1.1c9b000000000p-5", "0x1.7a5d000000000p-7", "0x1.39518a0000000p-1"],
+    ),
+    (
+        {"seed": 42, "stream": "dropout", "step": 3, "dtype": "float64"},
+        ["0x1.e6653c60fd201p-1", "0x1.6511808fe29bep-2", "0x1.857312c16b747p-1"],
+    ),
+    (
+        {"seed": 2**64 - 1, "stream": 1, "step": 2**40, "distribution": "normal", "dtype": "float32"},
+        ["-0x1.33814c0000000p+1", "-0x1.d4d3fe0000000p+0", "0x1.536e000000000p+0"],
+    ),
+    (
+        {"seed": 7, "stream": "init", "distribution": "normal", "dtype": "float64"},
+        ["-0x1.898446599ba07p-4", "-0x1.af815e59de3d5p+0", "-0x1.fb38ee7c4e5bap-1"],
+    ),
+)
+
+CHECKS = {
+    "assign": (assign_writes, assign_itself, assign_refuses),
+    "cells": (cells_are_views, cells_of_other_dtypes, cells_in_session),
+    "from_host": (from_host_copies, from_host_default),
+    "to_host": (to_host_copies,),
+    "item": (item_wants_one,),
+    "copy": (copy_is_separate,),
+    "synchronize": (synchronize_returns,),
+    "scope": (scope_is_transparent,),
+    "session": (session_is_transparent,),
+    "compile": (compile_keeps_effects,),
+    "random": (random_known, random_streams),
+}
+"""By op."""
+
+
+def _equal(backend: Backend, handle: Any, right: Host) -> None:
+    got = backend.to_host(handle)
+    assert got.shape == right.shape, f"expected shape {right.shape}, got {got.shape}"
+    assert np.array_equal(got, right), f"expected {right.tolist()}, got {got.tolist()}"

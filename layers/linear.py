@@ -1,0 +1,87 @@
+"""The fully connected layer."""
+
+from __future__ import annotations
+
+from ..backends import Backend, OptionError, Tensor
+from ..backends.protocol import Shape
+from .initializers import Initializer, TorchDefault
+from .module import Module
+
+
+class Linear(Module):
+    """y = x Wᵀ + b.
+
+    Parameters
+    ----------
+    in_features, out_features
+        Sizes of the last axis of input and output.
+    bias
+        Whether there is a b.
+    weight_init, bias_init
+        What W (out, in) and b (out,) hold at first; torch's default if None.
+    backend
+        Where it computes; the current backend if None.
+
+    """
+
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int,
+        bias: bool = True,
+        *,
+        weight_init: Initializer | None = None,
+        bias_init: Initializer | None = None,
+        backend: str | Backend | None = None,
+    ) -> None:
+        for option, value in (("in_features", in_features), ("out_features", out_features)):
+            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+                raise OptionError(f"Linear: {option} must be an integer of at least 1, got {value!r}")
+        super().__init__(backend)
+        self.in_features = in_features
+        self.out_features = out_features
+        shape = (out_features, in_features)
+        self.weight = self.parameter(shape, weight_init or TorchDefault())
+        self.bias = self.parameter((out_features,), bias_init or TorchDefault(), fan=shape) if bias else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x: (N, ..., in_features) -> (N, ..., out_features)."""
+        self.keep(x)
+        try:
+            return self.backend.linear(x, self.weight.data, None if self.bias is None else self.bias.data)
+        except Exception:
+            self.output_shape(self.backend.shape(x))  # raises if the shape was at fault
+            raise
+
+    def backward(self, grad_output: Tensor) -> Tensor | None:
+        """dL/dW = gᵀ x, dL/db = Σₙ g, dL/dx = g W, where g = dL/dy: (N, ..., out_features)."""
+        (x,) = self.kept()
+        weight, bias = self.weight, self.bias
+        place = None
+        if bias is not None and weight.grad_out is not None and bias.grad_out is not None:
+            place = (weight.grad_out, bias.grad_out)
+        grad_weight, grad_bias = self.backend.linear_grad(grad_output, x, out=place)
+        weight.accumulate(grad_weight)
+        if bias is not None:
+            bias.accumulate(grad_bias)
+        return self.backend.matmul(grad_output, weight.data) if self.input_gradient else None
+
+    def output_shape(self, shape: Shape) -> Shape:
+        """(N, ..., in_features) -> (N, ..., out_features)."""
+        if len(shape) < 2 or shape[-1] != self.in_features:
+            raise self._misfit(shape)
+        return (*shape[:-1], self.out_features)
+
+    @property
+    def input_shape(self) -> Shape:
+        """(in_features,)."""
+        return (self.in_features,)
+
+    def extra_repr(self) -> str:
+        """in -> out."""
+        return f"{self.in_features} -> {self.out_features}" + ("" if self.bias is not None else ", bias=False")
+
+    def _misfit(self, shape: Shape) -> Exception:
+        single = tuple(shape) == (self.in_features,)
+        advice = f"; a single sample needs a batch axis: (1, {self.in_features})" if single else ""
+        return self.misfit(f"(N, {self.in_features})", shape, advice)

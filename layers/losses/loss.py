@@ -1,0 +1,93 @@
+"""`Loss`: a number for how wrong a prediction is, and its gradient."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ...backends import Backend, OptionError, ShapeError, StateError, Tensor, get_backend
+from ..module import named_error
+
+REDUCTIONS = ("mean", "sum", "none")
+
+
+class Loss:
+    """Called with prediction and target; `backward` then gives the gradient of the prediction.
+
+    Parameters
+    ----------
+    reduction
+        "mean", "sum", or "none" (one loss per element).
+    backend
+        Where it computes; the current backend if None.
+
+    """
+
+    reductions: tuple[str, ...] = REDUCTIONS
+
+    def __init__(self, reduction: str = "mean", *, backend: str | Backend | None = None) -> None:
+        if reduction not in self.reductions:
+            known = ", ".join(map(repr, self.reductions))
+            raise OptionError(f"{type(self).__name__}: reduction must be one of {known}, got {reduction!r}")
+        self.backend = get_backend(backend)
+        self.reduction = reduction
+        self.validate = True
+        """Whether each call looks at the targets' values (labels in range, ...). Reading them back has
+        its price; the training loop looks once, at the whole data set, and then turns this off."""
+        self._kept: tuple[Any, ...] | None = None
+
+    def __call__(self, prediction: Tensor, target: Tensor) -> Tensor:
+        """Return the loss, a 0-d handle (or one per element with "none")."""
+        try:
+            return self.forward(prediction, target)
+        except Exception as error:
+            raise named_error(error, self) from error
+
+    def forward(self, prediction: Tensor, target: Tensor) -> Tensor:
+        """Return the loss and keep what `backward` needs."""
+        raise TypeError(f"{type(self).__name__} must define forward(prediction, target)")
+
+    def backward(self, grad_output: Tensor | None = None) -> Tensor:
+        """Return dL/dprediction; with reduction "none", given the gradient of each element's loss."""
+        raise TypeError(f"{type(self).__name__} must define backward(grad_output=None)")
+
+    def check_targets(self, prediction_shape: tuple[int, ...], target: Tensor) -> None:
+        """Raise unless the targets' values are ones that this loss can take."""
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({'' if self.reduction == 'mean' else f'reduction={self.reduction!r}'})"
+
+    # -- for the losses' own use ---------------------------------------------------------------------
+
+    def keep(self, *values: Any) -> None:
+        """Keep what `backward` needs."""
+        self._kept = values
+
+    def kept(self, grad_output: Tensor | None) -> tuple[Any, ...]:
+        """Return what the last call kept, and check that a gradient comes just when one is needed."""
+        if self._kept is None:
+            raise StateError(f"{self}: backward needs a call with prediction and target before it")
+        if (grad_output is not None) != (self.reduction == "none"):
+            need = "needs the gradient of each element's loss" if grad_output is None else "takes no gradient"
+            raise StateError(f"{self}: backward {need} when the reduction is {self.reduction!r}")
+        return self._kept
+
+    def check_pair(self, prediction: Tensor, target: Tensor) -> None:
+        """Raise unless prediction and target have equal shapes, and are not empty under "mean"."""
+        b = self.backend
+        shape, other = b.shape(prediction), b.shape(target)
+        if shape != other:
+            raise ShapeError(f"expected a target of the prediction's shape {tuple(shape)}, got {tuple(other)}")
+        if 0 in shape and self.reduction not in ("sum", "none"):
+            raise ShapeError(f"the mean over an empty batch is undefined: prediction {tuple(shape)}")
+
+    def reduce(self, losses: Tensor) -> Tensor:
+        """Return the losses reduced over all elements."""
+        if self.reduction == "mean":
+            return self.backend.mean(losses)
+        return self.backend.sum(losses) if self.reduction == "sum" else losses
+
+    def scaled(self, grad: Tensor, grad_output: Tensor | None, size: int) -> Tensor:
+        """Return the gradient of the elementwise losses times that of the reduction."""
+        if grad_output is not None:
+            return self.backend.multiply(grad, grad_output)
+        return self.backend.multiply(grad, 1.0 / size) if self.reduction == "mean" else grad

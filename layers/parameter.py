@@ -1,0 +1,172 @@
+"""Parameters: cells with a gradient, and the flat storage that an optimizer packs them into."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Sequence
+
+from ..backends import Backend, DtypeError, ShapeError, StateError, Tensor
+from ..backends.protocol import Shape
+from .initializers import Initializer
+from .random import next_stream
+
+_made = itertools.count(1)
+
+
+class Parameter:
+    """A named cell and the cell of its gradient.
+
+    Parameters
+    ----------
+    shape
+        The cell's shape.
+    initializer
+        What it holds at first.
+    fan
+        The (out, in, *kernel) shape that the initializer computes fans from; `shape` if None.
+    backend
+        Where it lives.
+
+    """
+
+    made = 0
+    """How many were ever made: an optimizer looks for new ones when this has changed."""
+
+    def __init__(
+        self, shape: Shape, initializer: Initializer, backend: Backend, *, fan: Shape | None = None
+    ) -> None:
+        seed, stream = next_stream()
+        self.shape = shape
+        self.backend = backend
+        self.data, self._grad = _own_cells(backend, shape)
+        backend.assign(self.data, initializer(backend, shape, fan or shape, seed, stream))
+        self.grad_out: Tensor | None = self._grad
+        """Where the next gradient may be computed into (`out=`): its cell, until one was accumulated."""
+        self.storage: FlatStorage | None = None
+        Parameter.made = next(_made)
+
+    def __repr__(self) -> str:
+        return f"Parameter{self.shape}"
+
+    @property
+    def size(self) -> int:
+        """Number of elements."""
+        return math.prod(self.shape)
+
+    @property
+    def grad(self) -> Tensor | None:
+        """The gradient accumulated since `zero_grad`, of the parameter's shape; None if there is none."""
+        return self._grad if self.grad_out is None else None
+
+    def accumulate(self, grad: Tensor) -> None:
+        """Assign the first gradient after `zero_grad`, add the later ones. grad: the parameter's shape."""
+        if self.grad_out is grad:
+            self.grad_out = None
+        elif self.grad_out is not None:
+            self.backend.assign(self._grad, grad)
+            self.grad_out = None
+        else:
+            self.backend.assign(self._grad, self.backend.add(self._grad, grad, out=self._grad))
+
+    def zero_grad(self) -> None:
+        """Forget the gradient."""
+        self.grad_out = self._grad
+
+    def set(self, value: Tensor) -> None:
+        """Assign a value of the parameter's shape and dtype to the cell."""
+        self.backend.assign(self.data, value)
+
+    def to(self, backend: Backend) -> None:
+        """Move to another backend, in its default dtype; the gradient is forgotten."""
+        value = backend.from_host(self.backend.to_host(self.data))
+        if self.storage is not None:
+            self.storage.retire("the parameters were moved to another backend")
+            self.storage = None
+        self.backend = backend
+        self.data, self._grad = _own_cells(backend, self.shape)
+        backend.assign(self.data, value)
+        self.grad_out = self._grad
+
+    def __deepcopy__(self, memo: dict[int, object]) -> Parameter:
+        """Copy the values into cells of the copy's own; the copy belongs to no optimizer."""
+        twin = object.__new__(Parameter)
+        memo[id(self)] = twin
+        twin.shape, twin.backend, twin.storage = self.shape, self.backend, None
+        twin.data, twin._grad = _own_cells(self.backend, self.shape, self.backend.dtype(self.data))
+        twin.grad_out = twin._grad
+        self.backend.assign(twin.data, self.data)
+        Parameter.made = next(_made)
+        return twin
+
+    def _move_into(self, data: Tensor, grad: Tensor, storage: FlatStorage) -> None:
+        self.backend.assign(data, self.data)
+        if self.grad_out is None:
+            self.backend.assign(grad, self._grad)
+        else:
+            self.grad_out = grad
+        if self.storage is not None:
+            self.storage.retire("its parameters were packed again by a later optimizer")
+        self.data, self._grad, self.storage = data, grad, storage
+
+
+class FlatStorage:
+    """One flat buffer of values and one of gradients; each parameter is a view into both.
+
+    An optimizer's step is then a handful of ops however many layers there are.
+    """
+
+    def __init__(self, parameters: Sequence[Parameter]) -> None:
+        self.parameters = list(parameters)
+        self.backend = parameters[0].backend
+        self.retired = ""
+        dtypes = {p.backend.dtype(p.data) for p in parameters}
+        if len(dtypes) > 1 or any(p.backend is not self.backend for p in parameters):
+            raise DtypeError("the parameters of one group must live on one backend and have one dtype")
+        shapes = {str(i): p.shape for i, p in enumerate(parameters)}
+        self.data, values = self.backend.cells(shapes, dtype=dtypes.pop())
+        self.grad, grads = self.backend.cells(shapes, dtype=self.backend.dtype(self.data))
+        for (name, value), parameter in zip(values.items(), parameters, strict=True):
+            parameter._move_into(value, grads[name], self)
+
+    @classmethod
+    def of(cls, parameters: Sequence[Parameter]) -> FlatStorage:
+        """Return the storage of exactly these parameters: the one they are in, or a new one."""
+        storage = parameters[0].storage
+        if storage is not None and not storage.retired:
+            held = storage.parameters
+            if len(held) == len(parameters) and all(map(lambda a, b: a is b, held, parameters)):
+                return storage
+        return cls(parameters)
+
+    def retire(self, why: str) -> None:
+        """Note that the buffers no longer hold the parameters."""
+        self.retired = why
+
+    def check(self) -> None:
+        """Raise StateError if the buffers no longer hold the parameters."""
+        if self.retired:
+            raise StateError(f"this optimizer is out of date: {self.retired}; make a new one")
+
+    def zero_grad(self) -> None:
+        """Forget all gradients."""
+        for parameter in self.parameters:
+            parameter.grad_out = parameter._grad
+
+    def finish_gradients(self) -> None:
+        """Put zeros where no gradient came in since `zero_grad`, so that the flat gradient is whole."""
+        for parameter in self.parameters:
+            if parameter.grad_out is not None:
+                zeros = self.backend.full(parameter.shape, 0.0, dtype=self.backend.dtype(self.grad))
+                parameter.accumulate(zeros)
+
+
+def _own_cells(backend: Backend, shape: Shape, dtype: str | None = None) -> tuple[Tensor, Tensor]:
+    _, views = backend.cells({"data": shape, "grad": shape}, dtype=dtype)
+    return views["data"], views["grad"]
+
+
+def check_same_shape(what: str, expected: Shape, got: Shape) -> None:
+    """Raise ShapeError unless the shapes are equal."""
+    if tuple(expected) != tuple(got):
+        raise ShapeError(f"{what}: expected shape {tuple(expected)}, got {tuple(got)}")

@@ -1,0 +1,197 @@
+"""`Sequential`: layers one after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from ..backends import OptionError, ShapeError, StateError, Tensor
+from ..backends.errors import did_you_mean
+from ..backends.protocol import Shape
+from .linear import Linear
+from .module import Module, named_error
+from .parameter import Parameter
+
+
+class Sequential(Module):
+    """f = fₖ ∘ ... ∘ f₁.
+
+    Layers come as arguments, as one dict of names to layers, or later by `append`. Each is found by
+    index, by name, or by kind and number (`fc_1` the first Linear, `act_1` the first layer without
+    parameters). Sizes that do not fit are an error when a layer is added.
+
+    Parameters
+    ----------
+    *layers
+        Modules, or one mapping {name: module}. Their names are "0", "1", ... if none are given.
+
+    """
+
+    def __init__(self, *layers: Module | Mapping[str, Module]) -> None:
+        named: dict[str, Any] = {}
+        if len(layers) == 1 and isinstance(layers[0], Mapping):
+            named = dict(layers[0])
+        else:
+            named = {str(i): layer for i, layer in enumerate(layers)}
+        first = next(iter(named.values()), None)
+        super().__init__(first.backend if isinstance(first, Module) else None)
+        self._layers: dict[str, Module] = {}
+        self._wants_input_gradient = True
+        self._reversed: list[tuple[str, Module]] = []
+        for name, layer in named.items():
+            self._add(name, layer)
+
+    # -- building --------------------------------------------------------------------------------
+
+    def append(self, layer: Module, name: str | None = None) -> Sequential:
+        """Add a layer at the end, if it is on the same backend and its size fits; return self."""
+        if not self._layers and isinstance(layer, Module):
+            self.backend = layer.backend
+        self._add(name or str(len(self._layers)), layer)
+        # An optimizer made before this must notice, even if the layer is older than itself.
+        Parameter.made = Parameter.made + 1
+        return self
+
+    add_layer = append
+
+    def _add(self, name: str, layer: Any) -> None:
+        if not isinstance(layer, Module):
+            hint = "; write its brackets: " + layer.__name__ + "()" if isinstance(layer, type) else ""
+            raise OptionError(f"Sequential: layer {name!r} must be a Module, got {layer!r}{hint}")
+        if name in self._layers or "." in name:
+            raise OptionError(f"Sequential: layer name {name!r} must be new and without a dot")
+        if layer.backend is not self.backend:
+            raise OptionError(
+                f"Sequential: layer {name!r}, {layer!r}, is on {layer.backend!r}, the others on {self.backend!r}"
+            )
+        trial = {**self._layers, name: layer}
+        _check_sizes(trial)
+        self._layers = trial
+        self.input_gradient = self._wants_input_gradient
+
+    # -- looking up ------------------------------------------------------------------------------
+
+    @property
+    def layers(self) -> dict[str, Module]:
+        """The layers by kind and number: {"fc_1": ..., "act_1": ..., "fc_2": ...}."""
+        found: dict[str, Module] = {}
+        for layer in self._layers.values():
+            kind = "fc" if isinstance(layer, Linear) else _kind(layer)
+            number = 1 + sum(name.startswith(f"{kind}_") for name in found)
+            found[f"{kind}_{number}"] = layer
+        return found
+
+    def __len__(self) -> int:
+        return len(self._layers)
+
+    def __iter__(self) -> Iterator[Module]:
+        return iter(self._layers.values())
+
+    def __getitem__(self, key: int | str | slice) -> Any:
+        if isinstance(key, slice):
+            return Sequential(dict(list(self._layers.items())[key]))
+        if isinstance(key, int):
+            if not -len(self) <= key < len(self):
+                raise IndexError(f"Sequential has {len(self)} layers, index {key} is out of range")
+            return list(self._layers.values())[key]
+        known = {**self.layers, **self._layers}
+        if key not in known:
+            raise KeyError(f"no layer {key!r}; there are {', '.join(known)}.{did_you_mean(key, known)}")
+        return known[key]
+
+    def named_children(self) -> Iterator[tuple[str, Module]]:
+        """Yield the layers under their names."""
+        yield from self._layers.items()
+
+    def __repr__(self) -> str:
+        inner = "".join(f"\n  ({n}): {str(m).replace(chr(10), chr(10) + '  ')}" for n, m in self._layers.items())
+        return f"Sequential({inner}\n)" if inner else "Sequential()"
+
+    # -- running ---------------------------------------------------------------------------------
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x through every layer in order."""
+        if self.backend.scoped:
+            return self._forward_in_scopes(x)
+        layer: Module = self
+        try:
+            for layer in self._layers.values():
+                x = layer.forward(x)
+        except Exception as error:
+            raise named_error(error, layer) from error
+        return x
+
+    def backward(self, grad_output: Tensor) -> Any:
+        """The chain rule: dL/dx = f₁' (... fₖ' (g)), each layer's derivative applied in reverse.
+
+        With `input_gradient` off it ends at the first layer that has parameters, and returns None.
+        """
+        if not self._layers:
+            return grad_output
+        g: Any = grad_output
+        scoped = self.backend.scoped
+        layer: Module = self
+        try:
+            for name, layer in self._reversed:
+                if scoped:
+                    with self.backend.scope(f"{name}.backward"):
+                        g = layer.backward(g)
+                else:
+                    g = layer.backward(g)
+        except Exception as error:
+            raise named_error(error, layer) from error
+        return g if self._wants_input_gradient else None
+
+    def _forward_in_scopes(self, x: Tensor) -> Tensor:
+        layer: Module = self
+        try:
+            for name, layer in self._layers.items():
+                with self.backend.scope(name):
+                    x = layer.forward(x)
+        except Exception as error:
+            raise named_error(error, layer) from error
+        return x
+
+    @property
+    def input_gradient(self) -> bool:
+        """Whether `backward` returns the gradient of the input."""
+        return self._wants_input_gradient
+
+    @input_gradient.setter
+    def input_gradient(self, wanted: bool) -> None:
+        self._wants_input_gradient = wanted
+        layers = list(getattr(self, "_layers", {}).items())
+        first = next((i for i, (_, m) in enumerate(layers) if next(m.named_parameters(), None)), 0)
+        if layers:
+            layers[first][1].input_gradient = wanted
+        self._reversed = layers[0 if wanted else first :][::-1]
+
+    def output_shape(self, shape: Shape) -> Shape:
+        """Return the last layer's output shape for an input (N, ...)."""
+        for layer in self._layers.values():
+            shape = layer.output_shape(shape)
+        return shape
+
+    @property
+    def input_shape(self) -> Shape | None:
+        """The shape of one input sample, where the first layer knows it."""
+        return next((layer.input_shape for layer in self._layers.values()), None)
+
+
+def _kind(layer: Module) -> str:
+    return "act" if next(layer.named_parameters(), None) is None else type(layer).__name__.lower()
+
+
+def _check_sizes(layers: Mapping[str, Module]) -> None:
+    """Follow one sample's shape from the first layer that knows its input; raise where it does not fit."""
+    shape: Shape | None = None
+    before = ""
+    for name, layer in layers.items():
+        try:
+            if shape is None and layer.input_shape is not None:
+                shape = (1, *layer.input_shape)
+            if shape is not None:
+                shape = layer.output_shape(shape)
+        except (ShapeError, StateError) as error:
+            raise ShapeError(f"Sequential: layer {name!r} does not fit after {before}: {error}") from error
+        before = str(layer)

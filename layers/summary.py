@@ -1,0 +1,96 @@
+"""`summary()`: what a model is, layer by layer - shapes, parameters, FLOPs - without running it.
+
+A copy of the model runs on the shapes backend, so the figures are those of the op table.
+"""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+
+from ..backends import LaminaError, ShapeError
+from ..backends.protocol import Shape
+from ..backends.shape_backend import ShapeBackend
+from .module import Module
+
+
+@dataclass(frozen=True)
+class Row:
+    """One layer: its path, its repr, the output shape (N, ...), its own parameters and FLOPs."""
+
+    name: str
+    layer: str
+    output_shape: Shape
+    parameters: int
+    flops: int
+
+
+@dataclass(frozen=True)
+class Summary:
+    """The rows and their totals; `str()` gives the table. FLOPs are of one sample's forward pass."""
+
+    rows: tuple[Row, ...]
+    input_shape: Shape
+    parameters: int
+    flops: int
+
+    def __str__(self) -> str:
+        head = ("", "layer", "output", "parameters", "FLOPs")
+        lines = [head]
+        for row in self.rows:
+            shape = f"({', '.join(['N', *map(str, row.output_shape[1:])])})"
+            lines.append((row.name, row.layer, shape, f"{row.parameters:,}", f"{row.flops:,}"))
+        lines.append(("", "total", "", f"{self.parameters:,}", f"{self.flops:,}"))
+        widths = [max(len(line[i]) for line in lines) for i in range(len(head))]
+        text = []
+        for line in lines:
+            cells = [c.ljust(w) if i < 3 else c.rjust(w) for i, (c, w) in enumerate(zip(line, widths, strict=True))]
+            text.append("  ".join(cells).rstrip())
+        text.insert(1, "-" * max(map(len, text)))
+        text.insert(-1, text[1])
+        return "\n".join(text)
+
+
+def summarize(model: Module, input_shape: Shape | None = None) -> Summary:
+    """Return the summary of a model for inputs of `input_shape` (without the batch axis)."""
+    shape = input_shape if input_shape is not None else model.input_shape
+    if shape is None:
+        raise ShapeError(f"{type(model).__name__}.summary: the first layer does not know its input; pass input_shape")
+    counter = ShapeBackend(dtype=model.backend.default_dtype)
+    twin = copy.deepcopy(model).to(counter).eval()
+    counter.costs.clear()
+    leaves = [(n, m) for n, m in twin.named_modules() if next(m.named_children(), None) is None]
+    shapes = _record_shapes([m for _, m in leaves], counter)
+    try:
+        twin(counter.empty((1, *shape)))
+    except LaminaError as error:
+        raise type(error)(f"{type(model).__name__}.summary with input (N, {', '.join(map(str, shape))}): {error}") from error
+    rows = tuple(
+        Row(name, str(leaf), shapes.get(id(leaf), ()), _size(leaf), counter.costs[name].flops)
+        for name, leaf in leaves
+    )
+    total = sum(p.size for p in model.parameters())
+    return Summary(rows, tuple(shape), total, sum(cost.flops for cost in counter.costs.values()))
+
+
+def _size(module: Module) -> int:
+    return sum(parameter.size for parameter in module.parameters())
+
+
+def _record_shapes(leaves: list[Module], counter: ShapeBackend) -> dict[int, Shape]:
+    """Make each leaf of the copy note its output's shape."""
+    shapes: dict[int, Shape] = {}
+
+    def watch(leaf: Module) -> None:
+        forward = leaf.forward
+
+        def noted(x: object) -> object:
+            y = forward(x)  # type: ignore[arg-type]
+            shapes[id(leaf)] = counter.shape(y)
+            return y
+
+        leaf.forward = noted  # type: ignore[assignment, method-assign]
+
+    for leaf in leaves:
+        watch(leaf)
+    return shapes
