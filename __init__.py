@@ -1,1 +1,34 @@
-"""Lamina: write a layer once against a thin backend protocol; run, prove and time it on every backend."""
+"""Lamina: write a layer once against a thin backend protocol; run it, prove it and time it on every backend.
+
+>>> import lamina
+>>> lamina.get_backend("numpy")
+<backend numpy float32>
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+__version__ = "0.1.0"
+
+# Where each public name lives. Nothing is imported before it is asked for.
+_FACE = {
+    "backends": ("get_backend", "use_backend", "describe_backends", "LaminaError"),
+    "layers": ("Module", "Parameter", "Sequential", "inference", "manual_seed"),
+    "train.trainer": ("Trainer",),
+}
+_HOME = {name: module for module, names in _FACE.items() for name in names}
+__all__ = ["__version__", "backends", "layers", "train", *_HOME]  # noqa: PLE0604
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        return getattr(importlib.import_module(f"lamina.{_HOME[name]}"), name)
+    if name in ("backends", "layers", "train"):
+        return importlib.import_module(f"lamina.{name}")
+    raise AttributeError(f"module 'lamina' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

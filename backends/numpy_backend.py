@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -19,6 +19,8 @@ from .windows import Window
 
 Array = Any
 _ndarray = np.ndarray
+_add_reduce: Any = np.add.reduce  # Any: the stubs do not know `axis` and `keepdims` by position
+_max_reduce: Any = np.maximum.reduce
 _DTYPES = NativeDtypes({name: np.dtype(name) for name in DTYPES})
 _NAMES = {np.dtype(name): name for name in DTYPES}  # dtype.name takes microseconds
 
@@ -112,11 +114,14 @@ def _binary(ufunc: Any, *, floating: bool = False, silent: bool = False) -> Any:
         if floating and dtype.kind != "f":
             raise DtypeError(f"{op}: expected floating tensors, got {dtype}; convert them with astype")
         if out is not None:
-            _check_out(op, out, np.broadcast_shapes(np.shape(x), np.shape(y)), dtype)
+            alike = type(x) is _ndarray and (type(y) in _MIXES or x.shape == y.shape)
+            shape = x.shape if alike else np.broadcast_shapes(np.shape(x), np.shape(y))
+            _check_out(op, out, shape, dtype)
+        # `out` by name: np.maximum deprecates it by position.
         if silent:
             with np.errstate(all="ignore"):
-                return ufunc(x, y, out)
-        return ufunc(x, y, out)
+                return ufunc(x, y) if out is None else ufunc(x, y, out=out)
+        return ufunc(x, y) if out is None else ufunc(x, y, out=out)
 
     return apply
 
@@ -147,7 +152,7 @@ class NumpyBackend(Backend):
         """Return the extents of x."""
         if type(x) is not _ndarray and not isinstance(x, np.generic):
             raise foreign_error("shape", x)
-        return x.shape  # type: ignore[no-any-return]
+        return x.shape
 
     def dtype(self, x: Array) -> str:
         """Return the dtype's name."""
@@ -260,19 +265,19 @@ class NumpyBackend(Backend):
             _check_out("sum", out, reduced(shape, axis, keepdims), dtype)
         length = shape[axis] if type(axis) is int else count(shape, axis)
         if length > _EXACT_SUM and x.dtype.char == "f":
-            total = np.add.reduce(x, axis, np.float64, None, keepdims)
+            total = _add_reduce(x, axis, np.float64, None, keepdims)
             if out is None:
                 return total.astype(np.float32)
             np.copyto(out, total, casting="same_kind")
             return out
-        return np.add.reduce(x, axis, None, out, keepdims)
+        return _add_reduce(x, axis, None, out, keepdims)
 
     def max(self, x: Array, *, axis: Axis = None, keepdims: bool = False, out: Array = None) -> Array:
         """Return the maximum."""
         shape = self.shape(x)
         if out is not None:
             _check_out("max", out, reduced(shape, axis, keepdims), x.dtype)
-        return np.maximum.reduce(x, axis, None, out, keepdims)
+        return _max_reduce(x, axis, None, out, keepdims)
 
     def argmax(self, x: Array, *, axis: int, keepdims: bool = False) -> Array:
         """Return the index of the first maximum."""
@@ -412,7 +417,10 @@ class NumpyBackend(Backend):
         if out is None:
             return view.reshape(columns)
         _check_out("unfold", out, columns, x.dtype)
-        np.copyto(out.reshape(shape, copy=False), view)
+        if out.flags.c_contiguous:
+            np.copyto(out.reshape(shape), view)
+        else:
+            np.copyto(out, view.reshape(columns))
         return out
 
     def fold(
@@ -435,7 +443,7 @@ class NumpyBackend(Backend):
         if out is not None:
             _check_out("fold", out, shape, columns.dtype)
         parts = columns.reshape(samples, channels, *kernel_size, *window.counts)
-        image = out if out is not None and not window.padded else None
+        image: Any = out if out is not None and not window.padded else None
         if image is None:
             image = np.empty((samples, channels, *window.padded_size), columns.dtype)
         image[...] = 0
@@ -470,7 +478,7 @@ class NumpyBackend(Backend):
 
     def session(self) -> AbstractContextManager[None]:
         """Let overflow and NaN pass without a warning, as they do on every other backend."""
-        return np.errstate(all="ignore")  # type: ignore[return-value]
+        return np.errstate(all="ignore")
 
     # -- derived ops, faster: fewer passes and no repeated checks ------------------------------------
 
@@ -489,7 +497,9 @@ class NumpyBackend(Backend):
 
     def square(self, x: Array, *, out: Array = None) -> Array:
         """Return x²."""
-        return self.multiply(x, x, out=out) if out is not None or type(x) is not _ndarray else np.multiply(x, x)
+        if out is not None or type(x) is not _ndarray:
+            return self.multiply(x, x, out=out)
+        return np.multiply(x, x)
 
     def relu(self, x: Array) -> Array:
         """Return max(x, 0)."""

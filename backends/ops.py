@@ -102,7 +102,10 @@ def _unary(name: str, tolerance: Tolerance = EXACT) -> Op:
     return _op(name, "unary", "x", meta.same, flops=meta.per_result, tolerance=tolerance)
 
 
-def _binary(name: str, tolerance: Tolerance = ulp(0.5)) -> Op:
+_ROUNDED = ulp(0.5)
+
+
+def _binary(name: str, tolerance: Tolerance = _ROUNDED) -> Op:
     return _op(name, "binary", "x y", meta.binary, flops=meta.per_result, tolerance=tolerance)
 
 

@@ -1,4 +1,4 @@
-"""Random numbers on the host: a pure function of (seed, stream, step), so that every backend draws the same bits.
+"""Random numbers on the host: a pure function of (seed, stream, step), the same bits on every backend.
 
 Counter-based (Philox 4x64; Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011):
 the seed and the stream are the key, the step is the top word of the counter. There is no state.

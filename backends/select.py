@@ -1,7 +1,8 @@
-"""Which backend: by argument, `with use_backend(...)`, `--backend`, `LAMINA_BACKEND`, or the default, in that order.
+"""Which backend: by argument, `with use_backend(...)`, `--backend`, `LAMINA_BACKEND`, or the default.
 
-A backend is written "numpy", "torch", "torch:cuda:0" or "package.module:Class", with decorators before it,
-outermost first: "strict+torch". It is resolved at first use. What was named and cannot run is an error.
+In that order. A backend is written "numpy", "torch", "torch:cuda:0" or "package.module:Class", with
+decorators before it, outermost first: "strict+torch". It is resolved at first use. What was named and
+cannot run is an error.
 """
 
 from __future__ import annotations
@@ -45,10 +46,12 @@ def get_backend(name: str | Backend | None = None, *, dtype: str | None = None) 
     BackendError
         If the name is unknown or the backend cannot run here.
     OptionError
-        If the dtype is neither "float32" nor "float64".
+        If the dtype is neither "float32" nor "float64", or not that of the instance that was passed.
 
     """
     if isinstance(name, Backend):
+        if dtype not in (None, name.default_dtype):
+            raise OptionError(f"{name!r} has its dtype already: name {name.spec!r} to have it in {dtype}")
         return name
     if name is not None:
         return _make(name, _dtype(dtype), "from the argument")

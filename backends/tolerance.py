@@ -52,13 +52,15 @@ class Tolerance:
             same |= np.isinf(actual) & (np.sign(actual) == np.sign(wide)) & (np.abs(wide) >= _largest(dtype))
             allowed = self.allowed(wide, dtype, **how)
             ratio = np.abs(actual - wide) / allowed
-        return np.where(same, 0.0, np.where(np.isfinite(ratio), ratio, np.inf))
+        judged: Host = np.where(same, 0.0, np.where(np.isfinite(ratio), ratio, np.inf))
+        return judged
 
 
 def ulp_of(value: Host, dtype: str) -> Host:
     """Return the distance from |value| to the next number of `dtype`, at least its smallest."""
     with np.errstate(all="ignore"):
-        return np.spacing(np.abs(value).astype(dtype)).astype(np.float64)
+        spacing: Host = np.spacing(np.abs(value).astype(dtype)).astype(np.float64)
+    return spacing
 
 
 def _largest(dtype: str) -> float:

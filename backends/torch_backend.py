@@ -48,13 +48,13 @@ def foreign_error(op: str, value: object) -> DtypeError:
 
 def _agree(op: str, x: Array, y: Array) -> torch.dtype:
     """Return the common dtype of two operands, of which one may be a Python scalar; else raise."""
-    if isinstance(x, _Tensor) and isinstance(y, _Tensor):
+    if type(x) is _Tensor and type(y) is _Tensor:
         if x.dtype is y.dtype:
             return x.dtype
         names = f"{_NAMES.get(x.dtype, x.dtype)} and {_NAMES.get(y.dtype, y.dtype)}"
         raise DtypeError(f"{op}: the tensors have unequal dtypes {names}; use astype")
-    tensor, other = (x, y) if isinstance(x, _Tensor) else (y, x)
-    if not isinstance(tensor, _Tensor) or type(other) not in _SCALARS:
+    tensor, other = (x, y) if type(x) is _Tensor else (y, x)
+    if type(tensor) is not _Tensor or type(other) not in _SCALARS:
         raise foreign_error(op, other)
     kind = type(other)
     mixes = tensor.dtype is torch.bool if kind is bool else tensor.dtype is not torch.bool
@@ -63,10 +63,11 @@ def _agree(op: str, x: Array, y: Array) -> torch.dtype:
     raise scalar_dtype_error(op, other, _NAMES.get(tensor.dtype, str(tensor.dtype)))
 
 
-def _check(op: str, x: object) -> None:
-    """Raise unless this is a handle of this backend; the methods of another array might do."""
-    if type(x) is not _Tensor:
-        raise foreign_error(op, x)
+def _check(op: str, *tensors: object) -> None:
+    """Raise unless these are handles of this backend: no other array, and no subclass that records."""
+    for x in tensors:
+        if type(x) is not _Tensor:
+            raise foreign_error(op, x)
 
 
 def _unary(function: Any, *, floating: bool = True) -> Any:
@@ -350,6 +351,8 @@ class TorchBackend(Backend):
         if out is not None:
             batch = broadcast(x.shape[:-2], y.shape[:-2])
             _check_out("matmul", out, (*batch, x.shape[-2], y.shape[-1]), x.dtype)
+            if not out.is_contiguous():  # torch.matmul would fail where it folds the batch into the rows
+                return out.copy_(torch.matmul(x, y))
         return torch.matmul(x, y, out=out)
 
     # -- move ------------------------------------------------------------------------------------
@@ -371,12 +374,14 @@ class TorchBackend(Backend):
 
     def concat(self, tensors: Sequence[Array], *, axis: int = 0) -> Array:
         """Return torch.cat."""
+        _check("concat", tensors[0])
         for other in tensors[1:]:
             _agree("concat", tensors[0], other)
         return torch.cat(tuple(tensors), axis)
 
     def pad(self, x: Array, widths: Widths, *, value: Any = 0.0) -> Array:
         """Return torch.constant_pad_nd, which counts axes from the last."""
+        _check("pad", x)
         flat = [n for before, after in reversed(widths) for n in (before, after)]
         return torch.constant_pad_nd(x, flat, value)
 
@@ -396,20 +401,24 @@ class TorchBackend(Backend):
 
     def take(self, x: Array, indices: Array, *, axis: int) -> Array:
         """Return torch.index_select."""
+        _check("take", x, indices)
         return torch.index_select(x, axis, indices)
 
     def index_add(self, x: Array, indices: Array, values: Array, *, axis: int, out: Array = None) -> Array:
         """Return a copy of x with values added at the indices."""
         _agree("index_add", x, values)
+        _check("index_add", indices)
         return self.copy(x, out=out).index_add_(axis, indices, values)
 
     def take_along_axis(self, x: Array, indices: Array, *, axis: int) -> Array:
         """Return torch.gather."""
+        _check("take_along_axis", x, indices)
         return torch.gather(x, axis, indices)
 
     def scatter_add(self, x: Array, indices: Array, values: Array, *, axis: int, out: Array = None) -> Array:
         """Return a copy of x with values added where the indices point."""
         _agree("scatter_add", x, values)
+        _check("scatter_add", indices)
         return self.copy(x, out=out).scatter_add_(axis, indices, values)
 
     def slice_add(
@@ -452,7 +461,10 @@ class TorchBackend(Backend):
         if out is None:
             return view.reshape(columns)
         _check_out("unfold", out, columns, x.dtype)
-        out.view(shape).copy_(view)
+        if out.is_contiguous():
+            out.view(shape).copy_(view)
+        else:
+            out.copy_(view.reshape(columns))
         return out
 
     def fold(

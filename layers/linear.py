@@ -79,7 +79,9 @@ class Linear(Module):
 
     def extra_repr(self) -> str:
         """in -> out."""
-        return f"{self.in_features} -> {self.out_features}" + ("" if self.bias is not None else ", bias=False")
+        return f"{self.in_features} -> {self.out_features}" + (
+            "" if self.bias is not None else ", bias=False"
+        )
 
     def _misfit(self, shape: Shape) -> Exception:
         single = tuple(shape) == (self.in_features,)

@@ -7,11 +7,20 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from ..backends import Backend, DtypeError, LaminaError, ShapeError, StateError, Tensor, get_backend
+from ..backends import (
+    Backend,
+    DtypeError,
+    LaminaError,
+    OptionError,
+    ShapeError,
+    StateError,
+    Tensor,
+    get_backend,
+)
 from ..backends.errors import did_you_mean
 from ..backends.protocol import Shape
 from .initializers import Initializer
-from .parameter import Parameter
+from .parameter import Parameter, check_same_shape
 
 if TYPE_CHECKING:
     from .summary import Summary
@@ -28,6 +37,11 @@ def inference() -> Iterator[None]:
         yield
     finally:
         _inference.reset(token)
+
+
+def is_inference() -> bool:
+    """Return whether this is inside `inference()`."""
+    return _inference.get()
 
 
 class Module:
@@ -119,9 +133,10 @@ class Module:
     def named_children(self) -> Iterator[tuple[str, Module]]:
         """Yield (name, module) for each direct sub-module, found by attribute."""
         for name, value in vars(self).items():
-            for path, item in _flattened(name, value):
-                if isinstance(item, Module):
-                    yield path, item
+            if name != "_kept":
+                for path, item in _flattened(name, value):
+                    if isinstance(item, Module):
+                        yield path, item
 
     def named_modules(self, prefix: str = "") -> Iterator[tuple[str, Module]]:
         """Yield (path, module) for this module ("") and everything below it."""
@@ -132,12 +147,10 @@ class Module:
     def named_parameters(self) -> Iterator[tuple[str, Parameter]]:
         """Yield (path, parameter) for all parameters; one that is shared comes once."""
         seen: set[int] = set()
-        for path, module in self.named_modules():
-            for name, value in vars(module).items():
-                for local, item in _flattened(name, value):
-                    if isinstance(item, Parameter) and id(item) not in seen:
-                        seen.add(id(item))
-                        yield f"{path}.{local}" if path else local, item
+        for name, parameter in self._every_name():
+            if id(parameter) not in seen:
+                seen.add(id(parameter))
+                yield name, parameter
 
     def parameters(self) -> ParameterList:
         """Return all parameters, in the order of `named_parameters`."""
@@ -161,6 +174,11 @@ class Module:
     def to(self: Self, backend: str | Backend, *, dtype: str | None = None) -> Self:
         """Move to another backend, in place; what was kept for `backward` is dropped."""
         target = get_backend(backend, dtype=dtype)
+        if dtype not in (None, target.default_dtype):
+            raise OptionError(
+                f"{type(self).__name__}.to: {target!r} makes {target.default_dtype}, not {dtype}; "
+                f"name the backend instead: to({target.spec!r}, dtype={dtype!r})"
+            )
         for parameter in self.parameters():
             parameter.to(target)
         for _, module in self.named_modules():
@@ -169,27 +187,27 @@ class Module:
         return self
 
     def state_dict(self) -> dict[str, Any]:
-        """Return {path: host array}, under torch's names and layouts."""
-        return {name: p.backend.to_host(p.data) for name, p in self.named_parameters()}
+        """Return {path: host array}, under torch's names and layouts; a shared parameter under each of its."""
+        return {name: p.backend.to_host(p.data) for name, p in self._every_name()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take values from host arrays or torch tensors. Raises before anything is changed."""
-        own = dict(self.named_parameters())
-        unknown = [f"{name!r}.{did_you_mean(name, own)}" for name in state if name not in own]
-        absent = [name for name in own if name not in state]
+        """Take values from host arrays or torch tensors. Raises before anything is changed.
+
+        A shared parameter needs one of its names; where they differ, the last holds, as in torch.
+        """
+        own = dict(self._every_name())
+        given = {id(own[name]) for name in state if name in own}
+        unknown = [f"{name!r}.{did_you_mean(str(name), own)}" for name in state if name not in own]
+        absent = [name for name, parameter in self.named_parameters() if id(parameter) not in given]
         if unknown or absent:
             raise StateError(
                 f"load_state_dict: expected the names {', '.join(own)}; "
                 + (f"missing {', '.join(absent)}; " if absent else "")
                 + (f"unknown {' '.join(unknown)}" if unknown else "")
             )
-        values = {n: p.backend.from_host(state[n], dtype=p.backend.dtype(p.data)) for n, p in own.items()}
-        for name, parameter in own.items():
-            got = tuple(parameter.backend.shape(values[name]))
-            if got != parameter.shape:
-                raise ShapeError(f"load_state_dict: {name!r}: expected shape {parameter.shape}, got {got}")
-        for name, parameter in own.items():
-            parameter.set(values[name])
+        values = {name: _brought_in(name, own[name], state[name]) for name in own if name in state}
+        for name, value in values.items():
+            own[name].set(value)
 
     def summary(self, input_shape: Shape | None = None) -> Summary:
         """Return a table of layers, output shapes, parameters and FLOPs of one sample's forward pass.
@@ -199,6 +217,15 @@ class Module:
         from .summary import summarize
 
         return summarize(self, input_shape)
+
+    def _every_name(self) -> Iterator[tuple[str, Parameter]]:
+        """Yield (path, parameter) for all parameters, a shared one under each of its paths."""
+        for path, module in self.named_modules():
+            for name, value in vars(module).items():
+                if name != "_kept":
+                    for local, item in _flattened(name, value):
+                        if isinstance(item, Parameter):
+                            yield f"{path}.{local}" if path else local, item
 
 
 class ParameterList(list[Parameter]):
@@ -230,6 +257,19 @@ def named_error(error: Exception, layer: object) -> Exception:
     named = kind(f"{where}: {error}")
     named.names_layer = True
     return named
+
+
+def _brought_in(name: str, parameter: Parameter, value: Any) -> Tensor:
+    """Return a host array or torch tensor as a tensor that fits the parameter."""
+    if hasattr(value, "detach"):  # torch's: numpy takes neither what needs a gradient nor what is on a GPU
+        value = value.detach().cpu()
+    b = parameter.backend
+    try:
+        tensor = b.from_host(value, dtype=b.dtype(parameter.data))
+    except (TypeError, ValueError) as error:
+        raise DtypeError(f"load_state_dict: {name!r}: expected an array of numbers: {error}") from error
+    check_same_shape(f"load_state_dict: {name!r}", parameter.shape, b.shape(tensor))
+    return tensor
 
 
 def _flattened(name: str, value: object) -> Iterable[tuple[str, object]]:

@@ -31,7 +31,7 @@ class Parameter:
     """
 
     made = 0
-    """How many were ever made: an optimizer looks for new ones when this has changed."""
+    """Grows with every parameter made and layer added: an optimizer looks for new ones when it has changed."""
 
     def __init__(
         self, shape: Shape, initializer: Initializer, backend: Backend, *, fan: Shape | None = None
@@ -44,10 +44,15 @@ class Parameter:
         self.grad_out: Tensor | None = self._grad
         """Where the next gradient may be computed into (`out=`): its cell, until one was accumulated."""
         self.storage: FlatStorage | None = None
-        Parameter.made = next(_made)
+        Parameter.note_change()
 
     def __repr__(self) -> str:
         return f"Parameter{self.shape}"
+
+    @staticmethod
+    def note_change() -> None:
+        """Count a change of what models hold: a new parameter, or a layer added to a container."""
+        Parameter.made = next(_made)
 
     @property
     def size(self) -> int:
@@ -96,7 +101,7 @@ class Parameter:
         twin.data, twin._grad = _own_cells(self.backend, self.shape, self.backend.dtype(self.data))
         twin.grad_out = twin._grad
         self.backend.assign(twin.data, self.data)
-        Parameter.made = next(_made)
+        Parameter.note_change()
         return twin
 
     def _move_into(self, data: Tensor, grad: Tensor, storage: FlatStorage) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from ..backends import OptionError, ShapeError, StateError, Tensor
+from ..backends import Backend, OptionError, ShapeError, StateError, Tensor
 from ..backends.errors import did_you_mean
 from ..backends.protocol import Shape
 from .linear import Linear
@@ -24,20 +24,23 @@ class Sequential(Module):
     ----------
     *layers
         Modules, or one mapping {name: module}. Their names are "0", "1", ... if none are given.
+    backend
+        Where they compute; the first layer's if None.
 
     """
 
-    def __init__(self, *layers: Module | Mapping[str, Module]) -> None:
+    def __init__(self, *layers: Module | Mapping[str, Module], backend: str | Backend | None = None) -> None:
         named: dict[str, Any] = {}
         if len(layers) == 1 and isinstance(layers[0], Mapping):
             named = dict(layers[0])
         else:
             named = {str(i): layer for i, layer in enumerate(layers)}
         first = next(iter(named.values()), None)
-        super().__init__(first.backend if isinstance(first, Module) else None)
+        super().__init__(first.backend if backend is None and isinstance(first, Module) else backend)
         self._layers: dict[str, Module] = {}
         self._wants_input_gradient = True
         self._reversed: list[tuple[str, Module]] = []
+        self._made = -1
         for name, layer in named.items():
             self._add(name, layer)
 
@@ -49,7 +52,7 @@ class Sequential(Module):
             self.backend = layer.backend
         self._add(name or str(len(self._layers)), layer)
         # An optimizer made before this must notice, even if the layer is older than itself.
-        Parameter.made = Parameter.made + 1
+        Parameter.note_change()
         return self
 
     add_layer = append
@@ -58,16 +61,31 @@ class Sequential(Module):
         if not isinstance(layer, Module):
             hint = "; write its brackets: " + layer.__name__ + "()" if isinstance(layer, type) else ""
             raise OptionError(f"Sequential: layer {name!r} must be a Module, got {layer!r}{hint}")
-        if name in self._layers or "." in name:
-            raise OptionError(f"Sequential: layer name {name!r} must be new and without a dot")
+        if not isinstance(name, str) or name in self._layers or "." in name:
+            raise OptionError(f"Sequential: layer name {name!r} must be a string, new and without a dot")
         if layer.backend is not self.backend:
+            same = repr(layer.backend) == repr(self.backend)
+            hint = (
+                "; a stack is new each time it is named: get_backend once, and hand it to all" if same else ""
+            )
             raise OptionError(
-                f"Sequential: layer {name!r}, {layer!r}, is on {layer.backend!r}, the others on {self.backend!r}"
+                f"Sequential: layer {name!r}, {layer!r}, is on {layer.backend!r}, "
+                f"the others on {self.backend!r}{hint}"
+            )
+        inside = {
+            id(m): f"{n}.{path}".rstrip(".") for n, m in self._layers.items() for path, m in m.named_modules()
+        }
+        again = next((inside[id(m)] for _, m in layer.named_modules() if id(m) in inside), None)
+        if again is not None:
+            # The second forward would replace what the first kept, and backward would be wrong.
+            raise OptionError(
+                f"Sequential: layer {name!r}, {layer!r}, holds layer {again!r} again; make a new one "
+                "(to share weights, set the new one's parameters to the old one's)"
             )
         trial = {**self._layers, name: layer}
         _check_sizes(trial)
         self._layers = trial
-        self.input_gradient = self._wants_input_gradient
+        self._made = -1
 
     # -- looking up ------------------------------------------------------------------------------
 
@@ -100,11 +118,16 @@ class Sequential(Module):
         return known[key]
 
     def named_children(self) -> Iterator[tuple[str, Module]]:
-        """Yield the layers under their names."""
+        """Yield the layers under their names, then any modules that a subclass holds as attributes."""
         yield from self._layers.items()
+        for name, child in super().named_children():
+            if not name.startswith(("_layers.", "_reversed.")):
+                yield name, child
 
     def __repr__(self) -> str:
-        inner = "".join(f"\n  ({n}): {str(m).replace(chr(10), chr(10) + '  ')}" for n, m in self._layers.items())
+        inner = "".join(
+            f"\n  ({n}): {str(m).replace(chr(10), chr(10) + '  ')}" for n, m in self._layers.items()
+        )
         return f"Sequential({inner}\n)" if inner else "Sequential()"
 
     # -- running ---------------------------------------------------------------------------------
@@ -128,6 +151,8 @@ class Sequential(Module):
         """
         if not self._layers:
             return grad_output
+        if self._made != Parameter.made:
+            self._plan_backward()
         g: Any = grad_output
         scoped = self.backend.scoped
         layer: Module = self
@@ -160,11 +185,16 @@ class Sequential(Module):
     @input_gradient.setter
     def input_gradient(self, wanted: bool) -> None:
         self._wants_input_gradient = wanted
-        layers = list(getattr(self, "_layers", {}).items())
+        self._made = -1
+
+    def _plan_backward(self) -> None:
+        """Find the first layer with parameters, which may have come since the last time."""
+        layers = list(self._layers.items())
         first = next((i for i, (_, m) in enumerate(layers) if next(m.named_parameters(), None)), 0)
-        if layers:
-            layers[first][1].input_gradient = wanted
-        self._reversed = layers[0 if wanted else first :][::-1]
+        for i, (_, layer) in enumerate(layers):
+            layer.input_gradient = self._wants_input_gradient or i > first
+        self._reversed = layers[0 if self._wants_input_gradient else first :][::-1]
+        self._made = Parameter.made
 
     def output_shape(self, shape: Shape) -> Shape:
         """Return the last layer's output shape for an input (N, ...)."""
@@ -183,15 +213,26 @@ def _kind(layer: Module) -> str:
 
 
 def _check_sizes(layers: Mapping[str, Module]) -> None:
-    """Follow one sample's shape from the first layer that knows its input; raise where it does not fit."""
-    shape: Shape | None = None
+    """Follow shapes from the first layer that knows its input; raise where no input could fit.
+
+    A layer knows one sample's last axes, not whether others stand before them: two shapes are tried, and
+    given up where a layer (Flatten) makes different sizes of them.
+    """
+    probes: list[Shape] = []
     before = ""
     for name, layer in layers.items():
-        try:
-            if shape is None and layer.input_shape is not None:
-                shape = (1, *layer.input_shape)
-            if shape is not None:
-                shape = layer.output_shape(shape)
-        except (ShapeError, StateError) as error:
-            raise ShapeError(f"Sequential: layer {name!r} does not fit after {before}: {error}") from error
+        if not probes and layer.input_shape is not None:
+            probes = [(1, *layer.input_shape), (1, 2, *layer.input_shape)]
+        fitting: list[Shape] = []
+        refused: Exception | None = None
+        for shape in probes:
+            try:
+                fitting.append(layer.output_shape(shape))
+            except (ShapeError, StateError) as error:
+                refused = refused or error
+        if refused is not None and not fitting:
+            raise ShapeError(
+                f"Sequential: layer {name!r} does not fit after {before}: {refused}"
+            ) from refused
+        probes = fitting if len({shape[-1:] for shape in fitting}) == 1 else []
         before = str(layer)

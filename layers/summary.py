@@ -44,7 +44,9 @@ class Summary:
         widths = [max(len(line[i]) for line in lines) for i in range(len(head))]
         text = []
         for line in lines:
-            cells = [c.ljust(w) if i < 3 else c.rjust(w) for i, (c, w) in enumerate(zip(line, widths, strict=True))]
+            cells = [
+                c.ljust(w) if i < 3 else c.rjust(w) for i, (c, w) in enumerate(zip(line, widths, strict=True))
+            ]
             text.append("  ".join(cells).rstrip())
         text.insert(1, "-" * max(map(len, text)))
         text.insert(-1, text[1])
@@ -55,7 +57,9 @@ def summarize(model: Module, input_shape: Shape | None = None) -> Summary:
     """Return the summary of a model for inputs of `input_shape` (without the batch axis)."""
     shape = input_shape if input_shape is not None else model.input_shape
     if shape is None:
-        raise ShapeError(f"{type(model).__name__}.summary: the first layer does not know its input; pass input_shape")
+        raise ShapeError(
+            f"{type(model).__name__}.summary: the first layer does not know its input; pass input_shape"
+        )
     counter = ShapeBackend(dtype=model.backend.default_dtype)
     twin = copy.deepcopy(model).to(counter).eval()
     counter.costs.clear()
@@ -64,7 +68,9 @@ def summarize(model: Module, input_shape: Shape | None = None) -> Summary:
     try:
         twin(counter.empty((1, *shape)))
     except LaminaError as error:
-        raise type(error)(f"{type(model).__name__}.summary with input (N, {', '.join(map(str, shape))}): {error}") from error
+        raise type(error)(
+            f"{type(model).__name__}.summary with input (N, {', '.join(map(str, shape))}): {error}"
+        ) from error
     rows = tuple(
         Row(name, str(leaf), shapes.get(id(leaf), ()), _size(leaf), counter.costs[name].flops)
         for name, leaf in leaves

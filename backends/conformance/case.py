@@ -30,7 +30,7 @@ class T:
     @property
     def floating(self) -> bool:
         """Whether the array takes the dtype of the run."""
-        return self.array.dtype.kind == "f"
+        return bool(self.array.dtype.kind == "f")
 
     def value(self, dtype: str) -> Host:
         """Return what the handle holds, in `dtype` where it is floating."""

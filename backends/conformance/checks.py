@@ -7,6 +7,7 @@ there, what came, and the error that is allowed.
 from __future__ import annotations
 
 import contextlib
+import functools
 import warnings
 from collections.abc import Iterator
 from typing import Any
@@ -40,12 +41,17 @@ def values(backend: Backend, case: Case, dtype: str) -> None:
     unchanged(backend, case, dtype, args, kwargs)
 
 
-def out(backend: Backend, case: Case, dtype: str) -> None:
+def out_view(backend: Backend, case: Case, dtype: str) -> None:
+    """The same with an `out` that is a view and not contiguous."""
+    out(backend, case, dtype, permuted=True)
+
+
+def out(backend: Backend, case: Case, dtype: str, *, permuted: bool = False) -> None:
     """Hand `out` over with junk in it: the returned handle must hold what the op gives without."""
     row = OPS[case.op]
     metas = result_meta(case, dtype, backend.default_dtype)
     many = isinstance(metas, tuple) and not isinstance(metas, Meta)
-    stores = tuple(_junk(backend, meta) for meta in (metas if many else (metas,)))
+    stores = tuple(_junk(backend, meta, permuted) for meta in (metas if many else (metas,)))
     args, kwargs = case.map(lambda tensor: tensor.handle(backend, dtype))
     with _quiet(backend, case):
         result = getattr(backend, case.op)(*args, **kwargs, out=stores if many else stores[0])
@@ -168,10 +174,12 @@ def unchanged(backend: Backend, case: Case, dtype: str, args: Any, kwargs: Any) 
         assert same, _said(case, f"changed its tensor number {i}: {old} became {new}")
 
 
+@functools.cache
 def result_meta(case: Case, dtype: str, default_dtype: str) -> Any:
     """Return shape and dtype of the result by the op table's rules (a `Meta`, or several)."""
     args, kwargs = case.map(lambda tensor: Meta(tensor.array.shape, _name(tensor, dtype)))
-    return getattr(ShapeBackend("cpu", default_dtype), case.op)(*args, **kwargs)
+    shapes: Any = ShapeBackend  # its methods are generated, which mypy does not see
+    return getattr(shapes("cpu", default_dtype), case.op)(*args, **kwargs)
 
 
 def aliases(case: Case) -> bool:
@@ -233,8 +241,12 @@ def _cell(backend: Backend, tensor: T, dtype: str) -> Any:
     return cell
 
 
-def _junk(backend: Backend, meta: Meta) -> Any:
-    store = backend.empty(meta.shape, dtype=meta.dtype)
+def _junk(backend: Backend, meta: Meta, permuted: bool = False) -> Any:
+    if permuted:
+        axes = tuple(reversed(range(len(meta.shape))))
+        store = backend.permute_dims(backend.empty(meta.shape[::-1], dtype=meta.dtype), axes)
+    else:
+        store = backend.empty(meta.shape, dtype=meta.dtype)
     junk = float("nan") if meta.dtype.startswith("float") else 1
     backend.assign(store, backend.full(meta.shape, junk, dtype=meta.dtype))
     return store

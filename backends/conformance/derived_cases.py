@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
@@ -126,12 +127,12 @@ def _rest() -> Iterator[Case]:
 
 
 def _steps() -> Iterator[Case]:
-    options = {"learning_rate": 1e-3, "beta1": 0.9, "beta2": 0.999, "epsilon": 1e-8}
+    options: Any = {"learning_rate": 1e-3, "beta1": 0.9, "beta2": 0.999, "epsilon": 1e-8}
     for size in (6, 1, 0, 70_001):
         p, g = normal(size), normal(size, seed=1)
         yield case("sgd_step", f"{size} numbers", p, g, 0.05)
         for step in (1, 1000):
-            corrections = {"correction1": 1 - 0.9**step, "correction2": 1 - 0.999**step}
+            corrections: Any = {"correction1": 1 - 0.9**step, "correction2": 1 - 0.999**step}
             moments = normal(size, seed=2), positive(size, seed=3)
             label = f"{size} numbers, step {step}"
             yield case("adam_step", label, p, g, *moments, **options, **corrections)

@@ -31,8 +31,8 @@ def _unary(op: str) -> Iterator[Case]:
     draw = positive if op in _POSITIVE else normal
     for shape in ((7,), (2, 3), (2, 3, 2, 2), (1,), (3, 1), ()):
         yield case(op, f"shape {shape}", draw(*shape))
-    for shape in ((0,), (3, 0), (0, 1, 2)):
-        yield case(op, f"no elements {shape}", draw(*shape))
+    for none in ((0,), (3, 0), (0, 1, 2)):
+        yield case(op, f"no elements {none}", draw(*none))
     yield case(op, "longer than a vector register", draw(1003))
     yield case(op, "special values", given(*SPECIAL), special=True)
     if op in _REAL:

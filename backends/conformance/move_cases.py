@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
@@ -59,7 +60,7 @@ def _create() -> Iterator[Case]:
     for dtype in ("float32", "float64"):
         for distribution in ("uniform", "normal"):
             label = f"{distribution} {dtype}"
-            options = {"seed": 2**64 - 1, "stream": "dropout", "step": 7}
+            options: Any = {"seed": 2**64 - 1, "stream": "dropout", "step": 7}
             yield case("random", label, (5, 3), distribution=distribution, dtype=dtype, **options)
     yield case("from_host", "nested lists", [[1.0, 2.0], [3.0, 4.0]])
     yield case("from_host", "list of ints", [1, 2])
@@ -102,7 +103,7 @@ def _reorder() -> Iterator[Case]:
     ):
         yield case("reshape", f"{old} to {new}", normal(*old), new)
     yield case("reshape", "int64", integers(6), (2, 3))
-    for shape, axes in (
+    orders: Any = (
         ((2, 3), (1, 0)),
         ((2, 3, 4), (2, 0, 1)),
         ((2, 3, 4), (0, 1, 2)),
@@ -111,9 +112,10 @@ def _reorder() -> Iterator[Case]:
         ((3,), (0,)),
         ((), ()),
         ((2, 1, 3, 2), (3, 2, 0, 1)),
-    ):
-        yield case("permute_dims", f"{shape} by {axes}", normal(*shape), axes)
-    for old, new in (
+    )
+    for extents, axes in orders:
+        yield case("permute_dims", f"{extents} by {axes}", normal(*extents), axes)
+    stretches: Any = (
         ((3,), (2, 3)),
         ((2, 1), (2, 4)),
         ((), (2, 2)),
@@ -122,8 +124,9 @@ def _reorder() -> Iterator[Case]:
         ((1, 3), (0, 3)),
         ((1, 1, 2), (2, 3, 2)),
         ((2, 0), (3, 2, 0)),
-    ):
-        yield case("broadcast_to", f"{old} to {new}", normal(*old), new)
+    )
+    for extents, new in stretches:
+        yield case("broadcast_to", f"{extents} to {new}", normal(*extents), new)
 
 
 def _join() -> Iterator[Case]:
@@ -136,7 +139,7 @@ def _join() -> Iterator[Case]:
     yield case("concat", "int64", [integers(2), integers(3)])
     yield case("concat", "bool", [flags(2), flags(3)])
     yield case("concat", "special values", [given(*SPECIAL), given(NAN)], special=True)
-    for shape, widths in (
+    padded: Any = (
         ((4,), ((1, 2),)),
         ((2, 3), ((0, 0), (2, 1))),
         ((2, 3), ((1, 0), (0, 0))),
@@ -144,8 +147,9 @@ def _join() -> Iterator[Case]:
         ((2, 2, 2), ((0, 1), (2, 0), (1, 1))),
         ((0, 2), ((1, 1), (0, 0))),
         ((), ()),
-    ):
-        yield case("pad", f"{shape} by {widths}", normal(*shape), widths)
+    )
+    for extents, widths in padded:
+        yield case("pad", f"{extents} by {widths}", normal(*extents), widths)
     yield case("pad", "a value", normal(2, 2), ((1, 1), (0, 2)), value=-1.5)
     yield case("pad", "minus infinity", normal(2, 2), ((1, 1), (1, 1)), value=-INF, special=True)
     yield case("pad", "int64", integers(3), ((1, 1),), value=7)

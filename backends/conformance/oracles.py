@@ -6,6 +6,7 @@ scatter is a loop over elements). A derived op's oracle is its definition in `Ba
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import itertools
 from collections.abc import Callable
@@ -21,6 +22,7 @@ from .case import Case, Host
 _definitions = NumpyBackend("cpu", "float64")
 
 
+@functools.cache
 def expected(case: Case, dtype: str, default_dtype: str) -> Any:
     """Return the oracle's answer to a case whose float inputs were rounded to `dtype` first."""
     args, kwargs = case.map(lambda tensor: _wide(tensor.value(dtype)))
@@ -42,12 +44,14 @@ def apply(op: str, args: tuple[Any, ...], kwargs: dict[str, Any], default_dtype:
         return ORACLES[op](*args, **kwargs)
 
 
+@functools.cache
 def magnitude(case: Case, dtype: str) -> Any:
     """Return the oracle's answer to the absolute inputs: what rounding errors of a sum are relative to."""
     args, kwargs = case.map(lambda tensor: np.abs(_wide(tensor.value(dtype))))
     return apply(case.op, args, kwargs)
 
 
+@functools.cache
 def terms(case: Case, dtype: str) -> int:
     """Return how many roundings the longest sum of a case may see."""
     if case.op in ("sum", "mean") and dtype == "float32":
@@ -158,7 +162,7 @@ def _argmax(x: Host, *, axis: int, keepdims: bool = False) -> Host:
     return np.expand_dims(result, axis) if keepdims else result
 
 
-def _matmul(x: Host, y: Host) -> Host:
+def _matmul(x: Host, y: Host) -> Any:
     return (x[..., :, :, None] * y[..., None, :, :]).sum(-2)
 
 

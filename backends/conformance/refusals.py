@@ -37,7 +37,7 @@ def strangers(backend: Backend, case: Case, others: Iterable[Any] = ()) -> None:
 
     `others` are handles of other backends, besides the ones that are always tried.
     """
-    own = backend.from_host([1.0])
+    own: Any = backend.from_host([1.0])
     tried: list[Any] = [Stranger(), "tensor", *others]
     if type(own) is not np.ndarray:
         tried.append(np.ones((2, 2), np.float32))

@@ -123,6 +123,7 @@ def items(op: str) -> tuple[Item, ...]:
         if OPS[op].takes_out and _floating_result(case):
             for dtype in case.dtypes():
                 found.append(_item("out", checks.out, case, dtype))
+                found.append(_item("out is a view", checks.out_view, case, dtype))
                 if checks.aliases(case):
                     found.append(_item("out is an input", checks.alias, case, dtype))
     found += _once(op, cases)
@@ -158,12 +159,12 @@ def _once(op: str, cases: tuple[Case, ...]) -> list[Item]:
     return found
 
 
-def _item(check: str, function: Callable[[Backend, Case, str], None], case: Case, dtype: str) -> Item:
+def _item(check: str, function: Callable[..., None], case: Case, dtype: str) -> Item:
     label = f"{case.label}, {dtype}" if len(case.dtypes()) > 1 else case.label
     return Item(case.op, check, label, functools.partial(function, case=case, dtype=dtype))
 
 
-def _about(op: str, function: Callable[[Backend, str], None]) -> Item:
+def _about(op: str, function: Callable[..., None]) -> Item:
     return Item(op, function.__name__.replace("_", " "), "", functools.partial(function, op=op))
 
 

@@ -38,6 +38,8 @@ class BCELoss(Loss):
     def forward(self, prediction: Tensor, target: Tensor) -> Tensor:
         """prediction, target: (*) of equal shape, within [0, 1] -> () or, with "none", (*)."""
         self.check_pair(prediction, target)
+        if self.weight is not None:
+            self.check_weight("weight", self.weight, self.backend.shape(prediction))
         if self.validate:
             _check_unit(self.backend, "prediction", prediction)
             self.check_targets(tuple(self.backend.shape(prediction)), target)
@@ -95,6 +97,10 @@ class BCEWithLogitsLoss(Loss):
     def forward(self, prediction: Tensor, target: Tensor) -> Tensor:
         """prediction (logits), target: (*) of equal shape -> () or, with "none", (*)."""
         self.check_pair(prediction, target)
+        if self.weight is not None or self.pos_weight is not None:
+            shape = self.backend.shape(prediction)
+            self.check_weight("weight", self.weight, shape)
+            self.check_weight("pos_weight", self.pos_weight, shape)
         if self.validate:
             self.check_targets(tuple(self.backend.shape(prediction)), target)
         b = self.backend

@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from ...backends import Backend, OptionError, ShapeError, StateError, Tensor, get_backend
-from ..module import named_error
+from ...backends.protocol import Shape
+from ..module import is_inference, named_error
+from ..parameter import check_same_shape
 
 REDUCTIONS = ("mean", "sum", "none")
 
@@ -56,16 +58,21 @@ class Loss:
     def __repr__(self) -> str:
         return f"{type(self).__name__}({'' if self.reduction == 'mean' else f'reduction={self.reduction!r}'})"
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), "_kept": None}  # a copy starts without what was kept for backward
+
     # -- for the losses' own use ---------------------------------------------------------------------
 
     def keep(self, *values: Any) -> None:
-        """Keep what `backward` needs."""
-        self._kept = values
+        """Keep what `backward` needs; nothing under `inference()`."""
+        self._kept = None if is_inference() else values
 
     def kept(self, grad_output: Tensor | None) -> tuple[Any, ...]:
         """Return what the last call kept, and check that a gradient comes just when one is needed."""
         if self._kept is None:
-            raise StateError(f"{self}: backward needs a call with prediction and target before it")
+            raise StateError(
+                f"{self}: backward needs a call with prediction and target before it (and not under inference())"
+            )
         if (grad_output is not None) != (self.reduction == "none"):
             need = "needs the gradient of each element's loss" if grad_output is None else "takes no gradient"
             raise StateError(f"{self}: backward {need} when the reduction is {self.reduction!r}")
@@ -76,9 +83,24 @@ class Loss:
         b = self.backend
         shape, other = b.shape(prediction), b.shape(target)
         if shape != other:
-            raise ShapeError(f"expected a target of the prediction's shape {tuple(shape)}, got {tuple(other)}")
+            raise ShapeError(
+                f"expected a target of the prediction's shape {tuple(shape)}, got {tuple(other)}"
+            )
         if 0 in shape and self.reduction not in ("sum", "none"):
             raise ShapeError(f"the mean over an empty batch is undefined: prediction {tuple(shape)}")
+
+    def check_weight(self, name: str, weight: Tensor | None, shape: Shape) -> None:
+        """Raise unless the weight, if any, broadcasts to the prediction's shape, and not beyond it."""
+        if weight is None:
+            return
+        got = self.backend.shape(weight)
+        fits = len(got) <= len(shape) and all(
+            n in (1, m) for n, m in zip(reversed(got), reversed(shape), strict=False)
+        )
+        if not fits:
+            raise ShapeError(
+                f"{name} must broadcast to the prediction's shape {tuple(shape)}, got {tuple(got)}"
+            )
 
     def reduce(self, losses: Tensor) -> Tensor:
         """Return the losses reduced over all elements."""
@@ -89,5 +111,7 @@ class Loss:
     def scaled(self, grad: Tensor, grad_output: Tensor | None, size: int) -> Tensor:
         """Return the gradient of the elementwise losses times that of the reduction."""
         if grad_output is not None:
-            return self.backend.multiply(grad, grad_output)
+            b = self.backend
+            check_same_shape(f"{self}: backward", b.shape(grad), b.shape(grad_output))
+            return b.multiply(grad, grad_output)
         return self.backend.multiply(grad, 1.0 / size) if self.reduction == "mean" else grad

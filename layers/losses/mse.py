@@ -43,7 +43,7 @@ class MSELoss(Loss):
         """dL/dp = 2 (p - t) / n."""
         difference, divisor = self.kept(grad_output)
         gradient = self.backend.multiply(difference, 2.0 / divisor)
-        return gradient if grad_output is None else self.backend.multiply(gradient, grad_output)
+        return gradient if grad_output is None else self.scaled(gradient, grad_output, 1)
 
     def _divisor(self, shape: Shape) -> float:
         if self.reduction == "mean":

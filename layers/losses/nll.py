@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from ...backends import Backend, DataError, DtypeError, OptionError, ShapeError, Tensor
+from ..parameter import check_same_shape
 from .loss import Loss
 
 
@@ -77,20 +78,23 @@ class NLLLoss(Loss):
             raise DtypeError(f"expected int64 labels, got {b.dtype(target)}; labels are class numbers")
         if self.validate:
             self.check_targets(tuple(shape), target)
+        if self.reduction == "mean" and math.prod(labels) == 0:
+            raise ShapeError(f"the mean over an empty batch is undefined: prediction {tuple(shape)}")
         classes, dtype = shape[1], b.dtype(prediction)
-        counted = b.astype(b.logical_not(b.equal(target, self.ignore_index)), dtype)
         rank = len(shape)
         to_second = (0, rank - 1, *range(1, rank - 1))
+        if 0 <= self.ignore_index < classes:
+            # A label below 0 is 1 at no class, which is what an ignored one must be.
+            target = b.where(b.equal(target, self.ignore_index), -1, target)
         hot = b.permute_dims(b.one_hot(target, classes, dtype=dtype), to_second)
         weight = self._class_weights(classes, rank)
         u = hot if weight is None else b.multiply(hot, weight)
         total = b.sum(u) if self.reduction == "mean" else 1.0
         if self.label_smoothing:
             even = self.label_smoothing / classes
-            u = b.multiply(b.add(b.multiply(hot, 1.0 - self.label_smoothing), even), weight or 1.0)
-            u = b.multiply(u, b.reshape(counted, (shape[0], 1, *shape[2:])))
-        if self.reduction == "mean" and math.prod(labels) == 0:
-            raise ShapeError(f"the mean over an empty batch is undefined: prediction {tuple(shape)}")
+            counted = b.sum(hot, axis=1, keepdims=True)
+            u = b.add(b.multiply(hot, 1.0 - self.label_smoothing), b.multiply(counted, even))
+            u = u if weight is None else b.multiply(u, weight)
         return u, total
 
     def _class_weights(self, classes: int, rank: int) -> Tensor | None:
@@ -104,7 +108,7 @@ class NLLLoss(Loss):
     def _loss(self, log_p: Tensor, u: Tensor, total: Tensor | float) -> Tensor:
         b = self.backend
         # 0 log 0 is 0: a class that cannot occur and is not the label costs nothing.
-        gain = b.where(b.equal(u, 0.0), 0.0, b.multiply(u, log_p))
+        gain = b.multiply(u, b.where(b.equal(u, 0.0), 0.0, log_p))
         losses = b.negative(b.sum(gain, axis=1))
         if self.reduction == "none":
             return losses
@@ -113,7 +117,8 @@ class NLLLoss(Loss):
     def _share(self, gradient: Tensor, total: Tensor | float, grad_output: Tensor | None) -> Tensor:
         b = self.backend
         if grad_output is not None:
-            shape = b.shape(grad_output)
+            shape, own = b.shape(grad_output), b.shape(gradient)
+            check_same_shape(f"{self}: backward", (own[0], *own[2:]), shape)
             return b.multiply(gradient, b.reshape(grad_output, (shape[0], 1, *shape[1:])))
         return b.divide(gradient, total) if self.reduction == "mean" else gradient
 
@@ -146,7 +151,9 @@ class CrossEntropyLoss(NLLLoss):
         backend: str | Backend | None = None,
     ) -> None:
         if not 0.0 <= label_smoothing <= 1.0:
-            raise OptionError(f"CrossEntropyLoss: label_smoothing must be within [0, 1], got {label_smoothing}")
+            raise OptionError(
+                f"CrossEntropyLoss: label_smoothing must be within [0, 1], got {label_smoothing}"
+            )
         super().__init__(weight, ignore_index, reduction, backend=backend)
         self.label_smoothing = label_smoothing
 
@@ -171,6 +178,8 @@ class CrossEntropyLoss(NLLLoss):
         self.check_pair(prediction, target)
         b = self.backend
         shape = b.shape(prediction)
+        if len(shape) < 2:
+            raise ShapeError(f"expected a prediction (N, C, ...), got {tuple(shape)}")
         classes = shape[1]
         q = b.add(b.multiply(target, 1.0 - self.label_smoothing), self.label_smoothing / classes)
         weight = self._class_weights(classes, len(shape))

@@ -113,3 +113,25 @@ def _bad_cell(table: TextTable, row: int, index: int) -> DataError:
     elif row == 0 and table.header is None:
         hint = " (A first row is a header only where none of its cells is a number.)"
     return DataError(f"{where}: expected a number, got {cell!r}.{hint}")
+
+
+def read_features(path: str | Path, count: int, names: tuple[str, ...] | None = None) -> npt.NDArray[np.float64]:
+    """Read the features alone, for a model that was trained on `count` of them.
+
+    Where both the file and the model have names, columns are found by name, in any order and among
+    others; else the file must have exactly `count` columns. Returns (N, count).
+    """
+    table = read_text(Path(path))
+    if names is not None and table.header is not None:
+        absent = [name for name in names if name not in table.header]
+        if absent:
+            raise DataError(
+                f"{path}: the model needs the column {absent[0]!r}; the file has {', '.join(table.header)}."
+                f"{did_you_mean(absent[0], table.header)}"
+            )
+        columns = [table.header.index(name) for name in names]
+    else:
+        if table.width != count:
+            raise DataError(f"{path}: the model needs {count} columns of features, the file has {table.width}")
+        columns = list(range(count))
+    return np.array([_feature_row(table, row, columns) for row in range(len(table.rows))])

@@ -46,8 +46,7 @@ class Adagrad(Optimizer):
 
     def group_scalars(self, group: Group, step: int) -> Scalars:
         """Return the decayed lr."""
-        options = group.options
-        return {"lr": options["lr"] * self.lr_factor / (1.0 + (step - 1) * options["lr_decay"])}
+        return {"lr": self.rate(group) / (1.0 + (step - 1) * group.options["lr_decay"])}
 
     def update_group(self, group: Group, scalars: Scalars) -> None:
         """Divide the gradient by the root of its summed square."""

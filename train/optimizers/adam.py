@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-from ...backends import Tensor
+from ...backends import OptionError, Tensor
 from .optimizer import Group, Optimizer, Scalars, decayed
 
 
@@ -33,6 +33,13 @@ class Adam(Optimizer):
     ) -> None:
         super().__init__(parameters, {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay})
 
+    def check(self, options: Mapping[str, Any]) -> None:
+        """Raise OptionError for options out of range."""
+        super().check(options)
+        betas = options["betas"]
+        if not isinstance(betas, (tuple, list)) or len(betas) != 2:
+            raise OptionError(f"{type(self).__name__}: betas must be two numbers, got {betas!r}")
+
     def prepare(self, group: Group) -> None:
         """Allocate m and v."""
         group.add_cell("first_moment")
@@ -42,7 +49,7 @@ class Adam(Optimizer):
         """Return lr and the bias corrections 1 - βᵢ^t."""
         beta1, beta2 = group.options["betas"]
         return {
-            "lr": group.options["lr"] * self.lr_factor,
+            "lr": self.rate(group),
             "correction1": 1.0 - beta1**step,
             "correction2": 1.0 - beta2**step,
         }

@@ -13,9 +13,11 @@ def clip_grad_norm(optimizer: Optimizer, max_norm: float) -> Tensor:
     """
     if not max_norm > 0.0:
         raise OptionError(f"clip_grad_norm: max_norm must be above 0, got {max_norm!r}")
+    max_norm = float(max_norm)
     b = optimizer.groups[0].backend
     squares = []
     for group in optimizer.groups:
+        group.storage.check()
         group.storage.finish_gradients()
         squares.append(b.sum(b.square(group.grad)))
     total = squares[0]
@@ -32,6 +34,8 @@ def clip_grad_value(optimizer: Optimizer, clip_value: float) -> None:
     """Hold every element of every gradient within [-clip_value, clip_value]."""
     if not clip_value > 0.0:
         raise OptionError(f"clip_grad_value: clip_value must be above 0, got {clip_value!r}")
+    clip_value = float(clip_value)
     for group in optimizer.groups:
+        group.storage.check()
         group.storage.finish_gradients()
         group.put("grad", group.backend.clip(group.grad, -clip_value, clip_value))

@@ -12,7 +12,7 @@ from typing import Any
 
 from ...backends import OptionError, ShapeError, StateError, Tensor
 from ...backends.errors import did_you_mean
-from ...layers.module import ParameterList
+from ...layers.module import Module, ParameterList
 from ...layers.parameter import FlatStorage, Parameter
 
 Scalars = dict[str, float]
@@ -51,7 +51,7 @@ class Group:
         self.cells[name] = flat
 
     def put(self, name: str, value: Tensor) -> Tensor:
-        """Assign a value to a cell of that name ("data" or "grad" for the parameters') and return the cell."""
+        """Assign a value to the cell of that name ("data", "grad" or one of `cells`) and return it."""
         cell = self.data if name == "data" else self.grad if name == "grad" else self.cells[name]
         self.backend.assign(cell, value)
         return cell
@@ -76,6 +76,10 @@ class Optimizer:
     """
 
     def __init__(self, parameters: Iterable[Any], options: dict[str, Any]) -> None:
+        if isinstance(parameters, (Module, Parameter)):
+            raise OptionError(
+                f"{type(self).__name__}: expected model.parameters() or groups, got {parameters!r} itself"
+            )
         given = list(parameters)
         self._sources = [parameters] if isinstance(parameters, ParameterList) else []
         if not given:
@@ -84,7 +88,7 @@ class Optimizer:
         self.groups: list[Group] = []
         seen: set[int] = set()
         plans = [self._plan(row, options, seen) for row in rows]
-        for members, chosen in plans:
+        for _, chosen in plans:
             self.check(chosen)
         for members, chosen in plans:
             group = Group(members, chosen)
@@ -101,7 +105,7 @@ class Optimizer:
     def check(self, options: Mapping[str, Any]) -> None:
         """Raise OptionError for options out of range."""
         for name, (low, high) in _RANGES.items():
-            for value in _numbers(options.get(name)):
+            for value in _numbers(options[name]) if name in options else ():
                 if not low <= value < high:
                     raise OptionError(
                         f"{type(self).__name__}: {name} must be at least {low:g}"
@@ -114,7 +118,7 @@ class Optimizer:
 
     def group_scalars(self, group: Group, step: int) -> Scalars:
         """Return a group's numbers for the step-th update, from 1; {"lr": ...} at least."""
-        return {"lr": group.options["lr"] * self.lr_factor}
+        return {"lr": self.rate(group)}
 
     def update_group(self, group: Group, scalars: Scalars) -> None:
         """Update one group's parameters: protocol ops only."""
@@ -155,10 +159,14 @@ class Optimizer:
             mine = {k[len(start) :]: v for k, v in scalars.items() if k.startswith(start)}
             self.update_group(group, mine)
 
+    def rate(self, group: Group) -> float:
+        """Return a group's learning rate, as the schedule has it now."""
+        return float(group.options["lr"] * self.lr_factor)
+
     @property
     def lr(self) -> float:
         """The first group's learning rate, as the schedule has it now."""
-        return float(self.groups[0].options["lr"] * self.lr_factor)
+        return self.rate(self.groups[0])
 
     def state_dict(self) -> dict[str, Any]:
         """Return {"steps": int, "groups": [{"options": ..., "cells": {name: host array}}]}."""
@@ -173,12 +181,19 @@ class Optimizer:
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Take over what `state_dict` gave. Raises before anything is changed."""
+        if absent := [key for key in ("steps", "lr_factor", "groups") if key not in state]:
+            raise StateError(f"{type(self).__name__}: the state lacks {', '.join(absent)}")
         if len(state["groups"]) != len(self.groups):
             raise StateError(f"expected the state of {len(self.groups)} groups, got {len(state['groups'])}")
         values = []
         for group, saved in zip(self.groups, state["groups"], strict=True):
             if set(saved["cells"]) != set(group.cells):
                 raise StateError(f"expected the cells {sorted(group.cells)}, got {sorted(saved['cells'])}")
+            if set(saved["options"]) != set(group.options):
+                raise StateError(
+                    f"expected the options {sorted(group.options)}, got {sorted(saved['options'])}"
+                )
+            self.check(saved["options"])
             b = group.backend
             dtype = b.dtype(group.data)
             mine = {name: b.from_host(value, dtype=dtype) for name, value in saved["cells"].items()}
@@ -189,7 +204,7 @@ class Optimizer:
                     )
             values.append(mine)
         for group, saved, mine in zip(self.groups, state["groups"], values, strict=True):
-            group.options.update(saved["options"])
+            group.options.update({name: _plain(value) for name, value in saved["options"].items()})
             for name, value in mine.items():
                 group.put(name, value)
         self.steps, self.lr_factor = state["steps"], state["lr_factor"]
@@ -203,6 +218,8 @@ class Optimizer:
     def _plan(
         self, row: Mapping[str, Any], options: dict[str, Any], seen: set[int]
     ) -> tuple[list[Parameter], dict[str, Any]]:
+        if not isinstance(row, Mapping):
+            raise OptionError(f"{type(self).__name__}: expected groups only, or parameters only, got {row!r}")
         if "params" not in row:
             raise OptionError(f"{type(self).__name__}: a group needs 'params', got {', '.join(row)}")
         params = row["params"]
@@ -226,14 +243,15 @@ class Optimizer:
                 )
             if name != "params":
                 chosen[name] = value
-        return members, chosen
+        return members, {name: _plain(value) for name, value in chosen.items()}
 
     def _check_parameters(self) -> None:
         """Raise if parameters appeared since this optimizer was made, or were packed elsewhere."""
         for group in self.groups:
             if group.storage.retired:
                 group.storage.check()
-        if Parameter.made == self._made:
+        # A layer older than the optimizer may be attached without a count: look at steps 1, 2, 4, 8, ...
+        if Parameter.made == self._made and self.steps & (self.steps - 1):
             return
         for source in self._sources:
             names = source.names()
@@ -259,12 +277,19 @@ _RANGES: dict[str, tuple[float, float]] = {
 }
 
 
+def _plain(value: Any) -> Any:
+    """Return a number as Python's own: a backend takes numpy's scalars for tensors."""
+    if isinstance(value, (tuple, list)):
+        return tuple(map(_plain, value))
+    return float(value) if isinstance(value, float) else value
+
+
 def _numbers(value: Any) -> tuple[float, ...]:
     """Return an option's numbers; what is no number counts as NaN, which is in no range."""
-    if value is None:
-        return ()
     values = value if isinstance(value, (tuple, list)) else (value,)
-    return tuple(v if isinstance(v, (int, float)) and not isinstance(v, bool) else float("nan") for v in values)
+    return tuple(
+        v if isinstance(v, (int, float)) and not isinstance(v, bool) else float("nan") for v in values
+    )
 
 
 def decayed(group: Group) -> Tensor:

@@ -74,5 +74,7 @@ class RMSprop(Optimizer):
         direction = b.divide(g, root, out=root)
         if options["momentum"]:
             u = group.cells["momentum"]
-            direction = group.put("momentum", b.add(b.multiply(u, options["momentum"], out=u), direction, out=u))
+            direction = group.put(
+                "momentum", b.add(b.multiply(u, options["momentum"], out=u), direction, out=u)
+            )
         group.put("data", b.sgd_step(group.data, direction, scalars["lr"], out=group.data))

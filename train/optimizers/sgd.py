@@ -75,7 +75,7 @@ class SGD(Optimizer):
     def group_scalars(self, group: Group, step: int) -> Scalars:
         """Return lr and the share of g that goes into v."""
         options = group.options
-        lr = options["lr"] * self.lr_factor
+        lr = self.rate(group)
         if not options["momentum"]:
             return {"lr": lr}
         if options["momentum_form"] == "lr_inside":

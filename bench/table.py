@@ -1,0 +1,224 @@
+"""Print the ratios of one run of the benchmarks: torch.nn's time divided by ours, for the same work.
+
+`python bench/table.py FILE.json [--markdown] [--only TEXT] [--plot ratios.png]`
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+REFERENCE = "torch.nn"
+LEGEND = (
+    f"Ratio: {REFERENCE}'s median time divided by ours, same work, same run; higher is better, 1.0 is level. "
+    "In brackets the same of the fastest rounds."
+)
+
+
+class TableError(Exception):
+    """A file that holds no such run."""
+
+
+@dataclass(frozen=True)
+class Time:
+    """Seconds a call, over all rounds of a contender."""
+
+    median: float
+    fastest: float
+    reference: str
+
+    def ratio(self, other: Time) -> tuple[float, float]:
+        """Return the other's time divided by this one's: of the medians, of the fastest rounds."""
+        return other.median / self.median, other.fastest / self.fastest
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run: what it ran on, and the time of every contender by group."""
+
+    machine: str
+    groups: dict[str, dict[str, Time]]
+
+    @property
+    def references(self) -> list[str]:
+        """The torch.nn's, one for each device."""
+        return list(dict.fromkeys(t.reference for times in self.groups.values() for t in times.values()))
+
+    @property
+    def ours(self) -> list[str]:
+        """The backends."""
+        names = dict.fromkeys(name for times in self.groups.values() for name in times)
+        return [name for name in names if name not in self.references]
+
+    def only(self, text: str) -> Run:
+        """Return the groups whose name has `text` in it."""
+        return Run(self.machine, {g: times for g, times in self.groups.items() if text in g})
+
+
+def read(path: Path) -> Run:
+    """Read what pytest-benchmark wrote. Raises TableError if the file is none of that."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise TableError(f"cannot read {path}: {error.strerror}") from error
+    except ValueError as error:
+        raise TableError(f"{path} is no JSON file: {error}") from error
+    if not (isinstance(content, dict) and isinstance(content.get("benchmarks"), list)):
+        raise TableError(f"{path} was not written by pytest-benchmark: it has no list of benchmarks")
+    groups: dict[str, dict[str, Time]] = {}
+    for row in content["benchmarks"]:
+        try:
+            info, stats = row["extra_info"], row["stats"]
+            time = Time(float(stats["median"]), float(stats["min"]), info["reference"])
+            groups.setdefault(str(row["group"]), {})[info["contender"]] = time
+        except (KeyError, TypeError, ValueError):
+            name = row.get("name", row) if isinstance(row, dict) else row
+            raise TableError(
+                f"{path}: {name!r} is none of Lamina's races: it does not say its group, contender, reference and times"
+            ) from None
+    return Run(_machine(content.get("machine_info")), groups)
+
+
+def _machine(info: Any) -> str:
+    known = info.get("lamina") if isinstance(info, dict) else None
+    if not isinstance(known, dict):
+        return "an unknown machine"
+    return ", ".join(f"{str(name).replace('_', ' ')} {value}" for name, value in known.items())
+
+
+def duration(seconds: float) -> str:
+    """Return three digits and a unit: 12.3 µs."""
+    for unit, size in (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6)):
+        if seconds >= size:
+            return f"{seconds / size:.3g} {unit}" if seconds < 999.5 * size else f"{seconds / size:.0f} {unit}"
+    return f"{seconds / 1e-9:.3g} ns"
+
+
+def header(run: Run) -> list[str]:
+    """Return the titles of the columns."""
+    return ["work", *run.references, *(title for name in run.ours for title in (name, f"{name}: ratio"))]
+
+
+def rows(run: Run) -> list[list[str]]:
+    """Return a row of cells for each group, in the order of the run."""
+    found = []
+    for group, times in run.groups.items():
+        row = [group, *(duration(times[r].median) if r in times else "" for r in run.references)]
+        for name in run.ours:
+            mine = times.get(name)
+            theirs = times.get(mine.reference) if mine else None
+            row.append(duration(mine.median) if mine else "")
+            row.append("{:.2f} ({:.2f})".format(*mine.ratio(theirs)) if mine and theirs else "")
+        found.append(row)
+    return found
+
+
+def markdown(run: Run) -> str:
+    """Return the table for a page."""
+    titles = header(run)
+    lines = [titles, ["---", *["---:"] * (len(titles) - 1)], *rows(run)]
+    table = "\n".join("| " + " | ".join(cell.replace("|", r"\|") for cell in line) + " |" for line in lines)
+    return f"{LEGEND}\n\n{run.machine}\n\n{table}"
+
+
+def show(run: Run, console: Console) -> None:
+    """Print the table to a terminal."""
+    table = Table(caption=escape(f"{LEGEND}\n{run.machine}"), caption_justify="left")
+    for i, title in enumerate(header(run)):
+        table.add_column(escape(title), justify="right" if i else "left", no_wrap=i > 0)
+    section = ""
+    for row in rows(run):
+        start = row[0].partition(":")[0]
+        if section and start != section:
+            table.add_section()
+        section = start
+        cells = [escape(cell) for cell in row]
+        for i, title in enumerate(header(run)):
+            if title.endswith(": ratio") and cells[i]:
+                cells[i] = f"[{'green' if float(row[i].split()[0]) >= 1.0 else 'red'}]{cells[i]}[/]"
+        table.add_row(*cells)
+    console.print(table)
+
+
+def plot(run: Run, path: Path) -> None:
+    """Save a picture of the ratios: a bar for each backend and group, and a line where it is level."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    groups, ours = list(run.groups), run.ours
+    figure = Figure(figsize=(9.0, 1.6 + 0.22 * len(groups) * (len(ours) + 0.6)), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    thick = 0.8 / max(len(ours), 1)
+    for i, name in enumerate(ours):
+        places, widths = [], []
+        for j, times in enumerate(run.groups.values()):
+            theirs = times.get(times[name].reference) if name in times else None
+            if theirs is not None:
+                places.append(j - 0.4 + (i + 0.5) * thick)
+                widths.append(times[name].ratio(theirs)[0])
+        # From 1.0, so that on a logarithmic axis twice as fast and half as fast look alike.
+        bars = axes.barh(places, [w - 1.0 for w in widths], thick, left=1.0, label=name)
+        texts = [f"{w:.2f}" for w in widths]
+        for bar, width, text in zip(bars, widths, texts, strict=True):
+            y, inside = bar.get_y() + thick / 2, width < 1.0
+            offset = (-3 if inside else 3, 0)
+            side = "right" if inside else "left"
+            axes.annotate(
+                text, (width, y), offset, textcoords="offset points", ha=side, va="center", fontsize=7
+            )
+    axes.axvline(1.0, color="black", linewidth=1.0)
+    axes.set_xscale("log", base=2)
+    axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+    axes.margins(x=0.12)
+    axes.set_yticks(range(len(groups)), groups, fontsize=8)
+    axes.set_ylim(len(groups) - 0.4, -0.6)
+    axes.set_xlabel(f"{REFERENCE}'s time divided by ours (higher is better, 1.0 is level)")
+    axes.set_title("Same work, same run, medians")
+    figure.text(0.01, -0.01, run.machine, fontsize=6, va="top")
+    if ours:
+        figure.legend(*axes.get_legend_handles_labels(), loc="outside lower right", ncols=len(ours), fontsize=8)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=130, bbox_inches="tight")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; return the exit code."""
+    parser = argparse.ArgumentParser(prog="table.py", description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("file", type=Path, help="what pytest bench --benchmark-json=FILE wrote")
+    parser.add_argument("--markdown", action="store_true", help="print a Markdown table")
+    parser.add_argument("--only", default="", metavar="TEXT", help='only work with TEXT in its name, as "step:"')
+    parser.add_argument("--plot", type=Path, metavar="PNG", help="save a picture too")
+    chosen = parser.parse_args(arguments)
+    try:
+        run = read(chosen.file).only(chosen.only)
+        if not run.groups:
+            raise TableError(
+                f"{chosen.file} has no work named {chosen.only!r}" if chosen.only else f"{chosen.file} is empty"
+            )
+        if chosen.markdown:
+            print(markdown(run))
+        else:
+            # A file or a pipe has no width of its own, and a table cut short is of no use there.
+            console = Console()
+            show(run, console if console.is_terminal else Console(width=160))
+        if chosen.plot:
+            plot(run, chosen.plot)
+            print(f"saved {chosen.plot}", file=sys.stderr)
+    except (TableError, OSError) as error:
+        print(f"table.py: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,128 @@
+"""Single layers and losses: forward, backward, both. All gradients are asked for, the input's too."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from lamina import layers
+from lamina.backends import Backend
+
+torch = pytest.importorskip("torch")
+
+SHAPES = {"small": (5, 25), "large": (256, 1024)}
+PASSES = ("forward", "backward", "both")
+
+
+def _normal(seed: int, *shape: int) -> Any:
+    return np.random.default_rng(seed).standard_normal(shape).astype(np.float32)
+
+
+# name: ours (backend, features), torch's (features)
+LAYERS: dict[str, tuple[Callable[[Backend, int], Any], Callable[[int], Any]]] = {
+    "Linear": (lambda b, n: layers.Linear(n, n, backend=b), lambda n: torch.nn.Linear(n, n)),
+    "ReLU": (lambda b, n: layers.ReLU(backend=b), lambda n: torch.nn.ReLU()),
+    "LeakyReLU": (lambda b, n: layers.LeakyReLU(backend=b), lambda n: torch.nn.LeakyReLU()),
+    "Sigmoid": (lambda b, n: layers.Sigmoid(backend=b), lambda n: torch.nn.Sigmoid()),
+    "Tanh": (lambda b, n: layers.Tanh(backend=b), lambda n: torch.nn.Tanh()),
+    "Softmax": (lambda b, n: layers.Softmax(-1, backend=b), lambda n: torch.nn.Softmax(-1)),
+    "LogSoftmax": (lambda b, n: layers.LogSoftmax(-1, backend=b), lambda n: torch.nn.LogSoftmax(-1)),
+}
+
+# name: the target for a prediction of (N, C)
+LOSSES: dict[str, Callable[[int, int], Any]] = {
+    "MSELoss": lambda n, c: _normal(4, n, c),
+    "BCEWithLogitsLoss": lambda n, c: np.random.default_rng(5).random((n, c)).astype(np.float32),
+    "CrossEntropyLoss": lambda n, c: np.random.default_rng(6).integers(0, c, n),
+}
+
+
+@pytest.mark.parametrize("size", SHAPES)
+@pytest.mark.parametrize("which", PASSES)
+@pytest.mark.parametrize("name", LAYERS)
+def test_layer(race: Callable[..., None], name: str, which: str, size: str) -> None:
+    shape = SHAPES[size]
+    make_ours, make_theirs = LAYERS[name]
+    torch.manual_seed(0)
+    initial = {k: v.numpy() for k, v in make_theirs(shape[1]).state_dict().items()}
+    data, slope = _normal(1, *shape), _normal(2, *shape)
+
+    def ours(backend: Backend) -> Any:
+        layer = make_ours(backend, shape[1])
+        layer.load_state_dict(initial)
+        parameters = list(layer.parameters())
+        x, g = backend.from_host(data), backend.from_host(slope)
+
+        def backward() -> Any:
+            for parameter in parameters:
+                parameter.zero_grad()
+            return (layer.backward(g), *(p.grad for p in parameters))
+
+        def both() -> Any:
+            y = layer(x)
+            return (y, *backward())
+
+        with backend.session():
+            layer(x)
+        return {"forward": lambda: layer(x), "backward": backward, "both": both}[which]
+
+    def theirs(device: str) -> Any:
+        layer = make_theirs(shape[1])
+        layer.load_state_dict({k: torch.tensor(v) for k, v in initial.items()})
+        layer.to(device)
+        x, g = torch.tensor(data, device=device, requires_grad=True), torch.tensor(slope, device=device)
+        leaves = (x, *layer.parameters())
+        kept = layer(x)
+
+        def both() -> Any:
+            y = layer(x)
+            return (y, *torch.autograd.grad(y, leaves, g))
+
+        return {
+            "forward": lambda: layer(x),
+            "backward": lambda: torch.autograd.grad(kept, leaves, g, retain_graph=True),
+            "both": both,
+        }[which]
+
+    race(f"layers: {name} {shape}, {which}", ours, theirs)
+
+
+@pytest.mark.parametrize("size", SHAPES)
+@pytest.mark.parametrize("which", PASSES)
+@pytest.mark.parametrize("name", LOSSES)
+def test_loss(race: Callable[..., None], name: str, which: str, size: str) -> None:
+    shape = SHAPES[size]
+    data, goal = _normal(3, *shape), LOSSES[name](*shape)
+
+    def ours(backend: Backend) -> Any:
+        loss = getattr(layers, name)(backend=backend)
+        loss.validate = False  # as in the training loop, which looks at the targets once
+        x, target = backend.from_host(data), backend.from_host(goal)
+
+        def both() -> Any:
+            value = loss(x, target)
+            return value, loss.backward()
+
+        with backend.session():
+            loss(x, target)
+        return {"forward": lambda: loss(x, target), "backward": loss.backward, "both": both}[which]
+
+    def theirs(device: str) -> Any:
+        loss = getattr(torch.nn, name)()
+        x, target = torch.tensor(data, device=device, requires_grad=True), torch.tensor(goal, device=device)
+        kept = loss(x, target)
+
+        def both() -> Any:
+            value = loss(x, target)
+            return (value, *torch.autograd.grad(value, x))
+
+        return {
+            "forward": lambda: loss(x, target),
+            "backward": lambda: torch.autograd.grad(kept, x, retain_graph=True),
+            "both": both,
+        }[which]
+
+    race(f"losses: {name} {shape}, {which}", ours, theirs)

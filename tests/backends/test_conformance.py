@@ -1,0 +1,154 @@
+"""Every op of the table, over every backend and stack, against the float64 oracle."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import Any
+
+import numpy as np
+import pytest
+from lamina.backends import Backend, get_backend
+from lamina.backends.conformance import all_cases, items, run
+from lamina.backends.conformance.differences import UNDERFLOW
+from lamina.backends.conformance.oracles import ORACLES
+from lamina.backends.conformance.refusals import strangers
+from lamina.backends.conformance.suite import attempt
+from lamina.backends.numpy_backend import NumpyBackend
+from lamina.backends.ops import OPS
+
+EFFECTS = {"assign", "cells", "synchronize", "scope", "session", "compile"}
+
+
+@pytest.mark.parametrize("op", OPS)
+def test_op(backend: Backend, op: str) -> None:
+    results = [attempt(item, backend) for item in items(op)]
+    failures = [f"{r.check} [{r.label}]: {r.message}" for r in results if not r.passed]
+    assert not failures, "\n".join(failures[:10])
+
+
+@pytest.mark.parametrize(
+    "op", ["from_host", "full", "empty", "random", "cells", "assign", "one_hot", "bernoulli"]
+)
+def test_default_dtype_float64(backend64: Backend, op: str) -> None:
+    failures = [r for r in (attempt(item, backend64) for item in items(op)) if not r.passed]
+    assert not failures, failures[:10]
+
+
+def test_no_op_is_missing() -> None:
+    assert set(all_cases()) | EFFECTS == set(OPS), "a row of the op table has no cases"
+    assert all(items(op) for op in OPS)
+
+
+def test_every_primitive_has_an_oracle_of_its_own() -> None:
+    tensors = {
+        op for op, row in OPS.items() if row.gives == "tensor" and row.kind not in ("derived", "create")
+    }
+    assert tensors <= set(ORACLES)
+
+
+@pytest.mark.parametrize("op", [op for op in OPS if OPS[op].takes_out])
+def test_out_is_checked_where_there_is_one(op: str) -> None:
+    assert {"out"} <= {item.check for item in items(op)}
+
+
+@pytest.mark.parametrize("op", [op for op in all_cases() if OPS[op].gives in ("tensor", "tensors")])
+def test_shape_rules_agree_with_the_oracle(op: str) -> None:
+    from lamina.backends.conformance.checks import shape_rule
+
+    for case in all_cases()[op]:
+        shape_rule(NumpyBackend(), case, "float32")
+
+
+@pytest.mark.parametrize("op", [op for op, row in OPS.items() if row.tensors])
+def test_handles_of_another_backend_are_refused(op: str) -> None:
+    torch = pytest.importorskip("torch", reason="the other backend is torch's")
+    case = next((c for c in all_cases().get(op, ()) if c.tensors() and not c.special), None)
+    if case is None:
+        assert op == "assign"
+        return
+    numpy, other = get_backend("numpy"), get_backend("torch")
+    foreign: list[Any] = [torch.ones(2, 2), torch.nn.Parameter(torch.ones(2, 2))]
+    strangers(numpy, case, foreign[:1])
+    strangers(other, case, [np.ones((2, 2), np.float32), *foreign[1:]])
+    for raw, mine in ((numpy, np.ones((2, 2), np.float32)), (other, torch.ones(2, 2))):
+        first, second = get_backend(f"strict+{raw.name}"), get_backend(f"strict+{raw.name}")
+        strangers(first, case, [mine, second.full((2, 2), 1.0)])
+
+
+class Faulty(NumpyBackend):
+    """A backend with planted faults: the suite must find each."""
+
+    def exp(self, x: Any, *, out: Any = None) -> Any:
+        return super().exp(x) * np.float32(1.00001)
+
+    def negative(self, x: Any, *, out: Any = None) -> Any:
+        return np.negative(x, x)
+
+    def add(self, x: Any, y: Any, *, out: Any = None) -> Any:
+        return np.add(x, y)
+
+    def relu(self, x: Any) -> Any:
+        return np.where(x > 0, x, x.dtype.type(0))
+
+    def argmax(self, x: Any, *, axis: int, keepdims: bool = False) -> Any:
+        last = x.shape[axis] - 1 - np.argmax(np.flip(x, axis), axis=axis, keepdims=keepdims)
+        return last
+
+    def sum(self, x: Any, *, axis: Any = None, keepdims: bool = False, out: Any = None) -> Any:
+        return np.sum(x, axis=axis, keepdims=keepdims, out=out)
+
+    def index_add(self, x: Any, indices: Any, values: Any, *, axis: int, out: Any = None) -> Any:
+        result = np.array(x)
+        np.moveaxis(result, axis, 0)[indices] += np.moveaxis(values, axis, 0)
+        return result
+
+    def assign(self, cell: Any, value: Any) -> None:
+        cell[...] = value
+
+    def from_host(self, array: Any, *, dtype: str | None = None) -> Any:
+        return np.asarray(array, dtype or self.default_dtype)
+
+    def random(self, shape: Any, **options: Any) -> Any:
+        return np.random.default_rng(0).random(shape, np.float32)
+
+
+@pytest.mark.parametrize("op", [name for name in vars(Faulty) if not name.startswith("_")])
+def test_planted_faults_are_found(op: str) -> None:
+    with np.errstate(all="ignore"):
+        assert not run(Faulty(), only=op).passed
+
+
+def test_the_report_reads_well() -> None:
+    good = run(get_backend("numpy"), only=["exp", "wrong out"])
+    assert good.passed
+    assert str(good).startswith("Conformance of <backend numpy float32>: ")
+    seen: list[Any] = []
+    bad = run(Faulty(), only="relu", on_result=seen.append)
+    assert not bad.passed
+    assert seen == bad.results
+    assert "\nrelu: " in str(bad)
+    assert "special values" in str(bad)
+    assert not run(get_backend("numpy"), only="nothing").passed
+
+
+def test_the_suite_needs_numpy_alone() -> None:
+    code = (
+        "import sys\n"
+        "for name in ('torch', 'pytest', 'hypothesis', 'scipy'): sys.modules[name] = None\n"
+        "from lamina.backends.conformance import run\n"
+        "from lamina.backends import get_backend\n"
+        "print(run(get_backend('numpy'), only=['matmul', 'softmax']).passed)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert done.stdout.strip() == "True"
+
+
+@pytest.mark.parametrize(("implementation", "op"), UNDERFLOW)
+def test_known_differences_still_are(implementation: str, op: str) -> None:
+    pytest.importorskip("torch", reason="the difference is torch's")
+    backend = get_backend(implementation)
+    lowest = backend.to_host(getattr(backend, op)(backend.from_host([-100.0] * 64)))
+    assert np.all(lowest == 0), f"{op} no longer flushes: take it off the list of differences"

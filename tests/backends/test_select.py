@@ -1,0 +1,260 @@
+"""Which backend is chosen, and what is said when it cannot be."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from lamina.backends import BackendError, OptionError, describe_backends, get_backend, select, use_backend
+from lamina.backends.base import PRIMITIVES
+from lamina.backends.decorators.strict import StrictBackend
+from lamina.backends.numpy_backend import NumpyBackend
+
+VARIABLES = ("LAMINA_BACKEND", "LAMINA_DTYPE", "LAMINA_THREADS")
+
+
+@pytest.fixture(autouse=True)
+def _nothing_chosen(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    for name in VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(select, "_instances", {})
+    monkeypatch.setattr(select, "_by_text", {})
+    select.set_command_line()
+    yield
+    select.set_command_line()
+
+
+def python(code: str, folder: Path | None = None, **variables: str) -> subprocess.CompletedProcess[str]:
+    environment = {k: v for k, v in os.environ.items() if k not in VARIABLES} | variables
+    return subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, env=environment, cwd=folder
+    )
+
+
+def hide_torch(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(select, "available", lambda: ["numpy"])
+
+
+def test_precedence(monkeypatch: pytest.MonkeyPatch) -> None:
+    hide_torch(monkeypatch)
+    assert get_backend().spec == "numpy"
+    monkeypatch.setenv("LAMINA_BACKEND", "strict+numpy")
+    assert get_backend().spec == "strict+numpy"
+    select.set_command_line(backend="numpy")
+    assert get_backend().spec == "numpy"
+    with use_backend("strict+numpy") as chosen:
+        assert get_backend() is chosen
+        assert get_backend("numpy").spec == "numpy"
+        with use_backend("numpy"):
+            assert get_backend().spec == "numpy"
+        assert get_backend() is chosen
+    assert get_backend().spec == "numpy"
+
+
+def test_torch_is_the_default_where_it_is() -> None:
+    pytest.importorskip("torch", reason="torch is the default only where it is installed")
+    assert get_backend().spec == "torch"
+
+
+def test_use_backend_ends_with_an_exception(monkeypatch: pytest.MonkeyPatch) -> None:
+    hide_torch(monkeypatch)
+
+    class StopError(Exception):
+        pass
+
+    with pytest.raises(StopError), use_backend("strict+numpy"):
+        raise StopError
+    assert get_backend().spec == "numpy"
+
+
+@pytest.mark.parametrize("empty", ["", "   "])
+def test_an_empty_value_means_unset(monkeypatch: pytest.MonkeyPatch, empty: str) -> None:
+    hide_torch(monkeypatch)
+    for name in VARIABLES:
+        monkeypatch.setenv(name, empty)
+    backend = get_backend()
+    assert (backend.spec, backend.default_dtype) == ("numpy", "float32")
+
+
+def test_dtype_precedence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LAMINA_DTYPE", "float64")
+    assert get_backend("numpy").default_dtype == "float64"
+    select.set_command_line(dtype="float32")
+    assert get_backend("numpy").default_dtype == "float32"
+    assert get_backend("numpy", dtype="float64").default_dtype == "float64"
+    with use_backend("strict+numpy", dtype="float64"):
+        assert get_backend().default_dtype == "float64"
+        narrow = get_backend(dtype="float32")
+        assert (narrow.spec, narrow.default_dtype) == ("strict+numpy", "float32")
+
+
+def test_an_instance_keeps_its_dtype() -> None:
+    backend = get_backend("numpy", dtype="float32")
+    assert get_backend(backend) is backend
+    assert get_backend(backend, dtype="float32") is backend
+    with pytest.raises(OptionError, match="float64"):
+        get_backend(backend, dtype="float64")
+    with pytest.raises(OptionError, match="float64"), use_backend(backend, dtype="float64"):
+        pass
+
+
+ERRORS = [
+    ("numpi", r"Unknown backend 'numpi' \(from the argument\)\. Available: numpy.*Did you mean 'numpy'\?"),
+    ("", r"Unknown backend ''"),
+    ("jax", r"Unknown backend 'jax'"),
+    ("stric+numpy", r"Unknown decorator 'stric' in backend 'stric\+numpy'.*Did you mean 'strict'\?"),
+    ("strict+strict+numpy", r"decorators stand once each, in this order: .*strict"),
+    ("strict", r"must end in one that computes: .*'strict\+numpy'"),
+    ("numpy+strict", r"Unknown decorator 'numpy'"),
+    ("strict+", r"Unknown backend ''"),
+    ("numpy:cuda", r"Backend 'numpy:cuda' cannot run: numpy has no device 'cuda'"),
+    ("strict+numpy:gpu", r"numpy has no device 'gpu'"),
+    ("no_such_module:Backend", r"cannot import 'no_such_module'"),
+    ("pathlib:Path", r"pathlib\.Path is no subclass"),
+    ("pathlib:Nothing", r"pathlib\.Nothing is no subclass"),
+]
+
+
+@pytest.mark.parametrize(("name", "message"), ERRORS)
+def test_what_was_named_and_cannot_run_is_an_error(name: str, message: str) -> None:
+    with pytest.raises(BackendError, match=message):
+        get_backend(name)
+
+
+def test_the_error_says_where_the_name_came_from(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LAMINA_BACKEND", "numpi")
+    with pytest.raises(BackendError, match="from LAMINA_BACKEND"):
+        get_backend()
+    select.set_command_line(backend="nunpy")
+    with pytest.raises(BackendError, match=r"'nunpy' \(from --backend"):
+        get_backend()
+
+
+def test_no_silent_fallback_where_torch_is_absent(monkeypatch: pytest.MonkeyPatch) -> None:
+    hide_torch(monkeypatch)
+    with pytest.raises(BackendError, match=r"torch is not installed \(pip install 'lamina\[torch\]'\)"):
+        get_backend("torch")
+    monkeypatch.setenv("LAMINA_BACKEND", "strict+torch")
+    with pytest.raises(BackendError, match="not installed"):
+        get_backend()
+
+
+def test_stack_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        select, "DECORATORS", {"outer": ("decorators.strict", "StrictBackend"), **select.DECORATORS}
+    )
+    assert get_backend("outer+strict+numpy").spec.endswith("strict+numpy")
+    with pytest.raises(BackendError, match="in this order: outer, strict"):
+        get_backend("strict+outer+numpy")
+
+
+@pytest.mark.parametrize("name", ["torch:cuda", "torch:cuda:99", "strict+torch:cuda"])
+def test_cuda_that_is_not_there(name: str) -> None:
+    torch = pytest.importorskip("torch", reason="the error is the torch backend's")
+    if torch.cuda.is_available() and "99" not in name:
+        pytest.skip("this machine has CUDA")
+    raw = name.rpartition("+")[2]
+    with pytest.raises(BackendError, match=f"Backend '{raw}' cannot run: "):
+        get_backend(name)
+
+
+@pytest.mark.parametrize("device", ["mps", "nonsense", "meta"])
+def test_devices_that_torch_or_we_do_not_have(device: str) -> None:
+    pytest.importorskip("torch", reason="the error is the torch backend's")
+    with pytest.raises(BackendError, match=f"Backend 'torch:{device}' cannot run"):
+        get_backend(f"torch:{device}")
+
+
+def test_wrong_dtypes(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(OptionError, match=r"'float46' \(from the argument\).*Did you mean 'float64'"):
+        get_backend("numpy", dtype="float46")
+    monkeypatch.setenv("LAMINA_DTYPE", "float16")
+    with pytest.raises(OptionError, match="from LAMINA_DTYPE"):
+        get_backend("numpy")
+
+
+@pytest.mark.parametrize("threads", ["0", "-1", "two", "1.5"])
+def test_wrong_threads_raise_every_time(monkeypatch: pytest.MonkeyPatch, threads: str) -> None:
+    monkeypatch.setenv("LAMINA_THREADS", threads)
+    for _ in range(2):
+        with pytest.raises(
+            OptionError, match=f"LAMINA_THREADS must be a whole number of at least 1, got '{threads}'"
+        ):
+            get_backend("numpy")
+
+
+def test_threads_are_pinned() -> None:
+    code = "from lamina.backends import get_backend; print(get_backend('numpy').details()['threads'])"
+    assert python(code, LAMINA_THREADS="1").stdout.strip() == "1"
+
+
+def test_raw_backends_are_one_instance_and_stacks_are_new() -> None:
+    assert get_backend("numpy") is get_backend("numpy") is get_backend("numpy:cpu")
+    assert get_backend("numpy") is not get_backend("numpy", dtype="float64")
+    one, two = get_backend("strict+numpy"), get_backend("strict+numpy")
+    assert one is not two
+    assert isinstance(one, StrictBackend)
+    assert one.inner is get_backend("numpy")  # type: ignore[attr-defined]
+
+
+def test_the_current_stack_stays_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LAMINA_BACKEND", "strict+numpy")
+    assert get_backend() is get_backend()
+
+
+def test_spec_names_the_backend_again(backend: Any) -> None:
+    assert get_backend(backend.spec, dtype=backend.default_dtype).spec == backend.spec
+
+
+def test_a_class_of_ones_own(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(
+        "from lamina.backends.numpy_backend import NumpyBackend\n"
+        "class Mine(NumpyBackend):\n    name = 'mine:Mine'\n"
+    )
+    code = (
+        "from lamina.backends import get_backend\n"
+        "b = get_backend(); print(b.spec, type(b.inner).__name__, get_backend('mine:Mine') is b.inner)"
+    )
+    done = python(code, tmp_path, LAMINA_BACKEND="strict+mine:Mine")
+    assert done.stdout.split() == ["strict+mine:Mine", "Mine", "True"], done.stderr
+
+
+def test_a_missing_primitive_is_named() -> None:
+    from lamina.backends import Backend
+
+    class Partial(Backend):
+        name = "partial"
+
+    for op in PRIMITIVES:
+        if op not in ("matmul", "fold") and op not in vars(Backend):
+            setattr(Partial, op, getattr(NumpyBackend, op))
+    Partial.__abstractmethods__ = frozenset()
+    with pytest.raises(TypeError, match="Partial lacks the primitives matmul, fold"):
+        Partial()  # type: ignore[abstract]
+
+
+def test_importing_never_resolves() -> None:
+    done = python(
+        "import lamina, lamina.backends; print('fine')", LAMINA_BACKEND="nonsense", LAMINA_DTYPE="x"
+    )
+    assert (done.stdout, done.stderr, done.returncode) == ("fine\n", "", 0)
+
+
+def test_numpy_does_not_import_torch() -> None:
+    code = (
+        "import sys\nfrom lamina.backends import get_backend\nimport lamina.backends.conformance\n"
+        "b = get_backend(); b.item(b.sum(b.full((2,), 1.0)))\nprint(b.spec, 'torch' in sys.modules)"
+    )
+    assert python(code, LAMINA_BACKEND="numpy").stdout.split() == ["numpy", "False"]
+
+
+def test_describe_backends() -> None:
+    found = {line.name: line for line in describe_backends()}
+    assert found["numpy"].available
+    assert set(found["numpy"].details) == {"version", "device", "threads"}
+    assert all(line.reason for line in found.values() if not line.available)

@@ -1,0 +1,62 @@
+"""Every method of every backend has the signature that the protocol gives it."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+
+import pytest
+from lamina.backends.base import DERIVED, PRIMITIVES, Backend
+from lamina.backends.decorators.strict import StrictBackend
+from lamina.backends.numpy_backend import NumpyBackend
+from lamina.backends.ops import OPS
+from lamina.backends.protocol import Primitives
+from lamina.backends.select import DECORATORS
+from lamina.backends.shape_backend import ShapeBackend
+from lamina.backends.wrapper import Wrapper
+
+
+def classes() -> list[type[Backend]]:
+    found = [NumpyBackend, Wrapper, StrictBackend, ShapeBackend]
+    for module, name in DECORATORS.values():
+        cls = getattr(importlib.import_module(f"lamina.backends.{module}"), name)
+        found += [cls] if cls not in found else []
+    try:
+        from lamina.backends.torch_backend import TorchBackend
+    except ImportError:
+        return found
+    return [*found, TorchBackend]
+
+
+def shape_of(function: object) -> list[tuple[str, object, object]]:
+    assert callable(function)
+    return [(p.name, p.kind, p.default) for p in inspect.signature(function).parameters.values()]
+
+
+@pytest.mark.parametrize("cls", classes(), ids=lambda cls: cls.__name__)
+@pytest.mark.parametrize("op", OPS)
+def test_signature(cls: type[Backend], op: str) -> None:
+    assert shape_of(getattr(cls, op)) == shape_of(getattr(Backend, op))
+
+
+@pytest.mark.parametrize("op", PRIMITIVES)
+def test_backend_keeps_the_protocol(op: str) -> None:
+    assert shape_of(getattr(Backend, op)) == shape_of(getattr(Primitives, op))
+
+
+def test_the_table_has_a_row_for_every_op_and_no_other() -> None:
+    assert set(OPS) == {*PRIMITIVES, *DERIVED}
+    assert len(PRIMITIVES) <= 55
+
+
+@pytest.mark.parametrize("op", OPS)
+def test_every_op_says_what_it_does(op: str) -> None:
+    assert (getattr(Backend, op).__doc__ or "").strip()
+
+
+@pytest.mark.parametrize("op", OPS)
+def test_tensors_are_parameters(op: str) -> None:
+    row = OPS[op]
+    assert set(row.tensors) <= set(row.signature.parameters)
+    kinds = {row.signature.parameters[name].kind for name in row.tensors}
+    assert kinds <= {inspect.Parameter.POSITIONAL_OR_KEYWORD}

@@ -1,0 +1,140 @@
+"""The options that describe a recipe: `train` and `summary` share them."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from ...backends import OptionError
+from ..data import DISC_VARIANTS
+from ..models import ACTIVATIONS, INITIALIZERS, OUTPUTS
+from ..recipe import LOSSES, OPTIMIZERS
+
+_DATA, _NETWORK, _LEARNING = "Data", "Network", "Learning"
+
+Source = Annotated[
+    str, typer.Argument(help="digits, disc, cubes, a .csv, .tsv or .npz file, or a folder of IDX files (MNIST).")
+]
+Variant = Annotated[
+    str | None,
+    typer.Option(help=f"disc: whose rule ({', '.join(DISC_VARIANTS)}).", rich_help_panel=_DATA),
+]
+Samples = Annotated[
+    int | None, typer.Option("--n", help="disc, cubes: samples in train and in test [1000].", rich_help_panel=_DATA)
+]
+Target = Annotated[
+    str | None, typer.Option(help="CSV: the target column, name or number [the last].", rich_help_panel=_DATA)
+]
+TaskOption = Annotated[
+    str, typer.Option("--task", help="CSV, NPZ: auto, classification or regression.", rich_help_panel=_DATA)
+]
+Validation = Annotated[
+    float | None, typer.Option(help="Share held out for validation [0.1].", rich_help_panel=_DATA)
+]
+Test = Annotated[
+    float | None, typer.Option(help="CSV, NPZ: share held out for test [0.2].", rich_help_panel=_DATA)
+]
+Standardize = Annotated[
+    bool | None,
+    typer.Option(help="Scale inputs to mean 0, deviation 1 [files: yes; others: no].", rich_help_panel=_DATA),
+]
+CheckFinite = Annotated[
+    bool, typer.Option("--check-finite", help="Refuse data with NaN or infinity.", rich_help_panel=_DATA)
+]
+Hidden = Annotated[
+    str | None,
+    typer.Option(
+        help="Sizes of the hidden layers, or 0 for none "
+        "[digits: 256,128; disc: 25,25,25; cubes: 100,50; files: 64,64].",
+        rich_help_panel=_NETWORK,
+    ),
+]
+Activation = Annotated[
+    str,
+    typer.Option(
+        help=f"One for all hidden layers, or one for each: {', '.join(ACTIVATIONS)}.", rich_help_panel=_NETWORK
+    ),
+]
+Output = Annotated[
+    str | None,
+    typer.Option(help=f"After the last layer: {', '.join(OUTPUTS)} [none].", rich_help_panel=_NETWORK),
+]
+Init = Annotated[
+    str,
+    typer.Option("--init", help=f"What weights start as: {', '.join(INITIALIZERS)}.", rich_help_panel=_NETWORK),
+]
+LossOption = Annotated[
+    str | None,
+    typer.Option(
+        "--loss",
+        help=f"{', '.join(LOSSES)} [classes: cross_entropy; numbers: mse].",
+        rich_help_panel=_LEARNING,
+    ),
+]
+LabelSmoothing = Annotated[
+    float | None, typer.Option(help="Cross-entropy: 0 to 1 [digits: 0.1].", rich_help_panel=_LEARNING)
+]
+OptimizerOption = Annotated[
+    str | None,
+    typer.Option("--optimizer", help=f"{', '.join(OPTIMIZERS)} [adam].", rich_help_panel=_LEARNING),
+]
+LearningRate = Annotated[
+    float | None,
+    typer.Option("--lr", help="Learning rate [digits: 0.002; disc: 0.01; files: 0.003].", rich_help_panel=_LEARNING),
+]
+Momentum = Annotated[float | None, typer.Option(help="sgd, rmsprop: momentum.", rich_help_panel=_LEARNING)]
+WeightDecay = Annotated[float | None, typer.Option(help="Weight decay.", rich_help_panel=_LEARNING)]
+ScheduleOption = Annotated[
+    str,
+    typer.Option(
+        "--schedule",
+        help="constant, cosine, exponential:0.9, step:30,0.1, warmup:5+cosine, ...",
+        rich_help_panel=_LEARNING,
+    ),
+]
+ClipNorm = Annotated[float | None, typer.Option(help="Clip gradients to this norm.", rich_help_panel=_LEARNING)]
+Epochs = Annotated[
+    int | None, typer.Option(help="Passes over the data [digits, files: 60; disc: 100].", rich_help_panel=_LEARNING)
+]
+BatchSize = Annotated[int, typer.Option(help="Samples in a step.", rich_help_panel=_LEARNING)]
+Patience = Annotated[
+    int | None, typer.Option(help="Stop after so many epochs without progress.", rich_help_panel=_LEARNING)
+]
+Best = Annotated[
+    bool, typer.Option("--best", help="Keep the weights of the best epoch.", rich_help_panel=_LEARNING)
+]
+Seed = Annotated[
+    int | None, typer.Option(help="Of data, weights and batches [LAMINA_SEED, or 0].", rich_help_panel=_LEARNING)
+]
+
+
+def sizes(text: str | None) -> tuple[int, ...] | None:
+    """Return "128,64" as (128, 64), "0" or "" as ()."""
+    if text is None:
+        return None
+    if text.strip() in ("", "0", "none"):
+        return ()
+    parts = [part.strip() for part in text.replace("-", ",").split(",")]
+    if not all(part.isdecimal() and int(part) > 0 for part in parts):
+        raise OptionError(f"--hidden: expected sizes such as 128,64 (or 0 for no hidden layer), got {text!r}")
+    return tuple(int(part) for part in parts)
+
+
+def names(text: str) -> tuple[str, ...]:
+    """Return "relu,tanh" as ("relu", "tanh")."""
+    return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def seed_or_default(seed: int | None) -> int:
+    """Return --seed, else LAMINA_SEED, else 0."""
+    from ...backends.select import environment
+
+    if seed is not None:
+        if seed < 0:
+            raise OptionError(f"--seed must be at least 0, got {seed}")
+        return seed
+    text = environment("LAMINA_SEED") or "0"
+    if not text.isdecimal():
+        raise OptionError(f"LAMINA_SEED must be a whole number of at least 0, got {text!r}")
+    return int(text)

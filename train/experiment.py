@@ -1,0 +1,199 @@
+"""One training run from a recipe: data, model, training, test, and what is kept of it in a folder."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .. import __version__
+from ..backends import Backend, get_backend
+from ..layers import Sequential, manual_seed
+from ..layers.losses import Loss
+from . import metrics, plots
+from .callbacks import BestWeights, Callback, EarlyStopping
+from .checkpoint import save_model
+from .data import Dataset, Scaling, Splits, circle
+from .files import atomic_write
+from .models import Dense
+from .recipe import Recipe
+from .trainer import Trainer, decision_threshold
+
+Host = np.ndarray[Any, Any]
+
+
+@dataclass
+class Experiment:
+    """A run that is ready to go: everything is made, and nothing has been learnt."""
+
+    recipe: Recipe
+    backend: Backend
+    splits: Splits
+    """As the model sees them: standardised where the recipe says so."""
+    scaling: Scaling | None
+    target_scaling: Scaling | None
+    network: Dense
+    model: Sequential
+    loss: Loss
+    trainer: Trainer
+    results: dict[str, Any] = field(default_factory=dict)
+    interrupted: bool = False
+
+    @classmethod
+    def prepare(cls, recipe: Recipe, *, progress: bool = False) -> Experiment:
+        """Load the data and make everything; whatever is wrong with the recipe is said here."""
+        recipe = recipe.settled()
+        backend = get_backend()
+        manual_seed(recipe.seed)
+        splits = recipe.load()
+        scaling = target_scaling = None
+        if recipe.standardize:
+            splits, scaling = splits.standardized()
+        if splits.train.classes is None:
+            target_scaling = Scaling.fit(splits.train.targets)
+            splits = _scaled_targets(splits, target_scaling)
+        loss = recipe.make_loss(splits.train, backend)
+        network = recipe.describe_model(splits.train, loss)
+        model = network.build(backend)
+        trainer = Trainer(
+            model,
+            loss,
+            recipe.make_optimizer(model),
+            schedule=recipe.make_schedule(),
+            callbacks=_callbacks(recipe, splits),
+            clip_norm=recipe.clip_norm,
+            seed=recipe.seed,
+            progress=progress,
+        )
+        return cls(recipe, backend, splits, scaling, target_scaling, network, model, loss, trainer)
+
+    def run(self) -> dict[str, Any]:
+        """Train and test; Ctrl-C ends the training, and what was learnt so far is tested."""
+        start = time.perf_counter()
+        try:
+            self.trainer.fit(
+                self.splits.train,
+                self.splits.validation,
+                epochs=self.recipe.epochs or 1,
+                batch_size=self.recipe.batch_size,
+            )
+        except KeyboardInterrupt:
+            self.interrupted = True
+        seconds = time.perf_counter() - start
+        self.results = {**self._scores(), "seconds": seconds, **self._facts()}
+        return self.results
+
+    def save(self, folder: Path) -> list[Path]:
+        """Write model, history, pictures and run.json into a folder; return the paths."""
+        description = {
+            "model": self.network.to_dict(),
+            "recipe": self.recipe.to_dict(),
+            "classes": self.splits.train.classes,
+            "features": self.splits.train.feature_names,
+            "scaling": self.scaling.to_dict() if self.scaling else None,
+            "target_scaling": self.target_scaling.to_dict() if self.target_scaling else None,
+            "threshold": decision_threshold(self.loss),
+        }
+        files = [folder / "model.safetensors", folder / "run.json"]
+        save_model(files[0], self.model, description)
+        record = {"lamina": __version__, "recipe": self.recipe.to_dict(), "results": self.results}
+        atomic_write(files[1], (json.dumps(record, indent=2) + "\n").encode())
+        if len(self.trainer.history):
+            self.trainer.history.to_json(folder / "history.json")
+            files += [folder / "history.json", *self._pictures(folder)]
+        return files
+
+    # -- inside ------------------------------------------------------------------------------------
+
+    def _scores(self) -> dict[str, Any]:
+        """Return test and validation figures, and what one gets without learning."""
+        splits, trainer = self.splits, self.trainer
+        test = trainer.evaluate(splits.test)
+        scores: dict[str, Any] = {"test_loss": test["loss"]}
+        if splits.test.classes is None:
+            outputs = trainer.predict(splits.test.inputs)
+            scores["test_r2"] = metrics.r2(outputs, splits.test.targets)
+        else:
+            scores["test_accuracy"] = test["accuracy"]
+            scores["baseline_accuracy"] = metrics.majority_baseline(splits.train.targets, splits.test.targets)
+        if splits.validation is not None:
+            for name, value in trainer.evaluate(splits.validation).items():
+                scores[f"validation_{name}"] = value
+        return scores
+
+    def _facts(self) -> dict[str, Any]:
+        return {
+            "epochs": self.trainer.epoch,
+            "interrupted": self.interrupted,
+            "stopped": self.trainer.stopped,
+            "parameters": sum(p.size for p in self.model.parameters()),
+            "train_samples": len(self.splits.train),
+            "test_samples": len(self.splits.test),
+            "source": self.recipe.source,
+            "seed": self.recipe.seed,
+            "backend": self.backend.spec,
+            "dtype": self.backend.default_dtype,
+        }
+
+    def _pictures(self, folder: Path) -> list[Path]:
+        test, classes = self.splits.test, self.splits.test.classes
+        curves = folder / "curves.png"
+        baseline = self.results.get("baseline_accuracy")
+        plots.learning_curves(self.trainer.history, curves, title=test.name, baseline=baseline)
+        outputs = self.trainer.predict(test.inputs)
+        if classes is None:
+            path = folder / "predictions.png"
+            plots.regression_scatter(test.targets, outputs, path, title=test.name)
+            return [curves, path]
+        threshold = decision_threshold(self.loss)
+        predicted = metrics.predicted_classes(outputs, threshold)
+        path = folder / "confusion.png"
+        matrix = metrics.confusion_matrix(test.targets, predicted, len(classes))
+        plots.confusion_matrix(matrix, classes, path, title=test.name)
+        pictures = [curves, path]
+        if test.shape == (2,):
+            pictures.append(folder / "boundary.png")
+            plots.decision_boundary(
+                self.trainer.predict,
+                test.inputs,
+                test.targets,
+                pictures[-1],
+                classes=classes,
+                circle=_circles(self.recipe),
+                title=test.name,
+                threshold=threshold,
+            )
+        return pictures
+
+
+def describe(recipe: Recipe) -> tuple[Sequential, Dataset]:
+    """Return the untrained model of a recipe and the training set that it is for."""
+    experiment = Experiment.prepare(recipe)
+    return experiment.model, experiment.splits.train
+
+
+def _callbacks(recipe: Recipe, splits: Splits) -> list[Callback]:
+    monitor = "validation_loss" if splits.validation is not None else "train_loss"
+    callbacks: list[Callback] = []
+    if recipe.patience is not None:
+        callbacks.append(EarlyStopping(monitor, recipe.patience))
+    if recipe.best:
+        callbacks.append(BestWeights(monitor))
+    return callbacks
+
+
+def _scaled_targets(splits: Splits, scaling: Scaling) -> Splits:
+    scale: Callable[[Dataset], Dataset] = lambda d: replace(d, targets=scaling.apply(d.targets))  # noqa: E731
+    middle = splits.validation
+    return Splits(scale(splits.train), None if middle is None else scale(middle), scale(splits.test))
+
+
+def _circles(recipe: Recipe) -> list[tuple[tuple[float, float], float]] | None:
+    if recipe.source != "disc" or recipe.standardize:
+        return None
+    return [(c.centre, c.radius) for c in circle(recipe.variant or "jin")]
