@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import numpy as np
@@ -47,6 +48,8 @@ def blas_threads() -> int:
     return max(pools, default=1)
 
 
-def limit_blas_threads(threads: int) -> None:
-    """Pin the threads of numpy's matrix products, for the rest of the process."""
+def limit_threads(threads: int) -> None:
+    """Pin the threads of numpy's matrix products, and of torch if it is loaded, for the rest of the process."""
     threadpoolctl.threadpool_limits(limits=threads, user_api="blas")
+    if (torch := sys.modules.get("torch")) is not None:
+        torch.set_num_threads(threads)

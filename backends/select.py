@@ -19,6 +19,7 @@ from dataclasses import dataclass
 
 from .base import FLOAT_DTYPES, Backend
 from .errors import BackendError, OptionError, did_you_mean
+from .host import limit_threads
 from .wrapper import Wrapper
 
 RAW = {"numpy": ("numpy_backend", "NumpyBackend"), "torch": ("torch_backend", "TorchBackend")}
@@ -216,8 +217,4 @@ def _pin_threads() -> None:
         return
     if not text.isdecimal() or int(text) < 1:
         raise OptionError(f"LAMINA_THREADS must be a whole number of at least 1, got {text!r}")
-    from .host import limit_blas_threads
-
-    limit_blas_threads(int(text))
-    if (torch := sys.modules.get("torch")) is not None:
-        torch.set_num_threads(int(text))
+    limit_threads(int(text))

@@ -34,10 +34,11 @@ DTYPE = "float32"
 TOLERANCE = 1e-5
 MIN_ROUND = 1e-2
 """Seconds: below this a single interruption would show."""
-WARM_IN = 1e-2
-"""Seconds of work before each round's clock starts. Whoever takes its turn finds the caches full of the
-others' code and data: of a step on a tiny network, torch.nn's first call takes three times as long as a
-later one, and it needs some twenty to settle where we need five. Timed cold, it would look 1.5 times slower."""
+WARM_IN, WARM_CALLS = 1e-2, 24
+"""Seconds and calls before each round's clock starts (at most twice those seconds). Whoever takes its turn
+finds the caches full of the others' code and data: of a step on a tiny network, torch.nn's first call takes
+three times as long as a later one, and it needs some twenty to settle where we need five. Timed cold, it
+would look 1.5 times slower than it is."""
 MIN_ROUNDS, MAX_ROUNDS = 7, 400
 
 Call = Callable[[], Any]
@@ -81,16 +82,19 @@ class Entry:
         self.reset()
         call, repeat = self.call, itertools.repeat(None, iterations)
         with self.context():
-            settled = time.perf_counter() + WARM_IN
-            call()
-            while time.perf_counter() < settled:
-                call()
-            self.synchronize()
+            self._warm_in()
             start = time.perf_counter()
             for _ in repeat:
                 call()
             self.synchronize()
             return time.perf_counter() - start
+
+    def _warm_in(self) -> None:
+        start, calls, took = time.perf_counter(), 0, 0.0
+        while took < WARM_IN or (calls < WARM_CALLS and took < 2 * WARM_IN):
+            self.call()
+            self.synchronize()
+            calls, took = calls + 1, time.perf_counter() - start
 
     def calibrate(self) -> float:
         """Choose the iterations of a round, and return how long one takes."""
@@ -249,7 +253,11 @@ def race(
 
 
 def _entry(
-    contender: Contender, ours: Callable[[Backend], Any], theirs: Callable[[str], Any], session: bool, grad: bool
+    contender: Contender,
+    ours: Callable[[Backend], Any],
+    theirs: Callable[[str], Any],
+    session: bool,
+    grad: bool,
 ) -> Entry:
     backend = contender.backend
     work = theirs(contender.device) if backend is None else ours(backend)
@@ -269,11 +277,17 @@ def _check(group: str, entries: dict[str, Entry], repeats: int, tolerance: float
         expected = entries[REFERENCE].once()
         for name, entry in entries.items():
             found = entry.once() if name != REFERENCE else expected
-            assert len(found) == len(expected), f"{group}: {name} gave {len(found)}, not {len(expected)} results"
+            assert len(found) == len(expected), (
+                f"{group}: {name} gave {len(found)}, not {len(expected)} results"
+            )
             for i, (mine, right) in enumerate(zip(found, expected, strict=True)):
-                assert mine.shape == right.shape, f"{group}: {name}, result {i}: {mine.shape}, not {right.shape}"
+                assert mine.shape == right.shape, (
+                    f"{group}: {name}, result {i}: {mine.shape}, not {right.shape}"
+                )
                 error = float(np.max(np.abs(mine - right))) / max(1.0, float(np.max(np.abs(right))))
-                assert error <= tolerance, f"{group}: {name} is off by {error:.2g} in result {i}, run {turn + 1}"
+                assert error <= tolerance, (
+                    f"{group}: {name} is off by {error:.2g} in result {i}, run {turn + 1}"
+                )
 
 
 def _time(entries: dict[str, Entry], seconds: float) -> None:

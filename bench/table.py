@@ -78,12 +78,14 @@ def read(path: Path) -> Run:
     for row in content["benchmarks"]:
         try:
             info, stats = row["extra_info"], row["stats"]
-            time = Time(float(stats["median"]), float(stats["min"]), info["reference"])
+            time = Time(float(stats["median"]), float(stats["min"]), str(info["reference"]))
+            if not 0.0 < time.fastest <= time.median:
+                raise ValueError
             groups.setdefault(str(row["group"]), {})[info["contender"]] = time
         except (KeyError, TypeError, ValueError):
             name = row.get("name", row) if isinstance(row, dict) else row
             raise TableError(
-                f"{path}: {name!r} is none of Lamina's races: it does not say its group, contender, reference and times"
+                f"{path}: {name!r} is none of Lamina's races: it lacks a contender, a reference or times"
             ) from None
     return Run(_machine(content.get("machine_info")), groups)
 
@@ -99,7 +101,9 @@ def duration(seconds: float) -> str:
     """Return three digits and a unit: 12.3 µs."""
     for unit, size in (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6)):
         if seconds >= size:
-            return f"{seconds / size:.3g} {unit}" if seconds < 999.5 * size else f"{seconds / size:.0f} {unit}"
+            return (
+                f"{seconds / size:.3g} {unit}" if seconds < 999.5 * size else f"{seconds / size:.0f} {unit}"
+            )
     return f"{seconds / 1e-9:.3g} ns"
 
 
@@ -186,7 +190,9 @@ def plot(run: Run, path: Path) -> None:
     axes.set_title("Same work, same run, medians")
     figure.text(0.01, -0.01, run.machine, fontsize=6, va="top")
     if ours:
-        figure.legend(*axes.get_legend_handles_labels(), loc="outside lower right", ncols=len(ours), fontsize=8)
+        figure.legend(
+            *axes.get_legend_handles_labels(), loc="outside lower right", ncols=len(ours), fontsize=8
+        )
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=130, bbox_inches="tight")
 
@@ -196,14 +202,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="table.py", description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("file", type=Path, help="what pytest bench --benchmark-json=FILE wrote")
     parser.add_argument("--markdown", action="store_true", help="print a Markdown table")
-    parser.add_argument("--only", default="", metavar="TEXT", help='only work with TEXT in its name, as "step:"')
+    parser.add_argument(
+        "--only", default="", metavar="TEXT", help='only work with TEXT in its name, as "step:"'
+    )
     parser.add_argument("--plot", type=Path, metavar="PNG", help="save a picture too")
     chosen = parser.parse_args(arguments)
     try:
         run = read(chosen.file).only(chosen.only)
         if not run.groups:
             raise TableError(
-                f"{chosen.file} has no work named {chosen.only!r}" if chosen.only else f"{chosen.file} is empty"
+                f"{chosen.file} has no work named {chosen.only!r}"
+                if chosen.only
+                else f"{chosen.file} is empty"
             )
         if chosen.markdown:
             print(markdown(run))

@@ -37,7 +37,11 @@ OPS: dict[str, Case] = {
         lambda b, x: b.sum(x, axis=0),
         lambda x: torch.sum(x, 0),
     ),
-    "matmul (5, 25)(25, 25)": ([_normal(5, 25), _normal(25, 25)], lambda b, x, y: b.matmul(x, y), torch.matmul),
+    "matmul (5, 25)(25, 25)": (
+        [_normal(5, 25), _normal(25, 25)],
+        lambda b, x, y: b.matmul(x, y),
+        torch.matmul,
+    ),
     "matmul 1024³": (
         [_normal(1024, 1024), _normal(1024, 1024).T.copy()],
         lambda b, x, y: b.matmul(x, y),

@@ -91,7 +91,7 @@ def test_training_step(race: Callable[..., None], task: Task) -> None:
 
         return step, _reset(step, model, optimizer)
 
-    race(f"step: {task}", ours, theirs, seconds=2.0, repeats=3, session=False)
+    race(f"step: {task}", ours, theirs, seconds=1.0, repeats=3, session=False)
 
 
 def _network(task: Task, kit: Any, **options: Any) -> Any:

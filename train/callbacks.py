@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING, Any, Literal
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from ..backends.errors import OptionError, did_you_mean
 
@@ -158,11 +158,9 @@ class ProgressBar(Callback):
         self._bar = Progress(
             TextColumn("epoch"),
             MofNCompleteColumn(),
-            BarColumn(bar_width=24),
+            BarColumn(bar_width=12),
             TextColumn("{task.fields[figures]}"),
-            TimeElapsedColumn(),
-            TextColumn("left"),
-            TimeRemainingColumn(),
+            TimeRemainingColumn(compact=True, elapsed_when_finished=True),
             console=self.console,
         )
         self._bar.start()
@@ -182,7 +180,7 @@ class ProgressBar(Callback):
 
 
 def _figures(row: Row) -> str:
-    short = {"train_loss": "loss", "train_accuracy": "accuracy"}
-    long = {"validation_loss": "val loss", "validation_accuracy": "val accuracy"}
-    shown = [f"{label} {row[name]:.4f}" for name, label in {**short, **long}.items() if name in row]
-    return "  ".join(shown)
+    loss, validation = row["train_loss"], row.get("validation_loss")
+    text = f"loss {loss:.4f}" + ("" if validation is None else f", validation {validation:.4f}")
+    accuracy = row.get("validation_accuracy", row.get("train_accuracy"))
+    return text if accuracy is None else f"{text} ({accuracy:.1%} right)"

@@ -13,8 +13,10 @@ import numpy as np
 
 from .. import __version__
 from ..backends import Backend, get_backend
+from ..backends.host import limit_threads
+from ..backends.select import environment
 from ..layers import Sequential, manual_seed
-from ..layers.losses import Loss
+from ..layers.losses import BCEWithLogitsLoss, CrossEntropyLoss, Loss, NLLLoss
 from . import metrics, plots
 from .callbacks import BestWeights, Callback, EarlyStopping
 from .checkpoint import save_model
@@ -25,6 +27,9 @@ from .recipe import Recipe
 from .trainer import Trainer, decision_threshold
 
 Host = np.ndarray[Any, Any]
+_FLOPS_WORTH_THREADS = 3e8
+# What makes probabilities of a model's outputs, by the loss it was trained with.
+_LINKS: dict[type[Loss], str] = {CrossEntropyLoss: "softmax", NLLLoss: "exp", BCEWithLogitsLoss: "sigmoid"}
 
 
 @dataclass
@@ -60,6 +65,7 @@ class Experiment:
         loss = recipe.make_loss(splits.train, backend)
         network = recipe.describe_model(splits.train, loss)
         model = network.build(backend)
+        _suit_threads(model, splits.train.shape, recipe.batch_size)
         trainer = Trainer(
             model,
             loss,
@@ -98,6 +104,7 @@ class Experiment:
             "scaling": self.scaling.to_dict() if self.scaling else None,
             "target_scaling": self.target_scaling.to_dict() if self.target_scaling else None,
             "threshold": decision_threshold(self.loss),
+            "link": _LINKS.get(type(self.loss), ""),
         }
         files = [folder / "model.safetensors", folder / "run.json"]
         save_model(files[0], self.model, description)
@@ -175,6 +182,13 @@ def describe(recipe: Recipe) -> tuple[Sequential, Dataset]:
     """Return the untrained model of a recipe and the training set that it is for."""
     experiment = Experiment.prepare(recipe)
     return experiment.model, experiment.splits.train
+
+
+def _suit_threads(model: Sequential, shape: tuple[int, ...], batch_size: int) -> None:
+    """Run small steps on one thread: to wake a second one takes longer than their ops do."""
+    flops = 3 * batch_size * model.summary(shape).flops  # forward, and backward twice that
+    if flops < _FLOPS_WORTH_THREADS and environment("LAMINA_THREADS") is None:
+        limit_threads(1)
 
 
 def _callbacks(recipe: Recipe, splits: Splits) -> list[Callback]:

@@ -30,6 +30,8 @@ class Predictor:
     scaling: Scaling | None
     target_scaling: Scaling | None
     threshold: float
+    link: str
+    """What makes probabilities of the outputs: "softmax", "exp", "sigmoid", or "" where nothing does."""
     recipe: Recipe
 
     @classmethod
@@ -46,6 +48,7 @@ class Predictor:
                 _names(description["features"]),
                 *(Scaling.from_dict(found) if found else None for found in scalings),
                 float(description["threshold"]),
+                str(description["link"]),
                 Recipe(**recipe),
             )
         except (KeyError, TypeError) as error:
@@ -73,6 +76,15 @@ class Predictor:
         assert self.classes is not None
         predicted = metrics.predicted_classes(outputs, self.threshold)
         return ["?" if i < 0 else self.classes[i] for i in predicted]
+
+    def certainties(self, outputs: Host) -> Host:
+        """Return the probability of the predicted class (N,), or its bare score where there is no link."""
+        if self.link == "softmax":
+            return np.exp(outputs.max(axis=1) - np.logaddexp.reduce(outputs.astype(np.float64), axis=1))
+        top: Host = outputs.max(axis=1)
+        if self.link == "sigmoid":
+            return 1.0 / (1.0 + np.exp(-np.abs(top)))
+        return np.exp(top) if self.link == "exp" else top
 
     def read(self, source: str | None) -> tuple[Host, Dataset | None]:
         """Return (inputs, the data set if its targets are known) of a file, or of the test set trained with."""

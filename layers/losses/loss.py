@@ -56,7 +56,12 @@ class Loss:
         """Raise unless the targets' values are ones that this loss can take."""
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({'' if self.reduction == 'mean' else f'reduction={self.reduction!r}'})"
+        shown = [self.extra_repr(), "" if self.reduction == "mean" else f"reduction={self.reduction!r}"]
+        return f"{type(self).__name__}({', '.join(filter(None, shown))})"
+
+    def extra_repr(self) -> str:
+        """Return what else stands between the brackets of the repr."""
+        return ""
 
     def __getstate__(self) -> dict[str, Any]:
         return {**vars(self), "_kept": None}  # a copy starts without what was kept for backward

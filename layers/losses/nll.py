@@ -157,6 +157,10 @@ class CrossEntropyLoss(NLLLoss):
         super().__init__(weight, ignore_index, reduction, backend=backend)
         self.label_smoothing = label_smoothing
 
+    def extra_repr(self) -> str:
+        """The smoothing, where there is any."""
+        return f"label_smoothing={self.label_smoothing}" if self.label_smoothing else ""
+
     def forward(self, prediction: Tensor, target: Tensor) -> Tensor:
         """prediction (logits): (N, C, ...); target: labels (N, ...), or probabilities (N, C, ...)."""
         b = self.backend

@@ -21,23 +21,23 @@ Variant = Annotated[
     typer.Option(help=f"disc: whose rule ({', '.join(DISC_VARIANTS)}).", rich_help_panel=_DATA),
 ]
 Samples = Annotated[
-    int | None, typer.Option("--n", help="disc, cubes: samples in train and in test [1000].", rich_help_panel=_DATA)
+    int | None, typer.Option("--n", help="disc, cubes: samples in train and in test (default: 1000).", rich_help_panel=_DATA)
 ]
 Target = Annotated[
-    str | None, typer.Option(help="CSV: the target column, name or number [the last].", rich_help_panel=_DATA)
+    str | None, typer.Option(help="CSV: the target column, name or number (default: the last).", rich_help_panel=_DATA)
 ]
 TaskOption = Annotated[
     str, typer.Option("--task", help="CSV, NPZ: auto, classification or regression.", rich_help_panel=_DATA)
 ]
 Validation = Annotated[
-    float | None, typer.Option(help="Share held out for validation [0.1].", rich_help_panel=_DATA)
+    float | None, typer.Option(help="Share held out for validation (default: 0.1).", rich_help_panel=_DATA)
 ]
 Test = Annotated[
-    float | None, typer.Option(help="CSV, NPZ: share held out for test [0.2].", rich_help_panel=_DATA)
+    float | None, typer.Option(help="CSV, NPZ: share held out for test (default: 0.2).", rich_help_panel=_DATA)
 ]
 Standardize = Annotated[
     bool | None,
-    typer.Option(help="Scale inputs to mean 0, deviation 1 [files: yes; others: no].", rich_help_panel=_DATA),
+    typer.Option(help="Scale inputs to mean 0, deviation 1 (default: files: yes; others: no).", rich_help_panel=_DATA),
 ]
 CheckFinite = Annotated[
     bool, typer.Option("--check-finite", help="Refuse data with NaN or infinity.", rich_help_panel=_DATA)
@@ -46,7 +46,7 @@ Hidden = Annotated[
     str | None,
     typer.Option(
         help="Sizes of the hidden layers, or 0 for none "
-        "[digits: 256,128; disc: 25,25,25; cubes: 100,50; files: 64,64].",
+        "(default: digits: 256,128; disc: 25,25,25; cubes: 100,50; files: 64,64).",
         rich_help_panel=_NETWORK,
     ),
 ]
@@ -58,7 +58,7 @@ Activation = Annotated[
 ]
 Output = Annotated[
     str | None,
-    typer.Option(help=f"After the last layer: {', '.join(OUTPUTS)} [none].", rich_help_panel=_NETWORK),
+    typer.Option(help=f"After the last layer: {', '.join(OUTPUTS)} (default: none).", rich_help_panel=_NETWORK),
 ]
 Init = Annotated[
     str,
@@ -68,20 +68,20 @@ LossOption = Annotated[
     str | None,
     typer.Option(
         "--loss",
-        help=f"{', '.join(LOSSES)} [classes: cross_entropy; numbers: mse].",
+        help=f"{', '.join(LOSSES)} (default: classes: cross_entropy; numbers: mse).",
         rich_help_panel=_LEARNING,
     ),
 ]
 LabelSmoothing = Annotated[
-    float | None, typer.Option(help="Cross-entropy: 0 to 1 [digits: 0.1].", rich_help_panel=_LEARNING)
+    float | None, typer.Option(help="Cross-entropy: 0 to 1 (default: digits: 0.1).", rich_help_panel=_LEARNING)
 ]
 OptimizerOption = Annotated[
     str | None,
-    typer.Option("--optimizer", help=f"{', '.join(OPTIMIZERS)} [adam].", rich_help_panel=_LEARNING),
+    typer.Option("--optimizer", help=f"{', '.join(OPTIMIZERS)} (default: adam).", rich_help_panel=_LEARNING),
 ]
 LearningRate = Annotated[
     float | None,
-    typer.Option("--lr", help="Learning rate [digits: 0.002; disc: 0.01; files: 0.003].", rich_help_panel=_LEARNING),
+    typer.Option("--lr", help="Learning rate (default: digits: 0.002; disc: 0.01; files: 0.003).", rich_help_panel=_LEARNING),
 ]
 Momentum = Annotated[float | None, typer.Option(help="sgd, rmsprop: momentum.", rich_help_panel=_LEARNING)]
 WeightDecay = Annotated[float | None, typer.Option(help="Weight decay.", rich_help_panel=_LEARNING)]
@@ -95,7 +95,7 @@ ScheduleOption = Annotated[
 ]
 ClipNorm = Annotated[float | None, typer.Option(help="Clip gradients to this norm.", rich_help_panel=_LEARNING)]
 Epochs = Annotated[
-    int | None, typer.Option(help="Passes over the data [digits, files: 60; disc: 100].", rich_help_panel=_LEARNING)
+    int | None, typer.Option(help="Passes over the data (default: digits, files: 60; disc: 100).", rich_help_panel=_LEARNING)
 ]
 BatchSize = Annotated[int, typer.Option(help="Samples in a step.", rich_help_panel=_LEARNING)]
 Patience = Annotated[
@@ -105,7 +105,7 @@ Best = Annotated[
     bool, typer.Option("--best", help="Keep the weights of the best epoch.", rich_help_panel=_LEARNING)
 ]
 Seed = Annotated[
-    int | None, typer.Option(help="Of data, weights and batches [LAMINA_SEED, or 0].", rich_help_panel=_LEARNING)
+    int | None, typer.Option(help="Of data, weights and batches (default: LAMINA_SEED, or 0).", rich_help_panel=_LEARNING)
 ]
 
 

@@ -27,7 +27,7 @@ def predict(
     run: Annotated[str, typer.Argument(help="A run folder, or a model file.")],
     data: Annotated[
         str | None,
-        typer.Argument(help="A .csv, .tsv or .npz file, with or without targets [the test set it was trained with]."),
+        typer.Argument(help="A .csv, .tsv or .npz file, with or without targets (default: the test set it was trained with)."),
     ] = None,
     out: Annotated[str | None, typer.Option("--out", help="Write all predictions to this CSV file.")] = None,
     backend: BackendOption = None,
@@ -60,9 +60,9 @@ def _rows(predictor: Predictor, outputs: Any) -> list[dict[str, Any]]:
     if predictor.classes is None:
         names = ["prediction"] if outputs.shape[1] == 1 else [f"prediction {k}" for k in range(outputs.shape[1])]
         return [dict(zip(names, map(float, row), strict=True)) for row in outputs]
-    scores = outputs.max(axis=1) if outputs.shape[1] > 1 else outputs[:, 0]
-    labels = predictor.labels(outputs)
-    return [{"prediction": label, "score": float(s)} for label, s in zip(labels, scores, strict=True)]
+    head = "probability" if predictor.link else "score"
+    pairs = zip(predictor.labels(outputs), predictor.certainties(outputs), strict=True)
+    return [{"prediction": label, head: float(certainty)} for label, certainty in pairs]
 
 
 def _scores(predictor: Predictor, outputs: Any, known: Dataset | None) -> dict[str, float]:

@@ -16,7 +16,7 @@ from ..recipe import Recipe, run_folder
 from . import options as o
 from .app import BackendOption, DtypeOption, JsonOption, command, console, errors, print_json
 
-Out = Annotated[str | None, typer.Option("--out", help="Folder for model, history and pictures [runs/NAME-K].")]
+Out = Annotated[str | None, typer.Option("--out", help="Folder for model, history and pictures (default: runs/NAME-K).")]
 
 
 @command
