@@ -169,9 +169,7 @@ class Backend(Primitives):
         total = self.sum(x, axis=axis, keepdims=keepdims)
         return self.divide(total, float(count(self.shape(x), axis)))
 
-    def var(
-        self, x: Tensor, *, axis: Axis = None, correction: float = 0.0, keepdims: bool = False
-    ) -> Tensor:
+    def var(self, x: Tensor, *, axis: Axis = None, correction: float = 0.0, keepdims: bool = False) -> Tensor:
         """Return Σ (x - mean)² / (n - correction): two passes, for one cancels at large means."""
         centred = self.subtract(x, self.mean(x, axis=axis, keepdims=True))
         total = self.sum(self.square(centred), axis=axis, keepdims=keepdims)

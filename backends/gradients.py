@@ -161,5 +161,3 @@ VJPS: dict[str, VJP] = {
     "leaky_relu": (lambda b, g, y, x, negative_slope: b.leaky_relu_grad(g, x, negative_slope),),
 }
 # fmt: on
-
-

@@ -49,7 +49,7 @@ def blas_threads() -> int:
 
 
 def limit_threads(threads: int) -> None:
-    """Pin the threads of numpy's matrix products, and of torch if it is loaded, for the rest of the process."""
+    """Pin the threads of numpy's matrix products, and of torch if loaded, for the rest of the process."""
     threadpoolctl.threadpool_limits(limits=threads, user_api="blas")
     if (torch := sys.modules.get("torch")) is not None:
         torch.set_num_threads(threads)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from typing import Any, NamedTuple
 
+from .errors import ShapeError
 from .protocol import Axis, Shape, Widths
 from .shapes import broadcast, reduced, reshaped, slices
 from .windows import Window
@@ -82,6 +83,8 @@ def argmax(x: Meta, *, axis: int, keepdims: bool = False) -> Meta:
 
 def matmul(x: Meta, y: Meta, **_: Any) -> Meta:
     """(..., M, K) (..., K, N)."""
+    if len(x.shape) < 2 or len(y.shape) < 2 or x.shape[-1] != y.shape[-2]:
+        raise ShapeError(f"matmul: expected (..., M, K) and (..., K, N), got {x.shape} and {y.shape}")
     return Meta((*broadcast(x.shape[:-2], y.shape[:-2]), x.shape[-2], y.shape[-1]), x.dtype)
 
 

@@ -19,9 +19,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-
 from lamina.backends import Backend, LaminaError, get_backend
-from lamina.backends.host import blas_threads, limit_blas_threads
+from lamina.backends.host import blas_threads, limit_threads
 from lamina.backends.select import environment
 
 try:
@@ -119,9 +118,8 @@ def pytest_configure(config: pytest.Config) -> None:
     if not text.isdecimal() or int(text) < 1:
         raise pytest.UsageError(f"LAMINA_THREADS must be a whole number of at least 1, got {text!r}")
     os.environ["LAMINA_THREADS"] = text  # for libraries that a backend loads later
-    limit_blas_threads(int(text))
+    limit_threads(int(text))
     if torch is not None:
-        torch.set_num_threads(int(text))
         torch.backends.cuda.matmul.allow_tf32 = False
         torch.backends.cudnn.allow_tf32 = False
     config.stash[CONTENDERS] = _contenders(config)

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-
 from lamina import layers
 from lamina.backends import Backend
 

@@ -11,7 +11,6 @@ from ..backends import (
     Backend,
     DtypeError,
     LaminaError,
-    OptionError,
     ShapeError,
     StateError,
     Tensor,
@@ -105,7 +104,7 @@ class Module:
         return self._kept
 
     def misfit(self, expected: str, shape: Shape, advice: str = "") -> ShapeError:
-        """Return the error for an input of the wrong shape: `Linear(25 -> 2): expected input (N, 25), got ...`."""
+        """Return the error for a shape: `Linear(25 -> 2): expected input (N, 25), got (64, 20)`."""
         error = ShapeError(f"{self}: expected input {expected}, got {tuple(shape)}{advice}")
         error.names_layer = True
         return error
@@ -174,11 +173,6 @@ class Module:
     def to(self: Self, backend: str | Backend, *, dtype: str | None = None) -> Self:
         """Move to another backend, in place; what was kept for `backward` is dropped."""
         target = get_backend(backend, dtype=dtype)
-        if dtype not in (None, target.default_dtype):
-            raise OptionError(
-                f"{type(self).__name__}.to: {target!r} makes {target.default_dtype}, not {dtype}; "
-                f"name the backend instead: to({target.spec!r}, dtype={dtype!r})"
-            )
         for parameter in self.parameters():
             parameter.to(target)
         for _, module in self.named_modules():
@@ -187,7 +181,7 @@ class Module:
         return self
 
     def state_dict(self) -> dict[str, Any]:
-        """Return {path: host array}, under torch's names and layouts; a shared parameter under each of its."""
+        """Return {path: host array}, under torch's names and layouts; what is shared under each path."""
         return {name: p.backend.to_host(p.data) for name, p in self._every_name()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:

@@ -31,7 +31,7 @@ class Parameter:
     """
 
     made = 0
-    """Grows with every parameter made and layer added: an optimizer looks for new ones when it has changed."""
+    """Grows with every parameter made and layer added: optimizers look again when it has changed."""
 
     def __init__(
         self, shape: Shape, initializer: Initializer, backend: Backend, *, fan: Shape | None = None

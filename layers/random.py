@@ -1,4 +1,4 @@
-"""The seed that new layers draw from: the k-th drawing since `manual_seed` uses stream k. There is no other state."""
+"""The seed that new layers draw from: the k-th drawing since `manual_seed` uses stream k. No other state."""
 
 from __future__ import annotations
 

@@ -79,7 +79,7 @@ class Sequential(Module):
         if again is not None:
             # The second forward would replace what the first kept, and backward would be wrong.
             raise OptionError(
-                f"Sequential: layer {name!r}, {layer!r}, holds layer {again!r} again; make a new one "
+                f"Sequential: layer {name!r} holds layer {again!r} again; make a new one "
                 "(to share weights, set the new one's parameters to the old one's)"
             )
         trial = {**self._layers, name: layer}

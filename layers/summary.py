@@ -60,7 +60,7 @@ def summarize(model: Module, input_shape: Shape | None = None) -> Summary:
         raise ShapeError(
             f"{type(model).__name__}.summary: the first layer does not know its input; pass input_shape"
         )
-    counter = ShapeBackend(dtype=model.backend.default_dtype)
+    counter = ShapeBackend(dtype=model.backend.default_dtype)  # type: ignore[abstract]  # made by funnelled
     twin = copy.deepcopy(model).to(counter).eval()
     counter.costs.clear()
     leaves = [(n, m) for n, m in twin.named_modules() if next(m.named_children(), None) is None]

@@ -76,7 +76,8 @@ class Loss:
         """Return what the last call kept, and check that a gradient comes just when one is needed."""
         if self._kept is None:
             raise StateError(
-                f"{self}: backward needs a call with prediction and target before it (and not under inference())"
+                f"{self}: backward needs a call with prediction and target before it "
+                "(and not under inference())"
             )
         if (grad_output is not None) != (self.reduction == "none"):
             need = "needs the gradient of each element's loss" if grad_output is None else "takes no gradient"

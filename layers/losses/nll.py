@@ -68,7 +68,7 @@ class NLLLoss(Loss):
     # -- the pieces that cross-entropy shares ---------------------------------------------------------
 
     def _weighted_targets(self, prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor | float]:
-        """Return u (N, C, ...), each class's weight times its target probability, and what "mean" divides by."""
+        """Return u (N, C, ...), class weights times target probabilities, and what "mean" divides by."""
         b = self.backend
         shape, labels = b.shape(prediction), b.shape(target)
         if len(shape) < 2 or tuple(labels) != (shape[0], *shape[2:]):

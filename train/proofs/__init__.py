@@ -1,6 +1,7 @@
 """Proofs: one table of cases for every layer, loss and optimizer, and finite differences over it."""
 
-from .cases import LAYER_CASES, LOSS_CASES, OPTIMIZER_CASES, LayerCase, LossCase, OptimizerCase
+from .case import LayerCase, LossCase, OptimizerCase
+from .cases import LAYER_CASES, LOSS_CASES, OPTIMIZER_CASES
 from .finite_differences import Difference, Report, check_layer, check_loss
 
 __all__ = [

@@ -172,7 +172,7 @@ def _numeric(run: Callable[[Host], Host], x: Host, cotangent: Host) -> Host:
 
 
 def _worst(name: str, analytic: Host, numeric: Host) -> Difference:
-    """Return the index with the largest error; a gradient of the wrong shape or with NaN counts as infinite."""
+    """Return the index with the largest error; a wrong shape and NaN count as infinite ones."""
     if analytic.shape != numeric.shape:
         return Difference(f"{name} {analytic.shape} for {numeric.shape}", (), np.nan, np.nan, np.inf)
     if numeric.size == 0:

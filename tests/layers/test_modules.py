@@ -1,0 +1,581 @@
+"""The machinery: how parameters are found, named, moved, copied, counted, seeded and initialised."""
+
+from __future__ import annotations
+
+import contextvars
+import copy
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+
+from lamina.backends import Backend, LaminaError, OptionError, ShapeError, get_backend, use_backend
+from lamina.layers import (
+    Constant,
+    CrossEntropyLoss,
+    Flatten,
+    Initializer,
+    KaimingNormal,
+    KaimingUniform,
+    LeakyReLU,
+    Linear,
+    Module,
+    Normal,
+    Parameter,
+    ReLU,
+    Sequential,
+    Sigmoid,
+    Tanh,
+    TorchDefault,
+    Uniform,
+    XavierNormal,
+    XavierUniform,
+    inference,
+    manual_seed,
+)
+from lamina.layers.initializers import fans
+
+
+def stack(b: Backend | str) -> Sequential:
+    b = get_backend(b)
+    return Sequential(Linear(3, 5, backend=b), ReLU(backend=b), Linear(5, 2, bias=False, backend=b))
+
+
+def same(one: dict[str, Any], two: dict[str, Any]) -> bool:
+    return one.keys() == two.keys() and all(one[k].tobytes() == two[k].tobytes() for k in one)
+
+
+# -- finding --------------------------------------------------------------------------------------
+
+
+class Tree(Module):
+    def __init__(self, b: Backend) -> None:
+        super().__init__(b)
+        self.scale = self.parameter((2,), Constant(1.0))
+        self.layers = [Linear(2, 2, backend=b), (ReLU(backend=b), Linear(2, 1, False, backend=b))]
+        self.heads = {"a": Linear(2, 3, backend=b), "b": self.parameter((1,), Constant(0.0))}
+        self.alias = self.scale
+        self.name = "not a parameter"
+
+
+def test_parameters_are_found_by_attribute_in_lists_and_in_dicts() -> None:
+    tree = Tree(get_backend("numpy"))
+    assert [name for name, _ in tree.named_parameters()] == [
+        "scale",
+        "heads.b",
+        "layers.0.weight",
+        "layers.0.bias",
+        "layers.1.1.weight",
+        "heads.a.weight",
+        "heads.a.bias",
+    ]
+    assert [type(m).__name__ for _, m in tree.named_modules()] == [
+        "Tree",
+        "Linear",
+        "ReLU",
+        "Linear",
+        "Linear",
+    ]
+    assert [name for name, _ in tree.named_modules()] == [
+        "",
+        "layers.0",
+        "layers.1.0",
+        "layers.1.1",
+        "heads.a",
+    ]
+    assert len(tree.parameters()) == 7
+    assert set(tree.state_dict()) == {name for name, _ in tree.named_parameters()} | {"alias"}
+
+
+def test_a_parameter_that_is_kept_for_backward_is_no_parameter_twice() -> None:
+    class Keeping(Linear):
+        def forward(self, x: Any) -> Any:
+            y = super().forward(x)
+            self.keep(x, [self.weight], [ReLU(backend=self.backend)])
+            return y
+
+    b = get_backend("numpy")
+    layer = Keeping(2, 2, backend=b)
+    layer(b.from_host(np.ones((1, 2))))
+    assert set(layer.state_dict()) == {"weight", "bias"}
+    assert list(layer.named_children()) == []
+
+
+def test_a_shared_parameter_comes_once_and_its_gradients_add_up(backend64: Backend) -> None:
+    b = backend64
+    first, second = Linear(3, 3, bias=False, backend=b), Linear(3, 3, bias=False, backend=b)
+    second.weight = first.weight
+    model = Sequential(first, second)
+    assert [name for name, _ in model.named_parameters()] == ["0.weight"]
+    x, g = np.eye(3) + 0.5, np.arange(9.0).reshape(3, 3)
+    model(b.from_host(x))
+    model.backward(b.from_host(g))
+    w = b.to_host(first.weight.data)
+    expected = g.T @ (x @ w.T) + (g @ w).T @ x
+    np.testing.assert_allclose(b.to_host(first.weight.grad), expected, rtol=1e-12)
+
+
+def test_children_that_a_subclass_of_sequential_holds() -> None:
+    class Net(Sequential):
+        pass
+
+    b = get_backend("numpy")
+    net = Net(Linear(2, 2, backend=b))
+    net.extra = Linear(2, 1, backend=b)
+    assert [n for n, _ in net.named_parameters()] == ["0.weight", "0.bias", "extra.weight", "extra.bias"]
+    assert [n for n, _ in net.named_children()] == ["0", "extra"]
+
+
+# -- state, and torch -----------------------------------------------------------------------------
+
+
+def torch_stack() -> Any:
+    torch = pytest.importorskip("torch", reason="models are exchanged with torch.nn")
+    return torch.nn.Sequential(torch.nn.Linear(3, 5), torch.nn.ReLU(), torch.nn.Linear(5, 2, bias=False))
+
+
+def test_models_go_to_torch_and_back(backend: Backend) -> None:
+    torch = pytest.importorskip("torch", reason="models are exchanged with torch.nn")
+    ours, theirs = stack(backend), torch_stack()
+    assert list(ours.state_dict()) == list(theirs.state_dict())
+    x = np.random.default_rng(0).standard_normal((7, 3)).astype(np.float32)
+
+    def agree() -> None:
+        y = backend.to_host(ours(backend.from_host(x)))
+        np.testing.assert_allclose(y, theirs(torch.tensor(x)).detach().numpy(), rtol=1.3e-6, atol=1e-6)
+
+    ours.load_state_dict(theirs.state_dict())
+    agree()
+    theirs.load_state_dict({k: torch.from_numpy(v) for k, v in stack("numpy").state_dict().items()})
+    ours.load_state_dict(dict(theirs.named_parameters()))  # which require grad
+    agree()
+    for parameter in theirs.parameters():
+        torch.nn.init.normal_(parameter)
+    ours.load_state_dict({k: v.double() for k, v in theirs.state_dict().items()})
+    agree()
+    assert all(v.dtype == np.float32 for v in ours.state_dict().values())
+
+
+def test_tied_weights_go_to_torch_and_back() -> None:
+    torch = pytest.importorskip("torch", reason="models are exchanged with torch.nn")
+    b = get_backend("numpy")
+    ours = Sequential(Linear(3, 3, backend=b), Tanh(backend=b), Linear(3, 3, backend=b))
+    ours[2].weight = ours[0].weight
+    theirs = torch.nn.Sequential(torch.nn.Linear(3, 3), torch.nn.Tanh(), torch.nn.Linear(3, 3))
+    theirs[2].weight = theirs[0].weight
+    assert list(ours.state_dict()) == list(theirs.state_dict())
+    ours.load_state_dict(theirs.state_dict())
+    x = np.ones((2, 3), np.float32)
+    expected = theirs(torch.tensor(x)).detach().numpy()
+    np.testing.assert_allclose(ours(b.from_host(x)), expected, rtol=1e-6)
+    state = ours.state_dict()
+    del state["2.weight"]
+    ours.load_state_dict(state)
+    del state["0.weight"]
+    with pytest.raises(LaminaError, match=r"missing 0\.weight"):
+        ours.load_state_dict(state)
+
+
+def test_a_state_is_a_copy(backend: Backend) -> None:
+    model = stack(backend)
+    state = model.state_dict()
+    kept = {k: v.copy() for k, v in state.items()}
+    for value in state.values():
+        value[...] = 7.0
+    assert same(model.state_dict(), kept)
+    model.load_state_dict(state)
+    state["0.bias"][...] = 1.0
+    assert (model.state_dict()["0.bias"] == 7.0).all()
+
+
+# -- moving, copying, modes -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("target", ["numpy", "torch", "strict+numpy"])
+def test_to_another_backend(backend: Backend, target: str) -> None:
+    if target == "torch":
+        pytest.importorskip("torch", reason="the other backend is torch's")
+    model = stack(backend)
+    before = model.state_dict()
+    x = np.ones((2, 3))
+    y = backend.to_host(model(backend.from_host(x)))
+    assert model.to(target) is model
+    other = model.backend
+    assert other.spec == target
+    assert all(m.backend is other for _, m in model.named_modules())
+    assert all(p.backend is other and p.grad is None for p in model.parameters())
+    assert same(model.state_dict(), before)
+    with pytest.raises(LaminaError, match="backward needs a forward"):
+        model.backward(other.from_host(np.ones((2, 2))))
+    np.testing.assert_allclose(other.to_host(model(other.from_host(x))), y, rtol=1e-6)
+
+
+def test_to_another_dtype() -> None:
+    model = stack("numpy").to("numpy", dtype="float64")
+    assert {v.dtype.name for v in model.state_dict().values()} == {"float64"}
+    wide = get_backend("numpy", dtype="float64")
+    assert wide.dtype(model(wide.from_host(np.ones((1, 3))))) == "float64"
+
+
+def test_to_an_unknown_backend_changes_nothing() -> None:
+    model = stack("numpy")
+    with pytest.raises(LaminaError, match="numpi"):
+        model.to("numpi")
+    assert model.backend is get_backend("numpy")
+
+
+def test_a_copy_is_its_own(backend: Backend) -> None:
+    model = stack(backend)
+    model[2].weight = Linear(5, 2, False, backend=backend).weight
+    model.eval()
+    model(backend.from_host(np.ones((2, 3))))
+    twin = copy.deepcopy(model)
+    assert same(twin.state_dict(), model.state_dict())
+    assert twin.backend is model.backend
+    assert not twin[0].training
+    with pytest.raises(LaminaError, match="backward needs a forward"):
+        twin.backward(backend.from_host(np.ones((2, 2))))
+    before = model.state_dict()
+    for parameter in twin.parameters():
+        parameter.set(backend.full(parameter.shape, 9.0))
+    assert same(model.state_dict(), before)
+    assert not {id(p) for p in twin.parameters()} & {id(p) for p in model.parameters()}
+
+
+def test_a_copy_shares_what_the_original_shares() -> None:
+    b = get_backend("numpy")
+    model = Sequential(Linear(3, 3, backend=b), Linear(3, 3, backend=b))
+    model[1].weight = model[0].weight
+    twin = copy.deepcopy(model)
+    assert twin[1].weight is twin[0].weight
+    assert len(twin.parameters()) == 3
+
+
+def test_a_loss_can_be_copied_after_a_call() -> None:
+    b = get_backend("strict+numpy")
+    loss = CrossEntropyLoss(backend=b)
+    loss(b.from_host(np.zeros((2, 3))), b.from_host([0, 1]))
+    with pytest.raises(LaminaError, match="backward needs a call"):
+        copy.deepcopy(loss).backward()
+    assert b.shape(loss.backward()) == (2, 3)
+
+
+def test_train_and_eval() -> None:
+    model = Sequential(stack("numpy"), Linear(2, 1, backend="numpy"))
+    assert all(m.training for _, m in model.named_modules())
+    assert model.eval() is model
+    assert not any(m.training for _, m in model.named_modules())
+    assert model.train() is model
+    assert all(m.training for _, m in model.named_modules())
+
+
+def test_layers_take_the_current_backend() -> None:
+    wide = get_backend("numpy", dtype="float64")
+    with use_backend(wide):
+        assert Linear(2, 2).backend is wide
+        assert Sequential().backend is wide
+        assert CrossEntropyLoss().backend is wide
+
+
+def test_inference_ends_with_its_block() -> None:
+    b = get_backend("numpy")
+    layer, x = ReLU(backend=b), b.from_host(np.ones(2))
+    with pytest.raises(RuntimeError, match="stop"), inference():  # noqa: PT012
+        layer(x)
+        raise RuntimeError("stop")
+    layer(x)
+    assert layer.backward(x) is not None
+
+
+# -- sequential -----------------------------------------------------------------------------------
+
+
+def test_looking_up() -> None:
+    b = get_backend("numpy")
+    model = Sequential(
+        {
+            "first": Linear(2, 3, backend=b),
+            "bend": ReLU(backend=b),
+            "second": Linear(3, 3, backend=b),
+            "sub": Sequential(Tanh(backend=b), Linear(3, 1, backend=b)),
+            "last": Sigmoid(backend=b),
+        }
+    )
+    assert len(model) == 5
+    assert [type(m).__name__ for m in model] == ["Linear", "ReLU", "Linear", "Sequential", "Sigmoid"]
+    assert model[0] is model["first"] is model["fc_1"] is model[-5]
+    assert model["fc_2"] is model[2]
+    assert model["act_1"] is model["bend"]
+    assert model["act_2"] is model[-1]
+    assert model["sequential_1"] is model["sub"]
+    assert list(model.layers) == ["fc_1", "act_1", "fc_2", "sequential_1", "act_2"]
+    part = model[1:3]
+    assert isinstance(part, Sequential)
+    assert list(part.state_dict()) == ["second.weight", "second.bias"]
+    assert part[1] is model[2]
+    with pytest.raises(IndexError, match="has 5 layers, index 5 is out of range"):
+        model[5]
+    with pytest.raises(KeyError, match="Did you mean 'fc_2'"):
+        model["fc_22"]
+
+
+def test_layers_are_added_one_by_one() -> None:
+    b = get_backend("numpy")
+    model = Sequential(backend=b)
+    assert model.append(Linear(2, 3, backend=b)) is model
+    model.add_layer(ReLU(backend=b)).add_layer(Linear(3, 1, backend=b), "head")
+    assert list(dict(model.named_children())) == ["0", "1", "head"]
+    assert list(model.state_dict()) == ["0.weight", "0.bias", "head.weight", "head.bias"]
+    assert model.input_shape == (2,)
+    assert model.output_shape((7, 2)) == (7, 1)
+    assert b.shape(model(b.from_host(np.ones((4, 2))))) == (4, 1)
+
+
+def test_an_empty_sequential_takes_the_backend_of_its_first_layer() -> None:
+    strict = get_backend("strict+numpy")
+    model = Sequential(backend="numpy").append(Linear(2, 1, backend=strict))
+    assert model.backend is strict
+
+
+def test_repr() -> None:
+    b = get_backend("numpy")
+    model = Sequential(
+        Sequential(Linear(2, 3, False, backend=b), LeakyReLU(backend=b)), Flatten(0, 1, backend=b)
+    )
+    assert repr(model) == (
+        "Sequential(\n  (0): Sequential(\n    (0): Linear(2 -> 3, bias=False)\n"
+        "    (1): LeakyReLU(negative_slope=0.01)\n  )\n  (1): Flatten(start_dim=0, end_dim=1)\n)"
+    )
+    assert repr(Sequential(backend=b)) == "Sequential()"
+    assert repr(CrossEntropyLoss(reduction="sum", backend=b)) == "CrossEntropyLoss(reduction='sum')"
+    assert repr(model[0][0].weight) == "Parameter(3, 2)"
+    assert repr(KaimingNormal(0.1)) == "KaimingNormal(negative_slope=0.1, mode='fan_in')"
+
+
+def test_the_layers_are_named_by_scopes_in_forward_and_backward() -> None:
+    from contextlib import contextmanager
+
+    from lamina.backends.wrapper import Wrapper
+
+    paths: list[str] = []
+
+    class Paths(Wrapper):
+        name = "paths"
+
+        def around(self, op: Any, args: Any, kwargs: Any) -> Any:
+            if op.name != "scope":
+                return super().around(op, args, kwargs)
+
+            @contextmanager
+            def scope() -> Any:
+                paths.append(args[0])
+                yield
+
+            return scope()
+
+    b = Paths(get_backend("numpy"))
+    model = Sequential({"a": Linear(2, 2, backend=b), "b": ReLU(backend=b)})
+    model(b.from_host(np.ones((1, 2))))
+    model.backward(b.from_host(np.ones((1, 2))))
+    assert paths == ["a", "b", "b.backward", "a.backward"]
+
+
+# -- summary --------------------------------------------------------------------------------------
+
+
+def test_summary_counts_in_closed_form(backend: Backend) -> None:
+    b = backend
+    sizes = [(784, 25), (25, 10), (10, 3)]
+    model = Sequential(Flatten(backend=b), *(Linear(i, o, backend=b) for i, o in sizes))
+    summary = model.summary((28, 28))
+    assert summary.parameters == sum(i * o + o for i, o in sizes)
+    assert summary.flops == sum(2 * i * o + o for i, o in sizes)
+    assert [row.output_shape[1:] for row in summary.rows] == [(784,), (25,), (10,), (3,)]
+    assert [row.parameters for row in summary.rows] == [0, *(i * o + o for i, o in sizes)]
+    assert [row.flops for row in summary.rows] == [0, *(2 * i * o + o for i, o in sizes)]
+    assert [row.name for row in summary.rows] == ["0", "1", "2", "3"]
+    assert model.backend is b
+
+
+def test_summary_as_a_table() -> None:
+    b = get_backend("numpy")
+    model = Sequential(Linear(784, 100, backend=b), ReLU(backend=b), Linear(100, 10, False, backend=b))
+    lines = str(model.summary()).splitlines()
+    assert lines[0].split() == ["layer", "output", "parameters", "FLOPs"]
+    assert lines[2].split() == ["0", "Linear(784", "->", "100)", "(N,", "100)", "78,500", "156,900"]
+    assert lines[3].split() == ["1", "ReLU()", "(N,", "100)", "0", "100"]
+    assert lines[-1].split() == ["total", "79,500", "159,000"]
+    assert len({len(line) for line in (lines[0], lines[2], lines[-1])}) == 1
+    assert set(lines[1]) == set(lines[-2]) == {"-"}
+
+
+def test_summary_of_nested_and_shared_layers() -> None:
+    b = get_backend("numpy")
+    inner = Sequential(Linear(4, 4, backend=b), Tanh(backend=b), Linear(4, 4, backend=b))
+    inner[2].weight = inner[0].weight
+    model = Sequential(inner, Linear(4, 1, backend=b))
+    summary = model.summary()
+    assert [row.name for row in summary.rows] == ["0.0", "0.1", "0.2", "1"]
+    assert summary.parameters == 16 + 4 + 4 + 5
+    assert Linear(4, 1, backend=b).summary().flops == 9
+    assert all(p.grad is None for p in model.parameters())
+
+
+def test_summary_needs_an_input_that_fits() -> None:
+    b = get_backend("numpy")
+    with pytest.raises(ShapeError, match=r"Sequential\.summary: .*pass input_shape"):
+        Sequential(ReLU(backend=b)).summary()
+    with pytest.raises(ShapeError, match=r"Linear\.summary with input \(N, 3\): Linear\(4 -> 1\): expected"):
+        Linear(4, 1, backend=b).summary((3,))
+
+
+# -- seeds ----------------------------------------------------------------------------------------
+
+
+def test_one_seed_gives_one_model_on_every_backend(backend: Backend) -> None:
+    manual_seed(11)
+    first = stack(backend).state_dict()
+    manual_seed(11)
+    assert same(stack(backend).state_dict(), first)
+    manual_seed(11)
+    assert same(stack("numpy").state_dict(), first)
+    assert not same(stack("numpy").state_dict(), first)
+    manual_seed(12)
+    assert not same(stack("numpy").state_dict(), first)
+
+
+def test_layers_of_one_shape_differ() -> None:
+    manual_seed(0)
+    one, two = Linear(4, 4, backend="numpy"), Linear(4, 4, backend="numpy")
+    assert not same(one.state_dict(), two.state_dict())
+    assert one.state_dict()["weight"][0].tobytes() != one.state_dict()["bias"].tobytes()
+
+
+def test_the_seed_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fresh() -> dict[str, Any]:
+        return contextvars.Context().run(lambda: stack("numpy").state_dict())
+
+    monkeypatch.delenv("LAMINA_SEED", raising=False)
+    manual_seed(0)
+    assert same(fresh(), stack("numpy").state_dict())
+    monkeypatch.setenv("LAMINA_SEED", " ")
+    manual_seed(0)
+    assert same(fresh(), stack("numpy").state_dict())
+    monkeypatch.setenv("LAMINA_SEED", "42")
+    manual_seed(42)
+    assert same(fresh(), stack("numpy").state_dict())
+    for text in ("-1", "1.5", "seven"):
+        monkeypatch.setenv("LAMINA_SEED", text)
+        with pytest.raises(
+            OptionError, match=f"LAMINA_SEED must be a whole number of at least 0, got '{text}'"
+        ):
+            fresh()
+
+
+# -- initializers ---------------------------------------------------------------------------------
+
+SHAPE = (64, 48, 3, 3)  # a convolution's weight: fans 432 and 576
+FAN_IN, FAN_OUT = 48 * 9, 64 * 9
+SLOPE = 0.2
+INITIALIZERS: list[tuple[Initializer, float, float, float | None]] = [
+    # the initializer, mean, standard deviation, bound
+    (Uniform(-2.0, 4.0), 1.0, 6.0 / math.sqrt(12.0), None),
+    (Normal(1.0, 0.5), 1.0, 0.5, None),
+    (
+        XavierUniform(2.0),
+        0.0,
+        2.0 * math.sqrt(2.0 / (FAN_IN + FAN_OUT)),
+        2.0 * math.sqrt(6.0 / (FAN_IN + FAN_OUT)),
+    ),
+    (XavierNormal(0.5), 0.0, 0.5 * math.sqrt(2.0 / (FAN_IN + FAN_OUT)), None),
+    (KaimingUniform(), 0.0, math.sqrt(2.0 / FAN_IN), math.sqrt(6.0 / FAN_IN)),
+    (
+        KaimingUniform(SLOPE, "fan_out"),
+        0.0,
+        math.sqrt(2.0 / (1.0 + SLOPE**2) / FAN_OUT),
+        math.sqrt(6.0 / (1.0 + SLOPE**2) / FAN_OUT),
+    ),
+    (KaimingNormal(SLOPE), 0.0, math.sqrt(2.0 / (1.0 + SLOPE**2) / FAN_IN), None),
+    (TorchDefault(), 0.0, 1.0 / math.sqrt(3.0 * FAN_IN), 1.0 / math.sqrt(FAN_IN)),
+]
+
+
+@pytest.mark.parametrize(("init", "mean", "std", "bound"), INITIALIZERS, ids=lambda v: repr(v))
+def test_initializers_by_their_statistics(
+    init: Initializer, mean: float, std: float, bound: float | None, backend: Backend
+) -> None:
+    value = backend.to_host(init(backend, SHAPE, SHAPE, 3, "stream"))
+    assert value.shape == SHAPE
+    assert value.dtype == np.float32
+    n = value.size
+    assert abs(value.mean(dtype=np.float64) - mean) < 5.0 * std / math.sqrt(n)
+    assert abs(value.std(dtype=np.float64) / std - 1.0) < 5.0 / math.sqrt(2.0 * n)
+    if bound is not None:
+        assert 0.999 * bound < np.abs(value).max() <= bound * (1.0 + 1e-6)
+    reference = init(get_backend("numpy"), SHAPE, SHAPE, 3, "stream")
+    assert value.tobytes() == np.asarray(reference).tobytes()
+
+
+def test_initializers_against_torch() -> None:
+    torch = pytest.importorskip("torch", reason="the formulas are torch's")
+    weight = torch.empty(SHAPE, dtype=torch.float64)
+    pairs: list[tuple[Initializer, Any]] = [
+        (XavierUniform(2.0), lambda: torch.nn.init.xavier_uniform_(weight, 2.0)),
+        (XavierNormal(0.5), lambda: torch.nn.init.xavier_normal_(weight, 0.5)),
+        (KaimingUniform(), lambda: torch.nn.init.kaiming_uniform_(weight, nonlinearity="relu")),
+        (KaimingUniform(SLOPE, "fan_out"), lambda: torch.nn.init.kaiming_uniform_(weight, SLOPE, "fan_out")),
+        (KaimingNormal(SLOPE), lambda: torch.nn.init.kaiming_normal_(weight, SLOPE)),
+        (TorchDefault(), lambda: torch.nn.init.kaiming_uniform_(weight, math.sqrt(5.0))),
+    ]
+    b = get_backend("numpy", dtype="float64")
+    torch.manual_seed(0)
+    for init, theirs in pairs:
+        ours = init(b, SHAPE, SHAPE, 0, 0)
+        theirs()
+        assert abs(float(np.std(ours)) / float(weight.std()) - 1.0) < 0.02, init
+        if "Normal" not in repr(init):
+            assert abs(float(np.abs(ours).max()) / float(weight.abs().max()) - 1.0) < 0.005, init
+    assert torch.nn.init._calculate_fan_in_and_fan_out(weight) == fans(SHAPE)
+    assert torch.nn.init._calculate_fan_in_and_fan_out(weight[:, :, 0, 0]) == fans((64, 48))
+
+
+def test_linear_is_drawn_as_torch_draws_it() -> None:
+    layer = Linear(100, 4000, backend="numpy")
+    for value in layer.state_dict().values():
+        assert 0.099 < np.abs(value).max() <= 0.1
+    layer = Linear(4, 4, weight_init=Constant(2.0), bias_init=Constant(-1.0), backend="numpy")
+    assert (layer.state_dict()["weight"] == 2.0).all()
+    assert (layer.state_dict()["bias"] == -1.0).all()
+
+
+def test_fans() -> None:
+    assert fans((5, 7)) == (7, 5)
+    assert fans((5, 7, 3)) == (21, 15)
+    assert fans((5,)) == (5, 5)
+    assert fans(()) == (1, 1)
+
+
+def test_options_of_initializers() -> None:
+    with pytest.raises(OptionError, match="expected a <= b, got a=2, b=1"):
+        Uniform(2, 1)
+    with pytest.raises(OptionError, match="expected std >= 0, got -1"):
+        Normal(0, -1)
+    with pytest.raises(OptionError, match="KaimingNormal: mode must be 'fan_in' or 'fan_out', got 'fan'"):
+        KaimingNormal(mode="fan")  # type: ignore[arg-type]
+
+
+def test_a_parameter_accumulates(backend64: Backend) -> None:
+    b = backend64
+    parameter = Parameter((2,), Constant(3.0), b)
+    assert parameter.size == 2
+    assert parameter.grad is None
+    given = b.from_host([1.0, 2.0])
+    parameter.accumulate(given)
+    parameter.accumulate(given)
+    assert b.to_host(parameter.grad).tolist() == [2.0, 4.0]
+    assert b.to_host(given).tolist() == [1.0, 2.0]
+    parameter.zero_grad()
+    parameter.accumulate(given)
+    assert b.to_host(parameter.grad).tolist() == [1.0, 2.0]
+    assert b.to_host(parameter.data).tolist() == [3.0, 3.0]
