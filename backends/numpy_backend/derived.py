@@ -61,7 +61,8 @@ class NumpyDerived(Backend):
         """Return e^x / Σ e^x, in one buffer."""
         result: Array = self.subtract(x, self.max(x, axis=axis, keepdims=True))
         np.exp(result, result)
-        return np.divide(result, self.sum(result, axis=axis, keepdims=True), result)
+        total: Array = self.sum(result, axis=axis, keepdims=True)
+        return np.divide(result, total, result)
 
     def mean(self, x: Array, *, axis: Axis = None, keepdims: bool = False) -> Array:
         """Return Σ x / n."""
