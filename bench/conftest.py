@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from lamina.backends import Backend, LaminaError, get_backend
 from lamina.backends.host import blas_threads, limit_threads
 from lamina.backends.select import environment
@@ -129,7 +130,10 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def _contenders(config: pytest.Config) -> dict[str, Contender]:
-    text = config.getoption("--contenders") or environment("LAMINA_BACKEND") or ""
+    option = config.getoption("--contenders")
+    text, source = (
+        (option, "--contenders") if option else (environment("LAMINA_BACKEND") or "", "LAMINA_BACKEND")
+    )
     names = [name.strip() for name in text.split(",") if name.strip()]
     if not names:
         names = ["numpy", *(["torch"] if torch is not None else [])]
@@ -140,7 +144,7 @@ def _contenders(config: pytest.Config) -> dict[str, Contender]:
         try:
             backend = get_backend(name, dtype=DTYPE)
         except LaminaError as error:
-            raise pytest.UsageError(str(error)) from error
+            raise pytest.UsageError(f"{source}: {error}") from error
         ours.append(Contender(name, backend.device, backend))
     devices = dict.fromkeys(["cpu", *(c.device for c in ours)])
     theirs = [Contender(Contender("", device).reference, device) for device in devices]
@@ -173,7 +177,8 @@ def _cpu() -> str:
 
 def pytest_report_header(config: pytest.Config) -> list[str]:
     values = ", ".join(f"{name} {value}" for name, value in settings().items())
-    return [f"lamina bench: {values}", f"contenders: {', '.join(config.stash[CONTENDERS])}"]
+    everyone: dict[str, Contender] = config.stash[CONTENDERS]
+    return [f"lamina bench: {values}", f"contenders: {', '.join(everyone)}"]
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -185,7 +190,8 @@ def pytest_benchmark_update_machine_info(config: pytest.Config, machine_info: di
 @pytest.hookimpl(trylast=True)
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "contender" in metafunc.fixturenames:
-        metafunc.parametrize("contender", list(metafunc.config.stash[CONTENDERS]))
+        everyone: dict[str, Contender] = metafunc.config.stash[CONTENDERS]
+        metafunc.parametrize("contender", list(everyone))
 
 
 # -- the race --------------------------------------------------------------------------------------

@@ -184,6 +184,8 @@ def plot(run: Run, path: Path) -> None:
     axes.set_xscale("log", base=2)
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
     axes.margins(x=0.12)
+    low, high = axes.get_xlim()
+    axes.set_xlim(min(low, 0.9), max(high, 1.1))  # else a line at 1.0 may be the frame's
     axes.set_yticks(range(len(groups)), groups, fontsize=8)
     axes.set_ylim(len(groups) - 0.4, -0.6)
     axes.set_xlabel(f"{REFERENCE}'s time divided by ours (higher is better, 1.0 is level)")

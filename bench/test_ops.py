@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from lamina.backends import Backend
 
 torch = pytest.importorskip("torch")

@@ -7,6 +7,7 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
+
 from lamina import layers
 from lamina.backends import Backend
 from lamina.train import optimizers

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from lamina import layers
 from lamina.backends import Backend
 from lamina.train import optimizers

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Column
 
 from ..backends.errors import OptionError, did_you_mean
 
@@ -42,7 +43,7 @@ class _Monitor(Callback):
             mode = "max" if monitor.endswith("accuracy") else "min"
         if mode not in ("min", "max"):
             raise OptionError(f"{type(self).__name__}: mode must be 'min' or 'max', got {mode!r}")
-        if min_delta < 0:
+        if not min_delta >= 0:
             raise OptionError(f"{type(self).__name__}: min_delta must be at least 0, got {min_delta}")
         self.monitor = monitor
         self.mode = mode
@@ -50,16 +51,16 @@ class _Monitor(Callback):
         self.best = math.nan
 
     def on_fit_start(self, trainer: Trainer, epochs: int, steps: int) -> None:
-        """Forget the best."""
+        """Forget the best; refuse a column that this fit does not write."""
         self.best = math.nan
+        if self.monitor not in trainer.columns:
+            raise OptionError(
+                f"{type(self).__name__}: no column {self.monitor!r} to monitor; there are "
+                f"{', '.join(trainer.columns)}.{did_you_mean(self.monitor, trainer.columns)}"
+            )
 
     def improved(self, row: Row) -> bool:
         """Return whether the monitored value is the best so far, by more than min_delta."""
-        if self.monitor not in row:
-            raise OptionError(
-                f"{type(self).__name__}: no column {self.monitor!r} to monitor; there are {', '.join(row)}."
-                f"{did_you_mean(self.monitor, row)}"
-            )
         value = row[self.monitor]
         gain = self.best - value if self.mode == "min" else value - self.best
         if gain > self.min_delta or (math.isnan(self.best) and not math.isnan(value)):
@@ -128,11 +129,12 @@ class BestWeights(_Monitor):
         super().__init__(monitor, mode, min_delta)
         self.state: dict[str, Any] | None = None
         self.epoch = 0
+        """The best one, from 1; 0 where there is none."""
 
     def on_fit_start(self, trainer: Trainer, epochs: int, steps: int) -> None:
         """Forget the last fit's."""
         super().on_fit_start(trainer, epochs, steps)
-        self.state = None
+        self.state, self.epoch = None, 0
 
     def on_epoch_end(self, trainer: Trainer, row: Row) -> bool:
         """Copy the weights where they are the best."""
@@ -155,11 +157,12 @@ class ProgressBar(Callback):
 
     def on_fit_start(self, trainer: Trainer, epochs: int, steps: int) -> None:
         """Show it."""
+        whole = Column(no_wrap=True, min_width=2 * len(str(epochs)) + 1)
         self._bar = Progress(
             TextColumn("epoch"),
-            MofNCompleteColumn(),
-            BarColumn(bar_width=12),
-            TextColumn("{task.fields[figures]}"),
+            MofNCompleteColumn(table_column=whole),
+            BarColumn(bar_width=8),
+            TextColumn("{task.fields[figures]}", table_column=Column(no_wrap=True)),
             TimeRemainingColumn(compact=True, elapsed_when_finished=True),
             console=self.console,
         )

@@ -21,18 +21,29 @@ from .models import model_from_dict
 
 FORMAT = "1"
 _BLANK = "0" * 64
-_MARK = re.compile(rb'"sha256":"([0-9a-f]{64})"')
+_KEY = "lamina"
+# As it stands in the file: a JSON text inside a JSON string, hence the backslashes.
+_MARK = re.compile(rb'\\"sha256\\": \\"([0-9a-f]{64})\\"')
 
 
 def save_model(path: str | Path, model: Module, description: dict[str, Any]) -> None:
     """Write a model's weights with a description (JSON-able; "model" is what builds it), whole or not at all.
 
-    Raises OutputError if the file cannot be written.
+    Equal weights and descriptions make equal files.
+
+    Raises
+    ------
+    OutputError
+        If the file cannot be written.
+
     """
-    metadata = {"lamina": FORMAT, "description": json.dumps(description), "sha256": _BLANK}
+    # One entry of metadata: safetensors writes several in an order that changes from run to run.
+    head = json.dumps({"format": FORMAT, "sha256": _BLANK, "description": description})
     state = {name: _contiguous(value) for name, value in model.state_dict().items()}
-    data = safetensors.numpy.save(state, metadata)
-    atomic_write(path, data.replace(_BLANK.encode(), _digest(data).encode(), 1))
+    data = safetensors.numpy.save(state, {_KEY: head})
+    found = _MARK.search(data)
+    assert found is not None
+    atomic_write(path, data[: found.start(1)] + _digest(data).encode() + data[found.end(1) :])
 
 
 def read_model(path: str | Path) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -43,30 +54,38 @@ def read_model(path: str | Path) -> tuple[dict[str, Any], dict[str, Any]]:
         raise DataError(f"Cannot read model '{path}': {error.strerror or error}.") from error
     found = _MARK.search(data)
     if found is None:
-        raise DataError(f"'{path}' is not a model that Lamina wrote: it has no checksum.")
+        raise DataError(f"'{path}' is not a model that Lamina wrote, or it is damaged: it has no checksum.")
     written = found.group(1).decode()
     if _digest(data[: found.start(1)] + _BLANK.encode() + data[found.end(1) :]) != written:
         raise DataError(f"'{path}' is damaged: its bytes do not match its checksum; use another copy.")
-    length = int.from_bytes(data[:8], "little")
-    metadata = json.loads(data[8 : 8 + length])["__metadata__"]
-    if metadata.get("lamina") != FORMAT:
-        raise DataError(
-            f"'{path}' has format {metadata.get('lamina')!r}, this Lamina reads {FORMAT!r}; use the one that wrote it."
-        )
     try:
-        return safetensors.numpy.load(data), json.loads(metadata["description"])
-    except (safetensors.SafetensorError, ValueError) as error:
+        length = int.from_bytes(data[:8], "little")
+        head = json.loads(json.loads(data[8 : 8 + length])["__metadata__"][_KEY])
+        if head["format"] == FORMAT:
+            return safetensors.numpy.load(data), head["description"]
+    except (safetensors.SafetensorError, ValueError, KeyError, TypeError) as error:
         raise DataError(f"'{path}' cannot be read: {error}.") from error
+    raise DataError(
+        f"'{path}' has format {head['format']!r}, this Lamina reads {FORMAT!r}; use the one that wrote it."
+    )
 
 
 def load_model(path: str | Path, backend: str | Backend | None = None) -> tuple[Sequential, dict[str, Any]]:
-    """Build the model of a file and load its weights; return it with the description."""
+    """Build the model of a file and load its weights; return it, ready to predict, with the description."""
     weights, description = read_model(path)
     try:
-        model = model_from_dict(description["model"]).build(backend)
-        model.load_state_dict(weights)
-    except (LaminaError, KeyError) as error:
+        config = description["model"]
+    except (KeyError, TypeError) as error:
+        raise DataError(f"'{path}' does not say how to build its model: it was not written by `lamina`.") from error
+    try:
+        network = model_from_dict(config)
+    except LaminaError as error:
         raise DataError(f"'{path}' describes no model that can be built here: {error}") from error
+    model = network.build(backend)
+    try:
+        model.load_state_dict(weights)
+    except LaminaError as error:
+        raise DataError(f"'{path}': its weights do not fit the model that it describes: {error}") from error
     return model.eval(), description
 
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -23,8 +21,10 @@ from .checkpoint import save_model
 from .data import Dataset, Scaling, Splits, circle
 from .files import atomic_write
 from .models import Dense
+from .objective import decision_threshold
 from .recipe import Recipe
-from .trainer import Trainer, decision_threshold
+from .strict_json import to_json
+from .trainer import Trainer
 
 Host = np.ndarray[Any, Any]
 _FLOPS_WORTH_THREADS = 3e8
@@ -48,6 +48,8 @@ class Experiment:
     trainer: Trainer
     results: dict[str, Any] = field(default_factory=dict)
     interrupted: bool = False
+    seconds: float = 0.0
+    """How long the training took."""
 
     @classmethod
     def prepare(cls, recipe: Recipe, *, progress: bool = False) -> Experiment:
@@ -60,6 +62,8 @@ class Experiment:
         if recipe.standardize:
             splits, scaling = splits.standardized()
         if splits.train.classes is None:
+            if not np.isfinite(splits.train.targets).all():
+                splits.check_finite()  # this says where
             target_scaling = Scaling.fit(splits.train.targets)
             splits = _scaled_targets(splits, target_scaling)
         loss = recipe.make_loss(splits.train, backend)
@@ -80,27 +84,37 @@ class Experiment:
 
     def run(self) -> dict[str, Any]:
         """Train and test; Ctrl-C ends the training, and what was learnt so far is tested."""
+        self.train()
+        return self.test()
+
+    def train(self) -> None:
+        """Train, until the end or Ctrl-C."""
+        assert self.recipe.epochs is not None
         start = time.perf_counter()
         try:
             self.trainer.fit(
                 self.splits.train,
                 self.splits.validation,
-                epochs=self.recipe.epochs or 1,
+                epochs=self.recipe.epochs,
                 batch_size=self.recipe.batch_size,
             )
         except KeyboardInterrupt:
             self.interrupted = True
-        seconds = time.perf_counter() - start
-        self.results = {**self._scores(), "seconds": seconds, **self._facts()}
+        self.seconds = time.perf_counter() - start
+
+    def test(self) -> dict[str, Any]:
+        """Return what the model is worth on the test set, and facts about the run."""
+        self.results = {**self._scores(), "seconds": self.seconds, **self._facts()}
         return self.results
 
     def save(self, folder: Path) -> list[Path]:
-        """Write model, history, pictures and run.json into a folder; return the paths."""
+        """Write model, run.json, history and pictures into a folder, in this order; return the paths."""
         description = {
             "model": self.network.to_dict(),
             "recipe": self.recipe.to_dict(),
             "classes": self.splits.train.classes,
             "features": self.splits.train.feature_names,
+            "target": self.splits.train.target_name,
             "scaling": self.scaling.to_dict() if self.scaling else None,
             "target_scaling": self.target_scaling.to_dict() if self.target_scaling else None,
             "threshold": decision_threshold(self.loss),
@@ -109,7 +123,7 @@ class Experiment:
         files = [folder / "model.safetensors", folder / "run.json"]
         save_model(files[0], self.model, description)
         record = {"lamina": __version__, "recipe": self.recipe.to_dict(), "results": self.results}
-        atomic_write(files[1], (json.dumps(record, indent=2) + "\n").encode())
+        atomic_write(files[1], (to_json(record, indent=2) + "\n").encode())
         if len(self.trainer.history):
             self.trainer.history.to_json(folder / "history.json")
             files += [folder / "history.json", *self._pictures(folder)]
@@ -123,8 +137,10 @@ class Experiment:
         test = trainer.evaluate(splits.test)
         scores: dict[str, Any] = {"test_loss": test["loss"]}
         if splits.test.classes is None:
-            outputs = trainer.predict(splits.test.inputs)
-            scores["test_r2"] = metrics.r2(outputs, splits.test.targets)
+            outputs, targets = self._in_own_units(trainer.predict(splits.test.inputs)), splits.test.targets
+            targets = self._in_own_units(targets)
+            scores["test_r2"] = metrics.r2(outputs, targets)
+            scores["test_rmse"] = metrics.mean_squared_error(outputs, targets) ** 0.5
         else:
             scores["test_accuracy"] = test["accuracy"]
             scores["baseline_accuracy"] = metrics.majority_baseline(splits.train.targets, splits.test.targets)
@@ -132,6 +148,10 @@ class Experiment:
             for name, value in trainer.evaluate(splits.validation).items():
                 scores[f"validation_{name}"] = value
         return scores
+
+    def _in_own_units(self, values: Host) -> Host:
+        """Return standardised targets or outputs (N, K) as the data have them."""
+        return values if self.target_scaling is None else self.target_scaling.undo(values)
 
     def _facts(self) -> dict[str, Any]:
         return {
@@ -153,9 +173,12 @@ class Experiment:
         baseline = self.results.get("baseline_accuracy")
         plots.learning_curves(self.trainer.history, curves, title=test.name, baseline=baseline)
         outputs = self.trainer.predict(test.inputs)
+        if not np.isfinite(outputs).all():
+            return [curves]
         if classes is None:
             path = folder / "predictions.png"
-            plots.regression_scatter(test.targets, outputs, path, title=test.name)
+            true, guess = self._in_own_units(test.targets), self._in_own_units(outputs)
+            plots.regression_scatter(true, guess, path, title=test.name)
             return [curves, path]
         threshold = decision_threshold(self.loss)
         predicted = metrics.predicted_classes(outputs, threshold)
@@ -202,9 +225,8 @@ def _callbacks(recipe: Recipe, splits: Splits) -> list[Callback]:
 
 
 def _scaled_targets(splits: Splits, scaling: Scaling) -> Splits:
-    scale: Callable[[Dataset], Dataset] = lambda d: replace(d, targets=scaling.apply(d.targets))  # noqa: E731
-    middle = splits.validation
-    return Splits(scale(splits.train), None if middle is None else scale(middle), scale(splits.test))
+    parts = {name: replace(data, targets=scaling.apply(data.targets)) for name, data in splits.parts().items()}
+    return Splits(parts["train"], parts.get("validation"), parts["test"])
 
 
 def _circles(recipe: Recipe) -> list[tuple[tuple[float, float], float]] | None:

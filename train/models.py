@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -15,6 +15,7 @@ from ..layers import (
     KaimingUniform,
     LeakyReLU,
     Linear,
+    LogSoftmax,
     Module,
     ReLU,
     Sequential,
@@ -36,6 +37,7 @@ ACTIVATIONS: dict[str, Callable[[Backend], Module]] = {
 OUTPUTS: dict[str, Callable[[Backend], Module]] = {
     "sigmoid": lambda b: Sigmoid(b),
     "softmax": lambda b: Softmax(1, backend=b),
+    "log_softmax": lambda b: LogSoftmax(1, backend=b),
     "tanh": lambda b: Tanh(b),
 }
 INITIALIZERS: dict[str, Callable[[], Initializer]] = {
@@ -63,7 +65,7 @@ class Dense:
     activation
         One name for all hidden layers, or one for each.
     output
-        "sigmoid", "softmax" or "tanh" after the last layer; "" for nothing.
+        A name in `OUTPUTS` after the last layer; "" for nothing.
     initializer
         What the weights hold at first; biases are torch's default, or as the weights under "uniform".
 
@@ -79,10 +81,10 @@ class Dense:
 
     def __post_init__(self) -> None:
         for name in self.activation:
-            _known("activation", name, ACTIVATIONS)
+            check_name("activation", name, ACTIVATIONS)
         if self.output:
-            _known("output", self.output, OUTPUTS)
-        _known("initializer", self.initializer, INITIALIZERS)
+            check_name("output", self.output, OUTPUTS)
+        check_name("initializer", self.initializer, INITIALIZERS)
         if len(self.activation) not in (1, len(self.hidden)):
             raise OptionError(
                 f"activation: expected 1 name or {len(self.hidden)}, one for each hidden layer, "
@@ -127,6 +129,8 @@ def model_from_dict(config: dict[str, Any]) -> Dense:
         raise DataError(f"the description of the model is incomplete or foreign: {error}") from error
 
 
-def _known(option: str, name: str, table: dict[str, Any]) -> None:
-    if name not in table:
-        raise OptionError(f"{option}: expected one of {', '.join(table)}, got {name!r}.{did_you_mean(name, table)}")
+def check_name(option: str, name: str, known: Iterable[str]) -> None:
+    """Raise an OptionError that names the option, unless `name` is one of those known."""
+    known = tuple(known)
+    if name not in known:
+        raise OptionError(f"{option}: expected one of {', '.join(known)}, got {name!r}.{did_you_mean(name, known)}")

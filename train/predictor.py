@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,11 +13,23 @@ from ..backends import Backend, DataError
 from ..layers import Module, inference
 from . import metrics
 from .checkpoint import load_model
-from .data import Dataset, Scaling, read_csv, read_npz
-from .data.table import read_features
+from .data import SOURCES, Scaling, Task, idx_splits
+from .data.npz import read_npz_rows
+from .data.table import read_rows
+from .data.targets import Targets
 from .recipe import Recipe
 
 Host = np.ndarray[Any, Any]
+
+
+@dataclass(frozen=True)
+class NewData:
+    """Inputs (N, ...) to predict for, and the targets where they are known, as the model numbers classes."""
+
+    inputs: Host
+    targets: Host | None = None
+    note: str = ""
+    """Why the targets that are there are of no use."""
 
 
 @dataclass(frozen=True)
@@ -27,6 +40,7 @@ class Predictor:
     input_shape: tuple[int, ...]
     classes: tuple[str, ...] | None
     features: tuple[str, ...] | None
+    target: str | None
     scaling: Scaling | None
     target_scaling: Scaling | None
     threshold: float
@@ -37,28 +51,28 @@ class Predictor:
     @classmethod
     def load(cls, path: Path, backend: str | Backend | None = None) -> Predictor:
         """Load a model file that `lamina train` wrote. Raises DataError for any other."""
-        model, description = load_model(path, backend)
+        model, found = load_model(path, backend)
         try:
-            recipe = {k: tuple(v) if isinstance(v, list) else v for k, v in description["recipe"].items()}
-            scalings = [description[key] for key in ("scaling", "target_scaling")]
             return cls(
                 model,
-                tuple(description["model"]["input_shape"]),
-                _names(description["classes"]),
-                _names(description["features"]),
-                *(Scaling.from_dict(found) if found else None for found in scalings),
-                float(description["threshold"]),
-                str(description["link"]),
-                Recipe(**recipe),
+                input_shape=tuple(found["model"]["input_shape"]),
+                classes=_names(found["classes"]),
+                features=_names(found["features"]),
+                target=found["target"],
+                scaling=_scaling(found["scaling"]),
+                target_scaling=_scaling(found["target_scaling"]),
+                threshold=float(found["threshold"]),
+                link=str(found["link"]),
+                recipe=Recipe.from_dict(found["recipe"]),
             )
-        except (KeyError, TypeError) as error:
+        except (KeyError, TypeError, ValueError) as error:
             raise DataError(f"'{path}' was not written by `lamina train`: {error} is wrong or missing.") from error
 
     def __call__(self, inputs: Host, *, batch_size: int = 1024) -> Host:
         """Return outputs (N, K) for raw inputs (N, ...): scores, or numbers in the target's own units."""
-        if inputs.shape[1:] != self.input_shape:
+        if inputs.shape[1:] != self.input_shape or len(inputs) == 0:
             want = ", ".join(["N", *map(str, self.input_shape)])
-            raise DataError(f"the model takes inputs ({want}), got {inputs.shape}")
+            raise DataError(f"the model takes inputs ({want}) with N of at least 1, got {inputs.shape}")
         b = self.model.backend
         scaled = inputs if self.scaling is None else self.scaling.apply(inputs)
         parts = []
@@ -66,10 +80,7 @@ class Predictor:
             with b.session(), inference():
                 parts.append(b.to_host(self.model(b.from_host(scaled[start : start + batch_size]))))
         outputs = np.concatenate(parts)
-        if self.target_scaling is None:
-            return outputs
-        restored: Host = outputs * self.target_scaling.scale + self.target_scaling.mean
-        return restored
+        return outputs if self.target_scaling is None else self.target_scaling.undo(outputs)
 
     def labels(self, outputs: Host) -> list[str]:
         """Return the class name of each row of outputs (N, K), "?" where a score is NaN."""
@@ -79,57 +90,57 @@ class Predictor:
 
     def certainties(self, outputs: Host) -> Host:
         """Return the probability of the predicted class (N,), or its bare score where there is no link."""
+        scores = outputs.astype(np.float64)
+        top: Host = scores.max(axis=1)
         if self.link == "softmax":
-            return np.exp(outputs.max(axis=1) - np.logaddexp.reduce(outputs.astype(np.float64), axis=1))
-        top: Host = outputs.max(axis=1)
+            with np.errstate(invalid="ignore"):  # of an output that is not finite, which gives NaN
+                shares: Host = np.exp(scores - top[:, None])
+                return np.asarray(1.0 / shares.sum(axis=1))
         if self.link == "sigmoid":
-            return 1.0 / (1.0 + np.exp(-np.abs(top)))
+            return np.asarray(1.0 / (1.0 + np.exp(-np.abs(top))))
         return np.exp(top) if self.link == "exp" else top
 
-    def read(self, source: str | None) -> tuple[Host, Dataset | None]:
-        """Return (inputs, the data set if its targets are known) of a file, or of the test set trained with."""
-        if source is None:
+    def read(self, source: str | None) -> NewData:
+        """Return the data of a file or of a folder of IDX files; of None or a name, the test set trained with."""
+        if source is None or source == self.recipe.source:
             test = self.recipe.load().test
-            return test.inputs, test
+            return self._with_targets(test.inputs, (test.targets, test.classes))
         path = Path(source)
-        if path.suffix.lower() not in (".csv", ".tsv", ".npz"):
-            raise DataError(f"{source}: expected a .csv, .tsv or .npz file")
-        if path.suffix.lower() == ".npz":
-            data = read_npz(path, task=self.recipe.task)  # type: ignore[arg-type]
-            return data.inputs, self._matched(data)
-        count = int(np.prod(self.input_shape))
-        try:
-            inputs = read_features(path, count, self.features)
-        except DataError:
-            if self._columns(path) != count + 1:
-                raise
-            data = read_csv(path, target=self.recipe.target, task=self.recipe.task)  # type: ignore[arg-type]
-            return data.inputs, self._matched(data)
-        return inputs.reshape(-1, *self.input_shape), self._with_targets(path)
+        task: Task = "regression" if self.classes is None else "classification"
+        if path.is_dir():
+            test = idx_splits(path, validation=0).test
+            return self._with_targets(test.inputs, (test.targets, test.classes))
+        end = path.suffix.lower()
+        if end == ".npz":
+            return self._with_targets(*read_npz_rows(path, task=task))
+        if end in (".csv", ".tsv"):
+            target = self.target or self.recipe.target
+            count = math.prod(self.input_shape)
+            inputs, targets, note = read_rows(path, count, task=task, names=self.features, target=target)
+            return self._with_targets(inputs.reshape(-1, *self.input_shape), targets, note)
+        if source in SOURCES:
+            raise DataError(f"the model was trained on {self.recipe.source!r}, not on {source!r}")
+        raise DataError(f"'{source}': expected a .csv, .tsv or .npz file, or a folder of IDX files")
 
-    def _with_targets(self, path: Path) -> Dataset | None:
-        """Return the file with its targets, where it has a target column beside the features."""
-        if self._columns(path) <= int(np.prod(self.input_shape)):
-            return None
-        try:
-            return self._matched(read_csv(path, target=self.recipe.target, task=self.recipe.task))  # type: ignore[arg-type]
-        except DataError:
-            return None
-
-    def _columns(self, path: Path) -> int:
-        from .data.text import read_text
-
-        return read_text(path).width
-
-    def _matched(self, data: Dataset) -> Dataset | None:
-        """Return the data with labels numbered as the model numbers them; None where a class is unknown to it."""
-        if (data.classes is None) != (self.classes is None) or data.classes is None or self.classes is None:
-            return data if data.classes is None and self.classes is None else None
-        if not set(data.classes) <= set(self.classes):
-            return None
-        numbers = np.array([self.classes.index(name) for name in data.classes])
-        return Dataset(data.name, data.inputs, numbers[data.targets], self.classes, data.feature_names)
+    def _with_targets(self, inputs: Host, targets: Targets | None, note: str = "") -> NewData:
+        """Number the labels as the model numbers them; targets that it could never hit are left out."""
+        if targets is None:
+            return NewData(inputs, None, note)
+        values, classes = targets
+        if classes is None or self.classes is None:
+            fits = classes is None and self.classes is None
+            return NewData(inputs, values) if fits else NewData(inputs, None, "the targets are of another kind")
+        strange = [classes[i] for i in np.unique(values) if classes[i] not in self.classes]
+        if strange:
+            note = f"the targets hold the class {strange[0]!r}, the model knows {', '.join(self.classes)}"
+            return NewData(inputs, None, note)
+        numbers = np.array([self.classes.index(name) if name in self.classes else -1 for name in classes])
+        return NewData(inputs, numbers[values])
 
 
 def _names(value: Any) -> tuple[str, ...] | None:
     return None if value is None else tuple(value)
+
+
+def _scaling(value: Any) -> Scaling | None:
+    return None if value is None else Scaling.from_dict(value)

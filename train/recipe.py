@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
-from ..backends import Backend, OptionError
-from ..backends.errors import did_you_mean
+from ..backends import Backend, DataError, OptionError
 from ..layers import Module
 from ..layers.losses import BCELoss, BCEWithLogitsLoss, CrossEntropyLoss, Loss, MSELoss, NLLLoss
-from .data import Dataset, Splits, load_splits
-from .models import Dense
+from .data import Dataset, Splits, Task, load_splits
+from .models import ACTIVATIONS, INITIALIZERS, OUTPUTS, Dense, check_name
 from .optimizers import SGD, Adagrad, Adam, AdamW, Optimizer, RMSprop
 from .schedules import Schedule, parse_schedule
-from .trainer import outputs_for
+from .objective import outputs_for
 
 LOSSES: dict[str, Callable[..., Loss]] = {
     "cross_entropy": CrossEntropyLoss,
@@ -38,11 +37,34 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     "cubes": {"hidden": (100, 50), "epochs": 60, "lr": 3e-3, "weight_decay": 1e-2, "optimizer": "adamw"},
     "": {"hidden": (64, 64), "epochs": 60, "lr": 3e-3, "standardize": True},
 }
+# What stands after the last layer where the loss leaves no choice.
+_OUTPUT_OF = {"nll": "log_softmax", "bce": "sigmoid", "bce_with_logits": ""}
+_POSITIVE = ("a number above 0", lambda v: 0 < v < math.inf)
+_FROM_0 = ("a number of at least 0", lambda v: 0 <= v < math.inf)
+_COUNT = ("a whole number of at least 1", lambda v: v >= 1)
+_RANGES: dict[str, tuple[str, Callable[[Any], bool]]] = {
+    "n": _COUNT,
+    "validation": ("a share from 0 to below 1", lambda v: 0 <= v < 1),
+    "test": ("a share above 0 and below 1", lambda v: 0 < v < 1),
+    "hidden": ("sizes of at least 1, such as 128,64", lambda v: all(size >= 1 for size in v)),
+    "label_smoothing": ("a number from 0 to 1", lambda v: 0 <= v <= 1),
+    "lr": _POSITIVE,
+    "momentum": _FROM_0,
+    "weight_decay": _FROM_0,
+    "clip_norm": _POSITIVE,
+    "epochs": _COUNT,
+    "batch_size": _COUNT,
+    "patience": _COUNT,
+    "seed": ("a whole number from 0 to 2**64 - 1", lambda v: 0 <= v < 2**64),
+}
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """What to train, on what, and how. None means: the data set's own default (see `settled`)."""
+    """What to train, on what, and how. None means: the data set's own default (see `settled`).
+
+    Errors call the options as the command line does.
+    """
 
     source: str = "digits"
     variant: str | None = None
@@ -72,7 +94,7 @@ class Recipe:
     seed: int = 0
 
     def settled(self) -> Recipe:
-        """Return the recipe with the data set's defaults in place of None, and its names checked."""
+        """Return the recipe with the data set's defaults in place of None, all checked that needs no data."""
         defaults = DEFAULTS.get(self.source, DEFAULTS[""])
         chosen = {"standardize": False, "optimizer": "adam", **defaults}
         if self.loss not in (None, "cross_entropy"):
@@ -83,20 +105,54 @@ class Recipe:
             chosen.pop("weight_decay", None)
         filled = {name: value for name, value in chosen.items() if getattr(self, name) is None}
         recipe = replace(self, **filled)
-        for option, value, table in (("loss", recipe.loss, LOSSES), ("optimizer", recipe.optimizer, OPTIMIZERS)):
-            if value is not None and value not in table:
-                known = ", ".join(table)
-                raise OptionError(f"{option}: expected one of {known}, got {value!r}.{did_you_mean(value, table)}")
+        recipe._check()
         return recipe
+
+    def _check(self) -> None:
+        for option, name, known in (
+            ("--task", self.task, get_args(Task)),
+            ("--loss", self.loss, LOSSES),
+            ("--optimizer", self.optimizer, OPTIMIZERS),
+            ("--init", self.initializer, INITIALIZERS),
+            ("--output", self.output, OUTPUTS),
+            *(("--activation", name, ACTIVATIONS) for name in self.activation),
+        ):
+            if name is not None:
+                check_name(option, name, known)
+        for name, (expected, holds) in _RANGES.items():
+            value = getattr(self, name)
+            if value is not None and not holds(value):
+                raise OptionError(f"--{name.replace('_', '-')}: expected {expected}, got {value!r}")
+        layers = len(self.hidden or ())
+        if len(self.activation) not in (1, layers):
+            raise OptionError(
+                f"--activation: expected one name, or {layers}, one for each hidden layer; got {len(self.activation)}"
+            )
+        if self.momentum is not None and self.optimizer not in ("sgd", "rmsprop"):
+            raise OptionError(f"--momentum goes with the optimizers sgd and rmsprop, not with {self.optimizer}")
+        needed = _OUTPUT_OF.get(self.loss or "")
+        if None not in (needed, self.output) and needed != self.output:
+            what = f"needs {needed}" if needed else "takes the last layer as it is, with nothing"
+            raise OptionError(f"--output: the loss {self.loss} {what} after it, got {self.output!r}; leave it out")
+        self.make_schedule()
 
     def to_dict(self) -> dict[str, Any]:
         """Return the options as a dict that JSON can hold."""
         return asdict(self)
 
+    @classmethod
+    def from_dict(cls, options: Mapping[str, Any]) -> Recipe:
+        """Return the recipe that `to_dict` gave, or that a JSON file holds of it."""
+        try:
+            given = {key: tuple(v) if isinstance(v, list) else v for key, v in options.items()}
+            return cls(**given)
+        except (TypeError, AttributeError) as error:
+            raise DataError(f"the recipe is incomplete or foreign: {error}") from error
+
     # -- the parts of a run --------------------------------------------------------------------------
 
     def load(self) -> Splits:
-        """Load the data."""
+        """Load the data; what is to be standardised must be finite."""
         return load_splits(
             self.source,
             seed=self.seed,
@@ -106,32 +162,33 @@ class Recipe:
             task=self.task,  # type: ignore[arg-type]
             validation=self.validation,
             test=self.test,
-            check_finite=self.check_finite,
+            check_finite=self.check_finite or bool(self.standardize),
         )
 
     def make_loss(self, data: Dataset, backend: Backend) -> Loss:
         """Return the loss: by default cross-entropy for classes, squared error for numbers."""
+        if data.classes is not None and len(data.classes) < 2:
+            raise DataError(f"{data.name}: all targets are {data.classes[0]!r}; with one class there is nothing to learn")
         name = self.loss or ("mse" if data.classes is None else "cross_entropy")
         if self.label_smoothing is not None and name != "cross_entropy":
-            raise OptionError(f"label_smoothing goes with the loss cross_entropy, not with {name}")
-        smoothing = {"label_smoothing": self.label_smoothing} if self.label_smoothing else {}
+            raise OptionError(f"--label-smoothing goes with the loss cross_entropy, not with {name}")
+        smoothing: dict[str, Any] = {"label_smoothing": self.label_smoothing} if self.label_smoothing else {}
         loss = LOSSES[name](**smoothing, backend=backend)
         binary = isinstance(loss, (BCELoss, BCEWithLogitsLoss))
         if data.classes is None and not isinstance(loss, MSELoss):
-            raise OptionError(f"loss: {data.name} has real targets, which {name} cannot take; use mse")
+            raise OptionError(f"--loss: {data.name} has real targets, which {name} cannot take; use mse")
         if binary and data.n_outputs != 2:
-            raise OptionError(f"loss: {name} is for two classes, {data.name} has {data.n_outputs}; use cross_entropy")
+            raise OptionError(f"--loss: {name} is for two classes, {data.name} has {data.n_outputs}; use cross_entropy")
         return loss
 
     def describe_model(self, data: Dataset, loss: Loss) -> Dense:
         """Return the network that fits the data and the loss."""
-        needed = "sigmoid" if isinstance(loss, BCELoss) else ""
         return Dense(
             input_shape=data.shape,
             hidden=self.hidden or (),
             outputs=outputs_for(loss, data),
             activation=self.activation,
-            output=needed if self.output is None else self.output,
+            output=_OUTPUT_OF.get(self.loss or "", "") if self.output is None else self.output,
             initializer=self.initializer,
         )
 
@@ -139,9 +196,7 @@ class Recipe:
         """Return the optimizer, with its own defaults where the recipe is silent."""
         name = self.optimizer or "adam"
         options = {"lr": self.lr, "momentum": self.momentum, "weight_decay": self.weight_decay}
-        given = {key: value for key, value in options.items() if value is not None}
-        if "momentum" in given and name not in ("sgd", "rmsprop"):
-            raise OptionError(f"momentum goes with the optimizers sgd and rmsprop, not with {name}")
+        given: dict[str, Any] = {key: value for key, value in options.items() if value is not None}
         if name == "sgd":
             given.setdefault("lr", 0.1)
         return OPTIMIZERS[name](model.parameters(), **given)
@@ -149,25 +204,3 @@ class Recipe:
     def make_schedule(self) -> Schedule:
         """Return the schedule of the learning rate."""
         return parse_schedule(self.schedule, self.epochs or 1)
-
-
-def run_folder(out: str | None, source: str) -> Path:
-    """Make and return an empty folder for a run: `out`, or the next free runs/NAME-K."""
-    from .files import OutputError
-
-    name = Path(source).stem if source not in DEFAULTS else source
-    chosen = Path(out) if out else next(
-        path for k in range(1, 1_000_000) if not (path := Path("runs") / f"{name}-{k}").exists()
-    )
-    try:
-        if chosen.is_dir() and any(chosen.iterdir()):
-            raise OutputError(f"The run folder '{chosen}' is not empty; name another, or remove it.")
-        chosen.mkdir(parents=True, exist_ok=True)
-        probe = chosen / ".lamina-probe"
-        probe.touch()
-        probe.unlink()
-    except OSError as error:
-        if isinstance(error, OutputError):
-            raise
-        raise OutputError(f"Cannot write the run folder '{chosen}': {error.strerror or error}.") from error
-    return chosen

@@ -26,6 +26,7 @@ from .elementwise import (
     check_out,
     comparison,
     foreign_error,
+    select,
     unary,
 )
 
@@ -148,7 +149,7 @@ class NumpyBackend(NumpyDerived):
             raise DtypeError(f"where: the condition must be a bool tensor, got {condition.dtype}")
         x = x if isinstance(x, np.ndarray) else dtype.type(x)
         y = y if isinstance(y, np.ndarray) else dtype.type(y)
-        return np.where(condition, x, y)
+        return select(condition, x, y)
 
     # -- reduce, contract ------------------------------------------------------------------------
 

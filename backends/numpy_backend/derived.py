@@ -11,14 +11,14 @@ from ..base import Backend
 from ..errors import DtypeError
 from ..protocol import Axis
 from ..shapes import count
-from .elementwise import Array, agree, check, check_out
+from .elementwise import MASKED_COPY, NATIVE, Array, agree, check, check_out, select
 
 _ndarray = np.ndarray
 
 # Plain summation in float32 errs by up to n 2^-24; past this length it is accumulated in float64.
 EXACT_SUM = 64
 # Elements that fit a core's cache several times over: flat buffers are worked through in such blocks.
-_BLOCK = 1 << 15
+_BLOCK = 1 << 16
 
 
 class NumpyDerived(Backend):
@@ -33,8 +33,11 @@ class NumpyDerived(Backend):
             check_out("add_scaled", out, x.shape, x.dtype)
         if x.size <= _BLOCK or out is None or not (_flat(x) and _flat(y) and _flat(out)):
             return np.add(x, np.multiply(y, scale), out)
+        scratch = np.empty(_BLOCK, x.dtype)
         for part in _blocks(x.size):
-            np.add(x[part], y[part] * scale, out[part])
+            scaled = scratch[: len(x[part])]
+            np.multiply(y[part], scale, scaled)
+            np.add(x[part], scaled, out[part])
         return out
 
     def square(self, x: Array, *, out: Array = None) -> Array:
@@ -53,9 +56,35 @@ class NumpyDerived(Backend):
         """Return grad with zeros where y <= 0."""
         if type(y) is not _ndarray or type(grad) is not _ndarray or grad.dtype is not y.dtype:
             agree("relu_grad", grad, y)
+        if grad.size > MASKED_COPY and grad.shape == y.shape:
+            return select(np.less_equal(y, 0), grad.dtype.type(0), grad)
         result = np.array(grad)
         np.copyto(result, 0, where=np.less_equal(y, 0))
         return result
+
+    def leaky_relu(self, x: Array, negative_slope: float) -> Array:
+        """Return max(x, slope x), which is the definition where 0 < slope <= 1."""
+        if type(x) is not _ndarray or x.dtype.kind != "f" or not 0.0 < negative_slope <= 1.0:
+            return super().leaky_relu(x, negative_slope)
+        return np.maximum(x, np.multiply(x, float(negative_slope)))
+
+    def sigmoid(self, x: Array) -> Array:
+        """Return the definition with one exponential: e^min(x, 0) is e^-|x| or 1."""
+        if type(x) is not _ndarray or x.dtype.kind != "f" or x.ndim == 0:
+            return super().sigmoid(x)
+        tail: Array = np.abs(x)
+        np.exp(np.negative(tail, tail), tail)
+        top = select(np.less(x, 0), tail, x.dtype.type(1))
+        return np.divide(top, np.add(tail, 1, tail), top)
+
+    def one_hot(self, indices: Array, num_classes: int, *, dtype: str | None = None) -> Array:
+        """Return zeros with a 1 written at each index that is a class."""
+        check("one_hot", indices)
+        result = np.zeros((indices.size, num_classes), NATIVE[dtype or self.default_dtype])
+        flat = indices.reshape(-1)
+        rows = np.flatnonzero((flat >= 0) & (flat < num_classes))
+        result[rows, flat[rows]] = 1
+        return result.reshape(*indices.shape, num_classes)
 
     def softmax(self, x: Array, *, axis: int) -> Array:
         """Return e^x / Σ e^x, in one buffer."""

@@ -126,3 +126,26 @@ def comparison(ufunc: Any) -> Any:
         return ufunc(x, y)
 
     return apply
+
+
+MASKED_COPY = 256
+"""Up to so many elements numpy's own masked copies are the faster way."""
+
+_BITS = {4: np.int32, 8: np.int64}
+
+
+def select(condition: Array, x: Array, y: Array) -> Array:
+    """Return np.where(condition, x, y) for x and y of one dtype, bit for bit.
+
+    np.where branches on each element, and mispredicts half of them where the condition has no order;
+    past a few hundred elements it is ten times faster to choose bits: y ^ ((x ^ y) & mask).
+    """
+    bits = _BITS.get(y.dtype.itemsize)
+    if bits is None or condition.size <= MASKED_COPY:
+        return np.where(condition, x, y)
+    mask = condition.astype(bits)
+    np.negative(mask, mask)
+    chosen = np.bitwise_xor(x.view(bits), y.view(bits))
+    chosen = np.bitwise_and(chosen, mask)
+    np.bitwise_xor(chosen, y.view(bits), chosen)
+    return chosen.view(y.dtype)

@@ -10,10 +10,11 @@ import torch
 from ..base import Backend, Triple
 from ..errors import ShapeError
 from ..protocol import Axis
-from .elementwise import Array, agree, check_out, scalar
+from .elementwise import NATIVE, Array, agree, check, check_out, floating, scalar
 
 _Tensor = torch.Tensor
-_threshold_backward = torch.ops.aten.threshold_backward.default
+_aten = torch.ops.aten
+_threshold_backward = _aten.threshold_backward.default
 
 
 class TorchDerived(Backend):
@@ -46,17 +47,17 @@ class TorchDerived(Backend):
 
     def sigmoid(self, x: Array) -> Array:
         """Return torch.sigmoid."""
-        self.dtype(x)
+        floating("sigmoid", x)
         return torch.sigmoid(x)
 
     def softmax(self, x: Array, *, axis: int) -> Array:
         """Return torch.softmax."""
-        self.dtype(x)
+        floating("softmax", x)
         return torch.softmax(x, axis)
 
     def log_softmax(self, x: Array, *, axis: int) -> Array:
         """Return torch.log_softmax."""
-        self.dtype(x)
+        floating("log_softmax", x)
         return torch.log_softmax(x, axis)
 
     def mean(self, x: Array, *, axis: Axis = None, keepdims: bool = False) -> Array:
@@ -88,6 +89,45 @@ class TorchDerived(Backend):
         if weight.shape != (rows, columns) or bias.shape != (rows,) or weight.dtype is not grad.dtype:
             return super().linear_grad(grad, x, out=out)  # which says what does not fit
         return torch.mm(grad.t(), x, out=weight), torch.sum(grad, 0, out=bias)
+
+    def leaky_relu(self, x: Array, negative_slope: float) -> Array:
+        """Return x where x > 0, else slope x, in one kernel."""
+        floating("leaky_relu", x)
+        return _aten.leaky_relu.default(x, negative_slope)
+
+    def leaky_relu_grad(self, grad: Array, x: Array, negative_slope: float) -> Array:
+        """Return grad where x > 0, else slope grad, in one kernel."""
+        floating("leaky_relu_grad", grad, x)
+        return _aten.leaky_relu_backward.default(grad, x, negative_slope, False)
+
+    def sigmoid_grad(self, grad: Array, y: Array) -> Array:
+        """Return grad y (1 - y), in one kernel."""
+        floating("sigmoid_grad", grad, y)
+        return _aten.sigmoid_backward.default(grad, y)
+
+    def tanh_grad(self, grad: Array, y: Array) -> Array:
+        """Return grad (1 - y²), in one kernel."""
+        floating("tanh_grad", grad, y)
+        return _aten.tanh_backward.default(grad, y)
+
+    def softmax_grad(self, grad: Array, y: Array, *, axis: int) -> Array:
+        """Return y (grad - Σ grad y), in one kernel."""
+        dtype = floating("softmax_grad", grad, y)
+        return _aten._softmax_backward_data.default(grad, y, axis, dtype)
+
+    def log_softmax_grad(self, grad: Array, y: Array, *, axis: int) -> Array:
+        """Return grad - e^y Σ grad, in one kernel."""
+        dtype = floating("log_softmax_grad", grad, y)
+        return _aten._log_softmax_backward_data.default(grad, y, axis, dtype)
+
+    def one_hot(self, indices: Array, num_classes: int, *, dtype: str | None = None) -> Array:
+        """Return zeros with a 1 scattered to each index that is a class."""
+        check("one_hot", indices)
+        column = indices.unsqueeze(-1)
+        inside = column.clamp(0, num_classes - 1)
+        native = NATIVE[dtype or self.default_dtype]
+        zeros = torch.zeros((*indices.shape, num_classes), dtype=native, device=indices.device)
+        return zeros.scatter_(-1, inside, torch.eq(inside, column).to(native))
 
     def adam_step(
         self,

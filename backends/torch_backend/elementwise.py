@@ -137,3 +137,11 @@ def comparison(function: Any) -> Any:
         return function(x, y)
 
     return apply
+
+
+def floating(op: str, *tensors: Array) -> torch.dtype:
+    """Return the common dtype of tensors; raise unless there is one, and it is floating."""
+    dtype = agree(op, tensors[0], tensors[-1])
+    if not dtype.is_floating_point:
+        raise DtypeError(f"{op}: expected floating tensors, got {NAMES[dtype]}; convert with astype")
+    return dtype

@@ -55,7 +55,7 @@ def stack(b: Backend) -> Sequential:
     return Sequential(Linear(25, 5, backend=b), ReLU(backend=b), Linear(5, 2, backend=b))
 
 
-# -- layers ----------------------------------------------------------------------------------------
+# -- layers ---------------------------------------------------------------------------------------
 
 
 def test_linear_says_what_it_expected(backend: Backend) -> None:
@@ -146,7 +146,7 @@ def test_a_gradient_of_another_shape(backend: Backend) -> None:
             model.backward(backend.from_host(np.ones(shape)))
 
 
-# -- making layers -----------------------------------------------------------------------------------
+# -- making layers --------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("size", [0, -1, 2.0, "3", None, True])
@@ -195,9 +195,7 @@ def test_two_stacks_of_one_name_are_two_backends() -> None:
 def test_one_layer_in_two_places_would_forget_what_it_kept() -> None:
     b = get_backend("numpy")
     layer, act = Linear(2, 2, backend=b), ReLU(backend=b)
-    with pytest.raises(
-        OptionError, match=r"layer '2' holds layer '0' again; make a new one"
-    ):
+    with pytest.raises(OptionError, match=r"layer '2' holds layer '0' again; make a new one"):
         Sequential(layer, act, layer)
     with pytest.raises(OptionError, match=r"layer '1' holds layer '0\.1' again"):
         Sequential(Sequential(layer, act), Sequential(act))
@@ -228,7 +226,7 @@ def test_sizes_that_fit_inputs_of_more_axes() -> None:
         model(b.from_host(np.ones((5, 3, 4))))
 
 
-# -- losses ------------------------------------------------------------------------------------------
+# -- losses ---------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("kind", [MSELoss, BCELoss, BCEWithLogitsLoss])
@@ -330,7 +328,7 @@ def test_a_failed_loss_forgets_nothing_that_matters(backend64: Backend) -> None:
     assert b.shape(loss.backward()) == (2, 3)
 
 
-# -- state and modules -----------------------------------------------------------------------------------
+# -- state and modules ----------------------------------------------------------------------------
 
 
 def test_load_state_dict_fails_whole(backend: Backend) -> None:

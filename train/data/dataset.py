@@ -30,6 +30,8 @@ class Dataset:
         The name of each label 0 .. K-1; given exactly when the targets are labels.
     feature_names : sequence of str, optional
         The name of each column of inputs (N, D).
+    target_name : str, optional
+        The name of the column that the targets come from.
     """
 
     name: str
@@ -37,6 +39,7 @@ class Dataset:
     targets: npt.NDArray[Any]
     classes: tuple[str, ...] | None = None
     feature_names: tuple[str, ...] | None = None
+    target_name: str | None = None
 
     def __post_init__(self) -> None:
         if self.classes is not None:

@@ -93,6 +93,8 @@ def load_splits(
         splits = idx_splits(source, validation=share, seed=seed)
     else:
         data = read_csv(source, target=target, task=task) if kind == "CSV" else read_npz(source, task=task)
+        if check_finite:
+            data.check_finite()  # before the rows are shuffled: the number of the row is then the file's
         splits = _cut(data, share, _TEST if test is None else test, seed)
     if check_finite:
         splits.check_finite()

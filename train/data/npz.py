@@ -35,18 +35,34 @@ def read_npz(path: str | Path, *, task: Task = "auto") -> Dataset:
     """
     check_task(task)
     file = Path(path)
-    inputs, values = _read_pair(file)
+    inputs, values = _read_arrays(file)
+    if values is None:
+        raise DataError(f"{file}: expected targets (y) beside the inputs, the file has none")
+    targets, classes = _targets(values, task, f"{file}, targets")
+    return Dataset(file.name, _floats(inputs, file), targets, classes)
+
+
+def read_npz_rows(path: str | Path, *, task: Task) -> tuple[npt.NDArray[Any], Targets | None, str]:
+    """Read new inputs (N, ...), and their targets where the file has them: see `table.read_rows`."""
+    file = Path(path)
+    inputs, values = _read_arrays(file)
+    inputs = _floats(inputs, file)
+    if values is None:
+        return inputs, None, ""
+    try:
+        data = Dataset(file.name, inputs, *_targets(values, task, f"{file}, targets"))
+    except DataError as error:
+        return inputs, None, str(error)
+    return inputs, (data.targets, data.classes), ""
+
+
+def _floats(inputs: npt.NDArray[Any], file: Path) -> npt.NDArray[Any]:
     if inputs.dtype.kind not in "fiub":
         raise DataError(f"{file}: inputs must be numbers, got dtype {inputs.dtype}")
-    if inputs.dtype not in (np.float32, np.float64):
-        inputs = inputs.astype(np.float64)
-    if values.ndim == 0 or len(values) == 0:
-        raise DataError(f"{file}: targets must be (N,) or (N, K) with N of at least 1, got {values.shape}")
-    targets, classes = _targets(values, task, f"{file}, targets")
-    return Dataset(file.name, inputs, targets, classes)
+    return inputs if inputs.dtype in (np.float32, np.float64) else inputs.astype(np.float64)
 
 
-def _read_pair(path: Path) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+def _read_arrays(path: Path) -> tuple[npt.NDArray[Any], npt.NDArray[Any] | None]:
     try:
         # Opened here, because np.load leaves its own file open where the archive is damaged.
         with path.open("rb") as file:
@@ -57,6 +73,9 @@ def _read_pair(path: Path) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
                 for first, second in _PAIRS:
                     if first in arrays.files and second in arrays.files:
                         return arrays[first], arrays[second]
+                for first, _ in _PAIRS:
+                    if arrays.files == [first]:
+                        return arrays[first], None
                 present = ", ".join(sorted(arrays.files)) or "nothing"
     except DataError:
         raise
@@ -70,6 +89,8 @@ def _read_pair(path: Path) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
 
 
 def _targets(values: npt.NDArray[Any], task: Task, where: str) -> Targets:
+    if values.ndim == 0 or len(values) == 0:
+        raise DataError(f"{where} must be (N,) or (N, K) with N of at least 1, got {values.shape}")
     if values.ndim == 2 and values.shape[1] == 1:
         values = values[:, 0]
     if values.dtype.kind not in "fiubU":

@@ -65,6 +65,11 @@ class Scaling:
         scaled: FloatArray = ((inputs - self.mean) / self.scale).astype(inputs.dtype)
         return scaled
 
+    def undo(self, values: FloatArray) -> FloatArray:
+        """Return `values * scale + mean` in float64: what `apply` was given, up to rounding."""
+        restored: FloatArray = values * self.scale + self.mean
+        return restored
+
     def to_dict(self) -> dict[str, Any]:
         """Return `{"mean": ..., "scale": ...}` as nested lists, which JSON keeps to the last bit."""
         return {"mean": self.mean.tolist(), "scale": self.scale.tolist()}

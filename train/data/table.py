@@ -51,8 +51,10 @@ def read_csv(
     features = [index for index in range(table.width) if index != chosen]
     inputs = np.array([_feature_row(table, row, features) for row in range(len(table.rows))])
     targets, classes = _targets(table, chosen, task)
-    names = None if table.header is None else tuple(table.header[index] for index in features)
-    return Dataset(table.path.name, inputs, targets, classes, names)
+    if table.header is None:
+        return Dataset(table.path.name, inputs, targets, classes)
+    names = tuple(table.header[index] for index in features)
+    return Dataset(table.path.name, inputs, targets, classes, names, table.header[chosen])
 
 
 def _find_target(table: TextTable, target: str | int | None) -> int:
@@ -115,23 +117,75 @@ def _bad_cell(table: TextTable, row: int, index: int) -> DataError:
     return DataError(f"{where}: expected a number, got {cell!r}.{hint}")
 
 
-def read_features(path: str | Path, count: int, names: tuple[str, ...] | None = None) -> npt.NDArray[np.float64]:
-    """Read the features alone, for a model that was trained on `count` of them.
+def read_rows(
+    path: str | Path,
+    count: int,
+    *,
+    task: Task,
+    names: tuple[str, ...] | None = None,
+    target: str | int | None = None,
+) -> tuple[npt.NDArray[np.float64], Targets | None, str]:
+    """Read new rows for a model of `count` features, and their targets where the file has them.
 
     Where both the file and the model have names, columns are found by name, in any order and among
-    others; else the file must have exactly `count` columns. Returns (N, count).
+    others. Else the file has `count` columns, or one more for the target.
+
+    Parameters
+    ----------
+    path : str or Path
+        As for `read_csv`.
+    count : int
+        How many features the model takes.
+    task : {"classification", "regression"}
+        What its targets are.
+    names : tuple of str, optional
+        What its features are called.
+    target : str or int, optional
+        Its target column, by name or number; by default the last.
+
+    Returns
+    -------
+    tuple
+        inputs (N, count); targets and classes, or None where there are none; and then why, if a target
+        column is there but cannot be read.
     """
     table = read_text(Path(path))
     if names is not None and table.header is not None:
-        absent = [name for name in names if name not in table.header]
-        if absent:
-            raise DataError(
-                f"{path}: the model needs the column {absent[0]!r}; the file has {', '.join(table.header)}."
-                f"{did_you_mean(absent[0], table.header)}"
-            )
-        columns = [table.header.index(name) for name in names]
+        features, chosen = _columns_by_name(table, names, target)
     else:
-        if table.width != count:
-            raise DataError(f"{path}: the model needs {count} columns of features, the file has {table.width}")
-        columns = list(range(count))
-    return np.array([_feature_row(table, row, columns) for row in range(len(table.rows))])
+        features, chosen = _columns_by_number(table, count, target)
+    inputs = np.array([_feature_row(table, row, features) for row in range(len(table.rows))])
+    if chosen is None:
+        return inputs, None, ""
+    try:
+        return inputs, _targets(table, chosen, task), ""
+    except DataError as error:
+        return inputs, None, str(error)  # the targets are of use only to a score; predictions do without
+
+
+def _columns_by_name(
+    table: TextTable, names: tuple[str, ...], target: str | int | None
+) -> tuple[list[int], int | None]:
+    header = table.header or ()
+    absent = [name for name in names if name not in header]
+    if absent:
+        raise DataError(
+            f"{table.path}: the model needs the column {absent[0]!r}; the file has {', '.join(header)}."
+            f"{did_you_mean(absent[0], header)}"
+        )
+    return [header.index(name) for name in names], header.index(target) if target in header else None
+
+
+def _columns_by_number(
+    table: TextTable, count: int, target: str | int | None
+) -> tuple[list[int], int | None]:
+    if table.width == count:
+        return list(range(count)), None
+    named = isinstance(target, str) and number(target) is None and target not in (table.header or ())
+    if table.width != count + 1 or named:
+        also = "" if named else f" (or {count + 1} with the target)"
+        raise DataError(
+            f"{table.path}: the model needs {count} columns of features{also}, the file has {table.width}"
+        )
+    chosen = _find_target(table, target)
+    return [index for index in range(table.width) if index != chosen], chosen

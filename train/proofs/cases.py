@@ -161,7 +161,7 @@ def _along(kind: Callable[..., Module], dim: int, shape: Shape, special: tuple[A
 LAYER_CASES: tuple[LayerCase, ...] = (
     _linear("with bias", 4, 3, (5, 4)),
     _linear("without bias", 4, 3, (5, 4), bias=False),
-    _linear("batch of one", 3, 2, (1, 3)),
+    _linear("square, batch of one", 3, 3, (1, 3)),
     _linear("one to one", 1, 1, (4, 1)),
     _linear("of 3 axes", 4, 3, (2, 3, 4)),
     _linear("of 4 axes, without bias", 3, 2, (2, 2, 2, 3), bias=False),
