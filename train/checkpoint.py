@@ -47,7 +47,7 @@ def save_model(path: str | Path, model: Module, description: dict[str, Any]) -> 
 
 
 def read_model(path: str | Path) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return (weights by name, description). Raises DataError for a file that is absent, damaged or foreign."""
+    """Return (weights by name, description); DataError for a file that is absent, damaged or foreign."""
     try:
         data = Path(path).read_bytes()
     except OSError as error:
@@ -76,7 +76,9 @@ def load_model(path: str | Path, backend: str | Backend | None = None) -> tuple[
     try:
         config = description["model"]
     except (KeyError, TypeError) as error:
-        raise DataError(f"'{path}' does not say how to build its model: it was not written by `lamina`.") from error
+        raise DataError(
+            f"'{path}' does not say how to build its model: it was not written by `lamina`."
+        ) from error
     try:
         network = model_from_dict(config)
     except LaminaError as error:

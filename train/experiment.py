@@ -14,7 +14,7 @@ from ..backends import Backend, get_backend
 from ..backends.host import limit_threads
 from ..backends.select import environment
 from ..layers import Sequential, manual_seed
-from ..layers.losses import BCEWithLogitsLoss, CrossEntropyLoss, Loss, NLLLoss
+from ..layers.losses import BCELoss, BCEWithLogitsLoss, CrossEntropyLoss, Loss, NLLLoss
 from . import metrics, plots
 from .callbacks import BestWeights, Callback, EarlyStopping
 from .checkpoint import save_model
@@ -29,7 +29,12 @@ from .trainer import Trainer
 Host = np.ndarray[Any, Any]
 _FLOPS_WORTH_THREADS = 3e8
 # What makes probabilities of a model's outputs, by the loss it was trained with.
-_LINKS: dict[type[Loss], str] = {CrossEntropyLoss: "softmax", NLLLoss: "exp", BCEWithLogitsLoss: "sigmoid"}
+_LINKS: dict[type[Loss], str] = {
+    CrossEntropyLoss: "softmax",
+    NLLLoss: "exp",
+    BCEWithLogitsLoss: "sigmoid",
+    BCELoss: "none",
+}
 
 
 @dataclass
@@ -225,7 +230,9 @@ def _callbacks(recipe: Recipe, splits: Splits) -> list[Callback]:
 
 
 def _scaled_targets(splits: Splits, scaling: Scaling) -> Splits:
-    parts = {name: replace(data, targets=scaling.apply(data.targets)) for name, data in splits.parts().items()}
+    parts = {
+        name: replace(data, targets=scaling.apply(data.targets)) for name, data in splits.parts().items()
+    }
     return Splits(parts["train"], parts.get("validation"), parts["test"])
 
 

@@ -119,7 +119,7 @@ class Dense:
 
 def model_from_dict(config: dict[str, Any]) -> Dense:
     """Return the description that `to_dict` gave, or that a JSON file holds of it."""
-    given = {key: tuple(v) if isinstance(v, list) else v for key, v in config.items()}
+    given: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in config.items()}
     kind = given.pop("kind", None)
     if kind != "dense":
         raise DataError(f"unknown kind of model {kind!r}; this Lamina builds: dense")
@@ -133,4 +133,6 @@ def check_name(option: str, name: str, known: Iterable[str]) -> None:
     """Raise an OptionError that names the option, unless `name` is one of those known."""
     known = tuple(known)
     if name not in known:
-        raise OptionError(f"{option}: expected one of {', '.join(known)}, got {name!r}.{did_you_mean(name, known)}")
+        raise OptionError(
+            f"{option}: expected one of {', '.join(known)}, got {name!r}.{did_you_mean(name, known)}"
+        )

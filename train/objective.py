@@ -21,7 +21,9 @@ def targets_for(loss: Loss, data: Dataset) -> Host:
     """
     if data.classes is None:
         if isinstance(loss, NLLLoss):
-            raise DataError(f"{loss}: {data.name} has real targets {data.targets.shape}, not classes; use MSELoss")
+            raise DataError(
+                f"{loss}: {data.name} has real targets {data.targets.shape}, not classes; use MSELoss"
+            )
         return data.targets
     if isinstance(loss, NLLLoss):
         return data.targets

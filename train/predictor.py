@@ -45,7 +45,7 @@ class Predictor:
     target_scaling: Scaling | None
     threshold: float
     link: str
-    """What makes probabilities of the outputs: "softmax", "exp", "sigmoid", or "" where nothing does."""
+    """What makes probabilities of outputs: "softmax", "exp", "sigmoid"; "none" if they are some, else ""."""
     recipe: Recipe
 
     @classmethod
@@ -66,7 +66,9 @@ class Predictor:
                 recipe=Recipe.from_dict(found["recipe"]),
             )
         except (KeyError, TypeError, ValueError) as error:
-            raise DataError(f"'{path}' was not written by `lamina train`: {error} is wrong or missing.") from error
+            raise DataError(
+                f"'{path}' was not written by `lamina train`: {error} is wrong or missing."
+            ) from error
 
     def __call__(self, inputs: Host, *, batch_size: int = 1024) -> Host:
         """Return outputs (N, K) for raw inputs (N, ...): scores, or numbers in the target's own units."""
@@ -98,11 +100,13 @@ class Predictor:
                 return np.asarray(1.0 / shares.sum(axis=1))
         if self.link == "sigmoid":
             return np.asarray(1.0 / (1.0 + np.exp(-np.abs(top))))
+        if self.link == "none":
+            return np.maximum(top, 1.0 - top)
         return np.exp(top) if self.link == "exp" else top
 
     def read(self, source: str | None) -> NewData:
-        """Return the data of a file or of a folder of IDX files; of None or a name, the test set trained with."""
-        if source is None or source == self.recipe.source:
+        """Return the data of a file or a folder of IDX files; of None, the test set trained with."""
+        if source is None or (source in SOURCES and source == self.recipe.source):
             test = self.recipe.load().test
             return self._with_targets(test.inputs, (test.targets, test.classes))
         path = Path(source)
@@ -129,7 +133,9 @@ class Predictor:
         values, classes = targets
         if classes is None or self.classes is None:
             fits = classes is None and self.classes is None
-            return NewData(inputs, values) if fits else NewData(inputs, None, "the targets are of another kind")
+            return (
+                NewData(inputs, values) if fits else NewData(inputs, None, "the targets are of another kind")
+            )
         strange = [classes[i] for i in np.unique(values) if classes[i] not in self.classes]
         if strange:
             note = f"the targets hold the class {strange[0]!r}, the model knows {', '.join(self.classes)}"

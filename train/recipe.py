@@ -12,9 +12,9 @@ from ..layers import Module
 from ..layers.losses import BCELoss, BCEWithLogitsLoss, CrossEntropyLoss, Loss, MSELoss, NLLLoss
 from .data import Dataset, Splits, Task, load_splits
 from .models import ACTIVATIONS, INITIALIZERS, OUTPUTS, Dense, check_name
+from .objective import outputs_for
 from .optimizers import SGD, Adagrad, Adam, AdamW, Optimizer, RMSprop
 from .schedules import Schedule, parse_schedule
-from .objective import outputs_for
 
 LOSSES: dict[str, Callable[..., Loss]] = {
     "cross_entropy": CrossEntropyLoss,
@@ -126,14 +126,19 @@ class Recipe:
         layers = len(self.hidden or ())
         if len(self.activation) not in (1, layers):
             raise OptionError(
-                f"--activation: expected one name, or {layers}, one for each hidden layer; got {len(self.activation)}"
+                f"--activation: expected one name, or {layers}, one for each hidden layer; "
+                f"got {len(self.activation)}"
             )
         if self.momentum is not None and self.optimizer not in ("sgd", "rmsprop"):
-            raise OptionError(f"--momentum goes with the optimizers sgd and rmsprop, not with {self.optimizer}")
+            raise OptionError(
+                f"--momentum goes with the optimizers sgd and rmsprop, not with {self.optimizer}"
+            )
         needed = _OUTPUT_OF.get(self.loss or "")
         if None not in (needed, self.output) and needed != self.output:
             what = f"needs {needed}" if needed else "takes the last layer as it is, with nothing"
-            raise OptionError(f"--output: the loss {self.loss} {what} after it, got {self.output!r}; leave it out")
+            raise OptionError(
+                f"--output: the loss {self.loss} {what} after it, got {self.output!r}; leave it out"
+            )
         self.make_schedule()
 
     def to_dict(self) -> dict[str, Any]:
@@ -144,7 +149,9 @@ class Recipe:
     def from_dict(cls, options: Mapping[str, Any]) -> Recipe:
         """Return the recipe that `to_dict` gave, or that a JSON file holds of it."""
         try:
-            given = {key: tuple(v) if isinstance(v, list) else v for key, v in options.items()}
+            given: dict[str, Any] = {
+                key: tuple(v) if isinstance(v, list) else v for key, v in options.items()
+            }
             return cls(**given)
         except (TypeError, AttributeError) as error:
             raise DataError(f"the recipe is incomplete or foreign: {error}") from error
@@ -168,7 +175,9 @@ class Recipe:
     def make_loss(self, data: Dataset, backend: Backend) -> Loss:
         """Return the loss: by default cross-entropy for classes, squared error for numbers."""
         if data.classes is not None and len(data.classes) < 2:
-            raise DataError(f"{data.name}: all targets are {data.classes[0]!r}; with one class there is nothing to learn")
+            raise DataError(
+                f"{data.name}: all targets are {data.classes[0]!r}; with one class there is nothing to learn"
+            )
         name = self.loss or ("mse" if data.classes is None else "cross_entropy")
         if self.label_smoothing is not None and name != "cross_entropy":
             raise OptionError(f"--label-smoothing goes with the loss cross_entropy, not with {name}")
@@ -178,7 +187,9 @@ class Recipe:
         if data.classes is None and not isinstance(loss, MSELoss):
             raise OptionError(f"--loss: {data.name} has real targets, which {name} cannot take; use mse")
         if binary and data.n_outputs != 2:
-            raise OptionError(f"--loss: {name} is for two classes, {data.name} has {data.n_outputs}; use cross_entropy")
+            raise OptionError(
+                f"--loss: {name} is for two classes, {data.name} has {data.n_outputs}; use cross_entropy"
+            )
         return loss
 
     def describe_model(self, data: Dataset, loss: Loss) -> Dense:

@@ -133,4 +133,6 @@ def _check_finite(data: Dataset | Pair, inputs: Host, targets: Host) -> None:
     for part, values in (("inputs", inputs), ("targets", targets)):
         bad = np.flatnonzero(~np.isfinite(values).reshape(len(values), -1).all(axis=1))
         if len(bad):
-            raise DataError(f"NaN or infinity in {len(bad)} rows of the {part}; the first is row {bad[0]} (from 0)")
+            raise DataError(
+                f"NaN or infinity in {len(bad)} rows of the {part}; the first is row {bad[0]} (from 0)"
+            )

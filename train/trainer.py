@@ -68,7 +68,9 @@ class Trainer:
             if other is not self.backend:
                 raise OptionError(f"Trainer: the model is on {self.backend!r} and the {what} on {other!r}")
         if loss.reduction == "none":
-            raise OptionError(f"Trainer: {loss} gives a loss for each element; choose a reduction that gives one")
+            raise OptionError(
+                f"Trainer: {loss} gives a loss for each element; choose a reduction that gives one"
+            )
         for option, bound in (("clip_norm", clip_norm), ("clip_value", clip_value)):
             if bound is not None and not bound > 0:
                 raise OptionError(f"Trainer: {option} must be above 0 (or None), got {bound!r}")
@@ -143,7 +145,9 @@ class Trainer:
         b = self.backend
         x = b.from_host(inputs)
         if not b.shape(x) or b.shape(x)[0] == 0:
-            raise DataError(f"predict: expected inputs (N, ...) with N of at least 1, got {tuple(b.shape(x))}")
+            raise DataError(
+                f"predict: expected inputs (N, ...) with N of at least 1, got {tuple(b.shape(x))}"
+            )
         with self._mode(training=False), inference():
             parts = []
             for first, last in cuts(b.shape(x)[0], batch_size):

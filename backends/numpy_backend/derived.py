@@ -11,7 +11,7 @@ from ..base import Backend
 from ..errors import DtypeError
 from ..protocol import Axis
 from ..shapes import count
-from .elementwise import MASKED_COPY, NATIVE, Array, agree, check, check_out, select
+from .elementwise import MASKED_COPY, NATIVE, ZEROS, Array, agree, check, check_out, select
 
 _ndarray = np.ndarray
 
@@ -50,7 +50,7 @@ class NumpyDerived(Backend):
         """Return max(x, 0)."""
         if type(x) is not _ndarray or x.dtype.kind != "f":
             return self.maximum(x, 0.0)
-        return np.maximum(x, 0)
+        return np.maximum(x, ZEROS[x.dtype.char])
 
     def relu_grad(self, grad: Array, y: Array) -> Array:
         """Return grad with zeros where y <= 0."""
@@ -59,7 +59,8 @@ class NumpyDerived(Backend):
         if grad.size > MASKED_COPY and grad.shape == y.shape:
             return select(np.less_equal(y, 0), grad.dtype.type(0), grad)
         result = np.array(grad)
-        np.copyto(result, 0, where=np.less_equal(y, 0))
+        zero = ZEROS.get(y.dtype.char, 0)
+        np.copyto(result, zero, where=np.less_equal(y, zero))
         return result
 
     def leaky_relu(self, x: Array, negative_slope: float) -> Array:
@@ -106,7 +107,6 @@ class NumpyDerived(Backend):
 
     def linear(self, x: Array, weight: Array, bias: Array = None) -> Array:
         """Return x Wᵀ + b, the bias added in place."""
-        check("linear", weight)
         if bias is None or type(x) is not _ndarray or x.ndim != 2:
             return Backend.linear(self, x, weight, bias)
         if x.dtype is not weight.dtype or x.dtype is not bias.dtype:

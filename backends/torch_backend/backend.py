@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
+import threading
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
@@ -32,6 +34,8 @@ from .elementwise import (
 )
 
 _Tensor = torch.Tensor
+_INSIDE = contextlib.nullcontext()
+_threads = threading.local()
 _sqrt = unary(torch.sqrt)
 
 
@@ -225,7 +229,7 @@ class TorchBackend(TorchDerived):
             agree("matmul", x, y)
         if x.ndim == 2 and y.ndim == 2:
             if out is None:
-                return torch.mm(x, y)
+                return x.mm(y)
             if out.shape != (x.shape[0], y.shape[1]) or out.dtype is not x.dtype:
                 check_out("matmul", out, torch.Size((x.shape[0], y.shape[1])), x.dtype)
             return torch.mm(x, y, out=out)
@@ -409,7 +413,13 @@ class TorchBackend(TorchDerived):
 
     def session(self) -> AbstractContextManager[None]:
         """Enter inference mode: no version counters, no autograd bookkeeping."""
-        return torch.inference_mode()
+        if torch.is_inference_mode_enabled():
+            return _INSIDE
+        try:
+            return _threads.inference  # making one takes as long as an op; one a thread is never nested
+        except AttributeError:
+            _threads.inference = torch.inference_mode()
+            return _threads.inference
 
 
 def _usable(device: str) -> torch.device:

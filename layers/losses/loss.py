@@ -84,8 +84,8 @@ class Loss:
             raise StateError(f"{self}: backward {need} when the reduction is {self.reduction!r}")
         return self._kept
 
-    def check_pair(self, prediction: Tensor, target: Tensor) -> None:
-        """Raise unless prediction and target have equal shapes, and are not empty under "mean"."""
+    def check_pair(self, prediction: Tensor, target: Tensor) -> Shape:
+        """Return the shape of both; raise unless it is one, and not empty under "mean"."""
         b = self.backend
         shape, other = b.shape(prediction), b.shape(target)
         if shape != other:
@@ -94,6 +94,7 @@ class Loss:
             )
         if 0 in shape and self.reduction not in ("sum", "none"):
             raise ShapeError(f"the mean over an empty batch is undefined: prediction {tuple(shape)}")
+        return shape
 
     def check_weight(self, name: str, weight: Tensor | None, shape: Shape) -> None:
         """Raise unless the weight, if any, broadcasts to the prediction's shape, and not beyond it."""

@@ -26,10 +26,9 @@ class MSELoss(Loss):
 
     def forward(self, prediction: Tensor, target: Tensor) -> Tensor:
         """prediction, target: (N, ...) of equal shape -> () or, with "none", (N, ...)."""
-        self.check_pair(prediction, target)
+        divisor = self._divisor(self.check_pair(prediction, target))
         b = self.backend
         difference = b.subtract(prediction, target)
-        divisor = self._divisor(b.shape(difference))
         self.keep(difference, divisor)
         losses = b.square(difference)
         if self.reduction == "mean":

@@ -3,20 +3,51 @@
 from __future__ import annotations
 
 import functools
-import json
 import os
-from collections.abc import Callable
-from typing import Annotated, Any, TypeVar
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Annotated, Any, NoReturn, TypeVar
 
 import typer
 from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+from typer.core import TyperGroup
 
+from ... import __version__
 from ...backends import LaminaError
 from ...backends.select import set_command_line
+from ..strict_json import to_json
+
+INTERRUPTED = 130
+"""The exit code after Ctrl-C, as shells have it."""
+
+
+class Commands(TyperGroup):
+    """The group of all commands; under --json it says errors of usage, too, as a JSON object."""
+
+    def main(self, args: Any = None, *rest: Any, **options: Any) -> Any:
+        """Run, and end the process with the exit code."""
+        given = list(sys.argv[1:] if args is None else args)
+        if "--json" not in given or not options.get("standalone_mode", True):
+            return super().main(given, *rest, **options)
+        options["standalone_mode"] = False
+        try:
+            code = super().main(given, *rest, **options)
+        except Exception as error:
+            if not hasattr(error, "format_message"):  # not one of typer's own: a defect, which shows itself
+                raise
+            print_json({"error": error.format_message()})
+            code = getattr(error, "exit_code", 2)
+        sys.exit(code if isinstance(code, int) else 0)
+
 
 app = typer.Typer(
     name="lamina",
-    help="Train small networks on any backend; every layer proven, every step timed.",
+    cls=Commands,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     add_completion=False,
@@ -29,10 +60,25 @@ BackendOption = Annotated[
     str | None,
     typer.Option("--backend", help="numpy, torch, torch:cuda, or a stack such as strict+numpy."),
 ]
-DtypeOption = Annotated[str | None, typer.Option("--dtype", help="float32 or float64.")]
+DtypeOption = Annotated[str | None, typer.Option("--dtype", help="float32 or float64 (default: float32).")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
 
 Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        print(f"lamina {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def lamina(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", callback=_show_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Train small networks on any backend; every layer proven, every step timed."""
 
 
 def command(function: Command) -> Command:
@@ -40,18 +86,25 @@ def command(function: Command) -> Command:
 
     @functools.wraps(function)
     def run(*args: Any, **kwargs: Any) -> Any:
+        as_json = bool(kwargs.get("as_json"))
         set_command_line(kwargs.get("backend"), kwargs.get("dtype"))
         try:
             return function(*args, **kwargs)
         except LaminaError as error:
-            fail(str(error), as_json=bool(kwargs.get("as_json")))
+            fail(str(error), as_json=as_json)
+        except (MemoryError, RuntimeError) as error:
+            if not _out_of_memory(error):
+                raise
+            fail(
+                f"There is not enough memory; use a smaller network or fewer samples. ({error})",
+                as_json=as_json,
+            )
         except BrokenPipeError:
             # The reader of our output has gone (lamina ... | head): nobody is left to tell.
             os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
             raise typer.Exit(1) from None
         except KeyboardInterrupt:
-            errors.print("Interrupted.")
-            raise typer.Exit(130) from None
+            fail("Interrupted; nothing was written.", as_json=as_json, code=INTERRUPTED)
         finally:
             set_command_line()
 
@@ -59,31 +112,60 @@ def command(function: Command) -> Command:
     return function
 
 
-def fail(message: str, *, as_json: bool) -> None:
-    """Say what is wrong and end with exit code 2."""
+def fail(message: str, *, as_json: bool, code: int = 2) -> NoReturn:
+    """Say what is wrong and end with an exit code."""
     if as_json:
         print_json({"error": message})
     else:
-        errors.print(f"[bold red]Error:[/] {_escaped(message)}", highlight=False, soft_wrap=True)
-    raise typer.Exit(2)
+        text = Text.assemble(("Error: ", "bold red"), message)
+        errors.print(text, highlight=False, soft_wrap=True)
+    raise typer.Exit(code)
 
 
 def print_json(value: dict[str, Any]) -> None:
     """Print one strict JSON object: what is not a finite number becomes null."""
-    print(json.dumps(_finite(value)))
+    print(to_json(value), flush=True)
 
 
-def _finite(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _finite(v) for key, v in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_finite(v) for v in value]
-    if isinstance(value, float) and value - value != 0.0:
-        return None
-    return value
+def say(*parts: str | tuple[str, str], style: str = "") -> None:
+    """Print a line of plain texts and (text, style) pairs; brackets in them are brackets."""
+    console.print(Text.assemble(*parts), style=style, highlight=False, soft_wrap=True)
 
 
-def _escaped(text: str) -> str:
-    from rich.markup import escape
+def show_table(heads: dict[str, str], rows: list[tuple[str, ...]], *, total: tuple[str, ...] = ()) -> None:
+    """Print a table: {head: "left" or "right"}, rows of texts, and a last row that sums them up."""
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for head, justify in heads.items():
+        table.add_column(Text(head), justify=justify)  # type: ignore[arg-type]
+    for row in rows:
+        table.add_row(*map(Text, row))
+    if total:
+        table.add_row(*map(Text, total), style="bold")
+    console.print(table)
 
-    return escape(text)
+
+@contextmanager
+def interrupts_deferred(note: str) -> Iterator[list[int]]:
+    """Let the first Ctrl-C wait for the end of a `with`, and say the note; the list then holds it."""
+    caught: list[int] = []
+
+    def wait(number: int, frame: Any) -> None:
+        if caught:
+            raise KeyboardInterrupt
+        caught.append(number)
+        errors.print(note, highlight=False)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield caught  # only the main thread hears of Ctrl-C
+        return
+    before = signal.signal(signal.SIGINT, wait)
+    try:
+        yield caught
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _out_of_memory(error: BaseException) -> bool:
+    """Return whether this is numpy's or torch's way to say so."""
+    text = str(error).lower()
+    return isinstance(error, MemoryError) or "out of memory" in text or "can't allocate memory" in text

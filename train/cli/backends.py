@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from rich.table import Table
-
 from ...backends import describe_backends, get_backend
-from .app import BackendOption, DtypeOption, JsonOption, command, console, print_json
+from .app import BackendOption, DtypeOption, JsonOption, command, print_json, say, show_table
 
 
 @command
@@ -17,11 +15,10 @@ def backends(backend: BackendOption = None, dtype: DtypeOption = None, as_json: 
         rows = [{"name": d.name, "available": d.available, **d.details, "reason": d.reason} for d in found]
         print_json({"current": current.spec, "dtype": current.default_dtype, "backends": rows})
         return
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    for head in ("backend", "version", "device", "threads", ""):
-        table.add_column(head)
+    heads = ("version", "device", "threads")
+    able = [(d.name, *(str(d.details.get(key, "")) for key in heads)) for d in found if d.available]
+    show_table(dict.fromkeys(("backend", *heads), "left"), able)
     for d in found:
-        cells = [str(d.details.get(key, "")) for key in ("version", "device", "threads")]
-        table.add_row(d.name, *cells, "" if d.available else d.reason, style="" if d.available else "dim")
-    console.print(table)
-    console.print(f"current: {current.spec} {current.default_dtype}", highlight=False)
+        if not d.available:
+            say(d.reason, style="dim")
+    say(f"current: {current.spec} {current.default_dtype}")

@@ -27,7 +27,9 @@ def run_folder(out: str | None, source: str) -> Iterator[Path]:
         probe.touch()
         probe.unlink()
     except FileExistsError as error:
-        raise OutputError(f"Cannot make the run folder '{error.filename}': a file of that name exists.") from error
+        raise OutputError(
+            f"Cannot make the run folder '{error.filename}': a file of that name exists."
+        ) from error
     except OutputError:
         raise
     except OSError as error:

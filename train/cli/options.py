@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from ...backends import OptionError
+from ...backends.select import environment
 from ..data import DISC_VARIANTS
 from ..models import ACTIVATIONS, INITIALIZERS, OUTPUTS
 from ..recipe import LOSSES, OPTIMIZERS
@@ -14,17 +15,22 @@ from ..recipe import LOSSES, OPTIMIZERS
 _DATA, _NETWORK, _LEARNING = "Data", "Network", "Learning"
 
 Source = Annotated[
-    str, typer.Argument(help="digits, disc, cubes, a .csv, .tsv or .npz file, or a folder of IDX files (MNIST).")
+    str,
+    typer.Argument(help="digits, disc, cubes, a .csv, .tsv or .npz file, or a folder of IDX files (MNIST)."),
 ]
 Variant = Annotated[
     str | None,
     typer.Option(help=f"disc: whose rule ({', '.join(DISC_VARIANTS)}).", rich_help_panel=_DATA),
 ]
 Samples = Annotated[
-    int | None, typer.Option("--n", help="disc, cubes: samples in train and in test (default: 1000).", rich_help_panel=_DATA)
+    int | None,
+    typer.Option(
+        "--n", help="disc, cubes: samples in train and in test (default: 1000).", rich_help_panel=_DATA
+    ),
 ]
 Target = Annotated[
-    str | None, typer.Option(help="CSV: the target column, name or number (default: the last).", rich_help_panel=_DATA)
+    str | None,
+    typer.Option(help="CSV: the target column, name or number (default: the last).", rich_help_panel=_DATA),
 ]
 TaskOption = Annotated[
     str, typer.Option("--task", help="CSV, NPZ: auto, classification or regression.", rich_help_panel=_DATA)
@@ -33,14 +39,22 @@ Validation = Annotated[
     float | None, typer.Option(help="Share held out for validation (default: 0.1).", rich_help_panel=_DATA)
 ]
 Test = Annotated[
-    float | None, typer.Option(help="CSV, NPZ: share held out for test (default: 0.2).", rich_help_panel=_DATA)
+    float | None,
+    typer.Option(help="CSV, NPZ: share held out for test (default: 0.2).", rich_help_panel=_DATA),
 ]
 Standardize = Annotated[
     bool | None,
-    typer.Option(help="Scale inputs to mean 0, deviation 1 (default: files: yes; others: no).", rich_help_panel=_DATA),
+    typer.Option(
+        help="Scale inputs to mean 0, deviation 1 (default: files: yes; others: no).", rich_help_panel=_DATA
+    ),
 ]
 CheckFinite = Annotated[
-    bool, typer.Option("--check-finite", help="Refuse data with NaN or infinity.", rich_help_panel=_DATA)
+    bool,
+    typer.Option(
+        "--check-finite",
+        help="Refuse data with NaN or infinity (to standardize always does).",
+        rich_help_panel=_DATA,
+    ),
 ]
 Hidden = Annotated[
     str | None,
@@ -53,16 +67,21 @@ Hidden = Annotated[
 Activation = Annotated[
     str,
     typer.Option(
-        help=f"One for all hidden layers, or one for each: {', '.join(ACTIVATIONS)}.", rich_help_panel=_NETWORK
+        help=f"One for all hidden layers, or one for each: {', '.join(ACTIVATIONS)}.",
+        rich_help_panel=_NETWORK,
     ),
 ]
 Output = Annotated[
     str | None,
-    typer.Option(help=f"After the last layer: {', '.join(OUTPUTS)} (default: none).", rich_help_panel=_NETWORK),
+    typer.Option(
+        help=f"After the last layer: {', '.join(OUTPUTS)} (default: none).", rich_help_panel=_NETWORK
+    ),
 ]
 Init = Annotated[
     str,
-    typer.Option("--init", help=f"What weights start as: {', '.join(INITIALIZERS)}.", rich_help_panel=_NETWORK),
+    typer.Option(
+        "--init", help=f"What weights start as: {', '.join(INITIALIZERS)}.", rich_help_panel=_NETWORK
+    ),
 ]
 LossOption = Annotated[
     str | None,
@@ -73,7 +92,8 @@ LossOption = Annotated[
     ),
 ]
 LabelSmoothing = Annotated[
-    float | None, typer.Option(help="Cross-entropy: 0 to 1 (default: digits: 0.1).", rich_help_panel=_LEARNING)
+    float | None,
+    typer.Option(help="Cross-entropy: 0 to 1 (default: digits: 0.1).", rich_help_panel=_LEARNING),
 ]
 OptimizerOption = Annotated[
     str | None,
@@ -81,7 +101,11 @@ OptimizerOption = Annotated[
 ]
 LearningRate = Annotated[
     float | None,
-    typer.Option("--lr", help="Learning rate (default: digits: 0.002; disc: 0.01; files: 0.003).", rich_help_panel=_LEARNING),
+    typer.Option(
+        "--lr",
+        help="Learning rate (default: digits: 0.002; disc: 0.01; files: 0.003).",
+        rich_help_panel=_LEARNING,
+    ),
 ]
 Momentum = Annotated[float | None, typer.Option(help="sgd, rmsprop: momentum.", rich_help_panel=_LEARNING)]
 WeightDecay = Annotated[float | None, typer.Option(help="Weight decay.", rich_help_panel=_LEARNING)]
@@ -93,9 +117,14 @@ ScheduleOption = Annotated[
         rich_help_panel=_LEARNING,
     ),
 ]
-ClipNorm = Annotated[float | None, typer.Option(help="Clip gradients to this norm.", rich_help_panel=_LEARNING)]
+ClipNorm = Annotated[
+    float | None, typer.Option(help="Clip gradients to this norm.", rich_help_panel=_LEARNING)
+]
 Epochs = Annotated[
-    int | None, typer.Option(help="Passes over the data (default: digits, files: 60; disc: 100).", rich_help_panel=_LEARNING)
+    int | None,
+    typer.Option(
+        help="Passes over the data (default: digits, files: 60; disc: 100).", rich_help_panel=_LEARNING
+    ),
 ]
 BatchSize = Annotated[int, typer.Option(help="Samples in a step.", rich_help_panel=_LEARNING)]
 Patience = Annotated[
@@ -105,7 +134,10 @@ Best = Annotated[
     bool, typer.Option("--best", help="Keep the weights of the best epoch.", rich_help_panel=_LEARNING)
 ]
 Seed = Annotated[
-    int | None, typer.Option(help="Of data, weights and batches (default: LAMINA_SEED, or 0).", rich_help_panel=_LEARNING)
+    int | None,
+    typer.Option(
+        help="Of data, weights and batches (default: LAMINA_SEED, or 0).", rich_help_panel=_LEARNING
+    ),
 ]
 
 
@@ -128,11 +160,7 @@ def names(text: str) -> tuple[str, ...]:
 
 def seed_or_default(seed: int | None) -> int:
     """Return --seed, else LAMINA_SEED, else 0."""
-    from ...backends.select import environment
-
     if seed is not None:
-        if seed < 0:
-            raise OptionError(f"--seed must be at least 0, got {seed}")
         return seed
     text = environment("LAMINA_SEED") or "0"
     if not text.isdecimal():

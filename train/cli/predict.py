@@ -9,15 +9,13 @@ from typing import Annotated, Any
 
 import numpy as np
 import typer
-from rich.table import Table
 
 from ...backends import DataError
 from .. import metrics
-from ..data import Dataset
 from ..files import atomic_write
-from ..predictor import Predictor
-from .app import BackendOption, DtypeOption, JsonOption, command, console, print_json
-from .train import model_file
+from ..predictor import NewData, Predictor
+from .app import BackendOption, DtypeOption, JsonOption, command, print_json, say, show_table
+from .folders import model_file
 
 _SHOWN = 10
 
@@ -27,7 +25,10 @@ def predict(
     run: Annotated[str, typer.Argument(help="A run folder, or a model file.")],
     data: Annotated[
         str | None,
-        typer.Argument(help="A .csv, .tsv or .npz file, with or without targets (default: the test set it was trained with)."),
+        typer.Argument(
+            help="A .csv, .tsv or .npz file, with or without targets, or a folder of IDX files "
+            "(default: the test set it was trained with)."
+        ),
     ] = None,
     out: Annotated[str | None, typer.Option("--out", help="Write all predictions to this CSV file.")] = None,
     backend: BackendOption = None,
@@ -39,54 +40,60 @@ def predict(
     if path is None:
         raise DataError(f"'{run}' is no run folder (it has no model.safetensors) and no .safetensors file")
     predictor = Predictor.load(path)
-    inputs, known = predictor.read(data)
-    outputs = predictor(inputs)
+    new = predictor.read(data)
+    outputs = predictor(new.inputs)
     rows = _rows(predictor, outputs)
-    scores = _scores(predictor, outputs, known)
+    scores = _scores(predictor, outputs, new)
     if out is not None:
         _write(out, rows)
     if as_json:
-        print_json({"predictions": rows, **scores})
+        print_json({"predictions": rows, **scores, **({"note": new.note} if new.note else {})})
         return
     _show(rows)
     for name, value in scores.items():
-        console.print(f"{name.replace('_', ' ')} {value:.4f}", highlight=False, style="bold")
+        say((f"{name.replace('_', ' ')} {_number(value)}", "bold"))
+    if new.note:
+        say(f"no score: {new.note}", style="yellow")
     if out is not None:
-        console.print(f"{len(rows)} predictions in {out}", highlight=False)
+        say(f"{len(rows)} predictions in {out}")
 
 
 def _rows(predictor: Predictor, outputs: Any) -> list[dict[str, Any]]:
     """Return one dict a sample: the class and its score, or the numbers."""
     if predictor.classes is None:
-        names = ["prediction"] if outputs.shape[1] == 1 else [f"prediction {k}" for k in range(outputs.shape[1])]
+        names = (
+            ["prediction"] if outputs.shape[1] == 1 else [f"prediction {k}" for k in range(outputs.shape[1])]
+        )
         return [dict(zip(names, map(float, row), strict=True)) for row in outputs]
     head = "probability" if predictor.link else "score"
     pairs = zip(predictor.labels(outputs), predictor.certainties(outputs), strict=True)
     return [{"prediction": label, head: float(certainty)} for label, certainty in pairs]
 
 
-def _scores(predictor: Predictor, outputs: Any, known: Dataset | None) -> dict[str, float]:
-    if known is None:
+def _scores(predictor: Predictor, outputs: Any, new: NewData) -> dict[str, float]:
+    targets = new.targets
+    if targets is None:
         return {}
     if predictor.classes is None:
-        return {"r2": metrics.r2(outputs, known.targets), "mse": metrics.mean_squared_error(outputs, known.targets)}
-    counts = np.bincount(known.targets)
+        mse = metrics.mean_squared_error(outputs, targets)
+        return {"r2": metrics.r2(outputs, targets), "mse": mse, "rmse": mse**0.5}
     return {
-        "accuracy": metrics.accuracy(outputs, known.targets, threshold=predictor.threshold),
-        "majority_share": float(counts.max() / counts.sum()),
+        "accuracy": metrics.accuracy(outputs, targets, threshold=predictor.threshold),
+        "majority_share": float(np.bincount(targets).max() / len(targets)),
     }
 
 
 def _show(rows: list[dict[str, Any]]) -> None:
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    table.add_column("row", justify="right")
-    for name in rows[0]:
-        table.add_column(name)
-    for i, row in enumerate(rows[:_SHOWN]):
-        table.add_row(str(i), *(f"{v:.4f}" if isinstance(v, float) else str(v) for v in row.values()))
-    console.print(table)
+    heads = {"row": "right", **dict.fromkeys(rows[0], "left")}
+    show_table(heads, [(str(i), *map(_number, row.values())) for i, row in enumerate(rows[:_SHOWN])])
     if len(rows) > _SHOWN:
-        console.print(f"... and {len(rows) - _SHOWN:,} more (--out FILE writes them all)", style="dim", highlight=False)
+        say(f"... and {len(rows) - _SHOWN:,} more (--out FILE writes them all)", style="dim")
+
+
+def _number(value: float | str) -> str:
+    if isinstance(value, str):
+        return value
+    return f"{value:.4f}" if value == 0 or 1e-3 <= abs(value) < 1e6 else f"{value:.6g}"
 
 
 def _write(out: str, rows: list[dict[str, Any]]) -> None:

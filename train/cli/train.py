@@ -2,21 +2,35 @@
 
 from __future__ import annotations
 
+import math
 import os
+import shlex
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.table import Table
 
 from ...layers import Module
 from ..checkpoint import load_model
 from ..experiment import Experiment, describe
-from ..recipe import Recipe, run_folder
+from ..recipe import Recipe
 from . import options as o
-from .app import BackendOption, DtypeOption, JsonOption, command, console, errors, print_json
+from .app import (
+    INTERRUPTED,
+    BackendOption,
+    DtypeOption,
+    JsonOption,
+    command,
+    interrupts_deferred,
+    print_json,
+    say,
+    show_table,
+)
+from .folders import model_file, run_folder
 
-Out = Annotated[str | None, typer.Option("--out", help="Folder for model, history and pictures (default: runs/NAME-K).")]
+Out = Annotated[
+    str | None, typer.Option("--out", help="Folder for model, history and pictures (default: runs/NAME-K).")
+]
 
 
 @command
@@ -82,17 +96,21 @@ def train(
         seed=o.seed_or_default(seed),
     )
     experiment = Experiment.prepare(recipe, progress=not as_json)
-    folder = run_folder(out, source)
-    if not as_json:
-        _introduce(experiment)
-    results = experiment.run()
-    files = experiment.save(folder)
+    with run_folder(out, source) as folder:
+        if not as_json:
+            _introduce(experiment)
+        experiment.train()
+        with interrupts_deferred("Saving what was learnt ...") as late:
+            results = experiment.test()
+            files = experiment.save(folder)
     if as_json:
         print_json({**results, "folder": str(folder), "files": [str(path) for path in files]})
     else:
         _report(experiment, folder, files)
-    if experiment.interrupted:
-        raise typer.Exit(130)
+    if experiment.interrupted or late:
+        raise typer.Exit(INTERRUPTED)
+    if not math.isfinite(results["test_loss"]):
+        raise typer.Exit(1)
 
 
 @command
@@ -137,69 +155,52 @@ def summary(
         show_summary(model, shape)
 
 
-def model_file(source: str) -> Path | None:
-    """Return the model file that a source names: itself, or the one in a run folder; else None."""
-    path = Path(source)
-    if path.suffix == ".safetensors":
-        return path
-    inside = path / "model.safetensors"
-    return inside if inside.is_file() else None
-
-
 def show_summary(model: Module, shape: tuple[int, ...]) -> None:
     """Print a model's summary as a table."""
     found = model.summary(shape)
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    for head, justify in (("layer", "left"), ("output", "left"), ("parameters", "right"), ("FLOPs", "right")):
-        table.add_column(head, justify=justify)  # type: ignore[arg-type]
+    rows: list[tuple[str, ...]] = []
     for row in found.rows:
         size = ", ".join(["N", *map(str, row.output_shape[1:])])
-        table.add_row(row.layer, f"({size})", f"{row.parameters:,}", f"{row.flops:,}")
-    table.add_row("total", "", f"{found.parameters:,}", f"{found.flops:,}", style="bold")
-    console.print(table)
+        rows.append((row.layer, f"({size})", f"{row.parameters:,}", f"{row.flops:,}"))
+    heads = {"layer": "left", "output": "left", "parameters": "right", "FLOPs": "right"}
+    show_table(heads, rows, total=("total", "", f"{found.parameters:,}", f"{found.flops:,}"))
 
 
 def _introduce(experiment: Experiment) -> None:
     """Say what is about to be trained, on what, and where."""
-    splits, recipe = experiment.splits, experiment.recipe
+    splits, recipe, backend = experiment.splits, experiment.recipe, experiment.backend
     parts = ", ".join(f"{len(data):,} {name}" for name, data in splits.parts().items())
     kind = "numbers" if splits.train.classes is None else f"{len(splits.train.classes)} classes"
-    details = experiment.backend.details()
-    console.print(f"[bold]{splits.train.name}[/]: {parts}; inputs {splits.train.shape}, {kind}", highlight=False)
-    console.print(
-        f"{experiment.trainer.loss}, {experiment.trainer.optimizer}, schedule {recipe.schedule}, "
-        f"batches of {recipe.batch_size}, seed {recipe.seed}",
-        highlight=False,
-        style="dim",
-    )
-    console.print(
-        f"backend {experiment.backend.spec} {experiment.backend.default_dtype}: "
-        + ", ".join(f"{key} {value}" for key, value in details.items()),
-        highlight=False,
-        style="dim",
-    )
+    details = ", ".join(f"{key} {value}" for key, value in backend.details().items())
+    say((splits.train.name, "bold"), f": {parts}; inputs {splits.train.shape}, {kind}")
+    say(f"{experiment.loss}, {experiment.trainer.optimizer}", style="dim")
+    say(f"schedule {recipe.schedule}, batches of {recipe.batch_size}, seed {recipe.seed}", style="dim")
+    say(f"backend {backend.spec} {backend.default_dtype}: {details}", style="dim")
     show_summary(experiment.model, splits.train.shape)
-    errors.file.flush()
 
 
 def _report(experiment: Experiment, folder: Path, files: list[Path]) -> None:
-    """Say how it went and where the results are."""
+    """Say how it went, where the results are, and what to do with them."""
     results: dict[str, Any] = experiment.results
+    epochs = f"{results['epochs']} epoch" + ("s" if results["epochs"] != 1 else "")
     if experiment.interrupted:
-        console.print(f"[yellow]Interrupted[/] after {results['epochs']} epochs; what was learnt so far is kept.")
+        say(("Interrupted", "yellow"), f" after {epochs}; what was learnt so far is kept.")
     elif results["stopped"]:
-        console.print(f"[yellow]Stopped[/] after {results['epochs']} epochs: {results['stopped']}.", highlight=False)
-    time = f"{results['epochs']} epochs in {results['seconds']:.1f} s"
+        say(("Stopped", "yellow"), f" after {epochs}: {results['stopped']}.")
+    time = f"{epochs} in {results['seconds']:.1f} s"
     if "test_accuracy" in results:
-        console.print(
-            f"[bold]test accuracy {results['test_accuracy']:.2%}[/] "
-            f"(majority class: {results['baseline_accuracy']:.2%}), loss {results['test_loss']:.4f}; {time}",
-            highlight=False,
+        say(
+            (f"test accuracy {results['test_accuracy']:.2%}", "bold"),
+            f" (majority class: {results['baseline_accuracy']:.2%}), loss {results['test_loss']:.4f}; {time}",
         )
     else:
-        console.print(
-            f"[bold]test R² {results['test_r2']:.4f}[/] (predicting the mean: 0), "
-            f"loss {results['test_loss']:.4f} in standardised units; {time}",
-            highlight=False,
+        name = experiment.splits.train.target_name
+        say(
+            (f"test R2 {results['test_r2']:.4f}", "bold"),
+            f" (predicting the mean: 0), typical error {results['test_rmse']:.6g}",
+            f" of {name}" if name else "",
+            f"; {time}",
         )
-    console.print(f"kept in [bold]{folder}{os.sep}[/]: " + ", ".join(path.name for path in files), highlight=False)
+    say("kept in ", (f"{folder}{os.sep}", "bold"), ": " + ", ".join(path.name for path in files))
+    if math.isfinite(results["test_loss"]):
+        say(f"next: lamina predict {shlex.quote(str(folder))}", style="dim")

@@ -1,0 +1,333 @@
+"""The training loop: what it learns, what it leaves as it was, what it refuses before anything changes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from lamina.backends import Backend, DataError, DtypeError, LaminaError, OptionError, ShapeError, StateError
+from lamina.layers import Linear, ReLU, Sequential, manual_seed
+from lamina.layers.losses import BCEWithLogitsLoss, CrossEntropyLoss, Loss, MSELoss
+from lamina.train import SGD, Adam, Callback, CosineAnnealingLR, Trainer
+from lamina.train.data import Dataset, order
+
+RNG = np.random.default_rng(0)
+X = RNG.normal(size=(50, 3))
+LABELS = (X[:, 0] > X[:, 1]).astype(np.int64)
+
+
+def model_of(b: Backend, outputs: int = 2) -> Sequential:
+    manual_seed(0)
+    return Sequential(Linear(3, 8, backend=b), ReLU(b), Linear(8, outputs, backend=b))
+
+
+def trainer_of(b: Backend, loss: Loss | None = None, outputs: int = 2, **options: Any) -> Trainer:
+    model = model_of(b, outputs)
+    return Trainer(model, loss or CrossEntropyLoss(backend=b), Adam(model.parameters(), lr=0.01), **options)
+
+
+def weights(trainer: Trainer) -> Any:
+    return np.concatenate([value.ravel() for value in trainer.model.state_dict().values()])
+
+
+# -- learning ------------------------------------------------------------------------------------------
+
+
+def test_it_learns_and_tells(backend: Backend) -> None:
+    trainer = trainer_of(backend)
+    history = trainer.fit((X, LABELS), (X[:20], LABELS[:20]), epochs=40, batch_size=16)
+    assert history is trainer.history
+    assert history.names == (
+        "epoch",
+        "learning_rate",
+        "train_loss",
+        "train_accuracy",
+        "validation_loss",
+        "validation_accuracy",
+        "seconds",
+    )
+    assert history.column("train_loss")[-1] < 0.2 < history.column("train_loss")[0]
+    scores = trainer.evaluate((X, LABELS))
+    assert scores["accuracy"] >= 0.96
+    predicted = trainer.predict(X, batch_size=7)
+    assert predicted.shape == (50, 2)
+    assert np.mean(predicted.argmax(axis=1) == LABELS) == pytest.approx(scores["accuracy"])
+
+
+def test_the_first_epoch_by_hand(backend64: Backend) -> None:
+    """The four lines of the bare loop, over the documented order of the rows, give the same bits."""
+    b = backend64
+    trainer = trainer_of(b, seed=3)
+    trainer.fit((X, LABELS), epochs=1, batch_size=16)
+    model, criterion = model_of(b), CrossEntropyLoss(backend=b)
+    optimizer = Adam(model.parameters(), lr=0.01)
+    rows = order(50, seed=3, epoch=0)
+    total = 0.0
+    for first in range(0, 50, 16):
+        batch = rows[first : first + 16]
+        optimizer.zero_grad()
+        loss = criterion(model(b.from_host(X[batch])), b.from_host(LABELS[batch]))
+        model.backward(criterion.backward())
+        optimizer.step()
+        total += b.item(loss) * len(batch)
+    own = np.concatenate([value.ravel() for value in model.state_dict().values()])
+    np.testing.assert_array_equal(weights(trainer), own)
+    assert trainer.history[0]["train_loss"] == pytest.approx(total / 50, rel=1e-12)
+
+
+def test_two_fits_are_one_longer_fit() -> None:
+    once, twice = trainer_of(get("numpy")), trainer_of(get("numpy"))
+    once.fit((X, LABELS), epochs=4, batch_size=16)
+    twice.fit((X, LABELS), epochs=1, batch_size=16)
+    twice.fit((X, LABELS), epochs=3, batch_size=16)
+    np.testing.assert_array_equal(weights(once), weights(twice))
+    np.testing.assert_array_equal(once.history.column("train_loss"), twice.history.column("train_loss"))
+    np.testing.assert_array_equal(twice.history.column("epoch"), [1, 2, 3, 4])
+
+
+def test_a_schedule_is_asked_once_an_epoch() -> None:
+    schedule = CosineAnnealingLR(4)
+    trainer = trainer_of(get("numpy"), schedule=schedule)
+    trainer.fit((X, LABELS), epochs=4)
+    want = [0.01 * schedule(t) for t in range(4)]
+    np.testing.assert_allclose(trainer.history.column("learning_rate"), want, rtol=1e-15)
+
+
+def test_shuffling_can_be_off_and_batches_are_counted() -> None:
+    class Steps(Callback):
+        def __init__(self) -> None:
+            self.steps: list[int] = []
+            self.announced = 0
+
+        def on_fit_start(self, trainer: Trainer, epochs: int, steps: int) -> None:
+            self.announced = steps
+
+        def on_step(self, trainer: Trainer, step: int) -> None:
+            self.steps.append(step)
+
+    for drop_last, batch_size, steps in ((False, 16, 4), (True, 16, 3), (False, 500, 1), (True, 50, 1)):
+        seen = Steps()
+        trainer = trainer_of(get("numpy"), callbacks=[seen])
+        trainer.fit((X, LABELS), epochs=1, batch_size=batch_size, drop_last=drop_last, shuffle=False)
+        assert seen.steps == list(range(1, steps + 1))
+        assert seen.announced == steps
+    with pytest.raises(DataError, match="drop_last leaves no batch"):
+        trainer.fit((X, LABELS), batch_size=51, drop_last=True)
+
+
+@pytest.mark.parametrize("kind", ["int8", "int16", "int32", "int64", "uint8", "uint16"])
+def test_labels_of_any_integer_dtype(kind: str) -> None:
+    trainer = trainer_of(get("numpy"))
+    trainer.fit((X, LABELS.astype(kind)), epochs=1)
+    assert "train_accuracy" in trainer.history.names
+
+
+def test_data_sets_of_classes_under_other_losses(backend: Backend) -> None:
+    data = Dataset("two", X, LABELS, ("no", "yes"))
+    for loss, outputs in ((MSELoss(backend=backend), 2), (BCEWithLogitsLoss(backend=backend), 1)):
+        trainer = trainer_of(backend, loss, outputs)
+        trainer.fit(data, epochs=30, batch_size=16)
+        assert trainer.evaluate(data)["accuracy"] > 0.9
+
+
+def test_whole_numbers_are_reals_to_a_loss_of_reals() -> None:
+    trainer = trainer_of(get("numpy"), BCEWithLogitsLoss(backend=get("numpy")), 1)
+    trainer.fit((X, LABELS[:, None]), epochs=1)
+    assert "train_accuracy" not in trainer.history.names
+
+
+def test_ignored_labels_do_not_count() -> None:
+    labels = LABELS.copy()
+    labels[:40] = -100
+    trainer = trainer_of(get("numpy"))
+    trainer.fit((X, labels), epochs=20, batch_size=50)
+    scores = trainer.evaluate((X, labels))
+    assert scores["accuracy"] == np.mean(trainer.predict(X[40:]).argmax(axis=1) == LABELS[40:])
+
+
+def test_a_summed_loss_is_told_for_one_sample() -> None:
+    b = get("numpy", "float64")
+    summed, mean = (CrossEntropyLoss(reduction=r, backend=b) for r in ("sum", "mean"))
+    ours, theirs = (trainer_of(b, loss).evaluate((X, LABELS), batch_size=16) for loss in (summed, mean))
+    assert ours["loss"] == pytest.approx(theirs["loss"], rel=1e-12)
+
+
+@pytest.mark.parametrize("option", ["clip_norm", "clip_value"])
+def test_clipping_bounds_the_step(option: str) -> None:
+    b = get("numpy", "float64")
+    model = model_of(b)
+    trainer = Trainer(model, CrossEntropyLoss(backend=b), SGD(model.parameters(), lr=1.0), **{option: 1e-3})  # type: ignore[arg-type]
+    before = weights(trainer)
+    trainer.fit((X, LABELS), epochs=1, batch_size=50)
+    step = weights(trainer) - before
+    size = np.linalg.norm(step) if option == "clip_norm" else np.abs(step).max()
+    assert 0 < size <= 1e-3 * (1 + 1e-9)
+
+
+# -- what is left as it was ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("mode", [True, False])
+def test_states_come_back(mode: bool) -> None:
+    class Fails(Callback):
+        def on_step(self, trainer: Trainer, step: int) -> None:
+            raise RuntimeError("stop here")
+
+    trainer = trainer_of(get("numpy"), callbacks=[Fails()])
+    model, loss = trainer.model, trainer.loss
+    model.train(mode)
+    with pytest.raises(RuntimeError, match="stop here"):
+        trainer.fit((X, LABELS), epochs=1)
+    trainer.callbacks.clear()
+    for call in (
+        lambda: trainer.fit((X, LABELS), epochs=1),
+        lambda: trainer.predict(X),
+        lambda: trainer.evaluate((X, LABELS)),
+    ):
+        call()
+        assert [m.training for _, m in model.named_modules()] == [mode] * 4
+        assert model.input_gradient
+        assert loss.validate
+
+
+def test_evaluation_learns_nothing_and_leaves_nothing_to_go_back_through(backend: Backend) -> None:
+    trainer = trainer_of(backend)
+    before = weights(trainer)
+    x, y = backend.from_host(X), backend.from_host(LABELS)
+    trainer.loss(trainer.model(x), y)
+    trainer.evaluate((X[:5], LABELS[:5]))
+    np.testing.assert_array_equal(weights(trainer), before)
+    with pytest.raises(StateError, match="backward needs"):  # and not, silently, the gradient of other data
+        trainer.loss.backward()
+
+
+def test_every_callback_ends_though_one_fails() -> None:
+    ended: list[str] = []
+
+    class Ends(Callback):
+        def __init__(self, name: str, fails: bool) -> None:
+            self.name, self.fails = name, fails
+
+        def on_fit_end(self, trainer: Trainer) -> None:
+            ended.append(self.name)
+            if self.fails:
+                raise RuntimeError(self.name)
+
+    trainer = trainer_of(get("numpy"), callbacks=[Ends("a", False), Ends("b", True), Ends("c", False)])
+    with pytest.raises(RuntimeError, match="b"):
+        trainer.fit((X, LABELS), epochs=1)
+    assert ended == ["c", "b", "a"]
+
+
+def test_an_interrupt_keeps_what_was_learnt() -> None:
+    class Stops(Callback):
+        def on_step(self, trainer: Trainer, step: int) -> None:
+            if trainer.epoch == 2 and step == 2:
+                raise KeyboardInterrupt
+
+    trainer, whole = trainer_of(get("numpy"), callbacks=[Stops()]), trainer_of(get("numpy"))
+    with pytest.raises(KeyboardInterrupt):
+        trainer.fit((X, LABELS), epochs=5, batch_size=16)
+    whole.fit((X, LABELS), epochs=2, batch_size=16)
+    assert len(trainer.history) == trainer.epoch == 2
+    np.testing.assert_array_equal(
+        trainer.history.column("train_loss"), whole.history.column("train_loss")
+    )
+    assert not np.array_equal(weights(trainer), weights(whole))
+
+
+# -- what is refused -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("data", "kind", "message"),
+    [
+        ((X, LABELS + 1), DataError, "class numbers from 0 to 1, got 2"),
+        ((X, LABELS - 1), DataError, "class numbers from 0 to 1, got -1"),
+        ((X, np.where(np.arange(50) == 49, 7, LABELS)), DataError, "got 7"),
+        ((X, LABELS.astype(float)), DtypeError, "expected int64 labels"),
+        ((X, X[:, :1]), ShapeError, "labels"),
+        ((X, LABELS[:40]), DataError, r"equally many samples.*\(50, 3\) and \(40,\)"),
+        ((X[:0], LABELS[:0]), DataError, "at least one"),
+        ((np.float64(3), LABELS), DataError, "equally many"),
+        ((X[:, :2], LABELS), ShapeError, r"Linear\(3 -> 8\): expected input \(N, 3\), got \(1, 2\)"),
+        ((X.astype(int), LABELS), DtypeError, "Linear"),
+        ((X.astype(complex), LABELS), DtypeError, "expected numbers"),
+        ((X.astype(str), LABELS), DtypeError, "expected numbers"),
+        (X, OptionError, r"expected a Dataset or a pair \(inputs, targets\), got ndarray"),
+        (Dataset("r", X, X[:, :1]), DataError, "real targets"),
+    ],
+)
+@pytest.mark.parametrize("part", ["train", "validation"])
+def test_what_does_not_fit_is_said_before_anything_changes(
+    backend: Backend, part: str, data: Any, kind: type[LaminaError], message: str
+) -> None:
+    trainer = trainer_of(backend)
+    before = weights(trainer)
+    pairs = (data, None) if part == "train" else ((X, LABELS), data)
+    with pytest.raises(kind, match=f"(?s){part}: .*{message}"):
+        trainer.fit(*pairs, epochs=1)
+    np.testing.assert_array_equal(weights(trainer), before)
+    assert len(trainer.history) == trainer.optimizer.steps == 0
+    assert trainer.model.training
+    assert trainer.loss.validate
+
+
+@pytest.mark.parametrize("name", ["inputs", "targets"])
+def test_check_finite(name: str) -> None:
+    b = get("numpy")
+    x, y = X.copy(), X[:, :1].copy()
+    (x if name == "inputs" else y)[3, 0] = np.inf
+    strict = trainer_of(b, MSELoss(backend=b), 1, check_finite=True)
+    with pytest.raises(DataError, match=f"train: NaN or infinity in 1 rows of the {name}; the first is row 3"):
+        strict.fit((x, y), epochs=1)
+    with pytest.raises(DataError, match="train: named: 1 of .* are NaN or infinite"):
+        strict.fit(Dataset("named", x, y), epochs=1)
+    strict.fit((X, X[:, :1]), epochs=1)
+
+
+def test_a_loss_that_is_no_number_stops_with_advice(backend: Backend) -> None:
+    trainer = trainer_of(backend, MSELoss(backend=backend), 1)
+    y = X[:, :1].copy()
+    y[0] = np.nan
+    trainer.fit((X, y), epochs=5)
+    assert len(trainer.history) == 1
+    assert "became nan in epoch 1; try a smaller learning rate" in trainer.stopped
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"epochs": 0}, "epochs must be an integer of at least 1, got 0"),
+        ({"epochs": 1.5}, "epochs must be"),
+        ({"epochs": True}, "epochs must be"),
+        ({"batch_size": 0}, "batch_size must be an integer of at least 1, got 0"),
+    ],
+)
+def test_fit_names_a_bad_option(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(OptionError, match=message):
+        trainer_of(get("numpy")).fit((X, LABELS), **options)
+
+
+@pytest.mark.parametrize("option", ["clip_norm", "clip_value"])
+@pytest.mark.parametrize("value", [0, -1.0, float("nan")])
+def test_clipping_options_are_checked_when_the_trainer_is_made(option: str, value: float) -> None:
+    with pytest.raises(OptionError, match=f"{option} must be above 0"):
+        trainer_of(get("numpy"), **{option: value})
+
+
+def test_parts_on_different_backends_and_losses_without_a_number() -> None:
+    b, other = get("numpy"), get("numpy", "float64")
+    with pytest.raises(OptionError, match="the model is on .* and the loss on"):
+        trainer_of(b, CrossEntropyLoss(backend=other))
+    with pytest.raises(OptionError, match="a loss for each element"):
+        trainer_of(b, CrossEntropyLoss(reduction="none", backend=b))
+    with pytest.raises(DataError, match="N of at least 1"):
+        trainer_of(b).predict(X[:0])
+
+
+def get(name: str, dtype: str = "float32") -> Backend:
+    from lamina.backends import get_backend
+
+    return get_backend(name, dtype=dtype)
