@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterable, Iterator, Mapping
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from ..backends import (
     Backend,
@@ -20,9 +20,7 @@ from ..backends.errors import did_you_mean
 from ..backends.protocol import Shape
 from .initializers import Initializer
 from .parameter import Parameter, check_same_shape
-
-if TYPE_CHECKING:
-    from .summary import Summary
+from .summary import Summary, summarize
 
 _inference: ContextVar[bool] = ContextVar("lamina_inference", default=False)
 Self = TypeVar("Self", bound="Module")
@@ -208,8 +206,6 @@ class Module:
 
         input_shape: one sample's, without the batch axis; needed where the first layers do not know it.
         """
-        from .summary import summarize
-
         return summarize(self, input_shape)
 
     def _every_name(self) -> Iterator[tuple[str, Parameter]]:

@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass
+from typing import Any
 
 from ..backends import LaminaError, ShapeError
 from ..backends.protocol import Shape
 from ..backends.shape_backend import ShapeBackend
-from .module import Module
+
+# A Module, which imports this file for its `summary`; Any keeps the arrow one-way.
+Model = Any
 
 
 @dataclass(frozen=True)
@@ -53,7 +56,7 @@ class Summary:
         return "\n".join(text)
 
 
-def summarize(model: Module, input_shape: Shape | None = None) -> Summary:
+def summarize(model: Model, input_shape: Shape | None = None) -> Summary:
     """Return the summary of a model for inputs of `input_shape` (without the batch axis)."""
     shape = input_shape if input_shape is not None else model.input_shape
     if shape is None:
@@ -79,23 +82,23 @@ def summarize(model: Module, input_shape: Shape | None = None) -> Summary:
     return Summary(rows, tuple(shape), total, sum(cost.flops for cost in counter.costs.values()))
 
 
-def _size(module: Module) -> int:
+def _size(module: Model) -> int:
     return sum(parameter.size for parameter in module.parameters())
 
 
-def _record_shapes(leaves: list[Module], counter: ShapeBackend) -> dict[int, Shape]:
+def _record_shapes(leaves: list[Model], counter: ShapeBackend) -> dict[int, Shape]:
     """Make each leaf of the copy note its output's shape."""
     shapes: dict[int, Shape] = {}
 
-    def watch(leaf: Module) -> None:
+    def watch(leaf: Model) -> None:
         forward = leaf.forward
 
         def noted(x: object) -> object:
-            y = forward(x)  # type: ignore[arg-type]
+            y = forward(x)
             shapes[id(leaf)] = counter.shape(y)
             return y
 
-        leaf.forward = noted  # type: ignore[assignment, method-assign]
+        leaf.forward = noted
 
     for leaf in leaves:
         watch(leaf)

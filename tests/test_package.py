@@ -143,3 +143,20 @@ def test_every_package_is_in_the_wheel() -> None:
         path.parent for path in files("backends", "layers", "train") if path.name == "__init__.py"
     }
     assert bare == set(), "these folders have no __init__.py"
+
+
+@pytest.mark.parametrize("folder", ["layers", "layers/losses", "train/optimizers"])
+def test_the_lint_rule_refuses_torch_and_numpy(folder: str) -> None:
+    code = "import numpy as np\nimport torch\n\nprint(np, torch)\n"
+    command = ["check", "--select", "TID251", "--stdin-filename", f"{folder}/new.py", "-"]
+    root = Path(__file__).parents[1]
+    ruff = subprocess.run(
+        [sys.executable, "-m", "ruff", *command],
+        input=code,
+        capture_output=True,
+        text=True,
+        cwd=root,
+        check=False,
+    )
+    assert ruff.returncode == 1, ruff.stderr
+    assert ruff.stdout.count("TID251") == 2

@@ -17,7 +17,7 @@ NATIVE = NativeDtypes({name: np.dtype(name) for name in DTYPES})
 NAMES = {np.dtype(name): name for name in DTYPES}  # dtype.name takes microseconds
 
 # 0-d arrays: for a ufunc to convert a Python number takes as long as a small op.
-ZEROS = {"f": np.zeros((), np.float32), "d": np.zeros((), np.float64)}
+ZEROS: dict[str, Any] = {"f": np.zeros((), np.float32), "d": np.zeros((), np.float64)}
 
 # The kinds of tensor that a Python scalar mixes with.
 MIXES = {int: "if", float: "f", bool: "b"}

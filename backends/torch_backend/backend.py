@@ -415,11 +415,11 @@ class TorchBackend(TorchDerived):
         """Enter inference mode: no version counters, no autograd bookkeeping."""
         if torch.is_inference_mode_enabled():
             return _INSIDE
-        try:
-            return _threads.inference  # making one takes as long as an op; one a thread is never nested
-        except AttributeError:
-            _threads.inference = torch.inference_mode()
-            return _threads.inference
+        # Making one takes as long as an op, so each thread keeps its own; it is never entered twice.
+        mode: AbstractContextManager[None] | None = getattr(_threads, "inference", None)
+        if mode is None:
+            mode = _threads.inference = torch.inference_mode()
+        return mode
 
 
 def _usable(device: str) -> torch.device:
