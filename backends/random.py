@@ -15,6 +15,7 @@ from .errors import OptionError
 
 Distribution = Literal["uniform", "normal"]
 _WORD = 2**64
+_CUT = 2.0**24  # a float32 below 1 has 24 digits
 
 
 def generator(seed: int, stream: int | str, step: int = 0) -> np.random.Generator:
@@ -37,10 +38,19 @@ def draw(
     distribution: Distribution,
     dtype: str,
 ) -> np.ndarray[Any, Any]:
-    """Draw an array: uniform on [0, 1) or standard normal, in float32 or float64."""
+    """Draw an array: uniform on [0, 1) or standard normal, in float32 or float64.
+
+    A float32 is the float64 of the same draw with fewer digits, so that a run in the other dtype differs
+    by rounding alone. The uniform one is cut, not rounded, to stay below 1.
+    """
     source = generator(seed, stream, step)
     if distribution == "uniform":
-        return source.random(shape, dtype=np.dtype(dtype).type)
-    if distribution == "normal":
-        return source.standard_normal(shape, dtype=np.dtype(dtype).type)
-    raise OptionError(f"distribution must be 'uniform' or 'normal', got {distribution!r}")
+        value = source.random(shape)
+        if dtype == "float32":
+            value = np.floor(np.multiply(value, _CUT, out=value), out=value)
+            value /= _CUT
+    elif distribution == "normal":
+        value = source.standard_normal(shape)
+    else:
+        raise OptionError(f"distribution must be 'uniform' or 'normal', got {distribution!r}")
+    return np.asarray(value, dtype=np.dtype(dtype))

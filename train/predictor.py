@@ -107,7 +107,12 @@ class Predictor:
     def read(self, source: str | None) -> NewData:
         """Return the data of a file or a folder of IDX files; of None, the test set trained with."""
         if source is None or (source in SOURCES and source == self.recipe.source):
-            test = self.recipe.load().test
+            try:
+                test = self.recipe.load().test
+            except DataError as error:
+                raise DataError(
+                    f"the data set it was trained with is not there: {error} Name a file."
+                ) from error
             return self._with_targets(test.inputs, (test.targets, test.classes))
         path = Path(source)
         task: Task = "regression" if self.classes is None else "classification"

@@ -104,8 +104,11 @@ def _random(default: str, shape: Any, **options: Any) -> Host:
     key = np.array([options["seed"], stream], np.uint64)
     counter = np.array([0, 0, 0, options.get("step", 0)], np.uint64)
     source = np.random.Generator(np.random.Philox(key=key, counter=counter))
-    draw: Any = source.random if options.get("distribution") != "normal" else source.standard_normal
-    return np.asarray(draw(shape, dtype=np.dtype(options.get("dtype") or default).type))
+    dtype = options.get("dtype") or default
+    if options.get("distribution") == "normal":
+        return np.asarray(source.standard_normal(shape), dtype=dtype)
+    whole = source.random(shape)
+    return np.asarray(whole if dtype == "float64" else np.trunc(whole * 2.0**24) / 2.0**24, dtype=dtype)
 
 
 _HOSTS: dict[str, Callable[..., Any]] = {

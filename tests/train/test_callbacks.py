@@ -8,12 +8,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from rich.console import Console
+
 from lamina.backends import OptionError, get_backend
 from lamina.layers import Linear, manual_seed
 from lamina.layers.losses import MSELoss
 from lamina.train import SGD, BestWeights, Callback, EarlyStopping, ProgressBar, Trainer
 from lamina.train.callbacks import Row
-from rich.console import Console
 
 X = np.linspace(-1, 1, 12).reshape(6, 2)
 Y = X[:, :1]

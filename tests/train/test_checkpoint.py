@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import safetensors.numpy
+
 from lamina.backends import Backend, DataError, get_backend
 from lamina.layers import manual_seed
 from lamina.train import Dense, load_model, save_model
@@ -92,7 +93,9 @@ def test_foreign_files_are_refused(tmp_path: Path) -> None:
         ({"model": {**TINY.to_dict(), "hidden": [3]}}, "weights do not fit"),
     ],
 )
-def test_descriptions_that_build_nothing(tmp_path: Path, description: dict[str, object], message: str) -> None:
+def test_descriptions_that_build_nothing(
+    tmp_path: Path, description: dict[str, object], message: str
+) -> None:
     save_model(tmp_path / "m", TINY.build("numpy"), description)
     with pytest.raises(DataError, match=message):
         load_model(tmp_path / "m", "numpy")

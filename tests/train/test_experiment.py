@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from lamina.backends import DataError, get_backend, use_backend
 from lamina.train.experiment import Experiment
 from lamina.train.history import History
@@ -52,12 +53,16 @@ def test_the_disc_is_learnt() -> None:
 def test_numpy_and_torch_tell_one_history(dtype: str, rtol: float) -> None:
     pytest.importorskip("torch", reason="torch is what numpy is compared with")
     pytest.importorskip("sklearn", reason="the digits come from scikit-learn")
-    first, second = (ran(name, dtype, source="digits", epochs=5).trainer.history for name in ("numpy", "torch"))
+    first, second = (
+        ran(name, dtype, source="digits", epochs=5).trainer.history for name in ("numpy", "torch")
+    )
     assert first.names == second.names
     for name in set(first.names) - {"seconds"}:
         # In float32 a prediction on the edge may fall either way: one sample of the 180 in validation.
         near = 1 / 180 if dtype == "float32" and name.endswith("accuracy") else 0.0
-        np.testing.assert_allclose(first.column(name), second.column(name), rtol=rtol, atol=near, err_msg=name)
+        np.testing.assert_allclose(
+            first.column(name), second.column(name), rtol=rtol, atol=near, err_msg=name
+        )
 
 
 def test_equal_seeds_give_equal_weights(backend: Any) -> None:
@@ -65,7 +70,10 @@ def test_equal_seeds_give_equal_weights(backend: Any) -> None:
     spec = backend.spec
     first, again, other = (ran(spec, **options, seed=seed) for seed in (5, 5, 6))
     assert sha256(first) == sha256(again) != sha256(other)
-    assert first.trainer.history.column("train_loss").tolist() == again.trainer.history.column("train_loss").tolist()
+    assert (
+        first.trainer.history.column("train_loss").tolist()
+        == again.trainer.history.column("train_loss").tolist()
+    )
 
 
 def test_a_strict_stack_trains_digits_as_its_inner_backend_does() -> None:
@@ -88,7 +96,8 @@ def table(path: Path, scale: float = 1.0, n: int = 120) -> Path:
 
 def test_regression_does_not_depend_on_the_unit(tmp_path: Path) -> None:
     results = [
-        ran("numpy", source=str(table(tmp_path / f"{scale:g}.csv", scale)), epochs=20).results for scale in (1e-6, 1e6)
+        ran("numpy", source=str(table(tmp_path / f"{scale:g}.csv", scale)), epochs=20).results
+        for scale in (1e-6, 1e6)
     ]
     for result, scale in zip(results, (1e-6, 1e6), strict=True):
         assert result["test_r2"] > 0.95
@@ -103,7 +112,7 @@ def test_what_is_not_finite_is_found_in_its_row(tmp_path: Path, standardize: boo
     lines[8] = "1,2,3,nan" if not standardize else "nan,2,3,4"
     path.write_text("\n".join(lines))
     with pytest.raises(DataError, match=r"row 7, column 0" if standardize else "NaN or infinite"):
-        ran("numpy", source=str(path), standardize=standardize, epochs=1)
+        ran("numpy", source=str(path), task="regression", standardize=standardize, epochs=1)
 
 
 # -- what is kept ----------------------------------------------------------------------------------------

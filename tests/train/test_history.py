@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from lamina.backends.errors import DataError, LaminaError, OptionError
 from lamina.train.files import OutputError, atomic_write
 from lamina.train.history import History

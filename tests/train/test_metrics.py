@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+
 from lamina.backends.errors import DataError, OptionError, ShapeError
 from lamina.train.metrics import (
     Mean,

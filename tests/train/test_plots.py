@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from lamina.backends.errors import DataError, OptionError, ShapeError
 from lamina.train import plots
 from lamina.train.files import OutputError

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from lamina.backends import DataError, OptionError, get_backend
 from lamina.layers.losses import CrossEntropyLoss
 from lamina.train.data import Dataset
@@ -97,7 +98,11 @@ def test_losses_that_do_not_go_with_the_data() -> None:
     b = get_backend("numpy")
     assert isinstance(Recipe().make_loss(THREE, b), CrossEntropyLoss)
     for recipe, data, message in (
-        (Recipe(loss="cross_entropy"), REAL, "--loss: real has real targets, which cross_entropy cannot take"),
+        (
+            Recipe(loss="cross_entropy"),
+            REAL,
+            "--loss: real has real targets, which cross_entropy cannot take",
+        ),
         (Recipe(loss="bce"), THREE, "--loss: bce is for two classes, three has 3; use cross_entropy"),
         (Recipe(loss="mse", label_smoothing=0.1), TWO, "--label-smoothing goes with .* not with mse"),
     ):

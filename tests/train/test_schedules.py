@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from lamina.backends.errors import OptionError
 from lamina.train.schedules import (
     ChainedScheduler,

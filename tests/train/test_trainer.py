@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from lamina.backends import Backend, DataError, DtypeError, LaminaError, OptionError, ShapeError, StateError
 from lamina.layers import Linear, ReLU, Sequential, manual_seed
 from lamina.layers.losses import BCEWithLogitsLoss, CrossEntropyLoss, Loss, MSELoss
@@ -231,9 +232,7 @@ def test_an_interrupt_keeps_what_was_learnt() -> None:
         trainer.fit((X, LABELS), epochs=5, batch_size=16)
     whole.fit((X, LABELS), epochs=2, batch_size=16)
     assert len(trainer.history) == trainer.epoch == 2
-    np.testing.assert_array_equal(
-        trainer.history.column("train_loss"), whole.history.column("train_loss")
-    )
+    np.testing.assert_array_equal(trainer.history.column("train_loss"), whole.history.column("train_loss"))
     assert not np.array_equal(weights(trainer), weights(whole))
 
 
@@ -280,9 +279,11 @@ def test_check_finite(name: str) -> None:
     x, y = X.copy(), X[:, :1].copy()
     (x if name == "inputs" else y)[3, 0] = np.inf
     strict = trainer_of(b, MSELoss(backend=b), 1, check_finite=True)
-    with pytest.raises(DataError, match=f"train: NaN or infinity in 1 rows of the {name}; the first is row 3"):
+    with pytest.raises(
+        DataError, match=f"train: NaN or infinity in 1 rows of the {name}; the first is row 3"
+    ):
         strict.fit((x, y), epochs=1)
-    with pytest.raises(DataError, match="train: named: 1 of .* are NaN or infinite"):
+    with pytest.raises(DataError, match=r"train: named: 1 of .* are NaN or infinite"):
         strict.fit(Dataset("named", x, y), epochs=1)
     strict.fit((X, X[:, :1]), epochs=1)
 
@@ -319,7 +320,7 @@ def test_clipping_options_are_checked_when_the_trainer_is_made(option: str, valu
 
 def test_parts_on_different_backends_and_losses_without_a_number() -> None:
     b, other = get("numpy"), get("numpy", "float64")
-    with pytest.raises(OptionError, match="the model is on .* and the loss on"):
+    with pytest.raises(OptionError, match=r"the model is on .* and the loss on"):
         trainer_of(b, CrossEntropyLoss(backend=other))
     with pytest.raises(OptionError, match="a loss for each element"):
         trainer_of(b, CrossEntropyLoss(reduction="none", backend=b))

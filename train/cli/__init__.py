@@ -1,5 +1,8 @@
 """The command line."""
 
+import io
+import sys
+
 from . import backends, predict, train
 from .app import app
 
@@ -8,4 +11,7 @@ __all__ = ["app", "backends", "main", "predict", "train"]
 
 def main() -> None:
     """Run the `lamina` command."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a name that the terminal cannot show is no reason to fail
     app(prog_name="lamina")

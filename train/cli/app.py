@@ -99,9 +99,13 @@ def command(function: Command) -> Command:
                 f"There is not enough memory; use a smaller network or fewer samples. ({error})",
                 as_json=as_json,
             )
-        except BrokenPipeError:
-            # The reader of our output has gone (lamina ... | head): nobody is left to tell.
+        except OSError as error:
+            if error.filename is not None:
+                raise
+            # Standard output cannot be written. Where its reader has gone (lamina ... | head), all is said.
             os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+            if not isinstance(error, BrokenPipeError):
+                errors.print(f"Error: cannot write the output: {error.strerror}", highlight=False)
             raise typer.Exit(1) from None
         except KeyboardInterrupt:
             fail("Interrupted; nothing was written.", as_json=as_json, code=INTERRUPTED)

@@ -201,6 +201,11 @@ def _report(experiment: Experiment, folder: Path, files: list[Path]) -> None:
             f" of {name}" if name else "",
             f"; {time}",
         )
+    if not (math.isfinite(results["test_loss"]) or results["stopped"]):
+        say(
+            "The output is not a number for every test sample; --check-finite finds NaN in the data.",
+            style="red",
+        )
     say("kept in ", (f"{folder}{os.sep}", "bold"), ": " + ", ".join(path.name for path in files))
     if math.isfinite(results["test_loss"]):
         say(f"next: lamina predict {shlex.quote(str(folder))}", style="dim")

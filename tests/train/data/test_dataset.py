@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from lamina.backends.errors import DataError, OptionError
 from lamina.train.data import Dataset, Splits, one_hot, partition
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from lamina.backends.errors import DataError, OptionError
 from lamina.train.data import idx_splits, read_idx, write_idx
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from lamina.backends.errors import DataError, OptionError
 from lamina.train.data import DISC_VARIANTS, circle, cubes, digits, digits_splits, disc, disc_variant
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from lamina.backends.errors import DataError
 from lamina.backends.random import generator
 from lamina.train.data import Dataset, Scaling, Splits

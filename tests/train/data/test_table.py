@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from lamina.backends.errors import DataError, OptionError
 from lamina.train.data import Dataset, read_csv
 

@@ -1,0 +1,243 @@
+"""The commands as they are meant to be used."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from lamina.train.cli import app
+
+RESULTS = {
+    "test_loss",
+    "seconds",
+    "epochs",
+    "interrupted",
+    "stopped",
+    "parameters",
+    "seed",
+    "backend",
+    "folder",
+}
+
+
+@pytest.mark.parametrize("command", ["", "train", "summary", "predict", "backends"])
+def test_help_fits_and_swallows_nothing(lamina: Any, command: str) -> None:
+    text = lamina(f"{command} --help").stdout
+    assert max(map(len, text.splitlines())) <= 80
+    assert "--help" in text
+    assert "[/" not in text
+
+
+def test_every_option_of_train_is_explained(lamina: Any) -> None:
+    text = " ".join(lamina("train --help").stdout.replace("│", " ").split())
+    for words in (
+        "--hidden",
+        "[default: cosine]",
+        "disc: 25,25,25",
+        "exponential:0.9",
+        "(default: runs/NAME-K)",
+    ):
+        assert words in text
+
+
+def test_version(lamina: Any) -> None:
+    from lamina import __version__
+
+    assert lamina("--version").stdout == f"lamina {__version__}\n"
+
+
+@pytest.mark.parametrize(
+    "source", ["disc --n 60", "cubes --n 60", "words.csv", "ints.csv", "price.csv", "arrays.npz", "idx"]
+)
+@pytest.mark.usefixtures("files")
+def test_train_and_predict(lamina: Any, source: str) -> None:
+    found = lamina(f"train {source} --epochs 2 --json").json
+    assert set(found) >= RESULTS
+    assert ("test_r2" if source == "price.csv" else "test_accuracy") in found
+    run = Path(found["folder"])
+    assert run == Path("runs") / f"{source.split()[0].split('.')[0]}-1"
+    assert all(Path(name).stat().st_size > 0 for name in found["files"])
+    again = lamina(f"predict {run} --json").json
+    assert len(again["predictions"]) == found["test_samples"]
+    if source == "price.csv":
+        assert again["r2"] == pytest.approx(found["test_r2"], rel=1e-4)
+        assert again["rmse"] == pytest.approx(found["test_rmse"], rel=1e-4)
+    else:
+        assert again["accuracy"] == pytest.approx(found["test_accuracy"])
+
+
+def test_the_default_is_digits(lamina: Any) -> None:
+    pytest.importorskip("sklearn", reason="the digits come from scikit-learn")
+    found = lamina("train --epochs 1 --json").json
+    assert found["source"] == "digits"
+    assert 0 < found["baseline_accuracy"] < 0.2 < found["test_accuracy"]
+
+
+def test_what_train_says(lamina: Any) -> None:
+    text = lamina("train disc --n 60 --epochs 2 --hidden 4 --activation tanh").stdout
+    for words in (
+        "disc (jin): 60 train, 6 validation, 60 test; inputs (2,), 2 classes",
+        "schedule cosine, batches of 32, seed 0",
+        "backend numpy float32",
+        "Linear(2 -> 4)",
+        "test accuracy ",
+        "majority class",
+        "2 epochs in",
+        "kept in runs/disc-1/: model.safetensors, run.json, history.json, curves.png",
+        "next: lamina predict runs/disc-1",
+    ):
+        assert words in text
+    assert "runs/disc-2" in lamina("train disc --n 60 --epochs 1").stdout
+
+
+def test_options_reach_the_run(lamina: Any) -> None:
+    line = (
+        "train disc --n 80 --variant carlier --validation 0.25 --hidden 6,5 --activation relu,tanh "
+        "--output tanh --init xavier_normal --loss mse --optimizer sgd --lr 0.05 --momentum 0.9 "
+        "--weight-decay 0.001 --schedule warmup:1+cosine --clip-norm 1 --epochs 3 --batch-size 16 --patience 9 --best --seed 7 "
+        "--standardize --check-finite --dtype float64 --out here/there --json"
+    )
+    found = lamina(line).json
+    assert (found["folder"], found["dtype"], found["seed"]) == ("here/there", "float64", 7)
+    recipe = json.loads(Path("here/there/run.json").read_text())["recipe"]
+    assert recipe["hidden"] == [6, 5]
+    assert recipe["activation"] == ["relu", "tanh"]
+    wanted = {
+        "variant": "carlier",
+        "optimizer": "sgd",
+        "momentum": 0.9,
+        "clip_norm": 1.0,
+        "best": True,
+        "loss": "mse",
+    }
+    assert wanted.items() <= recipe.items()
+
+
+def test_the_seed_of_the_environment(lamina: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    line = "train disc --n 40 --epochs 1 --json"
+    given = lamina(f"{line} --seed 5").json
+    monkeypatch.setenv("LAMINA_SEED", "5")
+    found = lamina(line).json
+    assert found["seed"] == 5
+    assert found["test_loss"] == given["test_loss"]
+    assert Path(found["files"][0]).read_bytes() == Path(given["files"][0]).read_bytes()
+
+
+@pytest.mark.usefixtures("files")
+def test_predict_finds_columns_and_writes_them_all(lamina: Any) -> None:
+    lamina("train words.csv --epochs 3 --out run")
+    whole = lamina("predict run words.csv --json").json
+    for name in ("features.csv", "other_order.csv", "arrays.npz", "ints.csv"):
+        assert lamina(f"predict run {name} --json").json["predictions"] == whole["predictions"]
+    assert lamina("predict run/model.safetensors words.csv --json").json == whole
+    assert 0 <= whole["accuracy"] <= 1
+    shown = lamina("predict run words.csv --out all.csv").stdout
+    assert "... and 90 more (--out FILE writes them all)" in shown
+    assert "accuracy 0." in shown
+    with open("all.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["prediction"] for row in rows] == [row["prediction"] for row in whole["predictions"]]
+    assert "no score: the targets hold the class '0'" in lamina("predict run ints.csv").stdout
+    assert "note" in lamina("predict run ints.csv --json").json
+    assert "needs the column 'b'; the file has a, bb, c" in lamina("predict run wrong.csv", code=2).stderr
+    assert "folder does not exist" in lamina("predict run features.csv --out no/where.csv", code=2).stderr
+    first = lamina("predict run nan.csv --json").json["predictions"][0]
+    assert first == {"prediction": "?", "probability": None}
+
+
+@pytest.mark.usefixtures("files")
+def test_predict_without_the_data_it_was_trained_with(lamina: Any) -> None:
+    lamina("train words.csv --epochs 1 --out run")
+    Path("words.csv").unlink()
+    said = " ".join(lamina("predict run", code=2).stderr.split())
+    assert "the data set it was trained with is not there: words.csv: no such file or folder." in said
+    assert "Name a file" in said
+    lamina("predict run features.csv")
+
+
+@pytest.mark.usefixtures("files")
+def test_a_damaged_model_is_refused(lamina: Any) -> None:
+    found = Path(lamina("train disc --n 40 --epochs 1 --json").json["files"][0])
+    data = bytearray(found.read_bytes())
+    data[-5] ^= 1
+    found.write_bytes(data)
+    for command in ("predict", "summary"):
+        assert "damaged" in lamina(f"{command} {found.parent}", code=2).stderr
+
+
+def test_nan_without_the_check_is_kept_and_said(lamina: Any, files: Path) -> None:
+    whole = files / "nan.csv"
+    whole.write_text(whole.read_text() + "nan,1,1,yes\n" * 50)
+    result = lamina("train nan.csv --no-standardize --epochs 3", code=1)
+    flat = " ".join(result.stdout.split())
+    assert (
+        "Stopped after 1 epoch: the training loss became nan in epoch 1; try a smaller learning rate" in flat
+    )
+    assert "next:" not in flat
+    found = lamina("train nan.csv --no-standardize --epochs 3 --json", code=1).json
+    assert found["test_loss"] is None
+    assert sorted(path.name for path in Path(found["folder"]).iterdir()) == [
+        "curves.png",
+        "history.json",
+        "model.safetensors",
+        "run.json",
+    ]
+
+
+@pytest.mark.usefixtures("files")
+def test_nan_in_the_test_set_alone_is_said(lamina: Any) -> None:
+    for seed in range(20):
+        found = CliRunner().invoke(
+            app, ["train", "nan.csv", "--no-standardize", "--epochs", "1", "--seed", str(seed)]
+        )
+        if found.exit_code and "Stopped" not in found.stdout:
+            assert "not a number for every test sample; --check-finite finds NaN" in " ".join(
+                found.stdout.split()
+            )
+            return
+    pytest.fail("no seed put the row into the test set")
+
+
+def test_brackets_are_brackets(lamina: Any) -> None:
+    rng = np.random.default_rng(0)
+    rows = [f"{x},[bold]{'b' if x > 0 else 'a'}[/]" for x in rng.normal(size=50)]
+    Path("[red]x[1].csv").write_text("x,[/y]\n" + "\n".join(rows) + "\n")
+    assert "[red]x[1].csv: 35 train" in lamina("train [red]x[1].csv --epochs 1 --out [run]").stdout
+    assert "[bold]" in lamina("predict [run]").stdout
+    assert "[/no]" in lamina("train [/no].csv", code=2).stderr
+
+
+def test_summary(lamina: Any) -> None:
+    text = lamina("summary disc --hidden 4").stdout
+    assert "Linear(2 -> 4)" in text
+    assert "total" in text
+    found = lamina("summary disc --hidden 4 --json").json
+    assert found["parameters"] == 2 * 4 + 4 + 4 * 2 + 2
+    run = lamina("train disc --n 40 --epochs 1 --hidden 4 --json").json["folder"]
+    assert lamina(f"summary {run} --json").json == found
+
+
+def test_backends(lamina: Any) -> None:
+    found = lamina("backends --json").json
+    assert found["current"] == "numpy"
+    assert next(row for row in found["backends"] if row["name"] == "numpy")["available"]
+    assert "current: numpy float64" in lamina("backends --dtype float64").stdout
+
+
+def test_strict_on_the_command_line(lamina: Any) -> None:
+    strict, plain = (
+        lamina(f"train disc --n 60 --epochs 1 --json --backend {b}").json for b in ("strict+numpy", "numpy")
+    )
+    assert strict["backend"] == "strict+numpy"
+    assert strict["test_loss"] == plain["test_loss"]
+
+
+def test_a_library_user_may_ask_for_the_exit_code() -> None:
+    command = CliRunner()
+    assert command.invoke(app, ["summary", "disc", "--json"], standalone_mode=False).exit_code == 0

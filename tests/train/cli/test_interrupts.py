@@ -1,0 +1,149 @@
+"""Ctrl-C and closed pipes: what was learnt is kept, the exit code says so, and there is no traceback."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lamina.train.cli.app import interrupts_deferred
+from lamina.train.recipe import Recipe
+from lamina.train.trainer import Trainer
+
+
+def program() -> list[str]:
+    found = shutil.which("lamina", path=str(Path(sys.executable).parent))
+    return [found] if found else [sys.executable, "-c", "from lamina.train.cli import main; main()"]
+
+
+def started(*words: str) -> subprocess.Popen[str]:
+    environment = {**os.environ, "LAMINA_THREADS": "1"}
+    return subprocess.Popen(
+        [*program(), *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+    )
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows sends no SIGINT to one process")
+def test_ctrl_c_in_a_real_process(folder: Path) -> None:
+    process = started("train", "disc", "--epochs", "1000000")
+    assert process.stdout is not None
+    while not process.stdout.readline().startswith("total"):
+        assert process.poll() is None
+    time.sleep(0.5)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 130, err
+    assert "Traceback" not in err
+    assert "Interrupted after" in out
+    assert "what was learnt so far is kept" in out
+    record = json.loads((folder / "runs/disc-1/run.json").read_text())
+    assert record["results"]["interrupted"]
+    assert record["results"]["epochs"] > 0
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such pipes")
+@pytest.mark.parametrize(
+    "words", [("backends",), ("summary", "disc", "--json"), ("train", "disc", "--epochs", "1")]
+)
+@pytest.mark.usefixtures("folder")
+def test_a_reader_that_has_gone(words: tuple[str, ...]) -> None:
+    process = started(*words)
+    assert process.stdout is not None
+    process.stdout.close()
+    assert process.stderr is not None
+    said = process.stderr.read()
+    process.stderr.close()
+    assert process.wait(60) == 1
+    assert "Traceback" not in said
+    assert "BrokenPipe" not in said
+    assert not Path("runs").exists() or not any(Path("runs").iterdir())
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="this system has no /dev/full")
+@pytest.mark.parametrize("words", [("backends", "--json"), ("summary", "disc")])
+def test_output_that_cannot_be_written(words: tuple[str, ...]) -> None:
+    with open("/dev/full", "w") as full:
+        result = subprocess.run(
+            [*program(), *words], stdout=full, stderr=subprocess.PIPE, text=True, check=False
+        )
+    assert result.returncode == 1
+    assert result.stderr == "Error: cannot write the output: No space left on device\n"
+
+
+def test_a_terminal_that_cannot_show_a_name(folder: Path) -> None:
+    (folder / "größe.csv").write_text("x,süß\n" + "".join(f"{k},{'äö'[k % 2]}\n" for k in range(40)))
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    words = ["train", "größe.csv", "--epochs", "1"]
+    result = subprocess.run(
+        [*program(), *words], capture_output=True, text=True, env=environment, check=False
+    )
+    assert result.returncode == 0, result.stderr
+    assert "gr??e.csv: 28 train" in result.stdout
+
+
+@pytest.mark.parametrize(("at", "epochs"), [(1, 0), (4, 1)])
+def test_interrupted_while_training(
+    lamina: Any, monkeypatch: pytest.MonkeyPatch, at: int, epochs: int
+) -> None:
+    step = Trainer.train_step
+    for line in ("train disc --n 64", "train disc --n 64 --json"):
+        taken: list[int] = []
+
+        def interrupted(self: Trainer, x: Any, y: Any, taken: list[int] = taken) -> Any:
+            taken.append(1)
+            if len(taken) == at:
+                raise KeyboardInterrupt
+            return step(self, x, y)
+
+        monkeypatch.setattr(Trainer, "train_step", interrupted)
+        result = lamina(line, code=130)
+        if "--json" in line:
+            assert result.json["interrupted"]
+            assert result.json["epochs"] == epochs
+            assert {"model.safetensors", "run.json"} <= {Path(name).name for name in result.json["files"]}
+        else:
+            assert f"Interrupted after {epochs} epoch" in result.stdout
+
+
+def test_interrupted_while_loading(lamina: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(self: Recipe) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Recipe, "load", interrupted)
+    assert "Interrupted; nothing was written." in lamina("train disc", code=130).stderr
+    assert lamina("train disc --json", code=130).json == {"error": "Interrupted; nothing was written."}
+    assert not os.path.exists("runs")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows sends no SIGINT to one process")
+def test_the_first_interrupt_waits_while_saving() -> None:
+    before = signal.getsignal(signal.SIGINT)
+    done = False
+    with interrupts_deferred("a moment") as late:
+        os.kill(os.getpid(), signal.SIGINT)
+        done = True
+    assert done
+    assert late == [signal.SIGINT]
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows sends no SIGINT to one process")
+def test_the_second_interrupt_does_not_wait() -> None:
+    before = signal.getsignal(signal.SIGINT)
+
+    def impatient() -> None:
+        with interrupts_deferred("a moment"):
+            os.kill(os.getpid(), signal.SIGINT)
+            os.kill(os.getpid(), signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        impatient()
+    assert signal.getsignal(signal.SIGINT) is before

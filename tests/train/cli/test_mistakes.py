@@ -1,0 +1,129 @@
+"""What a newcomer types wrong: exit code 2, a message that names it, no traceback, nothing written."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+# What is typed, and what the answer must hold.
+MISTAKES = [
+    ("train disk", "Unknown data set 'disk'. Available: disc, cubes, digits, .* Did you mean 'disc'?"),
+    ("train absent.csv", "absent.csv: no such file or folder"),
+    ("train words.cvs", "words.cvs: no such file or folder. Did you mean 'words.csv'?"),
+    ("train disc --hidden 12x", "--hidden: expected sizes such as 128,64 .* got '12x'"),
+    ("train disc --activation reluu", "--activation: expected one of relu, .* Did you mean 'relu'?"),
+    ("train disc --lr -1", "--lr: expected a number above 0, got -1.0"),
+    ("train disc --epochs 0", "--epochs: expected a whole number of at least 1, got 0"),
+    ("train disc --batch-size 0", "--batch-size: expected a whole number of at least 1, got 0"),
+    ("train disc --patience 0", "--patience: expected a whole number of at least 1, got 0"),
+    ("train disc --clip-norm 0", "--clip-norm: expected a number above 0"),
+    ("train disc --seed -1", "--seed: expected a whole number from 0"),
+    ("train disc --n 0", "--n: expected a whole number of at least 1"),
+    ("train disc --n 100000000000000", "not enough memory"),
+    ("train disc --validation 1.5", "--validation: expected a share"),
+    ("train disc --test 0.3", "test = 0.3 does not apply to 'disc'; it is for CSV, NPZ"),
+    ("train disc --variant jim", "Unknown disc variant 'jim'"),
+    ("train disc --optimizer adm", "--optimizer: expected one of .* Did you mean 'adam'?"),
+    ("train disc --loss cross", "--loss: expected one of .* Did you mean 'cross_entropy'?"),
+    ("train disc --schedule cosin", "Did you mean 'cosine'?"),
+    ("train disc --backend numpi", "Unknown backend 'numpi' (from --backend). .* Did you mean 'numpy'?"),
+    ("train disc --backend stric+numpy", "Unknown decorator 'stric'"),
+    ("train disc --dtype float16", "Unknown dtype 'float16' (from --dtype). Available: float32, float64"),
+    ("train price.csv --loss cross_entropy", "--loss: price.csv has real targets"),
+    ("train words.csv --target answr", "no column 'answr' for the target; .* Did you mean 'answer'?"),
+    ("train words.csv --task regression", "expected a number, got"),
+    ("train ragged.csv", "ragged.csv, line 2: expected 3 cells as in line 1, got 2"),
+    ("train text.csv", "text.csv, line 2, column 'b': expected a number, got 'x'"),
+    ("train empty.csv", "empty.csv: the file is empty"),
+    ("train cut.npz", "cut.npz: not an NPZ file .* or one that is cut off"),
+    ("train idx_cut", "train-images-idx3-ubyte: the header says 40 x 4 x 4 of uint8, .* It is cut off"),
+    ("train nan.csv", "nan.csv: 1 of 303 numbers in its inputs are NaN .* in row 0, column 0 ('a')"),
+    ("train nan.csv --check-finite --no-standardize", "1 of 303 numbers in its inputs are NaN"),
+    ("train disc --out words.csv", "Cannot make the run folder 'words.csv': a file of that name exists"),
+    ("train disc --out words.csv/x", "Cannot write the run folder 'words.csv/x': Not a directory"),
+    ("train disc --out idx", "--out: the folder 'idx' is not empty; name another, or remove it"),
+    ("predict absent", "'absent' is no run folder (it has no model.safetensors) and no .safetensors file"),
+    ("predict absent.safetensors", "Cannot read model 'absent.safetensors': No such file"),
+    ("predict words.csv", "'words.csv' is no run folder"),
+    ("summary absent", "Unknown data set 'absent'"),
+    ("summary absent.safetensors", "Cannot read model"),
+    ("summary disc --hidden x", "--hidden"),
+    ("backends --backend numpi", "Unknown backend 'numpi'"),
+    # What typer itself finds.
+    ("train disc --epoch 3", "No such option: --epoch"),
+    ("train disc --lr abc", "Invalid value for '--lr'"),
+    ("train disc --epochs 1.5", "Invalid value for '--epochs'"),
+    ("train disc --lr", "--lr"),
+    ("train disc digits", "unexpected extra argument"),
+    ("predict", "Missing argument"),
+    ("trian disc", "No such command 'trian'"),
+]
+ENVIRONMENT = [
+    ("LAMINA_BACKEND", "numpi", "Unknown backend 'numpi' (from LAMINA_BACKEND). .* Did you mean 'numpy'?"),
+    ("LAMINA_BACKEND", "torch:cuda:99", "Backend 'torch:cuda:99' cannot run"),
+    ("LAMINA_SEED", "abc", "LAMINA_SEED must be a whole number of at least 0, got 'abc'"),
+    ("LAMINA_THREADS", "two", "LAMINA_THREADS must be a whole number of at least 1, got 'two'"),
+    ("LAMINA_DTYPE", "half", "Unknown dtype 'half' (from LAMINA_DTYPE)"),
+]
+
+
+def holds(text: str, message: str) -> None:
+    """Check that the pieces of a message, parted by .*, come in the text in this order."""
+    at, flat = 0, " ".join(text.replace("│", " ").split())
+    for piece in message.split(" .* "):
+        assert piece in flat[at:], (piece, flat)
+        at = flat.index(piece, at) + len(piece)
+
+
+@pytest.mark.parametrize(("line", "message"), MISTAKES, ids=[line for line, _ in MISTAKES])
+@pytest.mark.usefixtures("files")
+def test_a_mistake_is_named(lamina: Any, folder: Path, line: str, message: str) -> None:
+    before = sorted(os.listdir(folder))
+    result = lamina(line, code=2)
+    holds(result.stderr, message)
+    assert not result.stdout
+    result = (
+        lamina(f"{line} --json", code=2)
+        if not line.endswith("--lr")
+        else lamina(f"train --json {line[6:]}", 2)
+    )
+    assert list(result.json) == ["error"]
+    holds(result.json["error"], message)
+    assert not result.stderr
+    assert sorted(set(os.listdir(folder)) - {"runs"}) == before
+    assert not os.path.isdir("runs") or not os.listdir("runs")
+
+
+@pytest.mark.parametrize(("name", "value", "message"), ENVIRONMENT)
+def test_a_mistake_in_the_environment_is_named(
+    lamina: Any, monkeypatch: pytest.MonkeyPatch, name: str, value: str, message: str
+) -> None:
+    from lamina.backends import select
+
+    monkeypatch.setattr(select, "_instances", {})
+    monkeypatch.setattr(select, "_by_text", {})
+    monkeypatch.setenv(name, value)
+    holds(lamina("train disc --epochs 1", code=2).stderr, message)
+    holds(lamina("train disc --epochs 1 --json", code=2).json["error"], message)
+    assert not os.path.exists("runs")
+
+
+def test_no_arguments_show_the_help(lamina: Any) -> None:
+    result = lamina("", code=2)
+    assert "train" in result.output
+    assert "predict" in result.output
+
+
+def test_a_defect_is_not_hidden(lamina: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    from lamina.train.cli import train
+
+    def broken(*args: Any, **options: Any) -> None:
+        raise RuntimeError("a defect")
+
+    monkeypatch.setattr(train.Experiment, "prepare", broken)
+    for line in ("train disc", "train disc --json"):
+        with pytest.raises(RuntimeError, match="a defect"):
+            lamina(line, code=1)
