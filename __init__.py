@@ -19,7 +19,7 @@ _FACE = {
     "train.trainer": ("Trainer",),
 }
 _HOME = {name: module for module, names in _FACE.items() for name in names}
-__all__ = ["__version__", "backends", "layers", "train", *_HOME]  # noqa: PLE0604
+__all__ = ["__version__", "backends", "layers", "train", *_HOME]
 
 
 def __getattr__(name: str) -> Any:

@@ -3,35 +3,45 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal, Protocol
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Column
 
 from ..backends.errors import OptionError, did_you_mean
-
-if TYPE_CHECKING:
-    from .trainer import Trainer
+from ..layers import Module
+from .history import History
 
 Row = dict[str, float]
 Mode = Literal["min", "max"]
 
 
+class Training(Protocol):
+    """What a callback sees of the `Trainer` that calls it, and may change."""
+
+    model: Module
+    history: History
+    stopped: str
+    """Why training ends early; a callback that stops it says so here."""
+    columns: tuple[str, ...]
+    """What each row of the history will hold."""
+
+
 class Callback:
     """Base: every method may be overridden, and does nothing."""
 
-    def on_fit_start(self, trainer: Trainer, epochs: int, steps: int) -> None:
+    def on_fit_start(self, trainer: Training, epochs: int, steps: int) -> None:
         """Before the first of `epochs` epochs of `steps` steps each."""
 
-    def on_step(self, trainer: Trainer, step: int) -> None:
+    def on_step(self, trainer: Training, step: int) -> None:
         """After the step-th step of an epoch, from 1. Only called where a class overrides it."""
 
-    def on_epoch_end(self, trainer: Trainer, row: Row) -> bool:
+    def on_epoch_end(self, trainer: Training, row: Row) -> bool:
         """After an epoch, with its row of the history; return True to stop."""
         return False
 
-    def on_fit_end(self, trainer: Trainer) -> None:
+    def on_fit_end(self, trainer: Training) -> None:
         """After the last epoch, however it ended."""
 
 
@@ -50,7 +60,7 @@ class _Monitor(Callback):
         self.min_delta = min_delta
         self.best = math.nan
 
-    def on_fit_start(self, trainer: Trainer, epochs: int, steps: int) -> None:
+    def on_fit_start(self, trainer: Training, epochs: int, steps: int) -> None:
         """Forget the best; refuse a column that this fit does not write."""
         self.best = math.nan
         if self.monitor not in trainer.columns:
@@ -99,12 +109,12 @@ class EarlyStopping(_Monitor):
         self.patience = patience
         self.waited = 0
 
-    def on_fit_start(self, trainer: Trainer, epochs: int, steps: int) -> None:
+    def on_fit_start(self, trainer: Training, epochs: int, steps: int) -> None:
         """Start to wait anew."""
         super().on_fit_start(trainer, epochs, steps)
         self.waited = 0
 
-    def on_epoch_end(self, trainer: Trainer, row: Row) -> bool:
+    def on_epoch_end(self, trainer: Training, row: Row) -> bool:
         """Stop when the patience is out."""
         self.waited = 0 if self.improved(row) else self.waited + 1
         if self.waited < self.patience:
@@ -131,18 +141,18 @@ class BestWeights(_Monitor):
         self.epoch = 0
         """The best one, from 1; 0 where there is none."""
 
-    def on_fit_start(self, trainer: Trainer, epochs: int, steps: int) -> None:
+    def on_fit_start(self, trainer: Training, epochs: int, steps: int) -> None:
         """Forget the last fit's."""
         super().on_fit_start(trainer, epochs, steps)
         self.state, self.epoch = None, 0
 
-    def on_epoch_end(self, trainer: Trainer, row: Row) -> bool:
+    def on_epoch_end(self, trainer: Training, row: Row) -> bool:
         """Copy the weights where they are the best."""
         if self.improved(row):
             self.state, self.epoch = trainer.model.state_dict(), int(row["epoch"])
         return False
 
-    def on_fit_end(self, trainer: Trainer) -> None:
+    def on_fit_end(self, trainer: Training) -> None:
         """Put them back."""
         if self.state is not None:
             trainer.model.load_state_dict(self.state)
@@ -155,7 +165,7 @@ class ProgressBar(Callback):
         self.console = console or Console(stderr=True)
         self._bar: Progress | None = None
 
-    def on_fit_start(self, trainer: Trainer, epochs: int, steps: int) -> None:
+    def on_fit_start(self, trainer: Training, epochs: int, steps: int) -> None:
         """Show it."""
         whole = Column(no_wrap=True, min_width=2 * len(str(epochs)) + 1)
         self._bar = Progress(
@@ -169,13 +179,13 @@ class ProgressBar(Callback):
         self._bar.start()
         self._task = self._bar.add_task("", total=epochs, figures="")
 
-    def on_epoch_end(self, trainer: Trainer, row: Row) -> bool:
+    def on_epoch_end(self, trainer: Training, row: Row) -> bool:
         """Advance it."""
         if self._bar is not None:
             self._bar.update(self._task, advance=1, figures=_figures(row))
         return False
 
-    def on_fit_end(self, trainer: Trainer) -> None:
+    def on_fit_end(self, trainer: Training) -> None:
         """Leave it standing."""
         if self._bar is not None:
             self._bar.stop()

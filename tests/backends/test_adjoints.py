@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+
 from lamina.backends import Backend
 from lamina.backends.conformance import adjoint
 from lamina.backends.conformance.adjoint import Pair

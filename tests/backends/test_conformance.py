@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from lamina.backends import Backend, get_backend
 from lamina.backends.conformance import all_cases, items, run
 from lamina.backends.conformance.differences import UNDERFLOW

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+
 from lamina.backends import Backend, get_backend
 from lamina.backends.conformance import all_cases
 from lamina.backends.conformance.checks import result_meta

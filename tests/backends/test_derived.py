@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from lamina.backends import Backend, get_backend
 from lamina.backends.base import DERIVED
 from lamina.backends.conformance import all_cases

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from lamina.backends import Backend
 from lamina.backends.conformance import Case, T, all_cases
 from lamina.backends.ops import OPS, map_handles

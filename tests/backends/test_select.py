@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from lamina.backends import BackendError, OptionError, describe_backends, get_backend, select, use_backend
 from lamina.backends.base import PRIMITIVES
 from lamina.backends.decorators.strict import StrictBackend

@@ -6,6 +6,7 @@ import importlib
 import inspect
 
 import pytest
+
 from lamina.backends.base import DERIVED, PRIMITIVES, Backend
 from lamina.backends.decorators.strict import StrictBackend
 from lamina.backends.numpy_backend import NumpyBackend

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from lamina.backends import get_backend
 
 BINARY = [

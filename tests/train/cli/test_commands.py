@@ -100,7 +100,8 @@ def test_options_reach_the_run(lamina: Any) -> None:
     line = (
         "train disc --n 80 --variant carlier --validation 0.25 --hidden 6,5 --activation relu,tanh "
         "--output tanh --init xavier_normal --loss mse --optimizer sgd --lr 0.05 --momentum 0.9 "
-        "--weight-decay 0.001 --schedule warmup:1+cosine --clip-norm 1 --epochs 3 --batch-size 16 --patience 9 --best --seed 7 "
+        "--weight-decay 0.001 "
+        "--schedule warmup:1+cosine --clip-norm 1 --epochs 3 --batch-size 16 --patience 9 --best --seed 7 "
         "--standardize --check-finite --dtype float64 --out here/there --json"
     )
     found = lamina(line).json
