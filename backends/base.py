@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import contextlib
 from contextlib import AbstractContextManager
+from typing import Any, SupportsIndex
 
-from .errors import DtypeError, OptionError
+from .errors import DtypeError, OptionError, ShapeError
 from .protocol import Axis, Operand, Primitives, Scalar, Shape, Step, Tensor
 from .shapes import count
 
@@ -36,7 +37,9 @@ class Backend(Primitives):
     scoped: bool = False
     """Whether `scope` does anything; containers enter scopes only then."""
     cache_size: int = 1 << 20
-    """Bytes of fast memory a core has: how large a block is worth working in."""
+    """Bytes of fast memory a core has: what a block and its temporaries are best held within."""
+    _text: str = ""
+    """What `get_backend` made this one instance from, and makes it from again; empty if made by hand."""
 
     def __init__(self, device: str = "cpu", dtype: str = "float32") -> None:
         if dtype not in FLOAT_DTYPES:
@@ -53,10 +56,18 @@ class Backend(Primitives):
     def __deepcopy__(self, memo: object) -> Backend:
         return self  # tensors stay on it, and a raw backend is one instance per triple
 
+    def __reduce_ex__(self, protocol: SupportsIndex) -> str | tuple[Any, ...]:
+        if not self._text:
+            return super().__reduce_ex__(protocol)
+        from .select import again  # which imports this module
+
+        return again, (self._text, self.default_dtype)
+
     @property
     def spec(self) -> str:
         """The text that `get_backend` takes for this backend."""
-        return self.name if self.device == "cpu" else f"{self.name}:{self.device}"
+        name = self.name or f"{type(self).__module__}:{type(self).__qualname__}"
+        return self._text or (name if self.device == "cpu" else f"{name}:{self.device}")
 
     def details(self) -> dict[str, str | int]:
         """Return version, device and threads, for `lamina backends` and for reports."""
@@ -105,7 +116,7 @@ class Backend(Primitives):
 
     def relu_grad(self, grad: Tensor, y: Tensor) -> Tensor:
         """Return grad where y > 0, else 0: relu'(0) = 0. y is relu's input or its result."""
-        _same_dtype("relu_grad", self.dtype(grad), self.dtype(y))
+        _alike(self, "relu_grad", grad, y)
         return self.where(self.less_equal(y, 0.0), 0.0, grad)
 
     def leaky_relu(self, x: Tensor, negative_slope: float) -> Tensor:
@@ -114,7 +125,7 @@ class Backend(Primitives):
 
     def leaky_relu_grad(self, grad: Tensor, x: Tensor, negative_slope: float) -> Tensor:
         """Return grad where x > 0, else negative_slope grad."""
-        _same_dtype("leaky_relu_grad", self.dtype(grad), self.dtype(x))
+        _alike(self, "leaky_relu_grad", grad, x)
         return self.where(self.greater(x, 0.0), grad, self.multiply(grad, negative_slope))
 
     def sigmoid(self, x: Tensor) -> Tensor:
@@ -124,10 +135,12 @@ class Backend(Primitives):
 
     def sigmoid_grad(self, grad: Tensor, y: Tensor) -> Tensor:
         """Return grad y (1 - y), y being sigmoid's result."""
+        _alike(self, "sigmoid_grad", grad, y)
         return self.multiply(grad, self.multiply(y, self.subtract(1.0, y)))
 
     def tanh_grad(self, grad: Tensor, y: Tensor) -> Tensor:
         """Return grad (1 - y²), y being tanh's result."""
+        _alike(self, "tanh_grad", grad, y)
         return self.multiply(grad, self.subtract(1.0, self.square(y)))
 
     def softplus(self, x: Tensor) -> Tensor:
@@ -141,6 +154,7 @@ class Backend(Primitives):
 
     def softmax_grad(self, grad: Tensor, y: Tensor, *, axis: int) -> Tensor:
         """Return y (grad - Σ grad y), y being softmax's result."""
+        _alike(self, "softmax_grad", grad, y)
         inner = self.sum(self.multiply(grad, y), axis=axis, keepdims=True)
         return self.multiply(y, self.subtract(grad, inner))
 
@@ -151,6 +165,7 @@ class Backend(Primitives):
 
     def log_softmax_grad(self, grad: Tensor, y: Tensor, *, axis: int) -> Tensor:
         """Return grad - e^y Σ grad, y being log_softmax's result."""
+        _alike(self, "log_softmax_grad", grad, y)
         return self.subtract(grad, self.multiply(self.exp(y), self.sum(grad, axis=axis, keepdims=True)))
 
     def logsumexp(self, x: Tensor, *, axis: int, keepdims: bool = False) -> Tensor:
@@ -187,10 +202,15 @@ class Backend(Primitives):
 
         grad (..., O), x (..., I); the sums go over all leading axes.
         """
-        shape, rank = self.shape(x), len(self.shape(x))
-        if rank > 2:
+        shape, grad_shape = self.shape(x), self.shape(grad)
+        if shape[:-1] != grad_shape[:-1]:
+            raise ShapeError(
+                f"linear_grad: grad and x must agree in all axes but the last, got {tuple(grad_shape)} and "
+                f"{tuple(shape)}"
+            )
+        if len(shape) > 2:
             x = self.reshape(x, (-1, shape[-1]))
-            grad = self.reshape(grad, (-1, self.shape(grad)[-1]))
+            grad = self.reshape(grad, (-1, grad_shape[-1]))
         out_weight, out_bias = out or (None, None)
         weight = self.matmul(self.permute_dims(grad, (1, 0)), x, out=out_weight)
         return weight, self.sum(grad, axis=0, out=out_bias)
@@ -251,10 +271,18 @@ class Backend(Primitives):
         return self.add_scaled(parameter, update, -learning_rate / correction1, out=out_p), first, second
 
 
-def _same_dtype(op: str, first: str, second: str) -> None:
-    # For definitions in which the two tensors do not meet in one primitive that would check them.
+def _alike(backend: Backend, op: str, grad: Tensor, other: Tensor) -> None:
+    # The primitives would broadcast, and in some definitions the two tensors never meet in one.
+    first, second = backend.dtype(grad), backend.dtype(other)
     if first != second:
         raise DtypeError(f"{op}: the tensors have unequal dtypes {first} and {second}; use astype")
+    if backend.shape(grad) != backend.shape(other):
+        raise gradient_shape_error(op, backend.shape(grad), backend.shape(other))
+
+
+def gradient_shape_error(op: str, grad: Shape, other: Shape) -> ShapeError:
+    """Return the error for a gradient whose shape is not that of what it is the gradient of."""
+    return ShapeError(f"{op}: expected a gradient of shape {tuple(other)}, got {tuple(grad)}")
 
 
 def scalar_dtype_error(op: str, scalar: object, dtype: str) -> DtypeError:

@@ -33,7 +33,8 @@ def page() -> str:
 def _table(rows: list[Op]) -> str:
     lines = ["| op | what it gives | gradient | tolerance | out |", "|---|---|---|---|---|"]
     for op in rows:
-        first = (getattr(Backend, op.name).__doc__ or "").strip().splitlines()[0].replace("|", "\\|")
+        doc = getattr(Backend, op.name).__doc__ or ""
+        first = doc.strip().splitlines()[0].replace("|", "\\|").replace("*", "\\*")
         out = "yes" if op.takes_out else ""
         parameters = ", ".join(op.signature.parameters)
         lines.append(

@@ -44,7 +44,7 @@ class Primitives(Protocol):
     # -- metadata ------------------------------------------------------------------------------
 
     def shape(self, x: Tensor) -> Shape:
-        """Return the extents of x. † Raises DtypeError for a handle of another backend."""
+        """Return the extents of x (*). † Raises DtypeError for a handle of another backend."""
         ...
 
     def dtype(self, x: Tensor) -> str:
@@ -54,38 +54,38 @@ class Primitives(Protocol):
     # -- create and transfer -------------------------------------------------------------------
 
     def from_host(self, array: Any, *, dtype: str | None = None) -> Tensor:
-        """Copy a numpy array (or nested lists) in. †
+        """Copy a numpy array (or nested lists) (*) in -> (*). †
 
         Without `dtype`, floats take the backend's default dtype, integers become int64, bool stays.
         """
         ...
 
     def to_host(self, x: Tensor) -> Any:
-        """Copy x out, into a numpy array of the same shape and dtype. †"""
+        """Copy x (*) out, into a numpy array (*) of the same dtype. †"""
         ...
 
     def item(self, x: Tensor) -> Any:
-        """Return the one element of x as a Python scalar. †"""
+        """Return the one element of x, () or (1, ...), as a Python scalar. †"""
         ...
 
     def empty(self, shape: Shape, *, dtype: str | None = None) -> Tensor:
-        """Return storage of that shape, its content unspecified (for `out`)."""
+        """Return storage -> (*shape), its content unspecified (for `out`)."""
         ...
 
     def full(self, shape: Shape, value: Scalar, *, dtype: str | None = None) -> Tensor:
-        """Return a tensor with `value` everywhere; the default dtype if none is given."""
+        """Return `value` everywhere -> (*shape), in the default dtype if none is given."""
         ...
 
     def arange(self, start: int, stop: int, step: int = 1, *, dtype: str = "int64") -> Tensor:
-        """Return start, start + step, ... below stop: (ceil((stop - start) / step),)."""
+        """Return start, start + step, ... below stop -> (ceil((stop - start) / step),)."""
         ...
 
     def astype(self, x: Tensor, dtype: str) -> Tensor:
-        """Return x converted; float to int truncates towards zero, anything to bool is x != 0."""
+        """Return x (*) -> (*) converted; float to int truncates towards zero, anything to bool is x != 0."""
         ...
 
     def copy(self, x: Tensor, *, out: Tensor | None = None) -> Tensor:
-        """Return the value of x in storage of its own. †"""
+        """Return the value of x (*) -> (*) in storage of its own. †"""
         ...
 
     def random(
@@ -98,7 +98,7 @@ class Primitives(Protocol):
         distribution: Distribution = "uniform",
         dtype: str | None = None,
     ) -> Tensor:
-        """Draw numbers that are a function of (seed, stream, step), bit-equal on every backend. †
+        """Draw -> (*shape) from (seed, stream, step) alone, bit-equal on every backend. †
 
         Uniform on [0, 1) or standard normal, from counter-based Philox (see random.py).
         """
@@ -107,87 +107,87 @@ class Primitives(Protocol):
     # -- unary, elementwise: x (*) -> (*) --------------------------------------------------------
 
     def negative(self, x: Tensor, *, out: Tensor | None = None) -> Tensor:
-        """Return -x."""
+        """Return -x: (*) -> (*)."""
         ...
 
     def abs(self, x: Tensor, *, out: Tensor | None = None) -> Tensor:
-        """Return |x|; its derivative at 0 is 0."""
+        """Return |x|: (*) -> (*); its derivative at 0 is 0."""
         ...
 
     def sign(self, x: Tensor, *, out: Tensor | None = None) -> Tensor:
-        """Return -1, 0 or 1 (NaN for NaN)."""
+        """Return -1, 0 or 1 (NaN for NaN): (*) -> (*)."""
         ...
 
     def exp(self, x: Tensor, *, out: Tensor | None = None) -> Tensor:
-        """Return e^x."""
+        """Return e^x: (*) -> (*)."""
         ...
 
     def log(self, x: Tensor, *, out: Tensor | None = None) -> Tensor:
-        """Return ln x: -inf at 0, NaN below."""
+        """Return ln x: (*) -> (*); -inf at 0, NaN below."""
         ...
 
     def log1p(self, x: Tensor, *, out: Tensor | None = None) -> Tensor:
-        """Return ln(1 + x), exact near 0."""
+        """Return ln(1 + x), exact near 0: (*) -> (*)."""
         ...
 
     def sqrt(self, x: Tensor, *, out: Tensor | None = None) -> Tensor:
-        """Return the square root, correctly rounded; NaN below 0."""
+        """Return the square root, correctly rounded: (*) -> (*); NaN below 0."""
         ...
 
     def tanh(self, x: Tensor, *, out: Tensor | None = None) -> Tensor:
-        """Return the hyperbolic tangent, within [-1, 1] however large x is."""
+        """Return the hyperbolic tangent: (*) -> (*), within [-1, 1] however large x is."""
         ...
 
     # -- binary, elementwise: x (*), y (*) broadcast; either may be a scalar ----------------------
 
     def add(self, x: Operand, y: Operand, *, out: Tensor | None = None) -> Tensor:
-        """Return x + y."""
+        """Return x + y: (*), (*) -> their broadcast shape (*)."""
         ...
 
     def subtract(self, x: Operand, y: Operand, *, out: Tensor | None = None) -> Tensor:
-        """Return x - y."""
+        """Return x - y: (*), (*) -> (*)."""
         ...
 
     def multiply(self, x: Operand, y: Operand, *, out: Tensor | None = None) -> Tensor:
-        """Return x y."""
+        """Return x y: (*), (*) -> (*)."""
         ...
 
     def divide(self, x: Operand, y: Operand, *, out: Tensor | None = None) -> Tensor:
-        """Return x / y: IEEE, so that 1 / 0 is inf."""
+        """Return x / y: (*), (*) -> (*); IEEE, so that 1 / 0 is inf."""
         ...
 
     def pow(self, x: Operand, y: Operand, *, out: Tensor | None = None) -> Tensor:
-        """Return x to the power y."""
+        """Return x to the power y: (*), (*) -> (*)."""
         ...
 
     def maximum(self, x: Operand, y: Operand, *, out: Tensor | None = None) -> Tensor:
-        """Return the larger one; NaN where either is NaN. A tie gives half the gradient to each."""
+        """Return the larger: (*), (*) -> (*); NaN where either is. A tie gives half the gradient to each."""
         ...
 
     def minimum(self, x: Operand, y: Operand, *, out: Tensor | None = None) -> Tensor:
-        """Return the smaller one; NaN where either is NaN. A tie gives half the gradient to each."""
+        """Return the smaller: (*), (*) -> (*); NaN where either is. A tie gives half the gradient to each."""
         ...
 
     # -- select --------------------------------------------------------------------------------
 
     def equal(self, x: Operand, y: Operand) -> Tensor:
-        """Return x == y (False where either is NaN)."""
+        """Return x == y: (*), (*) -> (*) bool, False where either is NaN."""
         ...
 
     def less_equal(self, x: Operand, y: Operand) -> Tensor:
-        """Return x <= y (False where either is NaN)."""
+        """Return x <= y: (*), (*) -> (*) bool, False where either is NaN."""
         ...
 
     def greater(self, x: Operand, y: Operand) -> Tensor:
-        """Return x > y (False where either is NaN)."""
+        """Return x > y: (*), (*) -> (*) bool, False where either is NaN."""
         ...
 
     def logical_not(self, x: Tensor) -> Tensor:
-        """Return not x, for a bool x."""
+        """Return not x, for a bool x: (*) -> (*)."""
         ...
 
     def where(self, condition: Tensor, x: Operand, y: Operand) -> Tensor:
-        """Return x where the bool condition holds, else y; at most one of x and y is a scalar."""
+        """Return x where condition (bool), else y: (*), (*), (*) -> (*); one of x, y may be a scalar."""
         ...
 
     # -- reduce: axis an int, a tuple, or None for all ---------------------------------------------
@@ -195,17 +195,20 @@ class Primitives(Protocol):
     def sum(
         self, x: Tensor, *, axis: Axis = None, keepdims: bool = False, out: Tensor | None = None
     ) -> Tensor:
-        """Return the sum; float32 is accumulated pairwise or in float64. int64 and bool give int64."""
+        """Return the sum over axis: (*) -> (*) without it, or 1 there with keepdims.
+
+        float32 is accumulated pairwise or in float64. int64 and bool give int64.
+        """
         ...
 
     def max(
         self, x: Tensor, *, axis: Axis = None, keepdims: bool = False, out: Tensor | None = None
     ) -> Tensor:
-        """Return the maximum, NaN if there is one; ties share the gradient evenly."""
+        """Return the maximum over axis: (*) -> (*) as `sum`; NaN if there is one. Ties share the gradient."""
         ...
 
     def argmax(self, x: Tensor, *, axis: int, keepdims: bool = False) -> Tensor:
-        """Return the index (int64) of the first maximum."""
+        """Return the index (int64) of the first maximum along axis: (*) -> (*) without it."""
         ...
 
     # -- contract ------------------------------------------------------------------------------
@@ -217,23 +220,23 @@ class Primitives(Protocol):
     # -- move ----------------------------------------------------------------------------------
 
     def reshape(self, x: Tensor, shape: Shape) -> Tensor:
-        """Return x in another shape of equal size; one extent may be -1."""
+        """Return x (*) -> (*shape) of equal size; one extent may be -1."""
         ...
 
     def permute_dims(self, x: Tensor, axes: tuple[int, ...]) -> Tensor:
-        """Return x with axis i being x's axis axes[i]."""
+        """Return x (n0, n1, ...) -> (n[axes[0]], n[axes[1]], ...)."""
         ...
 
     def broadcast_to(self, x: Tensor, shape: Shape) -> Tensor:
-        """Return x repeated along axes that are 1 or absent."""
+        """Return x (*) -> (*shape), repeated along axes that are 1 or absent."""
         ...
 
     def concat(self, tensors: Sequence[Tensor], *, axis: int = 0) -> Tensor:
-        """Return the tensors joined along an axis that they have."""
+        """Return (.., n, ..), (.., m, ..) -> (.., n + m, ..) joined along an axis that they have."""
         ...
 
     def pad(self, x: Tensor, widths: Widths, *, value: Scalar = 0.0) -> Tensor:
-        """Return x with (before, after) elements of `value` added on each axis. †"""
+        """Return x (n, ...) -> (before + n + after, ...): elements of `value` added on each axis. †"""
         ...
 
     def slice(
@@ -244,29 +247,32 @@ class Primitives(Protocol):
         *,
         steps: tuple[int, ...] | None = None,
     ) -> Tensor:
-        """Return x[starts[0]:stops[0]:steps[0], ...], 0 <= start <= stop <= extent, one per axis. †"""
+        """Return x[starts[0]:stops[0]:steps[0], ...] -> (ceil((stop - start) / step), ...). †
+
+        0 <= start <= stop <= extent, one of each per axis.
+        """
         ...
 
     # -- index: indices int64, from 0 to the extent (not checked; layers check) ---------------------
 
     def take(self, x: Tensor, indices: Tensor, *, axis: int) -> Tensor:
-        """Return the slices of x at indices (K,) along axis."""
+        """Return the slices of x (.., n, ..) at indices (K,) along axis -> (.., K, ..)."""
         ...
 
     def index_add(
         self, x: Tensor, indices: Tensor, values: Tensor, *, axis: int, out: Tensor | None = None
     ) -> Tensor:
-        """Return x with values added at indices (K,) along axis; repeated indices add up. †"""
+        """Return x (.., n, ..) -> (.., n, ..) with values (.., K, ..) added at indices (K,). †"""
         ...
 
     def take_along_axis(self, x: Tensor, indices: Tensor, *, axis: int) -> Tensor:
-        """Return x's elements at indices, which has x's shape but for `axis`."""
+        """Return x's elements at indices (.., K, ..), of x's shape but for `axis` -> (.., K, ..)."""
         ...
 
     def scatter_add(
         self, x: Tensor, indices: Tensor, values: Tensor, *, axis: int, out: Tensor | None = None
     ) -> Tensor:
-        """Return x with values added at indices (both of one shape) along axis. †"""
+        """Return x (.., n, ..) with values (.., K, ..) added at indices (.., K, ..) -> (.., n, ..). †"""
         ...
 
     def slice_add(
@@ -279,7 +285,7 @@ class Primitives(Protocol):
         steps: tuple[int, ...] | None = None,
         out: Tensor | None = None,
     ) -> Tensor:
-        """Return x with values added to the part that `slice` with these bounds takes. †"""
+        """Return x (*) -> (*) with values added to the part that `slice` with these bounds takes. †"""
         ...
 
     # -- window: over 1, 2 or 3 spatial axes ------------------------------------------------------
@@ -330,7 +336,7 @@ class Primitives(Protocol):
         ...
 
     def assign(self, cell: Tensor, value: Tensor) -> None:
-        """Put `value` into `cell`, of equal shape and dtype: the only effect in the protocol. †
+        """Put `value` (*) into `cell` (*), of one dtype: the only effect in the protocol. †
 
         Free when `value` was written into `cell` already, through `out`.
         """

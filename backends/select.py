@@ -2,7 +2,8 @@
 
 In that order. A backend is written "numpy", "torch", "torch:cuda:0" or "package.module:Class", with
 decorators before it, outermost first: "strict+torch". It is resolved at first use. What was named and
-cannot run is an error.
+cannot run is an error. The dtype likewise: by argument, that of the current `use_backend`, `--dtype`,
+`LAMINA_DTYPE`, or float32.
 """
 
 from __future__ import annotations
@@ -63,14 +64,18 @@ def get_backend(name: str | Backend | None = None, *, dtype: str | None = None) 
         return _make(chosen.spec, _dtype(dtype), "from use_backend")
     text, source = _named()
     key = (text, _dtype(dtype))
-    if key not in _by_text:
-        _by_text[key] = _make(*key, source)
-    return _by_text[key]
+    # setdefault, here and in _raw: two threads that ask at once get one backend.
+    return _by_text.get(key) or _by_text.setdefault(key, _make(*key, source))
+
+
+def again(text: str, dtype: str) -> Backend:
+    """Return the backend of that text and dtype: what a pickled raw backend comes back as."""
+    return get_backend(text, dtype=dtype)
 
 
 @contextlib.contextmanager
 def use_backend(name: str | Backend, *, dtype: str | None = None) -> Iterator[Backend]:
-    """Make a backend the current one inside a `with`."""
+    """Make a backend the current one inside a `with`, and its dtype that of backends named there."""
     backend = get_backend(name, dtype=dtype)
     token = _chosen.set(backend)
     try:
@@ -125,8 +130,10 @@ def _named() -> tuple[str, str]:
 
 
 def _dtype(dtype: str | None) -> str:
+    chosen = _chosen.get()
     for value, source in (
         (dtype, "the argument"),
+        (chosen.default_dtype if chosen is not None else None, "use_backend"),
         (_command_line.get("dtype"), "--dtype"),
         (environment("LAMINA_DTYPE"), "LAMINA_DTYPE"),
     ):
@@ -189,11 +196,12 @@ def _raw(text: str, dtype: str, source: str) -> Backend:
         )
     # "cuda" is the first device, but an error should say what was written.
     key = (name if name in RAW else text, "cuda:0" if device == "cuda" else device, dtype)
-    if key not in _instances:
-        backend = kind(device, dtype)
-        _pin_threads()  # before the instance is kept: a wrong LAMINA_THREADS must not pass the second time
-        _instances[key] = backend
-    return _instances[key]
+    if key in _instances:
+        return _instances[key]
+    backend = kind(device, dtype)
+    backend._text = key[0] if key[1] == "cpu" else f"{key[0]}:{key[1]}"
+    _pin_threads()  # before the instance is kept: a wrong LAMINA_THREADS must not pass the second time
+    return _instances.setdefault(key, backend)
 
 
 def _users(module: str, cls: str, text: str, source: str) -> type[Backend]:

@@ -39,11 +39,6 @@ class Window:
         return _window(tuple(size), tuple(kernel_size), stride or ones, sides, dilation or ones)
 
     @property
-    def rank(self) -> int:
-        """Number of spatial axes."""
-        return len(self.size)
-
-    @property
     def positions(self) -> int:
         """L, the number of windows."""
         return math.prod(self.counts)
@@ -74,7 +69,7 @@ class Window:
             yield (
                 place,
                 tuple(
-                    slice(p * d, p * d + (n - 1) * s + 1 if n else p * d, s)
+                    slice(p * d, p * d + (n - 1) * s + 1, s)
                     for p, d, s, n in zip(place, self.dilation, self.stride, self.counts, strict=True)
                 ),
             )

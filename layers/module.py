@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextvars import ContextVar
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 from ..backends import (
     Backend,
@@ -115,7 +116,7 @@ class Module:
             self.backend.dtype(x)
             return self.forward(x)
         except Exception as error:
-            raise named_error(error, self) from error
+            raise_named(error, self)
 
     def __getstate__(self) -> dict[str, Any]:
         return {**vars(self), "_kept": None}  # a copy starts without what was kept for backward
@@ -230,20 +231,40 @@ class ParameterList(list[Parameter]):
         return {id(parameter): name for name, parameter in self.module.named_parameters()}
 
 
+_ABOUT_SHAPES = re.compile(r"shape|size|dimension|broadcast|align|axis", re.IGNORECASE)
+
+
+def _name(layer: object) -> str:
+    text = str(layer)
+    return type(layer).__name__ if "\n" in text else text
+
+
+def raise_named(error: Exception, layer: object) -> NoReturn:
+    """Raise the error with the layer's name, from inside the `except` that caught it."""
+    named = named_error(error, layer)
+    if named is error:
+        raise error
+    raise named from error
+
+
 def named_error(error: Exception, layer: object) -> Exception:
-    """Return the error with the layer's name before it, once; native ones become Lamina's."""
+    """Return the error with the layer's name before it, once.
+
+    What a library says of shapes becomes a ShapeError. Anything else that is not Lamina's own (a mistake
+    in a layer's code, memory that ran out) stays what it is, with a note of where it was.
+    """
     kind: type[LaminaError]
     if isinstance(error, LaminaError):
         if error.names_layer:
             return error
         kind = type(error)
-    elif isinstance(error, TypeError):
-        kind = DtypeError
-    elif isinstance(error, (ValueError, IndexError, RuntimeError)):
+    elif type(error) in (ValueError, IndexError, RuntimeError) and _ABOUT_SHAPES.search(str(error)):
         kind = ShapeError
     else:
+        if not getattr(error, "__notes__", None):
+            error.add_note(f"in {_name(layer)}")
         return error
-    where = str(layer) if "\n" not in str(layer) else type(layer).__name__
+    where = _name(layer)
     named = kind(f"{where}: {error}")
     named.names_layer = True
     return named

@@ -5,13 +5,14 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Sequence
+from typing import Any
 
 from ..backends import Backend, DtypeError, ShapeError, StateError, Tensor
 from ..backends.protocol import Shape
 from .initializers import Initializer
 from .random import next_stream
 
-_made = itertools.count(1)
+_versions = itertools.count(1)
 
 
 class Parameter:
@@ -30,8 +31,12 @@ class Parameter:
 
     """
 
-    made = 0
-    """Grows with every parameter made and layer added: optimizers look again when it has changed."""
+    structure_version = 0
+    """Grows with every parameter made, copied or unpickled and every layer added, in any model.
+
+    What was derived from a model's structure (an optimizer's parameters, the order of a backward pass) is
+    looked at again when this has changed since.
+    """
 
     def __init__(
         self, shape: Shape, initializer: Initializer, backend: Backend, *, fan: Shape | None = None
@@ -52,7 +57,7 @@ class Parameter:
     @staticmethod
     def note_change() -> None:
         """Count a change of what models hold: a new parameter, or a layer added to a container."""
-        Parameter.made = next(_made)
+        Parameter.structure_version = next(_versions)
 
     @property
     def size(self) -> int:
@@ -94,15 +99,29 @@ class Parameter:
         self.grad_out = self._grad
 
     def __deepcopy__(self, memo: dict[int, object]) -> Parameter:
-        """Copy the values into cells of the copy's own; the copy belongs to no optimizer."""
-        twin = object.__new__(Parameter)
+        """Copy the values into cells of the copy's own, with no gradient; it belongs to no optimizer."""
+        twin = object.__new__(type(self))
         memo[id(self)] = twin
-        twin.shape, twin.backend, twin.storage = self.shape, self.backend, None
-        twin.data, twin._grad = _own_cells(self.backend, self.shape, self.backend.dtype(self.data))
-        twin.grad_out = twin._grad
-        self.backend.assign(twin.data, self.data)
-        Parameter.note_change()
+        twin._settle(self.shape, self.backend, self.backend.dtype(self.data), self.data)
         return twin
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what a pickle holds: the values alone, as the cells may be views of a shared buffer."""
+        b = self.backend
+        value = b.to_host(self.data)
+        return {"shape": self.shape, "backend": b, "dtype": b.dtype(self.data), "value": value}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Put the values into cells of its own, with no gradient; it belongs to no optimizer."""
+        b, dtype = state["backend"], state["dtype"]
+        self._settle(state["shape"], b, dtype, b.from_host(state["value"], dtype=dtype))
+
+    def _settle(self, shape: Shape, backend: Backend, dtype: str, value: Tensor) -> None:
+        self.shape, self.backend, self.storage = shape, backend, None
+        self.data, self._grad = _own_cells(backend, shape, dtype)
+        self.grad_out = self._grad
+        backend.assign(self.data, value)
+        Parameter.note_change()
 
     def _move_into(self, data: Tensor, grad: Tensor, storage: FlatStorage) -> None:
         self.backend.assign(data, self.data)
@@ -143,6 +162,14 @@ class FlatStorage:
             if len(held) == len(parameters) and all(map(lambda a, b: a is b, held, parameters)):
                 return storage
         return cls(parameters)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Copy and unpickle by packing the parameters' copies: views of a buffer do not survive either.
+
+        Raises StateError if the buffers no longer hold the parameters.
+        """
+        self.check()
+        return FlatStorage.of, (self.parameters,)
 
     def retire(self, why: str) -> None:
         """Note that the buffers no longer hold the parameters."""

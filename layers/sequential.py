@@ -9,7 +9,7 @@ from ..backends import Backend, OptionError, ShapeError, StateError, Tensor
 from ..backends.errors import did_you_mean
 from ..backends.protocol import Shape
 from .linear import Linear
-from .module import Module, named_error
+from .module import Module, raise_named
 from .parameter import Parameter
 
 
@@ -39,8 +39,7 @@ class Sequential(Module):
         super().__init__(first.backend if backend is None and isinstance(first, Module) else backend)
         self._layers: dict[str, Module] = {}
         self._wants_input_gradient = True
-        self._reversed: list[tuple[str, Module]] = []
-        self._made = -1
+        self._plan: _Plan | None = None
         for name, layer in named.items():
             self._add(name, layer)
 
@@ -85,7 +84,7 @@ class Sequential(Module):
         trial = {**self._layers, name: layer}
         _check_sizes(trial)
         self._layers = trial
-        self._made = -1
+        self._plan = None
 
     # -- looking up ------------------------------------------------------------------------------
 
@@ -121,7 +120,7 @@ class Sequential(Module):
         """Yield the layers under their names, then any modules that a subclass holds as attributes."""
         yield from self._layers.items()
         for name, child in super().named_children():
-            if not name.startswith(("_layers.", "_reversed.")):
+            if not name.startswith("_layers."):
                 yield name, child
 
     def __repr__(self) -> str:
@@ -141,7 +140,7 @@ class Sequential(Module):
             for layer in self._layers.values():
                 x = layer.forward(x)
         except Exception as error:
-            raise named_error(error, layer) from error
+            raise_named(error, layer)
         return x
 
     def backward(self, grad_output: Tensor) -> Any:
@@ -151,21 +150,34 @@ class Sequential(Module):
         """
         if not self._layers:
             return grad_output
-        if self._made != Parameter.made:
-            self._plan_backward()
+        plan = self._plan
+        if plan is None or plan.version != Parameter.structure_version:
+            plan = self._plan = _Plan(self._layers)
+        last = None if self._wants_input_gradient else plan.first_trained
         g: Any = grad_output
         scoped = self.backend.scoped
         layer: Module = self
         try:
-            for name, layer in self._reversed:
+            for name, layer in plan.order:
+                if layer is last:
+                    return self._backward_spared(name, layer, g)
                 if scoped:
                     with self.backend.scope(f"{name}.backward"):
                         g = layer.backward(g)
                 else:
                     g = layer.backward(g)
         except Exception as error:
-            raise named_error(error, layer) from error
-        return g if self._wants_input_gradient else None
+            raise_named(error, layer)
+        return g
+
+    def _backward_spared(self, name: str, layer: Module, g: Any) -> None:
+        """Run the last backward that is needed; the layer may be in other containers, which want it whole."""
+        wanted, layer.input_gradient = layer.input_gradient, False
+        try:
+            with self.backend.scope(f"{name}.backward"):
+                layer.backward(g)
+        finally:
+            layer.input_gradient = wanted
 
     def _forward_in_scopes(self, x: Tensor) -> Tensor:
         layer: Module = self
@@ -174,7 +186,7 @@ class Sequential(Module):
                 with self.backend.scope(name):
                     x = layer.forward(x)
         except Exception as error:
-            raise named_error(error, layer) from error
+            raise_named(error, layer)
         return x
 
     @property
@@ -185,16 +197,6 @@ class Sequential(Module):
     @input_gradient.setter
     def input_gradient(self, wanted: bool) -> None:
         self._wants_input_gradient = wanted
-        self._made = -1
-
-    def _plan_backward(self) -> None:
-        """Find the first layer with parameters, which may have come since the last time."""
-        layers = list(self._layers.items())
-        first = next((i for i, (_, m) in enumerate(layers) if next(m.named_parameters(), None)), 0)
-        for i, (_, layer) in enumerate(layers):
-            layer.input_gradient = self._wants_input_gradient or i > first
-        self._reversed = layers[0 if self._wants_input_gradient else first :][::-1]
-        self._made = Parameter.made
 
     def output_shape(self, shape: Shape) -> Shape:
         """Return the last layer's output shape for an input (N, ...)."""
@@ -206,6 +208,16 @@ class Sequential(Module):
     def input_shape(self) -> Shape | None:
         """The shape of one input sample, where the first layer knows it."""
         return next((layer.input_shape for layer in self._layers.values()), None)
+
+
+class _Plan:
+    """The layers from last to first, and the first with parameters, while the structure is of a version."""
+
+    def __init__(self, layers: Mapping[str, Module]) -> None:
+        self.version = Parameter.structure_version
+        self.order = list(layers.items())[::-1]
+        trained = (layer for layer in layers.values() if next(layer.named_parameters(), None))
+        self.first_trained = next(trained, None)
 
 
 def _kind(layer: Module) -> str:

@@ -67,7 +67,7 @@ def summarize(model: Model, input_shape: Shape | None = None) -> Summary:
     twin = copy.deepcopy(model).to(counter).eval()
     counter.costs.clear()
     leaves = [(n, m) for n, m in twin.named_modules() if next(m.named_children(), None) is None]
-    shapes = _record_shapes([m for _, m in leaves], counter)
+    shapes, flops = _watch_all([m for _, m in leaves], counter)
     try:
         twin(counter.empty((1, *shape)))
     except LaminaError as error:
@@ -75,31 +75,38 @@ def summarize(model: Model, input_shape: Shape | None = None) -> Summary:
             f"{type(model).__name__}.summary with input (N, {', '.join(map(str, shape))}): {error}"
         ) from error
     rows = tuple(
-        Row(name, str(leaf), shapes.get(id(leaf), ()), _size(leaf), counter.costs[name].flops)
+        Row(name, str(leaf), shapes.get(id(leaf), ()), _size(leaf), flops.get(id(leaf), 0))
         for name, leaf in leaves
     )
     total = sum(p.size for p in model.parameters())
-    return Summary(rows, tuple(shape), total, sum(cost.flops for cost in counter.costs.values()))
+    return Summary(rows, tuple(shape), total, _total(counter))
+
+
+def _total(counter: ShapeBackend) -> int:
+    return sum(cost.flops for cost in counter.costs.values())
 
 
 def _size(module: Model) -> int:
     return sum(parameter.size for parameter in module.parameters())
 
 
-def _record_shapes(leaves: list[Model], counter: ShapeBackend) -> dict[int, Shape]:
-    """Make each leaf of the copy note its output's shape."""
+def _watch_all(leaves: list[Model], counter: ShapeBackend) -> tuple[dict[int, Shape], dict[int, int]]:
+    """Make each leaf of the copy note its output's shape and its FLOPs, wherever it is called from."""
     shapes: dict[int, Shape] = {}
+    flops: dict[int, int] = {}
 
     def watch(leaf: Model) -> None:
         forward = leaf.forward
 
         def noted(x: object) -> object:
+            before = _total(counter)
             y = forward(x)
             shapes[id(leaf)] = counter.shape(y)
+            flops[id(leaf)] = flops.get(id(leaf), 0) + _total(counter) - before
             return y
 
         leaf.forward = noted
 
     for leaf in leaves:
         watch(leaf)
-    return shapes
+    return shapes, flops

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,12 +11,14 @@ import numpy as np
 
 from ..backends import Backend, DataError, OptionError, Tensor
 from ..layers.losses import Loss, NLLLoss
-from . import metrics
+from . import metrics as figures
 from .data import Dataset
 from .objective import decision_threshold, targets_for
 
 Host = np.ndarray[Any, Any]
 Pair = tuple[Any, Any]
+Metric = Callable[[Host, Host], float]
+"""Called with outputs (N, ...) and targets (N, ...) of a whole pass, on the host."""
 
 
 @dataclass(frozen=True)
@@ -26,6 +29,8 @@ class Samples:
     x: Tensor
     y: Tensor
     labels: Host | None
+    truth: Host
+    """The targets as they came, (N, ...) on the host: what metrics are called with."""
     size: int
 
     @classmethod
@@ -48,11 +53,13 @@ class Samples:
             labels = targets if isinstance(loss, NLLLoss) and targets.dtype.kind in "iu" else None
         if check_finite:
             _check_finite(data, inputs, targets)
+        truth = np.asarray(data.targets if isinstance(data, Dataset) else targets)
         if targets.dtype.kind in "iub" and not isinstance(loss, NLLLoss):
             targets = targets.astype(np.float64)
         b = loss.backend
         flat = labels is not None and labels.ndim == 1
-        return cls(b, b.from_host(inputs), b.from_host(targets), labels if flat else None, len(inputs))
+        x, y = b.from_host(inputs), b.from_host(targets)
+        return cls(b, x, y, labels if flat else None, truth, len(inputs))
 
     def rows(self, first: int, last: int) -> tuple[Tensor, Tensor]:
         """Return (inputs, targets) of the samples from `first` to before `last`."""
@@ -63,7 +70,8 @@ class Samples:
         b = self.backend
         index = b.from_host(order)
         x, y = b.take(self.x, index, axis=0), b.take(self.y, index, axis=0)
-        return Samples(b, x, y, None if self.labels is None else self.labels[order], len(order))
+        labels = None if self.labels is None else self.labels[order]
+        return Samples(b, x, y, labels, self.truth[order], len(order))
 
 
 @dataclass
@@ -71,6 +79,7 @@ class Tally:
     """What the batches of one pass gave. It stays on the device until the pass is over: to read it waits."""
 
     loss: Loss
+    metrics: Mapping[str, Metric]
     keep_predictions: bool
     predictions: list[Tensor] = field(default_factory=list)
     losses: list[Tensor] = field(default_factory=list)
@@ -83,15 +92,19 @@ class Tally:
         self.losses.append(loss)
         self.sizes.append(size)
 
-    def scores(self, labels: Host | None) -> dict[str, float]:
-        """Return the mean loss of a sample and, given labels (N, ) in the order seen, the accuracy."""
-        b, mean = self.loss.backend, metrics.Mean()
+    def scores(self, samples: Samples) -> dict[str, float]:
+        """Return the mean loss of a sample, for labels the accuracy, and the metrics, by name."""
+        b, mean = self.loss.backend, figures.Mean()
         for value, size in zip(self.losses, self.sizes, strict=True):
             mean.add(b.item(value) / (size if self.loss.reduction == "sum" else 1), size)
         scores = {"loss": mean.value}
-        if labels is not None:
-            outputs = b.to_host(b.concat(self.predictions, axis=0))
-            scores["accuracy"] = _accuracy(self.loss, outputs, labels[: len(outputs)])
+        if not self.keep_predictions:
+            return scores
+        outputs = b.to_host(b.concat(self.predictions, axis=0))
+        if samples.labels is not None:
+            scores["accuracy"] = _accuracy(self.loss, outputs, samples.labels[: len(outputs)])
+        for name, metric in self.metrics.items():
+            scores[name] = float(metric(outputs, samples.truth[: len(outputs)]))
         return scores
 
 
@@ -111,7 +124,7 @@ def _accuracy(loss: Loss, outputs: Host, labels: Host) -> float:
     if isinstance(loss, NLLLoss):
         counted = labels != loss.ignore_index
         outputs, labels = outputs[counted], labels[counted]
-    return metrics.accuracy(outputs, labels, threshold=decision_threshold(loss)) if len(labels) else math.nan
+    return figures.accuracy(outputs, labels, threshold=decision_threshold(loss)) if len(labels) else math.nan
 
 
 def _pair(data: Any) -> tuple[Host, Host]:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -14,11 +13,12 @@ import numpy as np
 from ..backends import DataError, LaminaError, OptionError, Tensor
 from ..layers import Module, inference
 from ..layers.losses import Loss
+from ..layers.module import named_error
 from .callbacks import Callback, ProgressBar
 from .data import Dataset, batch_count, order
 from .history import History
 from .optimizers import Optimizer, clip_grad_norm, clip_grad_value
-from .samples import Pair, Samples, Tally, cuts, rows
+from .samples import Metric, Pair, Samples, Tally, cuts, rows
 from .schedules import Schedule
 
 Host = np.ndarray[Any, Any]
@@ -33,6 +33,9 @@ class Trainer:
         All on one backend.
     schedule
         What multiplies the learning rate at each epoch.
+    metrics
+        What else each epoch's history holds, by name: functions of (outputs (N, ...), targets (N, ...)) on
+        the host. Losses, and the accuracy of labels, are there without.
     callbacks
         Told of every epoch, in this order.
     clip_norm, clip_value
@@ -53,6 +56,7 @@ class Trainer:
         optimizer: Optimizer,
         *,
         schedule: Schedule | None = None,
+        metrics: Mapping[str, Metric] | None = None,
         callbacks: Sequence[Callback] = (),
         clip_norm: float | None = None,
         clip_value: float | None = None,
@@ -75,6 +79,9 @@ class Trainer:
             if bound is not None and not bound > 0:
                 raise OptionError(f"Trainer: {option} must be above 0 (or None), got {bound!r}")
         self.schedule = schedule
+        self.metrics = dict(metrics or {})
+        if taken := {"loss", "accuracy"} & set(self.metrics):
+            raise OptionError(f"Trainer: metrics need names of their own, {taken.pop()!r} is taken")
         self.callbacks = [*callbacks, *([ProgressBar()] if progress else [])]
         self.clip_norm = clip_norm
         self.clip_value = clip_value
@@ -123,12 +130,12 @@ class Trainer:
 
         """
         for option, value in (("epochs", epochs), ("batch_size", batch_size)):
-            if not isinstance(value, Integral) or isinstance(value, bool) or value < 1:
+            if isinstance(value, bool) or not hasattr(value, "__index__") or value < 1:
                 raise OptionError(f"fit: {option} must be an integer of at least 1, got {value!r}")
         samples = self._samples(train, "train")
         held_out = None if validation is None else self._samples(validation, "validation")
         steps = batch_count(samples.size, batch_size, drop_last=drop_last)
-        self.columns = _columns(samples, held_out)
+        self.columns = _columns(samples, held_out, self.metrics)
         self.stopped = ""
         with ExitStack() as ending, self._training():
             for callback in self.callbacks:
@@ -197,18 +204,18 @@ class Trainer:
             # One gather an epoch, then every batch is a view.
             samples = samples.taken(order(samples.size, seed=self.seed, epoch=self.epoch))
         listeners = [c for c in self.callbacks if type(c).on_step is not Callback.on_step]
-        tally = Tally(self.loss, keep_predictions=samples.labels is not None)
+        tally = Tally(self.loss, self.metrics, self._wants_predictions(samples))
         for i, (first, last) in enumerate(cuts(samples.size, batch_size)[:steps]):
             prediction, loss = self.train_step(*samples.rows(first, last))
             self.loss.validate = False  # the targets were looked at as a whole, the first prediction now
             tally.add(prediction, loss, last - first)
             for callback in listeners:
                 callback.on_step(self, i + 1)
-        return tally.scores(samples.labels)
+        return tally.scores(samples)
 
     def _score(self, samples: Samples, batch_size: int) -> dict[str, float]:
         """Return loss and, for labels, accuracy, with nothing learnt."""
-        tally = Tally(self.loss, keep_predictions=samples.labels is not None)
+        tally = Tally(self.loss, self.metrics, self._wants_predictions(samples))
         with self._mode(training=False), inference():
             for first, last in cuts(samples.size, batch_size):
                 x, y = samples.rows(first, last)
@@ -216,7 +223,10 @@ class Trainer:
                     prediction = self.model(x)
                     loss = self.loss(prediction, y)
                 tally.add(prediction, loss, last - first)
-        return tally.scores(samples.labels)
+        return tally.scores(samples)
+
+    def _wants_predictions(self, samples: Samples) -> bool:
+        return samples.labels is not None or bool(self.metrics)
 
     def _told(self, row: dict[str, float]) -> bool:
         """Tell the callbacks; return whether to stop."""
@@ -270,14 +280,18 @@ class Trainer:
         with self._mode(training=False), inference(), b.session():
             prediction = self.model(samples.rows(0, 1)[0])
             self.loss(prediction, samples.rows(0, 1)[1])
-        self.loss.check_targets((samples.size, *b.shape(prediction)[1:]), samples.y)
+        try:
+            self.loss.check_targets((samples.size, *b.shape(prediction)[1:]), samples.y)
+        except LaminaError as error:
+            raise named_error(error, self.loss) from error
 
 
-def _columns(samples: Samples, held_out: Samples | None) -> tuple[str, ...]:
-    names = ["epoch", "learning_rate", "train_loss"]
-    names += ["train_accuracy"] if samples.labels is not None else []
-    if held_out is not None:
-        names += ["validation_loss", *(["validation_accuracy"] if held_out.labels is not None else [])]
+def _columns(samples: Samples, held_out: Samples | None, metrics: Mapping[str, Metric]) -> tuple[str, ...]:
+    names = ["epoch", "learning_rate"]
+    for part, data in (("train", samples), ("validation", held_out)):
+        if data is not None:
+            accuracy = ["accuracy"] if data.labels is not None else []
+            names += [f"{part}_{name}" for name in ("loss", *accuracy, *metrics)]
     return (*names, "seconds")
 
 

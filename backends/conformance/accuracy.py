@@ -76,6 +76,18 @@ def long_sum(backend: Backend, op: str) -> None:
     judge(f"{op} of (2500000, 4) over 0 on {backend!r}", actual, right, FORWARD)
 
 
+def long_linear_grad(backend: Backend, op: str) -> None:
+    """The same for the bias of 2.5 million samples, into `out` and without."""
+    column = np.array([1.0, 0.9, 1.1, -0.3], np.float32)
+    grad = backend.from_host(np.broadcast_to(column, (2_500_000, 4)), dtype="float32")
+    x = backend.full((2_500_000, 1), 0.0, dtype="float32")
+    places = backend.empty((4, 1), dtype="float32"), backend.empty((4,), dtype="float32")
+    for out in (None, places):
+        _, bias = backend.linear_grad(grad, x, out=out)
+        what = f"{op} of 2500000 samples{' into out' if out else ''} on {backend!r}"
+        judge(what, backend.to_host(bias), column.astype(np.float64) * 2_500_000, FORWARD)
+
+
 def long_var(backend: Backend, op: str) -> None:
     """Take the variance around a mean of 1e4, where E[x²] - E[x]² has no right digit left."""
     x = np.random.default_rng(3).normal(1e4, 1.0, (20_000, 2)).astype(np.float32)

@@ -62,6 +62,36 @@ def out(backend: Backend, case: Case, dtype: str, *, permuted: bool = False) -> 
         compare(backend, case, dtype, stores[0])
 
 
+def out_value(backend: Backend, case: Case, dtype: str) -> None:
+    """Hand a value that an op made in a session over as `out`, outside it."""
+    metas = result_meta(case, dtype, backend.default_dtype)
+    many = isinstance(metas, tuple) and not isinstance(metas, Meta)
+    with backend.session():
+        made = tuple(
+            backend.add(backend.full(m.shape, 1.0, dtype=m.dtype), 1.0) for m in (metas if many else (metas,))
+        )
+    args, kwargs = case.map(lambda tensor: tensor.handle(backend, dtype))
+    with _quiet(backend, case):
+        result = getattr(backend, case.op)(*args, **kwargs, out=made if many else made[0])
+    compare(backend, case, dtype, result)
+    unchanged(backend, case, dtype, args, kwargs)
+
+
+def own_storage(backend: Backend, case: Case, dtype: str) -> None:
+    """Write into the result, as its owner may: the inputs must not change with it."""
+    args, kwargs = case.map(lambda tensor: tensor.handle(backend, dtype))
+    with _quiet(backend, case):
+        results = getattr(backend, case.op)(*args, **kwargs)
+    metas = result_meta(case, dtype, backend.default_dtype)
+    if OPS[case.op].gives == "tensor":
+        results, metas = (results,), (metas,)
+    for result, meta in zip(results, metas, strict=True):
+        for value in (0, 1):
+            kind = float if meta.dtype.startswith("float") else int if meta.dtype == "int64" else bool
+            backend.copy(backend.full(meta.shape, kind(value), dtype=meta.dtype), out=result)
+            unchanged(backend, case, dtype, args, kwargs)
+
+
 def alias(backend: Backend, case: Case, dtype: str) -> None:
     """Hand an input over as `out`, for each input of the result's shape and dtype."""
     meta = result_meta(case, dtype, backend.default_dtype)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..base import Backend
+from ..errors import ShapeError
 from ..ops import OPS
 from .case import Case, T, integers, normal
 
@@ -48,6 +49,28 @@ def strangers(backend: Backend, case: Case, others: Iterable[Any] = ()) -> None:
             )
             kind = type(stranger).__name__
             _refused(lambda: getattr(backend, case.op)(*args, **kwargs), f"{case.op}: a {kind}")  # noqa: B023
+
+
+def other_gradient_shapes(backend: Backend, case: Case) -> None:
+    """Give a gradient of another shape, one that broadcasts included: a ShapeError."""
+    args, kwargs = case.map(lambda tensor: tensor.handle(backend, "float32"))
+    lead = case.args[0].array.shape
+    last: tuple[int, ...] = ()
+    if case.op == "linear_grad":  # whose gradient has a last axis of its own
+        lead, last = lead[:-1], lead[-1:]
+    wrong = {(2, *lead), (*lead[:-1], lead[-1] + 1), (1,) * len(lead), lead[:-1], tuple(reversed(lead))}
+    for shape in sorted(wrong - {lead}):
+        given = backend.full((*shape, *last), 1.0, dtype="float32")
+        what = f"{case.op} [{case.label}]: a gradient of shape {(*shape, *last)}"
+        try:
+            result = getattr(backend, case.op)(given, *args[1:], **kwargs)
+        except ShapeError:
+            continue
+        except Exception as error:
+            raise AssertionError(
+                f"{what}: expected a ShapeError, got {type(error).__name__}: {error}"
+            ) from error
+        raise AssertionError(f"{what}: expected a ShapeError, got {result!r}")
 
 
 def one_float_dtype(case: Case) -> bool:

@@ -120,10 +120,13 @@ def items(op: str) -> tuple[Item, ...]:
     for case in cases:
         for laid in case.relaid():
             found += [_item("values", checks.values, laid, dtype) for dtype in laid.dtypes()]
+        if OPS[op].gives in ("tensor", "tensors") and not OPS[op].view and case.tensors():
+            found += [_item("storage of its own", checks.own_storage, case, dtype) for dtype in case.dtypes()]
         if OPS[op].takes_out and _floating_result(case):
             for dtype in case.dtypes():
                 found.append(_item("out", checks.out, case, dtype))
                 found.append(_item("out is a view", checks.out_view, case, dtype))
+                found.append(_item("out is a value", checks.out_value, case, dtype))
                 if checks.aliases(case):
                     found.append(_item("out is an input", checks.alias, case, dtype))
     found += _once(op, cases)
@@ -135,6 +138,8 @@ def items(op: str) -> tuple[Item, ...]:
         found.append(_about(op, accuracy.ulps))
     if op in ("sum", "mean"):
         found.append(_about(op, accuracy.long_sum))
+    if op == "linear_grad":
+        found.append(_about(op, accuracy.long_linear_grad))
     if op == "var":
         found.append(_about(op, accuracy.long_var))
     return tuple(found)
@@ -146,13 +151,19 @@ def _once(op: str, cases: tuple[Case, ...]) -> list[Item]:
     ordinary = next((c for c in cases if c.tensors() and not c.special), None)
     if ordinary is None:
         return []
-    found = [Item(op, "strangers", ordinary.label, functools.partial(refusals.strangers, case=ordinary))]
+    fullest = max((c for c in cases if not c.special), key=lambda c: len(c.tensors()))
+    found = [Item(op, "strangers", fullest.label, functools.partial(refusals.strangers, case=fullest))]
     if row.takes_out and row.gives == "tensor":
         found.append(_item("wrong out", checks.wrong_out, ordinary, "float32"))
-    paired = next((c for c in cases if refusals.one_float_dtype(c) and not c.special), None)
-    if paired is not None:
-        run = functools.partial(refusals.mixed_dtypes, case=paired)
-        found.append(Item(op, "unequal dtypes", paired.label, run))
+    paired = [c for c in cases if refusals.one_float_dtype(c) and not c.special]
+    if paired:
+        most = max(paired, key=lambda c: sum(t.floating for t in c.tensors()))
+        run = functools.partial(refusals.mixed_dtypes, case=most)
+        found.append(Item(op, "unequal dtypes", most.label, run))
+    if row.tensors[0] == "grad":
+        for wide in [c for c in cases if c.args[0].array.ndim > 1 and 0 not in c.args[0].array.shape]:
+            run = functools.partial(refusals.other_gradient_shapes, case=wide)
+            found.append(Item(op, "gradient of another shape", wide.label, run))
     if any(type(v) is float for v in (*ordinary.args, *ordinary.kwargs.values())) and row.kind == "derived":
         run = functools.partial(refusals.option_scalar, case=ordinary)
         found.append(Item(op, "numpy scalars as options", ordinary.label, run))

@@ -88,14 +88,16 @@ class NumpyBackend(NumpyDerived):
     def astype(self, x: Array, dtype: str) -> Array:
         """Return x converted."""
         check_dtype("astype", dtype)
-        return x if self.dtype(x) == dtype else x.astype(dtype)
+        check("astype", x)
+        return x.astype(dtype)
 
     def copy(self, x: Array, *, out: Array = None) -> Array:
         """Return a copy."""
         check("copy", x)
+        if out is not None:
+            out = check_out("copy", out, x.shape, x.dtype)
         if out is None:
             return np.array(x)
-        check_out("copy", out, x.shape, x.dtype)
         np.copyto(out, x)
         return out
 
@@ -160,7 +162,7 @@ class NumpyBackend(NumpyDerived):
         shape = x.shape
         if out is not None:
             dtype = x.dtype if x.dtype.kind == "f" else np.dtype(np.int64)
-            check_out("sum", out, reduced(shape, axis, keepdims), dtype)
+            out = check_out("sum", out, reduced(shape, axis, keepdims), dtype)
         length = shape[axis] if type(axis) is int else count(shape, axis)
         if length > EXACT_SUM and x.dtype.char == "f":
             total = _add_reduce(x, axis, np.float64, None, keepdims)
@@ -174,7 +176,7 @@ class NumpyBackend(NumpyDerived):
         """Return the maximum."""
         shape = self.shape(x)
         if out is not None:
-            check_out("max", out, reduced(shape, axis, keepdims), x.dtype)
+            out = check_out("max", out, reduced(shape, axis, keepdims), x.dtype)
         return _max_reduce(x, axis, None, out, keepdims)
 
     def argmax(self, x: Array, *, axis: int, keepdims: bool = False) -> Array:
@@ -191,7 +193,7 @@ class NumpyBackend(NumpyDerived):
                 return x.dot(y)
             try:
                 return x.dot(y, out)
-            except ValueError:  # out is not contiguous, or does not fit
+            except (ValueError, TypeError):  # out is not contiguous, or does not fit
                 check_out("matmul", out, (x.shape[0], y.shape[1]), x.dtype)
                 return np.matmul(x, y, out)
         if x.ndim < 2 or y.ndim < 2:
@@ -313,8 +315,9 @@ class NumpyBackend(NumpyDerived):
         view = np.lib.stride_tricks.as_strided(x, shape, (*x.strides[:2], *strides), writeable=False)
         columns = (x.shape[0], x.shape[1] * math.prod(kernel_size), window.positions)
         if out is None:
-            return view.reshape(columns)
-        check_out("unfold", out, columns, x.dtype)
+            out = np.empty(columns, x.dtype)  # a reshape would be x itself where each window is one number
+        else:
+            check_out("unfold", out, columns, x.dtype)
         if out.flags.c_contiguous:
             np.copyto(out.reshape(shape), view)
         else:

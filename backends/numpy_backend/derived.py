@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..base import Backend
+from ..base import Backend, gradient_shape_error
 from ..errors import DtypeError
 from ..protocol import Axis
 from ..shapes import count
@@ -17,8 +17,6 @@ _ndarray = np.ndarray
 
 # Plain summation in float32 errs by up to n 2^-24; past this length it is accumulated in float64.
 EXACT_SUM = 64
-# Elements that fit a core's cache several times over: flat buffers are worked through in such blocks.
-_BLOCK = 1 << 16
 
 
 class NumpyDerived(Backend):
@@ -30,11 +28,11 @@ class NumpyDerived(Backend):
             agree("add_scaled", x, y)
         scale = float(scale)  # an np.float64 would promote
         if out is not None:
-            check_out("add_scaled", out, x.shape, x.dtype)
-        if x.size <= _BLOCK or out is None or not (_flat(x) and _flat(y) and _flat(out)):
+            out = check_out("add_scaled", out, x.shape, x.dtype)
+        if out is None or x.nbytes <= self.cache_size >> 2 or not (_flat(x) and _flat(y) and _flat(out)):
             return np.add(x, np.multiply(y, scale), out)
-        scratch = np.empty(_BLOCK, x.dtype)
-        for part in _blocks(x.size):
+        scratch = np.empty(_block(x, self.cache_size), x.dtype)
+        for part in _blocks(x, self.cache_size):
             scaled = scratch[: len(x[part])]
             np.multiply(y[part], scale, scaled)
             np.add(x[part], scaled, out[part])
@@ -56,7 +54,9 @@ class NumpyDerived(Backend):
         """Return grad with zeros where y <= 0."""
         if type(y) is not _ndarray or type(grad) is not _ndarray or grad.dtype is not y.dtype:
             agree("relu_grad", grad, y)
-        if grad.size > MASKED_COPY and grad.shape == y.shape:
+        if grad.shape != y.shape:
+            raise gradient_shape_error("relu_grad", grad.shape, y.shape)
+        if grad.size > MASKED_COPY:
             return select(np.less_equal(y, 0), grad.dtype.type(0), grad)
         result = np.array(grad)
         zero = ZEROS.get(y.dtype.char, 0)
@@ -89,7 +89,10 @@ class NumpyDerived(Backend):
 
     def softmax(self, x: Array, *, axis: int) -> Array:
         """Return e^x / Σ e^x, in one buffer."""
-        result: Array = self.subtract(x, self.max(x, axis=axis, keepdims=True))
+        if type(x) is not _ndarray or x.dtype.kind != "f":
+            return super().softmax(x, axis=axis)
+        value: Array = x
+        result: Array = self.subtract(value, self.max(value, axis=axis, keepdims=True))
         np.exp(result, result)
         total: Array = self.sum(result, axis=axis, keepdims=True)
         return np.divide(result, total, result)
@@ -109,7 +112,11 @@ class NumpyDerived(Backend):
         """Return x Wᵀ + b, the bias added in place."""
         if bias is None or type(x) is not _ndarray or x.ndim != 2:
             return Backend.linear(self, x, weight, bias)
-        if x.dtype is not weight.dtype or x.dtype is not bias.dtype:
+        try:
+            alike = x.dtype is weight.dtype and x.dtype is bias.dtype
+        except AttributeError:  # no array
+            alike = False
+        if not alike:
             agree("linear", x, weight)
             agree("linear", x, bias)
         y = x.dot(weight.T)
@@ -152,9 +159,10 @@ class NumpyDerived(Backend):
             "correction2": correction2,
         }
         run: Any = Backend.adam_step
-        if out is None or parameter.size <= _BLOCK or not all(map(_flat, (*tensors, *out))):
+        small = out is None or parameter.nbytes <= self.cache_size >> 2
+        if small or not all(map(_flat, (*tensors, *out))):
             return run(self, *tensors, out=out, **scalars)
-        for part in _blocks(parameter.size):
+        for part in _blocks(parameter, self.cache_size):
             run(self, *(t[part] for t in tensors), out=tuple(t[part] for t in out), **scalars)
         return out
 
@@ -163,5 +171,11 @@ def _flat(x: Array) -> bool:
     return x.ndim == 1 and x.flags.c_contiguous  # type: ignore[no-any-return]
 
 
-def _blocks(size: int) -> Iterator[slice]:
-    return (slice(start, start + _BLOCK) for start in range(0, size, _BLOCK))
+def _block(x: Array, cache_size: int) -> int:
+    return max(cache_size // (4 * x.itemsize), 1)  # elements: a block, and what is computed with it
+
+
+def _blocks(x: Array, cache_size: int) -> Iterator[slice]:
+    """Yield a flat buffer's parts, each worked through while it is in the cache."""
+    block = _block(x, cache_size)
+    return (slice(start, start + block) for start in range(0, x.size, block))

@@ -23,12 +23,16 @@ ZEROS: dict[str, Any] = {"f": np.zeros((), np.float32), "d": np.zeros((), np.flo
 MIXES = {int: "if", float: "f", bool: "b"}
 
 
-def check_out(op: str, out: Array, shape: Shape, dtype: np.dtype[Any]) -> None:
-    """Raise unless `out` has the result's shape and dtype: nothing is resized or converted."""
+def check_out(op: str, out: Array, shape: Shape, dtype: np.dtype[Any]) -> Array:
+    """Return `out`, or None for a 0-d value that numpy gave as a scalar, which nobody can write to.
+
+    Raise unless it has the result's shape and dtype: nothing is resized or converted.
+    """
     if out.shape != shape:
         raise ShapeError(f"{op}: out must have the result's shape {shape}, got {out.shape}")
     if out.dtype != dtype:
         raise DtypeError(f"{op}: out must have the result's dtype {dtype}, got {out.dtype}")
+    return out if type(out) is _ndarray else None
 
 
 def _operand_error(op: str, x: object, y: object) -> DtypeError:
@@ -83,7 +87,7 @@ def unary(ufunc: Any, *, floating: bool = True, silent: bool = False) -> Any:
         if x.dtype.kind != "f" and (floating or x.dtype.kind == "b"):
             raise DtypeError(f"{op}: expected a floating tensor, got {x.dtype}; convert it with astype")
         if out is not None:
-            check_out(op, out, x.shape, x.dtype)
+            out = check_out(op, out, x.shape, x.dtype)
         if silent:
             with np.errstate(all="ignore"):
                 return ufunc(x, out)
@@ -109,7 +113,7 @@ def binary(ufunc: Any, *, floating: bool = False, silent: bool = False) -> Any:
         if out is not None:
             alike = type(x) is _ndarray and (type(y) in MIXES or x.shape == y.shape)
             shape = x.shape if alike else np.broadcast_shapes(np.shape(x), np.shape(y))
-            check_out(op, out, shape, dtype)
+            out = check_out(op, out, shape, dtype)
         # `out` by name: np.maximum deprecates it by position.
         if silent:
             with np.errstate(all="ignore"):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
 import threading
 from collections.abc import Mapping, Sequence
@@ -34,8 +33,9 @@ from .elementwise import (
 )
 
 _Tensor = torch.Tensor
-_INSIDE = contextlib.nullcontext()
-_threads = threading.local()
+_is_inside = torch.is_inference_mode_enabled
+# The guard inside torch.inference_mode where torch shows it: making one of those takes as long as an op.
+_InferenceMode: Any = getattr(torch._C, "_InferenceMode", torch.inference_mode)
 _sqrt = unary(torch.sqrt)
 
 
@@ -48,6 +48,7 @@ class TorchBackend(TorchDerived):
         self._device = _usable(device)
         super().__init__(str(self._device), dtype)
         self._is_cuda = self._device.type == "cuda"
+        self._index = self._device.index if self._is_cuda else -1  # as `Tensor.get_device` has it
 
     def details(self) -> dict[str, str | int]:
         """Return torch's version, the device and the threads of its CPU ops."""
@@ -58,13 +59,13 @@ class TorchBackend(TorchDerived):
 
     def shape(self, x: Array) -> Shape:
         """Return the extents of x."""
-        if type(x) is not _Tensor or x.is_cuda is not self._is_cuda:
+        if type(x) is not _Tensor or x.get_device() != self._index:
             raise self._foreign("shape", x)
         return x.shape  # a torch.Size is a tuple of ints
 
     def dtype(self, x: Array) -> str:
         """Return the dtype's name."""
-        if type(x) is not _Tensor or x.is_cuda is not self._is_cuda:
+        if type(x) is not _Tensor or x.get_device() != self._index:
             raise self._foreign("dtype", x)
         return NAMES[x.dtype]
 
@@ -106,14 +107,15 @@ class TorchBackend(TorchDerived):
         """Return x converted."""
         check_dtype("astype", dtype)
         check("astype", x)
-        return x.to(NATIVE[dtype])
+        return x.to(NATIVE[dtype], copy=True)
 
     def copy(self, x: Array, *, out: Array = None) -> Array:
         """Return a copy."""
         check("copy", x)
+        if out is not None:
+            out = check_out("copy", out, x.shape, x.dtype)
         if out is None:
             return x.clone(memory_format=torch.contiguous_format)
-        check_out("copy", out, x.shape, x.dtype)
         return out.copy_(x)
 
     def random(
@@ -143,10 +145,10 @@ class TorchBackend(TorchDerived):
         """Return the root; on a CPU numpy's, for MKL's (which torch takes) rounds one in five wrongly."""
         if self._is_cuda or type(x) is not _Tensor or not x.is_floating_point():
             return _sqrt(self, x, out=out)
+        if out is not None:
+            out = check_out("sqrt", out, x.shape, x.dtype)
         if out is None:
             out = torch.empty_like(x)
-        else:
-            check_out("sqrt", out, x.shape, x.dtype)
         with np.errstate(all="ignore"):
             np.sqrt(x.numpy(), out.numpy())
         return out
@@ -200,7 +202,7 @@ class TorchBackend(TorchDerived):
         if out is None:
             return x.sum() if axis is None and not keepdims else torch.sum(x, axis, keepdims)
         dtype = x.dtype if x.is_floating_point() else torch.int64
-        check_out("sum", out, reduced(x.shape, axis, keepdims), dtype)
+        out = check_out("sum", out, reduced(x.shape, axis, keepdims), dtype)
         return torch.sum(x, axes_of(axis, x.ndim) if axis is None else axis, keepdims, out=out)
 
     def max(self, x: Array, *, axis: Axis = None, keepdims: bool = False, out: Array = None) -> Array:
@@ -209,7 +211,7 @@ class TorchBackend(TorchDerived):
         if axis == ():
             return self.copy(x, out=out)
         if out is not None:
-            check_out("max", out, reduced(shape, axis, keepdims), x.dtype)
+            out = check_out("max", out, reduced(shape, axis, keepdims), x.dtype)
         return torch.amax(x, axes_of(axis, len(shape)), keepdims, out=out)
 
     def argmax(self, x: Array, *, axis: int, keepdims: bool = False) -> Array:
@@ -230,8 +232,8 @@ class TorchBackend(TorchDerived):
         if x.ndim == 2 and y.ndim == 2:
             if out is None:
                 return x.mm(y)
-            if out.shape != (x.shape[0], y.shape[1]) or out.dtype is not x.dtype:
-                check_out("matmul", out, torch.Size((x.shape[0], y.shape[1])), x.dtype)
+            if out.shape != (x.shape[0], y.shape[1]) or out.dtype is not x.dtype or out.is_inference():
+                out = check_out("matmul", out, torch.Size((x.shape[0], y.shape[1])), x.dtype)
             return torch.mm(x, y, out=out)
         if x.ndim < 2 or y.ndim < 2:
             raise ShapeError(
@@ -239,8 +241,10 @@ class TorchBackend(TorchDerived):
             )
         if out is not None:
             batch = broadcast(x.shape[:-2], y.shape[:-2])
-            check_out("matmul", out, (*batch, x.shape[-2], y.shape[-1]), x.dtype)
-            if not out.is_contiguous():  # torch.matmul would fail where it folds the batch into the rows
+            out = check_out("matmul", out, (*batch, x.shape[-2], y.shape[-1]), x.dtype)
+            if (
+                out is not None and not out.is_contiguous()
+            ):  # torch.matmul would fail where it folds the batch into the rows
                 return out.copy_(torch.matmul(x, y))
         return torch.matmul(x, y, out=out)
 
@@ -347,9 +351,10 @@ class TorchBackend(TorchDerived):
         shape = (*x.shape[:2], *shape)
         view = x.as_strided(shape, (*x.stride()[:2], *strides))
         columns = (x.shape[0], x.shape[1] * math.prod(kernel_size), window.positions)
+        if out is not None:
+            out = check_out("unfold", out, columns, x.dtype)
         if out is None:
-            return view.reshape(columns)
-        check_out("unfold", out, columns, x.dtype)
+            out = x.new_empty(columns)  # a reshape would be x itself where each window is one number
         if out.is_contiguous():
             out.view(shape).copy_(view)
         else:
@@ -372,7 +377,7 @@ class TorchBackend(TorchDerived):
         window = Window.of(output_size, kernel_size, stride, padding, dilation)
         samples, channels = columns.shape[0], columns.shape[1] // math.prod(kernel_size)
         if out is not None:
-            check_out("fold", out, (samples, channels, *output_size), columns.dtype)
+            out = check_out("fold", out, (samples, channels, *output_size), columns.dtype)
         parts = columns.reshape(samples, channels, *kernel_size, *window.counts)
         if out is not None and not window.padded:
             image = out.zero_()
@@ -413,13 +418,34 @@ class TorchBackend(TorchDerived):
 
     def session(self) -> AbstractContextManager[None]:
         """Enter inference mode: no version counters, no autograd bookkeeping."""
-        if torch.is_inference_mode_enabled():
-            return _INSIDE
-        # Making one takes as long as an op, so each thread keeps its own; it is never entered twice.
-        mode: AbstractContextManager[None] | None = getattr(_threads, "inference", None)
-        if mode is None:
-            mode = _threads.inference = torch.inference_mode()
-        return mode
+        return _session
+
+
+class _Session(threading.local):
+    """Enters inference mode where it is not on, and leaves what it entered: one object for all sessions.
+
+    What has been entered is a stack of each thread's own, so that a session may be made before another
+    is entered, and entered inside itself.
+    """
+
+    def __init__(self) -> None:
+        self.entered: list[Any] = []
+
+    def __enter__(self) -> None:
+        if _is_inside():
+            self.entered.append(None)
+            return
+        mode = _InferenceMode(True)
+        mode.__enter__()
+        self.entered.append(mode)
+
+    def __exit__(self, kind: object, error: object, trace: object) -> None:
+        mode = self.entered.pop()
+        if mode is not None:
+            mode.__exit__(None, None, None)
+
+
+_session = _Session()
 
 
 def _usable(device: str) -> torch.device:

@@ -7,10 +7,10 @@ from typing import Any
 
 import torch
 
-from ..base import Backend, Triple
+from ..base import Backend, Triple, gradient_shape_error
 from ..errors import ShapeError
 from ..protocol import Axis
-from .elementwise import NATIVE, Array, agree, check, check_out, floating, scalar
+from .elementwise import NATIVE, Array, agree, check, check_out, floating, floating_pair, scalar, writable
 
 _Tensor = torch.Tensor
 _aten = torch.ops.aten
@@ -27,9 +27,9 @@ class TorchDerived(Backend):
             agree("add_scaled", x, y)
         if out is None:
             return torch.add(x, y, alpha=scale)
-        if out is x and x.shape == y.shape:
+        if out is x and x.shape == y.shape and not x.is_inference():
             return x.add_(y, alpha=scale)
-        check_out("add_scaled", out, x.shape, x.dtype)
+        out = check_out("add_scaled", out, x.shape, x.dtype)
         return torch.add(x, y, alpha=scale, out=out)
 
     def square(self, x: Array, *, out: Array = None) -> Array:
@@ -46,6 +46,8 @@ class TorchDerived(Backend):
         """Return grad where y > 0 (or NaN), else 0, in one kernel."""
         if type(grad) is not _Tensor or type(y) is not _Tensor or grad.dtype is not y.dtype:
             agree("relu_grad", grad, y)
+        if grad.shape != y.shape:
+            raise gradient_shape_error("relu_grad", grad.shape, y.shape)
         return _threshold_backward(grad, y, 0)
 
     def sigmoid(self, x: Array) -> Array:
@@ -70,14 +72,21 @@ class TorchDerived(Backend):
         return super().mean(x, axis=axis, keepdims=keepdims)
 
     def linear(self, x: Array, weight: Array, bias: Array = None) -> Array:
-        """Return torch.addmm for a matrix x."""
+        """Return torch.addmm for a matrix x.
+
+        A matrix made by `cells` has its transposed view with it, as the attribute `transposed`: making
+        one takes as long as a small op. Any other weight is transposed here.
+        """
         if bias is None or type(x) is not _Tensor or x.ndim != 2:
             return super().linear(x, weight, bias)
         try:
-            return torch.addmm(bias, x, weight.transposed)
+            transposed = weight.transposed
         except AttributeError:
-            return torch.addmm(bias, x, weight.t())
-        except RuntimeError:
+            check("linear", weight)
+            transposed = weight.t()
+        try:
+            return torch.addmm(bias, x, transposed)
+        except (RuntimeError, TypeError):
             agree("linear", x, weight)
             agree("linear", x, bias)
             raise
@@ -86,12 +95,16 @@ class TorchDerived(Backend):
         """Return (gᵀ x, Σ g) for matrices, straight into `out`."""
         if out is None or x.ndim != 2:
             return super().linear_grad(grad, x, out=out)
-        weight, bias = out
-        _, rows = grad.shape
-        _, columns = x.shape
-        if weight.shape != (rows, columns) or bias.shape != (rows,) or weight.dtype is not grad.dtype:
-            return super().linear_grad(grad, x, out=out)  # which says what does not fit
-        return torch.mm(grad.mT, x, out=weight), torch.sum(grad, 0, out=bias)
+        try:
+            weight, bias = out
+            samples, rows = grad.shape
+            shape, dtype = x.shape, grad.dtype
+            fits = shape[0] == samples and weight.shape == (rows, shape[1]) and bias.shape == (rows,)
+            if fits and weight.dtype is dtype and bias.dtype is dtype:
+                return torch.mm(grad.mT, x, out=weight), torch.sum(grad, 0, out=bias)
+        except (RuntimeError, TypeError, ValueError, AttributeError):
+            pass
+        return super().linear_grad(grad, x, out=out)  # which does without `out`, or says what does not fit
 
     def leaky_relu(self, x: Array, negative_slope: float) -> Array:
         """Return x where x > 0, else slope x, in one kernel."""
@@ -100,27 +113,27 @@ class TorchDerived(Backend):
 
     def leaky_relu_grad(self, grad: Array, x: Array, negative_slope: float) -> Array:
         """Return grad where x > 0, else slope grad, in one kernel."""
-        floating("leaky_relu_grad", grad, x)
+        floating_pair("leaky_relu_grad", grad, x)
         return _aten.leaky_relu_backward.default(grad, x, negative_slope, False)
 
     def sigmoid_grad(self, grad: Array, y: Array) -> Array:
         """Return grad y (1 - y), in one kernel."""
-        floating("sigmoid_grad", grad, y)
+        floating_pair("sigmoid_grad", grad, y)
         return _aten.sigmoid_backward.default(grad, y)
 
     def tanh_grad(self, grad: Array, y: Array) -> Array:
         """Return grad (1 - y²), in one kernel."""
-        floating("tanh_grad", grad, y)
+        floating_pair("tanh_grad", grad, y)
         return _aten.tanh_backward.default(grad, y)
 
     def softmax_grad(self, grad: Array, y: Array, *, axis: int) -> Array:
         """Return y (grad - Σ grad y), in one kernel."""
-        dtype = floating("softmax_grad", grad, y)
+        dtype = floating_pair("softmax_grad", grad, y)
         return _aten._softmax_backward_data.default(grad, y, axis, dtype)
 
     def log_softmax_grad(self, grad: Array, y: Array, *, axis: int) -> Array:
         """Return grad - e^y Σ grad, in one kernel."""
-        dtype = floating("log_softmax_grad", grad, y)
+        dtype = floating_pair("log_softmax_grad", grad, y)
         return _aten._log_softmax_backward_data.default(grad, y, axis, dtype)
 
     def one_hot(self, indices: Array, num_classes: int, *, dtype: str | None = None) -> Array:
@@ -152,7 +165,8 @@ class TorchDerived(Backend):
         for tensor in (gradient, first, second, *(out or ())):
             if type(tensor) is not _Tensor or tensor.dtype is not dtype or tensor.shape != parameter.shape:
                 _refuse_step(parameter, tensor)
-        if out is None or out[0] is not parameter or out[1] is not first or out[2] is not second:
+        inside = out is not None and out[0] is parameter and out[1] is first and out[2] is second
+        if out is None or not inside or not all(map(writable, out)):
             parameter, first, second = parameter.clone(), first.clone(), second.clone()
         first.lerp_(gradient, 1.0 - beta1)
         second.mul_(beta2).addcmul_(gradient, gradient, value=1.0 - beta2)

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from ..base import scalar_dtype_error
+from ..base import gradient_shape_error, scalar_dtype_error
 from ..errors import DtypeError, ShapeError
 from ..host import NativeDtypes
 from ..protocol import Shape
@@ -21,12 +21,21 @@ NAMES = {value: key for key, value in NATIVE.items()}
 _SCALARS = (int, float, bool)
 
 
-def check_out(op: str, out: Array, shape: Shape, dtype: torch.dtype) -> None:
-    """Raise unless `out` has the result's shape and dtype: torch would resize it."""
+def check_out(op: str, out: Array, shape: Shape, dtype: torch.dtype) -> Array:
+    """Return `out`, or None if it may not be written here; raise unless it has the result's shape and dtype.
+
+    Torch would resize it.
+    """
     if out.shape != shape:
         raise ShapeError(f"{op}: out must have the result's shape {tuple(shape)}, got {tuple(out.shape)}")
     if out.dtype is not dtype:
         raise DtypeError(f"{op}: out must have the result's dtype {NAMES[dtype]}, got {out.dtype}")
+    return out if writable(out) else None
+
+
+def writable(x: Array) -> bool:
+    """Whether torch lets x be written here: what was made in a session may not be, outside one."""
+    return not x.is_inference() or torch.is_inference_mode_enabled()
 
 
 def foreign_error(op: str, value: object) -> DtypeError:
@@ -72,7 +81,7 @@ def unary(function: Any, *, floating: bool = True) -> Any:
             raise DtypeError(f"{op}: expected a floating tensor, got {x.dtype}; convert it with astype")
         if out is None:
             return function(x)
-        check_out(op, out, x.shape, x.dtype)
+        out = check_out(op, out, x.shape, x.dtype)
         return function(x, out=out)
 
     return apply
@@ -119,7 +128,7 @@ def binary(function: Any, *, floating: bool = False) -> Any:
         if out is None:
             return function(x, y)
         shape = x.shape if type(y) is not _Tensor or x.shape == y.shape else broadcast(x.shape, y.shape)
-        check_out(op, out, shape, dtype)
+        out = check_out(op, out, shape, dtype)
         return function(x, y, out=out)
 
     return apply
@@ -137,6 +146,16 @@ def comparison(function: Any) -> Any:
         return function(x, y)
 
     return apply
+
+
+def floating_pair(op: str, grad: Array, other: Array) -> torch.dtype:
+    """Return the dtype of a gradient and a tensor of its shape, floating; torch's kernels check nothing."""
+    dtype = floating(op, grad, other)
+    if type(grad) is not _Tensor or type(other) is not _Tensor:
+        raise foreign_error(op, other if type(grad) is _Tensor else grad)
+    if grad.shape != other.shape:
+        raise gradient_shape_error(op, grad.shape, other.shape)
+    return dtype
 
 
 def floating(op: str, *tensors: Array) -> torch.dtype:

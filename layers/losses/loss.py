@@ -6,7 +6,7 @@ from typing import Any
 
 from ...backends import Backend, OptionError, ShapeError, StateError, Tensor, get_backend
 from ...backends.protocol import Shape
-from ..module import is_inference, named_error
+from ..module import is_inference, raise_named
 from ..parameter import check_same_shape
 
 REDUCTIONS = ("mean", "sum", "none")
@@ -42,7 +42,7 @@ class Loss:
         try:
             return self.forward(prediction, target)
         except Exception as error:
-            raise named_error(error, self) from error
+            raise_named(error, self)
 
     def forward(self, prediction: Tensor, target: Tensor) -> Tensor:
         """Return the loss and keep what `backward` needs."""

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import math
+from typing import cast
 
 from ...backends import Backend, DataError, DtypeError, OptionError, ShapeError, Tensor
 from ..parameter import check_same_shape
 from .loss import Loss
+
+_TINY = 1e-37
 
 
 class NLLLoss(Loss):
@@ -120,7 +123,10 @@ class NLLLoss(Loss):
             shape, own = b.shape(grad_output), b.shape(gradient)
             check_same_shape(f"{self}: backward", (own[0], *own[2:]), shape)
             return b.multiply(gradient, b.reshape(grad_output, (shape[0], 1, *shape[1:])))
-        return b.divide(gradient, total) if self.reduction == "mean" else gradient
+        if self.reduction != "mean":
+            return gradient
+        # Where all labels are ignored, total and gradient are 0, and 0 is the gradient.
+        return b.divide(gradient, total if type(total) is float else b.maximum(cast(Tensor, total), _TINY))
 
 
 class CrossEntropyLoss(NLLLoss):

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import copy
 import os
+import pickle
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -92,6 +97,19 @@ def test_dtype_precedence(monkeypatch: pytest.MonkeyPatch) -> None:
         assert get_backend().default_dtype == "float64"
         narrow = get_backend(dtype="float32")
         assert (narrow.spec, narrow.default_dtype) == ("strict+numpy", "float32")
+
+
+def test_names_inside_use_backend_take_its_dtype(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LAMINA_DTYPE", "float32")
+    select.set_command_line(dtype="float32")
+    with use_backend("numpy", dtype="float64") as wide:
+        assert get_backend("numpy") is get_backend() is wide
+        assert get_backend("numpy", dtype="float32").default_dtype == "float32"
+        with use_backend("strict+numpy") as inner:
+            assert inner.default_dtype == "float64"
+    with use_backend(wide):
+        assert get_backend("strict+numpy").default_dtype == "float64"
+    assert get_backend("numpy").default_dtype == "float32"
 
 
 def test_an_instance_keeps_its_dtype() -> None:
@@ -223,6 +241,65 @@ def test_a_class_of_ones_own(tmp_path: Path) -> None:
     )
     done = python(code, tmp_path, LAMINA_BACKEND="strict+mine:Mine")
     assert done.stdout.split() == ["strict+mine:Mine", "Mine", "True"], done.stderr
+
+
+def test_a_class_of_ones_own_is_named_again(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(
+        "from lamina.backends.numpy_backend import NumpyBackend\n"
+        "class Mine(NumpyBackend):\n    name = 'my own'\n"
+        "class Nameless(NumpyBackend):\n    name = ''\n"
+    )
+    code = (
+        "import pickle, mine\nfrom lamina.backends import get_backend, use_backend\n"
+        "for text in ('mine:Mine', 'strict+mine:Mine', mine.Nameless()):\n"
+        "    with use_backend(text) as b:\n"
+        "        wide = get_backend(dtype='float64')\n"
+        "        print(b.spec, wide.spec, wide.default_dtype, get_backend(dtype='float32') is b)\n"
+        "b = get_backend('mine:Mine')\nassert pickle.loads(pickle.dumps(b)) is b"
+    )
+    done = python(code, tmp_path)
+    assert done.stdout.splitlines() == [
+        f"{spec} {spec} float64 True" for spec in ("mine:Mine", "strict+mine:Mine", "mine:Nameless")
+    ], done.stderr
+    assert done.returncode == 0, done.stderr
+
+
+def test_threads_that_ask_at_once_get_one_instance(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = NumpyBackend.__init__
+
+    def slow(self: NumpyBackend, *args: Any) -> None:
+        time.sleep(0.01)
+        made(self, *args)
+
+    monkeypatch.setattr(NumpyBackend, "__init__", slow)
+    monkeypatch.setenv("LAMINA_BACKEND", "numpy")
+    together = threading.Barrier(8)
+
+    def ask(i: int) -> Any:
+        together.wait()
+        return get_backend() if i % 2 else get_backend("numpy")
+
+    with ThreadPoolExecutor(8) as pool:
+        assert len(set(map(id, pool.map(ask, range(8))))) == 1
+
+
+def test_a_pickled_raw_backend_is_the_one_instance(backend: Any) -> None:
+    for dtype in ("float32", "float64"):
+        found = get_backend(backend.spec, dtype=dtype)
+        again = pickle.loads(pickle.dumps(found))
+        assert (again.spec, again.default_dtype) == (found.spec, dtype)
+        if isinstance(found, StrictBackend):
+            assert again.inner is found.inner  # type: ignore[attr-defined]
+        else:
+            assert again is found
+            assert copy.copy(found) is copy.deepcopy(found) is found
+
+
+def test_a_backend_made_by_hand_is_pickled_as_it_is() -> None:
+    again = pickle.loads(pickle.dumps(NumpyBackend("cpu", "float64")))
+    assert type(again) is NumpyBackend
+    assert again is not get_backend("numpy", dtype="float64")
+    assert again.default_dtype == "float64"
 
 
 def test_a_missing_primitive_is_named() -> None:

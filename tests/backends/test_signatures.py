@@ -61,3 +61,12 @@ def test_tensors_are_parameters(op: str) -> None:
     assert set(row.tensors) <= set(row.signature.parameters)
     kinds = {row.signature.parameters[name].kind for name in row.tensors}
     assert kinds <= {inspect.Parameter.POSITIONAL_OR_KEYWORD}
+
+
+def test_every_docstring_of_a_primitive_gives_shapes() -> None:
+    silent = [
+        name
+        for name in PRIMITIVES
+        if OPS[name].gives == "tensor" and "->" not in (getattr(Primitives, name).__doc__ or "")
+    ]
+    assert silent == []

@@ -360,7 +360,7 @@ def test_moving_to_a_backend_with_another_dtype() -> None:
 def test_a_layer_that_defines_nothing() -> None:
     b = get_backend("numpy")
     module = Module(b)
-    with pytest.raises(LaminaError, match=r"Module\(\).*must define forward"):
+    with pytest.raises(TypeError, match="must define forward"):
         module(b.from_host([1.0]))
     with pytest.raises(TypeError, match="must define backward"):
         module.backward(b.from_host([1.0]))

@@ -482,11 +482,15 @@ def test_a_class_of_probability_zero_costs_nothing_unless_it_is_the_label() -> N
     assert b.item(loss(certain, b.from_host([1]))) == np.inf
 
 
-def test_all_labels_ignored() -> None:
-    b = get_backend("numpy", dtype="float64")
+@pytest.mark.parametrize("loss", [lamina.layers.CrossEntropyLoss, lamina.layers.NLLLoss])
+def test_all_labels_ignored(loss: Any, backend64: Backend) -> None:
+    b = backend64
     prediction, target = b.from_host(np.zeros((2, 3))), b.from_host([-100, -100])
     with b.session():
-        assert np.isnan(b.item(lamina.layers.CrossEntropyLoss(backend=b)(prediction, target)))
+        criterion = loss(backend=b)
+        assert np.isnan(b.item(criterion(prediction, target)))
+        # As torch: a batch that says nothing must not poison the weights.
+        assert np.array_equal(b.to_host(criterion.backward()), np.zeros((2, 3)))
     assert b.item(lamina.layers.CrossEntropyLoss(reduction="sum", backend=b)(prediction, target)) == 0.0
 
 

@@ -16,8 +16,8 @@ def clip_grad_norm(optimizer: Optimizer, max_norm: float) -> Tensor:
     max_norm = float(max_norm)
     b = optimizer.groups[0].backend
     squares = []
+    optimizer.check_parameters()
     for group in optimizer.groups:
-        group.storage.check()
         group.storage.finish_gradients()
         squares.append(b.sum(b.square(group.grad)))
     total = squares[0]
@@ -35,7 +35,7 @@ def clip_grad_value(optimizer: Optimizer, clip_value: float) -> None:
     if not clip_value > 0.0:
         raise OptionError(f"clip_grad_value: clip_value must be above 0, got {clip_value!r}")
     clip_value = float(clip_value)
+    optimizer.check_parameters()
     for group in optimizer.groups:
-        group.storage.check()
         group.storage.finish_gradients()
         group.put("grad", group.backend.clip(group.grad, -clip_value, clip_value))

@@ -7,7 +7,8 @@ numbers as inputs.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
+from numbers import Real
 from typing import Any
 
 from ...backends import OptionError, ShapeError, StateError, Tensor
@@ -24,12 +25,24 @@ class Group:
     `options` are the numbers given to the optimizer; `cells` its own flat buffers (moments, sums).
     """
 
-    def __init__(self, parameters: Sequence[Parameter], options: dict[str, Any]) -> None:
-        self.storage = FlatStorage.of(parameters)
-        self.parameters = self.storage.parameters
+    def __init__(self, storage: FlatStorage, options: dict[str, Any]) -> None:
+        self.storage = storage
+        self.parameters = storage.parameters
         self.options = options
-        self.backend = self.storage.backend
+        self.backend = storage.backend
         self.cells: dict[str, Tensor] = {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what a copy or a pickle holds: the cells as host arrays."""
+        cells = {name: self.backend.to_host(cell) for name, cell in self.cells.items()}
+        return {"storage": self.storage, "options": self.options, "cells": cells}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Allocate the cells beside the packed copies of the parameters."""
+        Group.__init__(self, state["storage"], dict(state["options"]))
+        for name, value in state["cells"].items():
+            self.add_cell(name)
+            self.put(name, self.backend.from_host(value, dtype=self.backend.dtype(self.data)))
 
     @property
     def data(self) -> Tensor:
@@ -91,14 +104,22 @@ class Optimizer:
         for _, chosen in plans:
             self.check(chosen)
         for members, chosen in plans:
-            group = Group(members, chosen)
+            group = Group(FlatStorage.of(members), chosen)
             self.groups.append(group)
             self.prepare(group)
         self.steps = 0
         self.lr_factor = 1.0
         """What a schedule multiplies every group's learning rate by."""
-        self._made = Parameter.made
+        self._seen_version = Parameter.structure_version
         self._known = seen
+        self._copied = False
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Take a copy's or a pickle's attributes: it is an optimizer of the copied parameters."""
+        vars(self).update(state)
+        self._known = {id(parameter) for group in self.groups for parameter in group.parameters}
+        self._seen_version = -1
+        self._copied = True
 
     # -- what an optimizer defines -----------------------------------------------------------------
 
@@ -133,11 +154,16 @@ class Optimizer:
 
     def step(self) -> None:
         """Update the parameters from their gradients; where none came in, the gradient is zero."""
-        self._check_parameters()
+        self.check_parameters()
         for group in self.groups:
             group.storage.finish_gradients()
-        self.steps += 1
-        self.update(self.scalars(self.steps))
+        step = self.steps + 1
+        try:
+            self.update(self.scalars(step))
+        except KeyError as error:
+            self._explain(error)
+            raise
+        self.steps = step
 
     def scalars(self, step: int) -> Scalars:
         """Return the numbers of the step-th update: {"0.lr": ...}, by group and name."""
@@ -193,7 +219,12 @@ class Optimizer:
                 raise StateError(
                     f"expected the options {sorted(group.options)}, got {sorted(saved['options'])}"
                 )
-            self.check(saved["options"])
+            options = {name: _plain(value) for name, value in saved["options"].items()}
+            self.check(options)
+            if lacking := self._lacking(group, options):
+                raise StateError(
+                    f"{type(self).__name__}: the state's options need the cells {lacking}, which it lacks"
+                )
             b = group.backend
             dtype = b.dtype(group.data)
             mine = {name: b.from_host(value, dtype=dtype) for name, value in saved["cells"].items()}
@@ -202,9 +233,9 @@ class Optimizer:
                     raise ShapeError(
                         f"{name}: expected {tuple(b.shape(group.cells[name]))}, got {tuple(b.shape(value))}"
                     )
-            values.append(mine)
-        for group, saved, mine in zip(self.groups, state["groups"], values, strict=True):
-            group.options.update({name: _plain(value) for name, value in saved["options"].items()})
+            values.append((options, mine))
+        for group, (options, mine) in zip(self.groups, values, strict=True):
+            group.options.update(options)
             for name, value in mine.items():
                 group.put(name, value)
         self.steps, self.lr_factor = state["steps"], state["lr_factor"]
@@ -245,14 +276,35 @@ class Optimizer:
                 chosen[name] = value
         return members, {name: _plain(value) for name, value in chosen.items()}
 
-    def _check_parameters(self) -> None:
+    def _lacking(self, group: Group, options: dict[str, Any]) -> list[str]:
+        """Return the names of the cells that the group would need with these options and does not have."""
+        trial = Group(group.storage, options)
+        self.prepare(trial)
+        return sorted(set(trial.cells) - set(group.cells))
+
+    def _explain(self, error: KeyError) -> None:
+        """Raise StateError if a group's options were changed to some that need cells it does not have."""
+        for group in self.groups:
+            if lacking := self._lacking(group, group.options):
+                raise StateError(
+                    f"{type(self).__name__}: the options were changed to some that need the cells {lacking}, "
+                    "which are allocated when an optimizer is made; make a new one with these options"
+                ) from error
+
+    def check_parameters(self) -> None:
         """Raise if parameters appeared since this optimizer was made, or were packed elsewhere."""
         for group in self.groups:
             if group.storage.retired:
                 group.storage.check()
         # A layer older than the optimizer may be attached without a count: look at steps 1, 2, 4, 8, ...
-        if Parameter.made == self._made and self.steps & (self.steps - 1):
+        if Parameter.structure_version == self._seen_version and self.steps & (self.steps - 1):
             return
+        if self._copied and all(p.grad is None for group in self.groups for p in group.parameters):
+            raise StateError(
+                f"{type(self).__name__}: this is a copy, and none of its parameters has a gradient: they are "
+                "copies too. Copy or pickle model and optimizer together, as one tuple; or make a new "
+                "optimizer over the model and carry the state over with state_dict and load_state_dict"
+            )
         for source in self._sources:
             names = source.names()
             late = [name for key, name in names.items() if key not in self._known]
@@ -262,7 +314,8 @@ class Optimizer:
                     f"{type(self).__name__}: the parameters {', '.join(late)} appeared after the optimizer "
                     "was made; make the optimizer when the model is complete"
                 )
-        self._made = Parameter.made
+        self._seen_version = Parameter.structure_version
+        self._copied = False
 
 
 _RANGES: dict[str, tuple[float, float]] = {
@@ -278,17 +331,17 @@ _RANGES: dict[str, tuple[float, float]] = {
 
 
 def _plain(value: Any) -> Any:
-    """Return a number as Python's own: a backend takes numpy's scalars for tensors."""
+    """Return a number as a Python float: a backend takes numpy's scalars for tensors."""
     if isinstance(value, (tuple, list)):
         return tuple(map(_plain, value))
-    return float(value) if isinstance(value, float) else value
+    return float(value) if isinstance(value, Real) and not isinstance(value, bool) else value
 
 
 def _numbers(value: Any) -> tuple[float, ...]:
     """Return an option's numbers; what is no number counts as NaN, which is in no range."""
     values = value if isinstance(value, (tuple, list)) else (value,)
     return tuple(
-        v if isinstance(v, (int, float)) and not isinstance(v, bool) else float("nan") for v in values
+        float(v) if isinstance(v, Real) and not isinstance(v, bool) else float("nan") for v in values
     )
 
 

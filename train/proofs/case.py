@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextvars
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -12,7 +11,8 @@ import numpy as np
 from ...backends import Backend
 from ...backends.protocol import Shape
 from ...backends.random import generator
-from ...layers import Loss, Module, Parameter, manual_seed
+from ...layers import Loss, Module, Parameter
+from ...layers.random import seeded
 from ..optimizers import Optimizer
 
 Host = np.ndarray[Any, Any]
@@ -131,8 +131,5 @@ class OptimizerCase:
 
 
 def _seeded(make: Callable[[Backend], Made], backend: Backend, seed: int) -> Made:
-    def run() -> Made:
-        manual_seed(seed)
+    with seeded(seed):
         return make(backend)
-
-    return contextvars.copy_context().run(run)

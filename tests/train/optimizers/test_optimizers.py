@@ -1,10 +1,15 @@
-"""Every row of the optimizers' table against torch.optim or its formula: 1,000 steps in float64."""
+"""Every row of the optimizers' table against torch.optim or its formula: 1,000 steps in float64.
+
+They are compared on the way too: a fault in the first steps is forgotten by the last.
+"""
 
 from __future__ import annotations
 
 import copy
 import inspect
+import itertools
 from collections.abc import Callable
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -18,7 +23,7 @@ from lamina.layers.parameter import Parameter
 from lamina.train.optimizers import SGD, Adam, Optimizer, clip_grad_norm, clip_grad_value
 from lamina.train.proofs import OPTIMIZER_CASES, OptimizerCase
 
-STEPS = 1000
+STEPS = (1, 2, 3, 10, 100, 1000)
 RTOL = 1e-9
 SHAPES = ((3, 2), (4,), ())
 Host = np.ndarray[Any, Any]
@@ -67,52 +72,69 @@ def close(actual: list[Host], expected: list[Host], rtol: float = RTOL) -> None:
         np.testing.assert_allclose(one, two, rtol=rtol, atol=1e-12, strict=True)
 
 
-_theirs: dict[str, list[Host]] = {}
+def trajectory(case: OptimizerCase, b: Backend) -> list[list[Host]]:
+    """The values after each of STEPS."""
+    parameters = parameters_on(b)
+    optimizer = case.make(parameters)
+    found = []
+    for start, stop in itertools.pairwise((0, *STEPS)):
+        drive(optimizer, parameters, range(start, stop))
+        found.append(values(parameters))
+    return found
 
 
-def torch_result(case: OptimizerCase) -> list[Host]:
+def close_all_the_way(actual: list[list[Host]], expected: list[list[Host]]) -> None:
+    __tracebackhide__ = True
+    for one, two in zip(actual, expected, strict=True):
+        close(one, two)
+
+
+_theirs: dict[str, list[list[Host]]] = {}
+
+
+def torch_result(case: OptimizerCase) -> list[list[Host]]:
     torch = pytest.importorskip("torch", reason="the oracle is torch.optim")
     if case.name not in _theirs:
         twins = [torch.nn.Parameter(torch.tensor(value)) for value in starts()]
         optimizer = case.torch(twins)
-        for step in range(STEPS):
+        _theirs[case.name] = []
+        for step in range(STEPS[-1]):
             for twin in twins:
                 twin.grad = torch.tensor(slope(twin.detach().numpy(), step))
             optimizer.step()
-        _theirs[case.name] = [twin.detach().numpy() for twin in twins]
+            if step + 1 in STEPS:
+                _theirs[case.name].append([twin.detach().numpy().copy() for twin in twins])
     return _theirs[case.name]
 
 
 @each([case for case in OPTIMIZER_CASES if case.torch is not None])
 def test_a_thousand_steps_against_torch(case: OptimizerCase, backend64: Backend) -> None:
     expected = torch_result(case)
-    parameters = parameters_on(backend64)
-    drive(case.make(parameters), parameters, range(STEPS))
-    close(values(parameters), expected)
+    close_all_the_way(trajectory(case, backend64), expected)
 
 
-def ema(p: Host, g: Callable[[Host, int], Host]) -> Host:
+def ema(p: Host, g: Callable[[Host, int], Host], steps: int) -> Host:
     """Boschin: v = mu v + (1 - mu) g from v = 0; p = p - lr v."""
     v = np.zeros_like(p)
-    for step in range(STEPS):
+    for step in range(steps):
         v = 0.9 * v + (1.0 - 0.9) * g(p, step)
         p = p - 0.1 * v
     return p
 
 
-def lr_inside(p: Host, g: Callable[[Host, int], Host]) -> Host:
+def lr_inside(p: Host, g: Callable[[Host, int], Host], steps: int) -> Host:
     """Chahed, eq. 5: v = mu v + lr g; p = p - v."""
     v = np.zeros_like(p)
-    for step in range(STEPS):
+    for step in range(steps):
         v = 0.9 * v + 0.02 * g(p, step)
         p = p - v
     return p
 
 
-def eps_inside_root(p: Host, g: Callable[[Host, int], Host]) -> Host:
+def eps_inside_root(p: Host, g: Callable[[Host, int], Host], steps: int) -> Host:
     """Chahed, eq. 6: s = alpha s + (1 - alpha) g²; p = p - lr g / sqrt(s + eps)."""
     s = np.zeros_like(p)
-    for step in range(STEPS):
+    for step in range(steps):
         gradient = g(p, step)
         s = 0.9 * s + (1.0 - 0.9) * gradient**2
         p = p - 0.01 * gradient / np.sqrt(s + 1e-3)
@@ -124,9 +146,9 @@ FORMULAS = {"SGD ema": ema, "SGD lr_inside": lr_inside, "RMSprop eps_inside_root
 
 @each([case for case in OPTIMIZER_CASES if case.torch is None])
 def test_a_thousand_steps_against_the_papers_formula(case: OptimizerCase, backend64: Backend) -> None:
-    parameters = parameters_on(backend64)
-    drive(case.make(parameters), parameters, range(STEPS))
-    close(values(parameters), [np.asarray(FORMULAS[case.name](p, slope)) for p in starts()])
+    formula = FORMULAS[case.name]
+    expected = [[np.asarray(formula(p, slope, steps)) for p in starts()] for steps in STEPS]
+    close_all_the_way(trajectory(case, backend64), expected)
 
 
 @each(OPTIMIZER_CASES)
@@ -243,6 +265,17 @@ def test_options_may_be_numpy_numbers(backend: Backend) -> None:
     drive(SGD(one, lr=f(0.1), momentum=f(0.9), weight_decay=f(0.1)), one, range(3))
     drive(SGD(two, lr=0.1, momentum=0.9, weight_decay=0.1), two, range(3))
     assert [v.tobytes() for v in values(one)] == [v.tobytes() for v in values(two)]
+    # Numbers of any kind, which are no subclass of Python's.
+    optimizer = Adam(one, lr=np.float32(0.5), betas=(np.float32(0.5), Fraction(1, 4)), eps=np.int64(1))
+    options = optimizer.groups[0].options
+    assert options == {"lr": 0.5, "betas": (0.5, 0.25), "eps": 1.0, "weight_decay": 0.0}
+    assert {type(v) for v in (options["lr"], *options["betas"], options["eps"])} == {float}
+    drive(optimizer, one, range(3))
+    state = optimizer.state_dict()
+    state["groups"][0]["options"]["lr"] = np.float32(0.25)
+    optimizer.load_state_dict(state)
+    assert type(optimizer.groups[0].options["lr"]) is float
+    assert optimizer.lr == 0.25
 
 
 @pytest.mark.parametrize("max_norm", [0.5, 1, 1e6, np.float64(0.1)])

@@ -281,6 +281,9 @@ def one(b: str = "numpy") -> list[Parameter]:
         (lambda p: SGD(p, lr="fast"), "SGD: lr must be at least 0, got 'fast'"),
         (lambda p: SGD(p, lr=float("nan")), "SGD: lr must be at least 0, got nan"),
         (lambda p: SGD(p, lr=float("inf")), "SGD: lr must be at least 0, got inf"),
+        (lambda p: SGD(p, lr=True), "SGD: lr must be at least 0, got True"),
+        (lambda p: SGD(p, lr=np.float32(-1.0)), "SGD: lr must be at least 0, got -1.0"),
+        (lambda p: SGD(p, lr=1j), "SGD: lr must be at least 0, got 1j"),
         (lambda p: SGD(p, momentum=-0.1), "SGD: momentum must be at least 0, got -0.1"),
         (lambda p: SGD(p, weight_decay=-0.1), "SGD: weight_decay must be at least 0"),
         (lambda p: SGD(p, nesterov=True), "SGD: nesterov needs a momentum above 0"),
@@ -364,6 +367,48 @@ def test_loading_a_state_that_does_not_fit_changes_nothing() -> None:
         assert now["steps"] == 1
         assert now["groups"][0]["options"] == group["options"]
         assert all(now["groups"][0]["cells"][k].tobytes() == cells[k].tobytes() for k in cells)
+
+
+@pytest.mark.parametrize(
+    ("kind", "options", "cell"),
+    [
+        (SGD, {"momentum": 0.5}, "momentum"),
+        (RMSprop, {"momentum": 0.5}, "momentum"),
+        (RMSprop, {"centered": True}, "average"),
+    ],
+)
+def test_options_that_need_cells_come_too_late(
+    kind: Any, options: dict[str, Any], cell: str, backend: Backend
+) -> None:
+    model = stack(backend)
+    optimizer = kind(model.parameters())
+    fill(model)
+    optimizer.step()
+    optimizer.groups[0].options.update(options)
+    for _ in range(2):
+        with pytest.raises(
+            StateError, match=rf"{kind.__name__}: the options were changed.*{cell}.*a new one"
+        ):
+            optimizer.step()
+    assert optimizer.steps == 1
+    state = optimizer.state_dict()
+    other = kind(model.parameters())
+    before = other.state_dict()
+    with pytest.raises(StateError, match=rf"the state's options need the cells \['{cell}'\]"):
+        other.load_state_dict(state)
+    assert other.state_dict()["groups"][0]["options"] == before["groups"][0]["options"]
+    fill(model)
+    other.step()
+    kind(model.parameters(), **options).step()
+
+
+def test_a_key_error_of_an_optimizer_s_own_stays() -> None:
+    class Broken(SGD):
+        def update_group(self, group: Any, scalars: Any) -> None:
+            raise KeyError("mine")
+
+    with pytest.raises(KeyError, match="mine"):
+        Broken(one()).step()
 
 
 def test_repr() -> None:
