@@ -43,6 +43,10 @@ class Sequential(Module):
         for name, layer in named.items():
             self._add(name, layer)
 
+    def __getstate__(self) -> dict[str, Any]:
+        # A version of the structure means something in one process only.
+        return {**super().__getstate__(), "_plan": None}
+
     # -- building --------------------------------------------------------------------------------
 
     def append(self, layer: Module, name: str | None = None) -> Sequential:

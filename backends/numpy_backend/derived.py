@@ -172,7 +172,8 @@ def _flat(x: Array) -> bool:
 
 
 def _block(x: Array, cache_size: int) -> int:
-    return max(cache_size // (4 * x.itemsize), 1)  # elements: a block, and what is computed with it
+    elements: int = cache_size // (4 * x.itemsize)  # a block, and what is computed with it
+    return max(elements, 1)
 
 
 def _blocks(x: Array, cache_size: int) -> Iterator[slice]:

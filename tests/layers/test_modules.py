@@ -38,6 +38,15 @@ from lamina.layers import (
 from lamina.layers.initializers import fans
 from lamina.layers.random import seeded
 
+# Between backends in float32. Sums may nearly cancel: the error is relative to their terms, not to them.
+NEAR: dict[str, Any] = {"rtol": 1e-5, "atol": 1e-6}
+
+
+@pytest.fixture(autouse=True)
+def _seed() -> None:
+    """Let no test depend on how many parameters those before it have drawn."""
+    manual_seed(0)
+
 
 def stack(b: Backend | str) -> Sequential:
     b = get_backend(b)
@@ -170,7 +179,7 @@ def test_tied_weights_go_to_torch_and_back() -> None:
     ours.load_state_dict(theirs.state_dict())
     x = np.ones((2, 3), np.float32)
     expected = theirs(torch.tensor(x)).detach().numpy()
-    np.testing.assert_allclose(ours(b.from_host(x)), expected, rtol=1e-6)
+    np.testing.assert_allclose(ours(b.from_host(x)), expected, **NEAR)
     state = ours.state_dict()
     del state["2.weight"]
     ours.load_state_dict(state)
@@ -198,7 +207,6 @@ def test_a_state_is_a_copy(backend: Backend) -> None:
 def test_to_another_backend(backend: Backend, target: str) -> None:
     if target == "torch":
         pytest.importorskip("torch", reason="the other backend is torch's")
-    manual_seed(0)
     model = stack(backend)
     before = model.state_dict()
     x = np.ones((2, 3))
@@ -211,8 +219,7 @@ def test_to_another_backend(backend: Backend, target: str) -> None:
     assert same(model.state_dict(), before)
     with pytest.raises(LaminaError, match="backward needs a forward"):
         model.backward(other.from_host(np.ones((2, 2))))
-    # Sums that nearly cancel: the error is relative to their terms, not to what is left of them.
-    np.testing.assert_allclose(other.to_host(model(other.from_host(x))), y, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(other.to_host(model(other.from_host(x))), y, **NEAR)
 
 
 def test_to_another_dtype() -> None:
