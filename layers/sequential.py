@@ -164,24 +164,21 @@ class Sequential(Module):
         try:
             for name, layer in plan.order:
                 if layer is last:
-                    return self._backward_spared(name, layer, g)
+                    # It may be in other containers, which want it whole.
+                    wanted, layer.input_gradient = layer.input_gradient, False
                 if scoped:
                     with self.backend.scope(f"{name}.backward"):
                         g = layer.backward(g)
                 else:
                     g = layer.backward(g)
+                if layer is last:
+                    return None
         except Exception as error:
             raise_named(error, layer)
-        return g
-
-    def _backward_spared(self, name: str, layer: Module, g: Any) -> None:
-        """Run the last backward that is needed; the layer may be in other containers, which want it whole."""
-        wanted, layer.input_gradient = layer.input_gradient, False
-        try:
-            with self.backend.scope(f"{name}.backward"):
-                layer.backward(g)
         finally:
-            layer.input_gradient = wanted
+            if last is not None and layer is last:
+                layer.input_gradient = wanted
+        return g if self._wants_input_gradient else None
 
     def _forward_in_scopes(self, x: Tensor) -> Tensor:
         layer: Module = self

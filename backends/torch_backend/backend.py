@@ -227,11 +227,15 @@ class TorchBackend(TorchDerived):
 
     def matmul(self, x: Array, y: Array, *, out: Array = None) -> Array:
         """Return the matrix product."""
+        if out is None and type(x) is _Tensor and type(y) is _Tensor and x.ndim == 2 and y.ndim == 2:
+            try:
+                return x.mm(y)
+            except RuntimeError:
+                agree("matmul", x, y)
+                raise
         if type(x) is not _Tensor or type(y) is not _Tensor or x.dtype is not y.dtype:
             agree("matmul", x, y)
         if x.ndim == 2 and y.ndim == 2:
-            if out is None:
-                return x.mm(y)
             if out.shape != (x.shape[0], y.shape[1]) or out.dtype is not x.dtype or out.is_inference():
                 out = check_out("matmul", out, torch.Size((x.shape[0], y.shape[1])), x.dtype)
             return torch.mm(x, y, out=out)
@@ -242,9 +246,8 @@ class TorchBackend(TorchDerived):
         if out is not None:
             batch = broadcast(x.shape[:-2], y.shape[:-2])
             out = check_out("matmul", out, (*batch, x.shape[-2], y.shape[-1]), x.dtype)
-            if (
-                out is not None and not out.is_contiguous()
-            ):  # torch.matmul would fail where it folds the batch into the rows
+            # torch.matmul would fail where it folds the batch into the rows.
+            if out is not None and not out.is_contiguous():
                 return out.copy_(torch.matmul(x, y))
         return torch.matmul(x, y, out=out)
 

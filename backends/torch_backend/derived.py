@@ -32,6 +32,12 @@ class TorchDerived(Backend):
         out = check_out("add_scaled", out, x.shape, x.dtype)
         return torch.add(x, y, alpha=scale, out=out)
 
+    def sgd_step(
+        self, parameter: Array, gradient: Array, learning_rate: float, *, out: Array = None
+    ) -> Array:
+        """Return p - lr g, in place where `out` is the parameter."""
+        return TorchDerived.add_scaled(self, parameter, gradient, -learning_rate, out=out)
+
     def square(self, x: Array, *, out: Array = None) -> Array:
         """Return x²."""
         return self.multiply(x, x, out=out) if out is not None or type(x) is not _Tensor else x.mul(x)
@@ -97,10 +103,10 @@ class TorchDerived(Backend):
             return super().linear_grad(grad, x, out=out)
         try:
             weight, bias = out
-            samples, rows = grad.shape
-            shape, dtype = x.shape, grad.dtype
-            fits = shape[0] == samples and weight.shape == (rows, shape[1]) and bias.shape == (rows,)
-            if fits and weight.dtype is dtype and bias.dtype is dtype:
+            # torch would resize what does not fit; that the samples are as many it looks at itself.
+            rows, columns = weight.shape
+            fits = bias.shape == (rows,) and grad.shape[1] == rows and x.shape[1] == columns
+            if fits and weight.dtype is bias.dtype is grad.dtype:
                 return torch.mm(grad.mT, x, out=weight), torch.sum(grad, 0, out=bias)
         except (RuntimeError, TypeError, ValueError, AttributeError):
             pass
