@@ -83,6 +83,8 @@ class NLLLoss(Loss):
             self.check_targets(tuple(shape), target)
         if self.reduction == "mean" and math.prod(labels) == 0:
             raise ShapeError(f"the mean over an empty batch is undefined: prediction {tuple(shape)}")
+        # u = w q: what each log-probability counts. Labels, smoothing, weights and ignored samples are all
+        # in it, so that the loss is -Σ u log p / total and the gradient follows from u alone.
         classes, dtype = shape[1], b.dtype(prediction)
         rank = len(shape)
         to_second = (0, rank - 1, *range(1, rank - 1))
