@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,19 +28,28 @@ def program() -> list[str]:
 def started(*words: str) -> subprocess.Popen[str]:
     environment = {**os.environ, "LAMINA_THREADS": "1"}
     return subprocess.Popen(
-        [*program(), *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+        [*program(), *words],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment,
+        # A shell's background job (CI, nohup) ignores SIGINT, and so would its children.
+        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
     )
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows sends no SIGINT to one process")
 def test_ctrl_c_in_a_real_process(folder: Path) -> None:
     process = started("train", "disc", "--epochs", "1000000")
-    assert process.stdout is not None
-    while not process.stdout.readline().startswith("total"):
-        assert process.poll() is None
-    time.sleep(0.5)
-    process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=60)
+    try:
+        assert process.stdout is not None
+        while not process.stdout.readline().startswith("total"):
+            assert process.poll() is None
+        time.sleep(0.5)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=60)
+    finally:
+        process.kill()
     assert process.returncode == 130, err
     assert "Traceback" not in err
     assert "Interrupted after" in out
