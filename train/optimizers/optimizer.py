@@ -330,19 +330,21 @@ _RANGES: dict[str, tuple[float, float]] = {
 }
 
 
+def _is_number(value: Any) -> bool:
+    return not isinstance(value, bool) and isinstance(value, Real)
+
+
 def _plain(value: Any) -> Any:
     """Return a number as a Python float: a backend takes numpy's scalars for tensors."""
     if isinstance(value, (tuple, list)):
         return tuple(map(_plain, value))
-    return float(value) if isinstance(value, Real) and not isinstance(value, bool) else value
+    return float(value) if _is_number(value) else value
 
 
 def _numbers(value: Any) -> tuple[float, ...]:
     """Return an option's numbers; what is no number counts as NaN, which is in no range."""
     values = value if isinstance(value, (tuple, list)) else (value,)
-    return tuple(
-        float(v) if isinstance(v, Real) and not isinstance(v, bool) else float("nan") for v in values
-    )
+    return tuple(float(v) if _is_number(v) else float("nan") for v in values)
 
 
 def decayed(group: Group) -> Tensor:
