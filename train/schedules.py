@@ -27,7 +27,7 @@ class Schedule:
 
     def factor(self, t: float) -> float:
         """Return the factor at a valid `t`."""
-        raise NotImplementedError(f"{type(self).__name__} must define factor(t).")
+        raise TypeError(f"{type(self).__name__} must define factor(t).")
 
 
 @dataclass(frozen=True)
