@@ -1,6 +1,6 @@
 """Layers, losses and initialisers, written only against the backend protocol."""
 
-from .activations import LeakyReLU, ReLU, Sigmoid, Tanh
+from .activations import LeakyReLU, LogSoftmax, ReLU, Sigmoid, Softmax, Tanh
 from .initializers import (
     Constant,
     Initializer,
@@ -19,7 +19,6 @@ from .parameter import Parameter
 from .random import manual_seed
 from .sequential import Sequential
 from .shaping import Flatten, Identity
-from .softmax import LogSoftmax, Softmax
 
 __all__ = [
     "BCELoss",

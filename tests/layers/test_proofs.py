@@ -63,7 +63,7 @@ def test_every_public_layer_and_loss_has_a_row() -> None:
         if inspect.isclass(value) and issubclass(value, Module | Loss) and value not in (Module, Loss)
     }
     made = {type(case.build(numpy)) for case in (*LAYER_CASES, *LOSS_CASES)}
-    assert {kind.__name__ for kind in public - made} == set(), "these lack a row in train/proofs/cases.py"
+    assert {kind.__name__ for kind in public - made} == set(), "these lack a row in train/proofs/cases/"
 
 
 def test_names_begin_with_the_class() -> None:

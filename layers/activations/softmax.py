@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from ..backends import Backend, Tensor
-from ..backends.protocol import Shape
-from .module import Module
+from ...backends import Backend, Tensor
+from ...backends.protocol import Shape
+from ..module import Module
 
 
 class _AlongAxis(Module):

@@ -1,0 +1,1 @@
+"""Convolution: as its definition says, by unfold, and transposed."""

@@ -1,0 +1,1 @@
+"""Normalisation: over the batch, over a layer, over groups of channels."""

@@ -1,0 +1,1 @@
+"""Pooling: the maximum or the mean of each window, or of the whole image."""

@@ -1,0 +1,7 @@
+"""Rows for pooling."""
+
+from __future__ import annotations
+
+from ..case import LayerCase
+
+POOLING_CASES: tuple[LayerCase, ...] = ()
