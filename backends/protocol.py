@@ -12,8 +12,9 @@ Rules that hold for every primitive:
 - Transcendental ops and `divide` take floating tensors only.
 - `out` is a hint to reuse storage: it comes from `empty` or `cells` (or is a value that the caller
   made and no longer needs), has the result's shape and dtype (else ShapeError or TypeError), and its old
-  content is dead. It may be an input only in elementwise ops of equal shape. Callers go on with the
-  handle that the op returns.
+  content is dead. It may be an input only in elementwise ops of equal shape, and the first tensor of the
+  ops that add to one (`slice_add`, `index_add`, `scatter_add`). Callers go on with the handle that the op
+  returns.
 
 Names follow the array-API standard; what is not in it says so with †.
 """
@@ -288,7 +289,7 @@ class Primitives(Protocol):
         """Return x (*) -> (*) with values added to the part that `slice` with these bounds takes. †"""
         ...
 
-    # -- window: over 1, 2 or 3 spatial axes ------------------------------------------------------
+    # -- window: over 1 to 4 spatial axes (3, and a batch of images laid innermost) -----------------
 
     def unfold(
         self,

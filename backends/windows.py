@@ -1,4 +1,4 @@
-"""The geometry of `unfold` and `fold`: where each window of an image starts, in 1, 2 or 3 spatial axes."""
+"""The geometry of `unfold` and `fold`: where each window of an image starts, in 1 to 4 spatial axes."""
 
 from __future__ import annotations
 

@@ -30,6 +30,8 @@ _BIT_EQUAL = ("negative", "abs", "take", "take_along_axis", "unfold", "where")
 # Ops whose tensors all have the result's shape, where `out` may be an input.
 _ALIASING = ("unary", "binary")
 _ALIASING_DERIVED = ("square", "add_scaled", "sgd_step", "adam_step")
+# Ops that add to their first tensor, which may be `out`.
+_ADDING = ("index_add", "scatter_add", "slice_add")
 
 
 def values(backend: Backend, case: Case, dtype: str) -> None:
@@ -98,7 +100,7 @@ def alias(backend: Backend, case: Case, dtype: str) -> None:
     if case.op == "adam_step":
         _alias_adam(backend, case, dtype)
         return
-    for i, value in enumerate(case.args):
+    for i, value in enumerate(case.args[:1] if case.op in _ADDING else case.args):
         if not isinstance(value, T) or Meta(value.array.shape, _name(value, dtype)) != meta:
             continue
         args, kwargs = case.map(lambda tensor: _cell(backend, tensor, dtype))
@@ -214,7 +216,7 @@ def result_meta(case: Case, dtype: str, default_dtype: str) -> Any:
 
 def aliases(case: Case) -> bool:
     """Whether `out` may be an input of this op, and this case has one to give."""
-    return OPS[case.op].kind in _ALIASING or case.op in _ALIASING_DERIVED
+    return OPS[case.op].kind in _ALIASING or case.op in (*_ALIASING_DERIVED, *_ADDING)
 
 
 def _compare_tensor(

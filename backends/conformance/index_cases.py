@@ -109,15 +109,15 @@ def _geometries() -> Iterator[tuple[str, tuple[int, ...], tuple[int, ...], dict[
     yield "no channels", (2, 0, 5), (2,), {}
     yield "one position after another", (1, 1, 6), (2,), {"stride": (2,)}
     yield "gaps between the windows", (1, 2, 8, 9), (2, 2), {"stride": (3, 4)}
-    for rank in (1, 2, 3):
-        shape = (2, 2, *(6, 5, 4)[:rank])
+    for rank in (1, 2, 3, 4):
+        shape = (2, 2, *(6, 5, 4, 2)[:rank])
         for stride, padded, dilation in itertools.product((1, 2), (False, True), (1, 2)):
             options = {
-                "stride": (stride, 1, 2)[:rank],
-                "padding": ((1, 2), (0, 1), (1, 1))[:rank] if padded else ((0, 0),) * rank,
-                "dilation": (dilation, 1, dilation)[:rank],
+                "stride": (stride, 1, 2, 1)[:rank],
+                "padding": ((1, 2), (0, 1), (1, 1), (0, 0))[:rank] if padded else ((0, 0),) * rank,
+                "dilation": (dilation, 1, dilation, 1)[:rank],
             }
             padding = "asymmetric padding" if padded else "no padding"
             label = f"{rank} axes, stride {options['stride']}, dilation {options['dilation']}, {padding}"
-            yield label, shape, (3, 2, 2)[:rank], options
+            yield label, shape, (3, 2, 2, 1)[:rank], options
     yield "padding wider than the image", (1, 1, 2), (3,), {"padding": ((4, 3),)}

@@ -98,7 +98,8 @@ class NumpyBackend(NumpyDerived):
             out = check_out("copy", out, x.shape, x.dtype)
         if out is None:
             return np.array(x)
-        np.copyto(out, x)
+        if out is not x:
+            np.copyto(out, x)
         return out
 
     def random(
