@@ -1,6 +1,14 @@
 """Layers, losses and initialisers, written only against the backend protocol."""
 
 from .activations import LeakyReLU, LogSoftmax, ReLU, Sigmoid, Softmax, Tanh
+from .convolution import (
+    Conv1d,
+    Conv2d,
+    Conv3d,
+    ConvTranspose1d,
+    ConvTranspose2d,
+    ConvTranspose3d,
+)
 from .initializers import (
     Constant,
     Initializer,
@@ -24,6 +32,12 @@ __all__ = [
     "BCELoss",
     "BCEWithLogitsLoss",
     "Constant",
+    "Conv1d",
+    "Conv2d",
+    "Conv3d",
+    "ConvTranspose1d",
+    "ConvTranspose2d",
+    "ConvTranspose3d",
     "CrossEntropyLoss",
     "Flatten",
     "Identity",

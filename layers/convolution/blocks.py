@@ -1,0 +1,187 @@
+"""How a convolution is cut into blocks whose columns stay in fast memory, and put together again."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ...backends import Backend, Tensor
+from ...backends.protocol import Shape
+from ...backends.windows import Window
+
+Range = tuple[int, int]
+WIDE = 64
+"""A matrix product over fewer terms is slow: shorter columns must have at least so many."""
+BROAD = 512
+"""A matrix product of so many columns gains nothing from more."""
+STREAMED = 4
+"""How many times the cache the columns of a block may be: larger products win what they lose."""
+
+
+@dataclass(frozen=True)
+class Block:
+    """Some images, and some of their output rows: places along the first spatial axis."""
+
+    images: Range
+    rows: Range
+    inputs: Range
+    """The input rows that the windows of these rows touch."""
+    padding: tuple[tuple[int, int], ...]
+    """Zeros around those, before and after on each spatial axis."""
+
+    @property
+    def samples(self) -> int:
+        """How many images."""
+        return self.images[1] - self.images[0]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The blocks of a convolution over images of one size, and which places of the kernel its columns hold.
+
+    With `shifted`, the columns hold no copies for the kernel's places along the first spatial axis: each
+    such place is a product of its own, with the same columns taken some rows further down. They are that
+    many times shorter.
+    """
+
+    window: Window
+    samples: int
+    shifted: bool
+    images: int
+    rows: int
+
+    @staticmethod
+    @functools.lru_cache(maxsize=1024)
+    def of(window: Window, samples: int, channels: int, groups: int, itemsize: int, cache_size: int) -> Plan:
+        """Return the plan for an input (samples, channels, *size), with columns that suit the cache.
+
+        A block has at least one row of one image, however large that is.
+        """
+        kernel, counts = window.kernel_size, window.counts
+        inner = math.prod(kernel[1:])
+        shifted = len(kernel) > 1 and kernel[0] > 1 and channels // groups * inner >= WIDE
+        height = window.padded_size[0] if shifted else counts[0]
+        row = itemsize * channels * (inner if shifted else math.prod(kernel)) * math.prod(counts[1:])
+        budget = STREAMED * cache_size
+        # Where a column is a place of the input, the only copy is the one that lays images innermost.
+        most = -(-BROAD // max(math.prod(counts), 1)) if math.prod(kernel) == 1 else samples
+        images = max(1, min(samples, most, budget // max(row * height, 1)))
+        rows = counts[0] if row * height <= budget else min(counts[0], max(1, budget // row))
+        return Plan(window, samples, shifted, images, rows)
+
+    @property
+    def whole(self) -> bool:
+        """Whether a block has all rows of its images."""
+        return self.rows == self.window.counts[0]
+
+    @property
+    def pointwise(self) -> bool:
+        """Whether every window is one place of the input, and the input its own columns."""
+        window = self.window
+        return math.prod(window.kernel_size) == math.prod(window.stride) == 1 and not window.padded
+
+    @property
+    def kernel(self) -> tuple[int, ...]:
+        """The kernel that is unfolded, over the spatial axes and the images."""
+        kernel = self.window.kernel_size
+        return (1 if self.shifted else kernel[0], *kernel[1:], 1)
+
+    def options(self, block: Block) -> dict[str, Any]:
+        """Return its stride, padding and dilation."""
+        window = self.window
+        return {
+            "stride": (1 if self.shifted else window.stride[0], *window.stride[1:], 1),
+            "padding": (*block.padding, (0, 0)),
+            "dilation": (*window.dilation, 1),
+        }
+
+    def taps(self, block: Block) -> list[tuple[int, int, int]]:
+        """Return (start, stop, step) of the column rows for each product."""
+        height = block.rows[1] - block.rows[0]
+        if not self.shifted:
+            return [(0, height, 1)]
+        window = self.window
+        step = window.stride[0]
+        starts = (i * window.dilation[0] for i in range(window.kernel_size[0]))
+        return [(start, start + (height - 1) * step + 1, step) for start in starts]
+
+    @property
+    def batches(self) -> list[Range]:
+        """The ranges of images that go together."""
+        return [(n, min(n + self.images, self.samples)) for n in range(0, self.samples, self.images)]
+
+    def blocks(self, images: Range) -> Iterator[Block]:
+        """Yield the blocks of some images, from the first row to the last."""
+        window = self.window
+        size, stride = window.size[0], window.stride[0]
+        span = window.dilation[0] * (window.kernel_size[0] - 1) + 1
+        for top in range(0, window.counts[0], self.rows):
+            bottom = min(top + self.rows, window.counts[0])
+            start = top * stride - window.padding[0][0]
+            stop = (bottom - 1) * stride + span - window.padding[0][0]
+            low = min(max(start, 0), size)
+            high = max(min(stop, size), low)
+            before = min(max(-start, 0), stop - start)
+            after = stop - start - before - (high - low)
+            yield Block(images, (top, bottom), (low, high), ((before, after), *window.padding[1:]))
+
+
+class Workspace:
+    """Storage that the blocks use one after the other."""
+
+    def __init__(self, backend: Backend, dtype: str) -> None:
+        self.backend = backend
+        self.dtype = dtype
+        self.stores: dict[str, tuple[Shape, Tensor]] = {}
+
+    def store(self, name: str, shape: Shape) -> Tensor:
+        """Return storage for `out`: that of the last block, where the shape is the same."""
+        held = self.stores.get(name)
+        if held is None or held[0] != shape:
+            held = self.stores[name] = (shape, self.backend.empty(shape, dtype=self.dtype))
+        return held[1]
+
+
+class Assembly:
+    """A tensor (N, *image) put together from batches, whose results have their images innermost.
+
+    One batch is the tensor itself, its axes seen in another order. Of more, each is assigned to a cell.
+    `made` is the shape in which the result of a single image is computed, if it can be straight into its
+    cell.
+    """
+
+    def __init__(self, work: Workspace, batches: Sequence[Range], shape: Shape, made: Shape) -> None:
+        self.backend = work.backend
+        self.shape = shape
+        self.cells: dict[str, Tensor] = {}
+        self.tensor: Tensor | None = None
+        if len(batches) != 1:
+            shapes = {str(a): made if b - a == 1 else (b - a, *shape[1:]) for a, b in batches}
+            self.tensor, self.cells = self.backend.cells(shapes, dtype=work.dtype)
+
+    def place(self, images: Range) -> Tensor | None:
+        """Return the cell of a single image, for `out`; None where there is none."""
+        return self.cells.get(str(images[0])) if images[1] - images[0] == 1 else None
+
+    def put(self, images: Range, value: Tensor) -> None:
+        """Take the result of a batch: (*image, n), its first axes in any grouping."""
+        b, samples = self.backend, images[1] - images[0]
+        cell = self.cells.get(str(images[0]))
+        if cell is not None and samples == 1:
+            b.assign(cell, value)
+            return
+        rank = len(self.shape) - 1
+        turned = b.permute_dims(b.reshape(value, (*self.shape[1:], samples)), (rank, *range(rank)))
+        if cell is None:
+            self.tensor = turned
+        else:
+            b.assign(cell, turned)
+
+    def whole(self) -> Tensor:
+        """Return (N, *image), once every batch was put."""
+        assert self.tensor is not None
+        one = len(self.backend.shape(self.tensor)) == len(self.shape)
+        return self.tensor if one else self.backend.reshape(self.tensor, self.shape)

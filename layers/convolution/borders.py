@@ -1,0 +1,44 @@
+"""Padding with the image's own values: each padded place names the place that it repeats."""
+
+from __future__ import annotations
+
+from ...backends import Backend, Tensor
+
+MODES = ("zeros", "reflect", "replicate", "circular")
+Sides = tuple[tuple[int, int], ...]
+
+
+def sources(size: int, before: int, after: int, mode: str) -> list[int]:
+    """Return, for each place of a padded axis, the place of the axis that it repeats."""
+    places = range(-before, size + after)
+    if mode == "replicate":
+        return [min(max(i, 0), size - 1) for i in places]
+    if mode == "circular":
+        return [i % size for i in places]
+    return [size - 1 - abs(size - 1 - abs(i)) for i in places]  # reflect, without repeating the edge
+
+
+def extend(b: Backend, x: Tensor, sides: Sides, mode: str) -> Tensor:
+    """x (N, C, *spatial) -> (N, C, *padded), one axis after the other."""
+    for axis, (before, after) in enumerate(sides, start=2):
+        if before or after:
+            places = sources(b.shape(x)[axis], before, after, mode)
+            x = b.take(x, b.from_host(places, dtype="int64"), axis=axis)
+    return x
+
+
+def extend_grad(b: Backend, grad: Tensor, sides: Sides, mode: str) -> Tensor:
+    """Return the adjoint of `extend`: grad (N, C, *padded) -> (N, C, *spatial), repeats added up."""
+    for axis, (before, after) in list(enumerate(sides, start=2))[::-1]:
+        if before or after:
+            shape = list(b.shape(grad))
+            shape[axis] -= before + after
+            places = sources(shape[axis], before, after, mode)
+            zeros = b.full(tuple(shape), 0.0, dtype=b.dtype(grad))
+            grad = b.index_add(zeros, b.from_host(places, dtype="int64"), grad, axis=axis)
+    return grad
+
+
+def most(size: int, mode: str) -> int:
+    """Return how much padding an axis of `size` can be given on a side."""
+    return size - 1 if mode == "reflect" else size if mode == "circular" else 1 << 30

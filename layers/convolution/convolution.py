@@ -1,0 +1,147 @@
+"""What every convolution has: options, parameters, shapes, and the errors that name them."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from ...backends import Backend, OptionError, ShapeError, Tensor
+from ...backends.protocol import Shape
+from ...backends.windows import Window
+from ..initializers import Initializer, TorchDefault
+from ..module import Module
+from .borders import MODES, extend, extend_grad, most
+from .options import Padding, Sizes, described, is_integer, sides, sizes
+
+
+class Convolution(Module):
+    """y[n, o] = Σ_c w[o, c] ⋆ x[n, c] + b[o], ⋆ the cross-correlation over the spatial axes.
+
+    Parameters
+    ----------
+    in_channels, out_channels
+        C and O.
+    kernel_size, stride, dilation
+        One integer, or one for each spatial axis.
+    padding
+        An integer, one for each spatial axis, (before, after) for each, all sides in torch.nn.ZeroPad2d's
+        order (left, right, top, bottom), "same" (with stride 1) or "valid".
+    groups
+        Into how many groups channels are split, each with outputs of its own; C is depthwise.
+    bias
+        Whether there is a b.
+    padding_mode
+        "zeros", "reflect", "replicate" or "circular".
+    weight_init, bias_init
+        What w (O, C / groups, *kernel_size) and b (O,) hold at first; torch's default if None.
+    backend
+        Where it computes; the current backend if None.
+
+    Raises
+    ------
+    OptionError
+        For sizes below 1, channels that the groups do not divide, "same" with a stride.
+
+    """
+
+    rank: ClassVar[int]
+    """The number of spatial axes."""
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: Sizes,
+        stride: Sizes = 1,
+        padding: Padding = 0,
+        dilation: Sizes = 1,
+        groups: int = 1,
+        bias: bool = True,
+        padding_mode: str = "zeros",
+        *,
+        weight_init: Initializer | None = None,
+        bias_init: Initializer | None = None,
+        backend: str | Backend | None = None,
+    ) -> None:
+        name = type(self).__name__
+        check_channels(name, in_channels, out_channels, groups)
+        if padding_mode not in MODES:
+            raise OptionError(f"{name}: padding_mode must be one of {', '.join(MODES)}, got {padding_mode!r}")
+        super().__init__(backend)
+        self.in_channels, self.out_channels, self.groups = in_channels, out_channels, groups
+        self.kernel_size = sizes(name, "kernel_size", kernel_size, self.rank)
+        self.stride = sizes(name, "stride", stride, self.rank)
+        self.dilation = sizes(name, "dilation", dilation, self.rank)
+        self.padding = sides(name, padding, self.kernel_size, self.stride, self.dilation)
+        self.padding_mode = padding_mode
+        shape = (out_channels, in_channels // groups, *self.kernel_size)
+        self.weight = self.parameter(shape, weight_init or TorchDefault())
+        self.bias = self.parameter((out_channels,), bias_init or TorchDefault(), fan=shape) if bias else None
+
+    def window(self, shape: Shape) -> Window:
+        """Return the geometry for an input (N, C, *spatial); ShapeError if it does not fit."""
+        if len(shape) != self.rank + 2 or shape[1] != self.in_channels:
+            axes = ", ".join(("D", "H", "W")[-self.rank :])
+            single = len(shape) == self.rank + 1 and shape[0] == self.in_channels
+            advice = f"; a single sample needs a batch axis: (1, {', '.join(map(str, shape))})"
+            raise self.misfit(f"(N, {self.in_channels}, {axes})", shape, advice if single else "")
+        size = tuple(shape[2:])
+        if self.padding_mode != "zeros":
+            if any(
+                max(pair) > most(n, self.padding_mode) for n, pair in zip(size, self.padding, strict=True)
+            ):
+                raise self.misfit(f"larger than its {self.padding_mode} padding {self.padding}", shape)
+            size = tuple(n + sum(pair) for n, pair in zip(size, self.padding, strict=True))
+        zeros = self.padding if self.padding_mode == "zeros" else None
+        try:
+            return Window.of(size, self.kernel_size, self.stride, zeros, self.dilation)
+        except ShapeError as error:
+            raise self.misfit("no smaller than the kernel", shape, f": {error}") from error
+
+    def output_shape(self, shape: Shape) -> Shape:
+        """(N, C, *spatial) -> (N, O, *windows)."""
+        return (shape[0], self.out_channels, *self.window(shape).counts)
+
+    def bordered(self, x: Tensor) -> Tensor:
+        """Return x with its own values around it, where `padding_mode` says so."""
+        zeros = self.padding_mode == "zeros"
+        return x if zeros else extend(self.backend, x, self.padding, self.padding_mode)
+
+    def bordered_grad(self, grad: Tensor) -> Tensor:
+        """Return the adjoint of `bordered`."""
+        zeros = self.padding_mode == "zeros"
+        return grad if zeros else extend_grad(self.backend, grad, self.padding, self.padding_mode)
+
+    def extra_repr(self) -> str:
+        """in -> out, the kernel, and what is not the default."""
+        kernel = "x".join(map(str, self.kernel_size))
+        return f"{self.in_channels} -> {self.out_channels}, {kernel}" + described(
+            stride=(self.stride, 1),
+            padding=(self.padding, 0),
+            dilation=(self.dilation, 1),
+            groups=(self.groups, 1),
+            bias=(self.bias is not None, True),
+            padding_mode=(self.padding_mode, "zeros"),
+        )
+
+
+def check_channels(name: str, in_channels: int, out_channels: int, groups: int) -> None:
+    """Raise OptionError unless all are at least 1 and the groups divide the channels."""
+    for option, value in (("in_channels", in_channels), ("out_channels", out_channels), ("groups", groups)):
+        if not is_integer(value) or value < 1:
+            raise OptionError(f"{name}: {option} must be an integer of at least 1, got {value!r}")
+    if in_channels % groups or out_channels % groups:
+        raise OptionError(
+            f"{name}: groups={groups} must divide in_channels={in_channels} and out_channels={out_channels}"
+        )
+
+
+def channel_sum(b: Backend, grad: Tensor) -> Tensor:
+    """Return Σ g over samples and places: (N, O, *spatial) -> (O,)."""
+    return b.sum(grad, axis=(0, *range(2, len(b.shape(grad)))))
+
+
+def check_gradient(b: Backend, grad_output: Tensor, expected: Shape) -> None:
+    """Raise ShapeError unless the gradient has the output's shape."""
+    got = b.shape(grad_output)
+    if tuple(got) != tuple(expected):
+        raise ShapeError(f"expected a gradient of shape {tuple(expected)}, got {tuple(got)}")

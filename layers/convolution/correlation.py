@@ -1,0 +1,201 @@
+"""Cross-correlation over any number of spatial axes, and its two adjoints, by `unfold` and `matmul`.
+
+Every window of the input is a column of a matrix, C times the places in the kernel high; then
+y = w columns. The columns of a whole batch would not fit into fast memory: they are made in blocks
+(blocks.py), used, and forgotten. The images of a block lie innermost, so that the windows of small images
+are copied in long runs, too.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from ...backends import Backend, Tensor
+from ...backends.protocol import Shape
+from ...backends.windows import Window
+from .blocks import Assembly, Block, Plan, Range, Workspace
+
+
+@dataclass(frozen=True)
+class Correlation:
+    """y = w ⋆ x, for x (N, C, *size), w (O, C / groups, *kernel_size), y (N, O, *counts).
+
+    Each of the three maps below needs, besides its arguments and its result, the columns of one block and
+    what is computed with them: a few times the backend's `cache_size`, however large the batch.
+    """
+
+    backend: Backend
+    dtype: str
+    window: Window
+    samples: int
+    channels: int
+    outputs: int
+    groups: int
+
+    @property
+    def x_shape(self) -> Shape:
+        """(N, C, *size)."""
+        return (self.samples, self.channels, *self.window.size)
+
+    @property
+    def y_shape(self) -> Shape:
+        """(N, O, *counts)."""
+        return (self.samples, self.outputs, *self.window.counts)
+
+    @property
+    def weight_shape(self) -> Shape:
+        """(O, C / groups, *kernel_size)."""
+        return (self.outputs, self.channels // self.groups, *self.window.kernel_size)
+
+    # -- the three maps ----------------------------------------------------------------------------
+
+    def forward(self, x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+        """Return w ⋆ x + b: in each block, w columns; with `shifted` columns a sum of such products."""
+        b, plan, work = self.backend, self._plan(), Workspace(self.backend, self.dtype)
+        weights = self._matrices(weight, plan)
+        if bias is not None:
+            bias = b.reshape(bias, self._grouped(self.outputs, 1))
+        y = Assembly(work, plan.batches, self.y_shape, self._grouped(self.outputs, self.window.positions))
+        for images in plan.batches:
+            strips = []
+            for block in plan.blocks(images):
+                columns = self._columns(x, plan, block, work)
+                strip = b.matmul(weights[0], columns[0], out=y.place(images) if plan.whole else None)
+                for matrix, column in zip(weights[1:], columns[1:], strict=True):
+                    more = b.matmul(matrix, column, out=work.store("product", b.shape(strip)))
+                    strip = b.add(strip, more, out=strip)
+                strips.append(strip if bias is None else b.add(strip, bias, out=strip))
+            y.put(images, strips[0] if plan.whole else b.concat(strips, axis=-1))
+        return y.whole()
+
+    def weight_grad(self, grad: Tensor, x: Tensor) -> Tensor:
+        """Return dL/dw = Σ g columnsᵀ over the blocks, for grad = dL/dy."""
+        b, plan, work = self.backend, self._plan(), Workspace(self.backend, self.dtype)
+        totals: list[Tensor] = []
+        for images in plan.batches:
+            for block in plan.blocks(images):
+                g = self._laid(grad, block, block.rows, self._grouped(self.outputs, -1))
+                columns = self._columns(x, plan, block, work)
+                products = [b.matmul(g, self._transposed(column)) for column in columns]
+                pairs = zip(totals, products, strict=True)
+                totals = [b.add(t, p, out=t) for t, p in pairs] if totals else products
+        if not totals:
+            return b.full(self.weight_shape, 0.0, dtype=self.dtype)
+        return self._joined(totals)
+
+    def input_grad(self, grad: Tensor, weight: Tensor) -> Tensor:
+        """Return dL/dx: in each block fold(wᵀ g), for grad = dL/dy."""
+        plan, work = self._plan(), Workspace(self.backend, self.dtype)
+        weights = [self._transposed(matrix) for matrix in self._matrices(weight, plan)]
+        x = Assembly(work, plan.batches, self.x_shape, (1, self.channels, *self.window.size, 1))
+        for images in plan.batches:
+            image = None
+            for block in plan.blocks(images):
+                g = self._laid(grad, block, block.rows, self._grouped(self.outputs, -1))
+                strip = self._folded(weights, g, plan, block, work)
+                whole = plan.whole and block.inputs == (0, self.window.size[0])
+                image = strip if whole else self._added(image, strip, block)
+            assert image is not None
+            x.put(images, image)
+        return x.whole()
+
+    # -- columns, and back -------------------------------------------------------------------------
+
+    def _columns(self, x: Tensor, plan: Plan, block: Block, work: Workspace) -> list[Tensor]:
+        """Return the matrices of windows (C K, L), one for each of `_matrices`; (G, C K / G, L) of groups."""
+        b = self.backend
+        laid = self._laid(x, block, block.inputs, (1, self.channels, *self._size(block)))
+        if plan.pointwise:
+            return [b.reshape(laid, self._grouped(self.channels, -1))]
+        depth, rows, breadth = self._extents(plan, block)
+        store = work.store("columns", (1, depth, rows * breadth))
+        columns = b.unfold(laid, plan.kernel, **plan.options(block), out=store)
+        flat = self._grouped(depth, -1)
+        if not plan.shifted:
+            return [b.reshape(columns, flat)]
+        tall = b.reshape(columns, (depth, rows, breadth))
+        return [
+            b.reshape(b.slice(tall, (0, start, 0), (depth, stop, breadth), steps=(1, step, 1)), flat)
+            for start, stop, step in plan.taps(block)
+        ]
+
+    def _folded(self, weights: list[Tensor], g: Tensor, plan: Plan, block: Block, work: Workspace) -> Tensor:
+        """Return wᵀ g added back to where the columns came from: (1, C, input rows, *size, images)."""
+        b = self.backend
+        depth, rows, breadth = self._extents(plan, block)
+        if not plan.shifted:
+            columns = b.matmul(weights[0], g, out=work.store("columns", self._grouped(depth, rows * breadth)))
+        else:
+            columns = b.full((depth, rows, breadth), 0.0, dtype=self.dtype)
+            store = work.store("product", (*b.shape(weights[0])[:-1], b.shape(g)[-1]))
+            for matrix, (start, stop, step) in zip(weights, plan.taps(block), strict=True):
+                part = b.reshape(b.matmul(matrix, g, out=store), (depth, -1, breadth))
+                bounds = (0, start, 0), (depth, stop, breadth)
+                columns = b.slice_add(columns, part, *bounds, steps=(1, step, 1), out=columns)
+        size = self._size(block)
+        if plan.pointwise:
+            return b.reshape(columns, (1, self.channels, *size))
+        columns = b.reshape(columns, (1, depth, rows * breadth))
+        return b.fold(columns, size, plan.kernel, **plan.options(block))
+
+    def _added(self, image: Tensor | None, strip: Tensor, block: Block) -> Tensor:
+        """Return the images (1, C, *size, n) with the strip of a block's input rows added."""
+        b, (low, high) = self.backend, block.inputs
+        rest = (*self.window.size[1:], block.samples)
+        if image is None:
+            image = b.full((1, self.channels, self.window.size[0], *rest), 0.0, dtype=self.dtype)
+        starts = (0, 0, low, *(0 for _ in rest))
+        return b.slice_add(image, strip, starts, (1, self.channels, high, *rest), out=image)
+
+    def _laid(self, x: Tensor, block: Block, rows: Range, shape: Shape) -> Tensor:
+        """Return the rows of a block's images in x (N, C, *spatial), the images innermost, in a shape."""
+        b = self.backend
+        extents = b.shape(x)
+        if rows != (0, extents[2]) or block.images != (0, extents[0]):
+            starts = (block.images[0], 0, rows[0], *(0 for _ in extents[3:]))
+            x = b.slice(x, starts, (block.images[1], extents[1], rows[1], *extents[3:]))
+        return b.reshape(b.permute_dims(x, (*range(1, len(extents)), 0)), shape)
+
+    # -- shapes ----------------------------------------------------------------------------------
+
+    def _plan(self) -> Plan:
+        itemsize = 8 if self.dtype == "float64" else 4
+        return Plan.of(
+            self.window, self.samples, self.channels, self.groups, itemsize, self.backend.cache_size
+        )
+
+    def _size(self, block: Block) -> Shape:
+        """The spatial extents of a block's input, the images last."""
+        return (block.inputs[1] - block.inputs[0], *self.window.size[1:], block.samples)
+
+    def _extents(self, plan: Plan, block: Block) -> tuple[int, int, int]:
+        """C K, the rows of the columns, and how many columns there are in a row."""
+        breadth = math.prod(self.window.counts[1:]) * block.samples
+        return self.channels * math.prod(plan.kernel), plan.taps(block)[-1][1], breadth
+
+    def _matrices(self, weight: Tensor, plan: Plan) -> list[Tensor]:
+        """Return w as matrices (O, C K) for `_columns`; (G, O / G, C K / G) of groups."""
+        b, shape = self.backend, self.weight_shape
+        flat = self._grouped(self.outputs, -1)
+        if not plan.shifted:
+            return [b.reshape(weight, flat)]
+        rest = (0,) * (len(shape) - 3)
+        return [
+            b.reshape(b.slice(weight, (0, 0, i, *rest), (*shape[:2], i + 1, *shape[3:])), flat)
+            for i in range(shape[2])
+        ]
+
+    def _joined(self, matrices: list[Tensor]) -> Tensor:
+        """Return matrices like those of `_matrices` as one tensor of w's shape."""
+        b, shape = self.backend, self.weight_shape
+        if len(matrices) == 1:
+            return b.reshape(matrices[0], shape)
+        return b.concat([b.reshape(m, (*shape[:2], 1, *shape[3:])) for m in matrices], axis=2)
+
+    def _grouped(self, channels: int, *rest: int) -> Shape:
+        """(channels, *rest), or (G, channels / G, *rest) where there are groups."""
+        return (channels, *rest) if self.groups == 1 else (self.groups, channels // self.groups, *rest)
+
+    def _transposed(self, matrix: Tensor) -> Tensor:
+        return self.backend.permute_dims(matrix, (1, 0) if self.groups == 1 else (0, 2, 1))

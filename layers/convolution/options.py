@@ -1,0 +1,87 @@
+"""What a window over 1, 2 or 3 spatial axes is told: sizes for each axis, and padding on each side."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ...backends import OptionError
+
+Sizes = int | Sequence[int]
+Sides = tuple[tuple[int, int], ...]
+Padding = int | str | Sequence[int] | Sequence[Sequence[int]]
+
+
+def is_integer(value: object) -> bool:
+    """Whether it is an int, and not True or False."""
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def sizes(layer: str, option: str, value: Sizes, rank: int, least: int = 1) -> tuple[int, ...]:
+    """Return one integer for each spatial axis, from one integer for all or from a sequence of them."""
+    given = (value,) * rank if isinstance(value, int) else value
+    entries = tuple(given) if isinstance(given, Sequence) and not isinstance(given, str) else ()
+    if len(entries) != rank or not all(is_integer(entry) and entry >= least for entry in entries):
+        axes = "an integer" if rank == 1 else f"an integer or {rank} of them"
+        raise OptionError(f"{layer}: {option} must be {axes}, each at least {least}, got {value!r}")
+    return entries
+
+
+def sides(
+    layer: str,
+    value: Padding,
+    kernel_size: tuple[int, ...],
+    stride: tuple[int, ...],
+    dilation: tuple[int, ...],
+) -> Sides:
+    """Return (before, after) for each spatial axis.
+
+    `value` is an integer, one for each axis, (before, after) for each axis, all sides in the order of
+    torch.nn.ZeroPad2d (last axis first: left, right, top, bottom), "valid" (none) or "same" (an output of
+    the input's size; the odd one of an even kernel goes after).
+    """
+    rank = len(kernel_size)
+    if value == "valid":
+        return ((0, 0),) * rank
+    if value == "same":
+        if max(stride) > 1:
+            raise OptionError(f"{layer}: padding 'same' needs stride 1, got stride {_short(stride)}")
+        totals = [d * (k - 1) for d, k in zip(dilation, kernel_size, strict=True)]
+        return tuple((total // 2, total - total // 2) for total in totals)
+    pairs: list[tuple[int, ...]] = []
+    if is_integer(value):
+        pairs = [(value, value)] * rank  # type: ignore[list-item]
+    elif isinstance(value, Sequence) and not isinstance(value, str):
+        entries = list(value)
+        if all(is_integer(entry) for entry in entries):
+            if len(entries) == rank:
+                pairs = [(entry, entry) for entry in entries]  # type: ignore[misc]
+            elif len(entries) == 2 * rank:
+                pairs = [(entries[i], entries[i + 1]) for i in range(0, 2 * rank, 2)][::-1]  # type: ignore[misc]
+        elif all(isinstance(entry, Sequence) and len(entry) == 2 for entry in entries):
+            pairs = [tuple(entry) for entry in entries]  # type: ignore[arg-type]
+    if len(pairs) != rank or not all(is_integer(n) and n >= 0 for pair in pairs for n in pair):
+        raise OptionError(
+            f"{layer}: padding must be an integer, {rank} of them, (before, after) for each of {rank} "
+            f"spatial axes, {2 * rank} sides (last axis first), 'same' or 'valid', none of them negative; "
+            f"got {value!r}"
+        )
+    return tuple((before, after) for before, after in pairs)
+
+
+def _short(values: tuple[int, ...]) -> int | tuple[int, ...]:
+    return values[0] if len(set(values)) == 1 else values
+
+
+def described(**options: tuple[object, object]) -> str:
+    """Return ", stride=2, dilation=3" for the options (value, default) that are not at their default.
+
+    A tuple of equal entries is shown as one.
+    """
+    shown = []
+    for name, (value, default) in options.items():
+        if isinstance(value, tuple) and len(set(value)) == 1:
+            value = value[0]
+            value = value[0] if isinstance(value, tuple) and len(set(value)) == 1 else value
+        if value != default:
+            shown.append(f", {name}={value!r}")
+    return "".join(shown)

@@ -1,0 +1,166 @@
+"""Transposed convolution: the adjoint of a convolution's forward map."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from ...backends import Backend, OptionError, Tensor
+from ...backends.protocol import Shape
+from ...backends.windows import Window
+from ..initializers import Initializer, TorchDefault
+from ..module import Module
+from .convolution import channel_sum, check_channels, check_gradient
+from .correlation import Correlation
+from .options import Padding, Sizes, described, sides, sizes
+
+
+class ConvTranspose(Module):
+    """y = wᵀ x + b: each place of x adds its multiple of the kernel to y, `stride` apart.
+
+    What a convolution with these options does to the gradient of its output, as a layer.
+
+    Parameters
+    ----------
+    in_channels, out_channels
+        C and O.
+    kernel_size, stride, dilation
+        One integer, or one for each spatial axis.
+    padding
+        How much is cut off each side of the result: an integer, one for each spatial axis, or (before,
+        after) for each.
+    output_padding
+        How much less is cut off after; below stride or dilation. It tells sizes apart that a convolution
+        with this stride maps to one.
+    groups, bias
+        As for a convolution.
+    padding_mode
+        "zeros" only, as in torch.
+    weight_init, bias_init
+        What w (C, O / groups, *kernel_size) and b (O,) hold at first; torch's default if None.
+    backend
+        Where it computes; the current backend if None.
+
+    """
+
+    rank: ClassVar[int]
+    """The number of spatial axes."""
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: Sizes,
+        stride: Sizes = 1,
+        padding: Padding = 0,
+        output_padding: Sizes = 0,
+        groups: int = 1,
+        bias: bool = True,
+        dilation: Sizes = 1,
+        padding_mode: str = "zeros",
+        *,
+        weight_init: Initializer | None = None,
+        bias_init: Initializer | None = None,
+        backend: str | Backend | None = None,
+    ) -> None:
+        name = type(self).__name__
+        check_channels(name, in_channels, out_channels, groups)
+        if padding_mode != "zeros" or isinstance(padding, str):
+            got = f"padding={padding!r}" if isinstance(padding, str) else f"padding_mode={padding_mode!r}"
+            raise OptionError(f"{name}: padding is in numbers, and its mode 'zeros'; got {got}")
+        super().__init__(backend)
+        self.in_channels, self.out_channels, self.groups = in_channels, out_channels, groups
+        self.kernel_size = sizes(name, "kernel_size", kernel_size, self.rank)
+        self.stride = sizes(name, "stride", stride, self.rank)
+        self.dilation = sizes(name, "dilation", dilation, self.rank)
+        self.padding = sides(name, padding, self.kernel_size, self.stride, self.dilation)
+        self.output_padding = sizes(name, "output_padding", output_padding, self.rank, least=0)
+        if any(
+            o >= max(s, d) for o, s, d in zip(self.output_padding, self.stride, self.dilation, strict=True)
+        ):
+            raise OptionError(
+                f"{name}: output_padding {self.output_padding} must be smaller than stride {self.stride} or "
+                f"dilation {self.dilation}"
+            )
+        shape = (in_channels, out_channels // groups, *self.kernel_size)
+        self.weight = self.parameter(shape, weight_init or TorchDefault())
+        self.bias = self.parameter((out_channels,), bias_init or TorchDefault(), fan=shape) if bias else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x: (N, C, *size) -> (N, O, *((size - 1) stride + dilation (kernel_size - 1) + 1 - padding))."""
+        b, shape = self.backend, self.backend.shape(x)
+        window, beyond = self._geometry(shape)
+        correlation = Correlation(
+            b, b.dtype(x), window, shape[0], self.out_channels, self.in_channels, self.groups
+        )
+        self.keep(x, correlation, beyond)
+        y = correlation.input_grad(x, self.weight.data)
+        if any(beyond):
+            y = b.pad(y, ((0, 0), (0, 0), *((0, n) for n in beyond)))
+        if self.bias is None:
+            return y
+        return b.add(y, b.reshape(self.bias.data, (1, self.out_channels, *(1,) * self.rank)))
+
+    def backward(self, grad_output: Tensor) -> Tensor | None:
+        """dL/dx = w ⋆ g, dL/dw = x ⋆ g, dL/db = Σ g, with g = dL/dy: (N, O, *output size)."""
+        b = self.backend
+        x, correlation, beyond = self.kept()
+        check_gradient(b, grad_output, self.output_shape(b.shape(x)))
+        if self.bias is not None:
+            self.bias.accumulate(channel_sum(b, grad_output))
+        if any(beyond):  # no window reaches there
+            grad_output = b.slice(grad_output, (0,) * (self.rank + 2), correlation.x_shape)
+        self.weight.accumulate(correlation.weight_grad(x, grad_output))
+        return correlation.forward(grad_output, self.weight.data) if self.input_gradient else None
+
+    def output_shape(self, shape: Shape) -> Shape:
+        """(N, C, *size) -> (N, O, *output size)."""
+        window, beyond = self._geometry(shape)
+        return (shape[0], self.out_channels, *(n + o for n, o in zip(window.size, beyond, strict=True)))
+
+    def _geometry(self, shape: Shape) -> tuple[Window, tuple[int, ...]]:
+        """Return the windows of the convolution from y to x, and how far y goes on beyond them."""
+        if len(shape) != self.rank + 2 or shape[1] != self.in_channels:
+            axes = ", ".join(("D", "H", "W")[-self.rank :])
+            raise self.misfit(f"(N, {self.in_channels}, {axes})", shape)
+        size, padding, beyond = [], [], []
+        for axis, count in enumerate(shape[2:]):
+            before, after = self.padding[axis]
+            full = (count - 1) * self.stride[axis] + self.dilation[axis] * (self.kernel_size[axis] - 1) + 1
+            after, more = max(after - self.output_padding[axis], 0), max(self.output_padding[axis] - after, 0)
+            size.append(full - before - after)
+            padding.append((before, after))
+            beyond.append(more)
+        if min(shape[2:]) < 1 or min(size) < 1:
+            raise self.misfit(f"with something left after padding {self.padding} is cut off", shape)
+        window = Window.of(tuple(size), self.kernel_size, self.stride, padding, self.dilation)
+        return window, tuple(beyond)
+
+    def extra_repr(self) -> str:
+        """in -> out, the kernel, and what is not the default."""
+        kernel = "x".join(map(str, self.kernel_size))
+        return f"{self.in_channels} -> {self.out_channels}, {kernel}" + described(
+            stride=(self.stride, 1),
+            padding=(self.padding, 0),
+            output_padding=(self.output_padding, 0),
+            groups=(self.groups, 1),
+            bias=(self.bias is not None, True),
+            dilation=(self.dilation, 1),
+        )
+
+
+class ConvTranspose1d(ConvTranspose):
+    """Transposed convolution over (N, C, L)."""
+
+    rank = 1
+
+
+class ConvTranspose2d(ConvTranspose):
+    """Transposed convolution over (N, C, H, W)."""
+
+    rank = 2
+
+
+class ConvTranspose3d(ConvTranspose):
+    """Transposed convolution over (N, C, D, H, W)."""
+
+    rank = 3

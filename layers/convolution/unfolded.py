@@ -1,0 +1,52 @@
+"""Convolution by `unfold` and `matmul`; the algorithm is in correlation.py."""
+
+from __future__ import annotations
+
+from ...backends import Tensor
+from .convolution import Convolution, channel_sum, check_gradient
+from .correlation import Correlation
+
+
+class _Unfolded(Convolution):
+    def forward(self, x: Tensor) -> Tensor:
+        """x: (N, C, *size) -> (N, O, *counts)."""
+        b, shape = self.backend, self.backend.shape(x)
+        window = self.window(shape)
+        correlation = Correlation(
+            b, b.dtype(x), window, shape[0], self.in_channels, self.out_channels, self.groups
+        )
+        x = self.bordered(x)
+        self.keep(x, correlation)
+        return correlation.forward(x, self.weight.data, None if self.bias is None else self.bias.data)
+
+    def backward(self, grad_output: Tensor) -> Tensor | None:
+        """dL/dw = g ⋆ x, dL/db = Σ g, dL/dx = w ∗ g, with g = dL/dy: (N, O, *counts).
+
+        ⋆ over samples and windows: g columnsᵀ; ∗ the adjoint of the forward map: fold(wᵀ g).
+        """
+        x, correlation = self.kept()
+        check_gradient(self.backend, grad_output, correlation.y_shape)
+        self.weight.accumulate(correlation.weight_grad(grad_output, x))
+        if self.bias is not None:
+            self.bias.accumulate(channel_sum(self.backend, grad_output))
+        if not self.input_gradient:
+            return None
+        return self.bordered_grad(correlation.input_grad(grad_output, self.weight.data))
+
+
+class Conv1d(_Unfolded):
+    """Convolution over (N, C, L)."""
+
+    rank = 1
+
+
+class Conv2d(_Unfolded):
+    """Convolution over (N, C, H, W)."""
+
+    rank = 2
+
+
+class Conv3d(_Unfolded):
+    """Convolution over (N, C, D, H, W)."""
+
+    rank = 3
