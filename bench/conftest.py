@@ -7,6 +7,7 @@ Contenders: `--contenders a,b`, else LAMINA_BACKEND, else numpy, torch and, wher
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import itertools
 import os
 import platform
@@ -70,6 +71,8 @@ class Entry:
     host: Callable[[Any], Any]
     iterations: int = 1
     seconds: list[float] = field(default_factory=list)
+    peak: int | None = None
+    """Bytes that a call takes for a time, its results included; None where that cannot be seen."""
 
     def once(self) -> list[Any]:
         """Run the work once; return its results as host arrays."""
@@ -227,24 +230,30 @@ def race(
         session: bool = True,
         gradients: bool = True,
         tolerance: float = TOLERANCE,
+        memory: bool = False,
     ) -> None:
         """Race.
 
         group: what the work is. seconds: how long each contender is timed. repeats: how often the work is
         run and compared before. session: whether the rounds run inside the backend's session (else the
-        work enters it). gradients: whether torch.nn records what its backward pass needs.
+        work enters it). gradients: whether torch.nn records what its backward pass needs. memory: whether to
+        report what a call takes of it.
         """
         if group not in results:
             entries = {c.name: _entry(c, ours, theirs, session, gradients) for c in everyone.values()}
             _check(group, entries, repeats, tolerance)
             if not benchmark.disabled:
                 _time(entries, seconds)
+                for name, entry in entries.items():
+                    entry.peak = peak_memory(entry, everyone[name].device) if memory else None
             for entry in entries.values():
                 entry.call = entry.reset = int  # lets go of the tensors
             results[group] = entries
         entry, who = results[group][contender], everyone[contender]
         benchmark.group = group
         benchmark.extra_info.update(settings(), contender=contender, reference=who.reference)
+        if entry.peak is not None:
+            benchmark.extra_info["peak_bytes"] = entry.peak
         # pytest-benchmark can only time one function after the other; what it makes of times, it
         # makes of these.
         benchmark._mode = "race"
@@ -252,6 +261,72 @@ def race(
             stats = benchmark._make_stats(entry.iterations)
             for value in entry.seconds:
                 stats.update(value)
+
+    return run
+
+
+@pytest.fixture
+def race_layer(race: Callable[..., None]) -> Callable[..., None]:
+    """Return `race_layer(group, ours, theirs, shape, which)`: a layer's forward, backward pass or both.
+
+    ours(backend) and theirs() make the layer; torch.nn's weights go into ours. All gradients are asked
+    for, the input's too.
+    """
+
+    def run(
+        group: str,
+        make_ours: Callable[[Backend], Any],
+        make_theirs: Callable[[], Any],
+        shape: tuple[int, ...],
+        which: str,
+        **options: Any,
+    ) -> None:
+        torch.manual_seed(0)
+        initial = {k: v.numpy() for k, v in make_theirs().state_dict().items()}
+        with torch.no_grad():
+            out = tuple(make_theirs()(torch.zeros(shape)).shape)
+        data, slope = (
+            np.random.default_rng(i).standard_normal(s, np.float32) for i, s in ((1, shape), (2, out))
+        )
+
+        def ours(backend: Backend) -> Any:
+            layer = make_ours(backend)
+            layer.load_state_dict(initial)
+            parameters = list(layer.parameters())
+            x, g = backend.from_host(data), backend.from_host(slope)
+
+            def backward() -> Any:
+                for parameter in parameters:
+                    parameter.zero_grad()
+                return (layer.backward(g), *(p.grad for p in parameters))
+
+            def both() -> Any:
+                y = layer(x)
+                return (y, *backward())
+
+            with backend.session():
+                layer(x)
+            return {"forward": lambda: layer(x), "backward": backward, "both": both}[which]
+
+        def theirs(device: str) -> Any:
+            layer = make_theirs()
+            layer.load_state_dict({k: torch.tensor(v) for k, v in initial.items()})
+            layer.to(device)
+            x, g = torch.tensor(data, device=device, requires_grad=True), torch.tensor(slope, device=device)
+            leaves = (x, *layer.parameters())
+            kept = layer(x)
+
+            def both() -> Any:
+                y = layer(x)
+                return (y, *torch.autograd.grad(y, leaves, g))
+
+            return {
+                "forward": lambda: layer(x),
+                "backward": lambda: torch.autograd.grad(kept, leaves, g, retain_graph=True),
+                "both": both,
+            }[which]
+
+        race(group, ours, theirs, **options)
 
     return run
 
@@ -302,6 +377,33 @@ def _time(entries: dict[str, Entry], seconds: float) -> None:
         start = i % len(field_)
         for entry in _rotated(field_, start):
             entry.seconds.append(entry.round(entry.iterations))
+
+
+def peak_memory(entry: Entry, device: str) -> int | None:
+    """Return the bytes that one call takes at its height, by the device's own count or Linux's."""
+    entry.reset()
+    with entry.context():
+        entry.call()
+        if device.startswith("cuda"):
+            torch.cuda.synchronize()
+            torch.cuda.reset_peak_memory_stats()
+            before = torch.cuda.memory_allocated()
+            entry.call()
+            torch.cuda.synchronize()
+            return int(torch.cuda.max_memory_allocated() - before)
+        try:
+            ctypes.CDLL(None).malloc_trim(0)  # else memory that was freed, but kept, would not be seen taken
+            Path("/proc/self/clear_refs").write_text("5")  # the peak starts again from here
+        except (OSError, AttributeError):
+            return None
+        before = _resident("VmRSS")
+        entry.call()
+        return _resident("VmHWM") - before
+
+
+def _resident(which: str) -> int:
+    text = Path("/proc/self/status").read_text()
+    return 1024 * int(text.partition(f"{which}:")[2].split()[0])
 
 
 def _rotated(entries: list[Entry], start: int) -> Iterator[Entry]:

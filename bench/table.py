@@ -20,7 +20,7 @@ from rich.table import Table
 REFERENCE = "torch.nn"
 LEGEND = (
     f"Ratio: {REFERENCE}'s median time divided by ours, same work, same run; higher is better, 1.0 is level. "
-    "In brackets the same of the fastest rounds."
+    "In brackets the same of the fastest rounds. MiB: what a call takes at its height, results included."
 )
 
 
@@ -35,6 +35,12 @@ class Time:
     median: float
     fastest: float
     reference: str
+    peak: int | None = None
+    """Bytes of memory that a call takes at its height, where that was measured."""
+
+    def __str__(self) -> str:
+        memory = "" if self.peak is None else f", {self.peak / 2**20:.0f} MiB"
+        return duration(self.median) + memory
 
     def ratio(self, other: Time) -> tuple[float, float]:
         """Return the other's time divided by this one's: of the medians, of the fastest rounds."""
@@ -78,7 +84,9 @@ def read(path: Path) -> Run:
     for row in content["benchmarks"]:
         try:
             info, stats = row["extra_info"], row["stats"]
-            time = Time(float(stats["median"]), float(stats["min"]), str(info["reference"]))
+            peak = info.get("peak_bytes")
+            reference = str(info["reference"])
+            time = Time(float(stats["median"]), float(stats["min"]), reference, peak and int(peak))
             if not 0.0 < time.fastest <= time.median:
                 raise ValueError
             groups.setdefault(str(row["group"]), {})[info["contender"]] = time
@@ -116,11 +124,11 @@ def rows(run: Run) -> list[list[str]]:
     """Return a row of cells for each group, in the order of the run."""
     found = []
     for group, times in run.groups.items():
-        row = [group, *(duration(times[r].median) if r in times else "" for r in run.references)]
+        row = [group, *(str(times[r]) if r in times else "" for r in run.references)]
         for name in run.ours:
             mine = times.get(name)
             theirs = times.get(mine.reference) if mine else None
-            row.append(duration(mine.median) if mine else "")
+            row.append(str(mine) if mine else "")
             row.append("{:.2f} ({:.2f})".format(*mine.ratio(theirs)) if mine and theirs else "")
         found.append(row)
     return found

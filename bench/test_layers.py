@@ -43,51 +43,12 @@ LOSSES: dict[str, Callable[[int, int], Any]] = {
 @pytest.mark.parametrize("size", SHAPES)
 @pytest.mark.parametrize("which", PASSES)
 @pytest.mark.parametrize("name", LAYERS)
-def test_layer(race: Callable[..., None], name: str, which: str, size: str) -> None:
+def test_layer(race_layer: Callable[..., None], name: str, which: str, size: str) -> None:
     shape = SHAPES[size]
-    make_ours, make_theirs = LAYERS[name]
-    torch.manual_seed(0)
-    initial = {k: v.numpy() for k, v in make_theirs(shape[1]).state_dict().items()}
-    data, slope = _normal(1, *shape), _normal(2, *shape)
-
-    def ours(backend: Backend) -> Any:
-        layer = make_ours(backend, shape[1])
-        layer.load_state_dict(initial)
-        parameters = list(layer.parameters())
-        x, g = backend.from_host(data), backend.from_host(slope)
-
-        def backward() -> Any:
-            for parameter in parameters:
-                parameter.zero_grad()
-            return (layer.backward(g), *(p.grad for p in parameters))
-
-        def both() -> Any:
-            y = layer(x)
-            return (y, *backward())
-
-        with backend.session():
-            layer(x)
-        return {"forward": lambda: layer(x), "backward": backward, "both": both}[which]
-
-    def theirs(device: str) -> Any:
-        layer = make_theirs(shape[1])
-        layer.load_state_dict({k: torch.tensor(v) for k, v in initial.items()})
-        layer.to(device)
-        x, g = torch.tensor(data, device=device, requires_grad=True), torch.tensor(slope, device=device)
-        leaves = (x, *layer.parameters())
-        kept = layer(x)
-
-        def both() -> Any:
-            y = layer(x)
-            return (y, *torch.autograd.grad(y, leaves, g))
-
-        return {
-            "forward": lambda: layer(x),
-            "backward": lambda: torch.autograd.grad(kept, leaves, g, retain_graph=True),
-            "both": both,
-        }[which]
-
-    race(f"layers: {name} {shape}, {which}", ours, theirs)
+    ours, theirs = LAYERS[name]
+    features = shape[1]
+    group = f"layers: {name} {shape}, {which}"
+    race_layer(group, lambda b: ours(b, features), lambda: theirs(features), shape, which)
 
 
 @pytest.mark.parametrize("size", SHAPES)

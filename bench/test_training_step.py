@@ -40,23 +40,62 @@ class Task:
             return x, rng.integers(0, self.widths[-1], self.batch)
         return x, rng.standard_normal((self.batch, self.widths[-1])).astype(np.float32)
 
+    def network(self, kit: Any, **options: Any) -> Any:
+        """Return the network, of torch.nn or of ours."""
+        found: list[Any] = []
+        for inputs, outputs in pairwise(self.widths):
+            found += [kit.Linear(inputs, outputs, **options), kit.ReLU(**options)]
+        return kit.Sequential(*found[:-1])
+
+
+@dataclass(frozen=True)
+class LeNet(Task):
+    """LeNet-5 with ReLU and max pooling, over (batch, 1, 28, 28)."""
+
+    def __str__(self) -> str:
+        return f"LeNet 28x28, batch {self.batch}, {self.optimizer}, {self.loss.removesuffix('Loss')}"
+
+    def data(self) -> tuple[Any, Any]:
+        """Return images and labels, on the host."""
+        rng = np.random.default_rng(0)
+        x = rng.standard_normal((self.batch, 1, 28, 28)).astype(np.float32)
+        return x, rng.integers(0, 10, self.batch)
+
+    def network(self, kit: Any, **options: Any) -> Any:
+        """Return the network, of torch.nn or of ours."""
+        return kit.Sequential(
+            kit.Conv2d(1, 6, 5, padding=2, **options),
+            kit.ReLU(**options),
+            kit.MaxPool2d(2, **options),
+            kit.Conv2d(6, 16, 5, **options),
+            kit.ReLU(**options),
+            kit.MaxPool2d(2, **options),
+            kit.Flatten(**options),
+            kit.Linear(400, 120, **options),
+            kit.ReLU(**options),
+            kit.Linear(120, 84, **options),
+            kit.ReLU(**options),
+            kit.Linear(84, 10, **options),
+        )
+
 
 TASKS = (
     Task((2, 25, 25, 25, 2), 5, "SGD", "MSELoss", 1e-2),
     Task((2, 25, 25, 25, 2), 5, "Adam", "MSELoss", 1e-3),
     Task((64, 128, 64, 10), 64, "Adam", "CrossEntropyLoss", 1e-3),
     Task((784, 1024, 1024, 10), 256, "SGD", "CrossEntropyLoss", 1e-2),
+    LeNet((), 64, "Adam", "CrossEntropyLoss", 1e-3),
 )
 
 
 @pytest.mark.parametrize("task", TASKS, ids=str)
 def test_training_step(race: Callable[..., None], task: Task) -> None:
     torch.manual_seed(0)
-    initial = {k: v.numpy() for k, v in _network(task, torch.nn).state_dict().items()}
+    initial = {k: v.numpy() for k, v in task.network(torch.nn).state_dict().items()}
     inputs, targets = task.data()
 
     def ours(backend: Backend) -> Any:
-        model = _network(task, layers, backend=backend)
+        model = task.network(layers, backend=backend)
         model.load_state_dict(initial)
         model.input_gradient = False  # as torch's, whose inputs require none
         criterion = getattr(layers, task.loss)(backend=backend)
@@ -75,7 +114,7 @@ def test_training_step(race: Callable[..., None], task: Task) -> None:
         return step, _reset(step, model, optimizer)
 
     def theirs(device: str) -> Any:
-        model = _network(task, torch.nn)
+        model = task.network(torch.nn)
         model.load_state_dict({k: torch.tensor(v) for k, v in initial.items()})
         model.to(device)
         criterion = getattr(torch.nn, task.loss)()
@@ -92,13 +131,6 @@ def test_training_step(race: Callable[..., None], task: Task) -> None:
         return step, _reset(step, model, optimizer)
 
     race(f"step: {task}", ours, theirs, seconds=1.0, repeats=3, session=False)
-
-
-def _network(task: Task, kit: Any, **options: Any) -> Any:
-    found: list[Any] = []
-    for inputs, outputs in pairwise(task.widths):
-        found += [kit.Linear(inputs, outputs, **options), kit.ReLU(**options)]
-    return kit.Sequential(*found[:-1])
 
 
 def _reset(step: Callable[[], Any], model: Any, optimizer: Any) -> Callable[[], None]:

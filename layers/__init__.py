@@ -8,6 +8,7 @@ from .convolution import (
     ConvTranspose1d,
     ConvTranspose2d,
     ConvTranspose3d,
+    NaiveConv2d,
 )
 from .initializers import (
     Constant,
@@ -51,6 +52,7 @@ __all__ = [
     "MSELoss",
     "Module",
     "NLLLoss",
+    "NaiveConv2d",
     "Normal",
     "Parameter",
     "ReLU",

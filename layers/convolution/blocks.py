@@ -15,10 +15,12 @@ from ...backends.windows import Window
 Range = tuple[int, int]
 WIDE = 64
 """A matrix product over fewer terms is slow: shorter columns must have at least so many."""
-BROAD = 512
-"""A matrix product of so many columns gains nothing from more."""
-STREAMED = 4
-"""How many times the cache the columns of a block may be: larger products win what they lose."""
+STREAMED = 8
+"""How many times the cache the columns of a block may be: what larger products win is more than it costs.
+
+An image of whose columns the cache holds fewer than four is a block of its own, and need not be laid
+innermost.
+"""
 
 
 @dataclass(frozen=True)
@@ -66,10 +68,9 @@ class Plan:
         height = window.padded_size[0] if shifted else counts[0]
         row = itemsize * channels * (inner if shifted else math.prod(kernel)) * math.prod(counts[1:])
         budget = STREAMED * cache_size
-        # Where a column is a place of the input, the only copy is the one that lays images innermost.
-        most = -(-BROAD // max(math.prod(counts), 1)) if math.prod(kernel) == 1 else samples
-        images = max(1, min(samples, most, budget // max(row * height, 1)))
-        rows = counts[0] if row * height <= budget else min(counts[0], max(1, budget // row))
+        image = max(row * height, 1)
+        images = 1 if image > cache_size // 4 else max(1, min(samples, budget // image))
+        rows = counts[0] if image <= budget else min(counts[0], max(1, budget // row))
         return Plan(window, samples, shifted, images, rows)
 
     @property

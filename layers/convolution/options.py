@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from ...backends import OptionError
 
@@ -47,19 +48,19 @@ def sides(
             raise OptionError(f"{layer}: padding 'same' needs stride 1, got stride {_short(stride)}")
         totals = [d * (k - 1) for d, k in zip(dilation, kernel_size, strict=True)]
         return tuple((total // 2, total - total // 2) for total in totals)
-    pairs: list[tuple[int, ...]] = []
+    pairs: list[tuple[Any, ...]] = []
     if is_integer(value):
-        pairs = [(value, value)] * rank  # type: ignore[list-item]
+        pairs = [(value, value)] * rank
     elif isinstance(value, Sequence) and not isinstance(value, str):
-        entries = list(value)
-        if all(is_integer(entry) for entry in entries):
-            if len(entries) == rank:
-                pairs = [(entry, entry) for entry in entries]  # type: ignore[misc]
-            elif len(entries) == 2 * rank:
-                pairs = [(entries[i], entries[i + 1]) for i in range(0, 2 * rank, 2)][::-1]  # type: ignore[misc]
-        elif all(isinstance(entry, Sequence) and len(entry) == 2 for entry in entries):
-            pairs = [tuple(entry) for entry in entries]  # type: ignore[arg-type]
-    if len(pairs) != rank or not all(is_integer(n) and n >= 0 for pair in pairs for n in pair):
+        entries: list[Any] = list(value)
+        if not all(is_integer(entry) for entry in entries):
+            pairs = [tuple(entry) if isinstance(entry, Sequence) else () for entry in entries]
+        elif len(entries) == rank:
+            pairs = [(entry, entry) for entry in entries]
+        elif len(entries) == 2 * rank:
+            pairs = [(entries[i], entries[i + 1]) for i in range(0, 2 * rank, 2)][::-1]
+    whole = len(pairs) == rank and all(len(pair) == 2 for pair in pairs)
+    if not whole or not all(is_integer(n) and n >= 0 for pair in pairs for n in pair):
         raise OptionError(
             f"{layer}: padding must be an integer, {rank} of them, (before, after) for each of {rank} "
             f"spatial axes, {2 * rank} sides (last axis first), 'same' or 'valid', none of them negative; "

@@ -1,0 +1,84 @@
+"""Convolution as its definition says: a loop over samples, output channels, rows and columns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import product
+
+from ...backends import Tensor
+from ...backends.protocol import Shape
+from ...backends.windows import Window
+from .convolution import Convolution, channel_sum, check_gradient
+
+
+class NaiveConv2d(Convolution):
+    """Convolution over (N, C, H, W), one window at a time (Jin et al., section II-B).
+
+    Slow, and obviously right: what `Conv2d` is compared with.
+    """
+
+    rank = 2
+
+    def forward(self, x: Tensor) -> Tensor:
+        """y[n, o, h, w] = Σ window(n, h, w) w[o] + b[o]; x: (N, C, H, W) -> (N, O, H', W')."""
+        b = self.backend
+        y_shape = self.output_shape(b.shape(x))
+        window = self.window(b.shape(x))
+        x = self.bordered(x)
+        padded = b.pad(x, ((0, 0), (0, 0), *window.padding))
+        self.keep(padded, window, y_shape)
+        values = []
+        for n, o, (starts, stops) in _places(y_shape, window):
+            part = b.slice(padded, *self._bounds(n, o, starts, stops), steps=(1, 1, *self.dilation))
+            values.append(b.sum(b.multiply(part, self._kernel(o)), keepdims=True))
+        if not values:
+            return b.full(y_shape, 0.0, dtype=b.dtype(x))
+        y = b.reshape(b.concat(values, axis=0), y_shape)
+        return y if self.bias is None else b.add(y, b.reshape(self.bias.data, (1, self.out_channels, 1, 1)))
+
+    def backward(self, grad_output: Tensor) -> Tensor | None:
+        """dL/dw[o] = Σ g window, dL/dwindow = Σ_o g w[o], dL/db = Σ g, g = dL/dy[n, o, h, w]."""
+        b = self.backend
+        padded, window, y_shape = self.kept()
+        check_gradient(b, grad_output, y_shape)
+        dtype = b.dtype(padded)
+        grad_padded = b.full(b.shape(padded), 0.0, dtype=dtype)
+        grad_weight = b.full(self.weight.shape, 0.0, dtype=dtype)
+        gradients = b.reshape(grad_output, (-1, 1, 1, 1)) if y_shape[0] else grad_output
+        rest = self.weight.shape[1:]
+        for i, (n, o, (starts, stops)) in enumerate(_places(y_shape, window)):
+            g = b.slice(gradients, (i, 0, 0, 0), (i + 1, 1, 1, 1))
+            bounds, steps = self._bounds(n, o, starts, stops), (1, 1, *self.dilation)
+            part = b.slice(padded, *bounds, steps=steps)
+            grad_weight = b.slice_add(
+                grad_weight, b.multiply(part, g), (o, 0, 0, 0), (o + 1, *rest), out=grad_weight
+            )
+            spread = b.multiply(self._kernel(o), g)
+            grad_padded = b.slice_add(grad_padded, spread, *bounds, steps=steps, out=grad_padded)
+        self.weight.accumulate(grad_weight)
+        if self.bias is not None:
+            self.bias.accumulate(channel_sum(b, grad_output))
+        if not self.input_gradient:
+            return None
+        starts = (0, 0, *(before for before, _ in window.padding))
+        stops = (y_shape[0], self.in_channels, *(s + n for s, n in zip(starts[2:], window.size, strict=True)))
+        return self.bordered_grad(b.slice(grad_padded, starts, stops))
+
+    def _kernel(self, o: int) -> Tensor:
+        """w[o]: (1, C / groups, *kernel_size)."""
+        shape = self.weight.shape
+        return self.backend.slice(self.weight.data, (o, 0, 0, 0), (o + 1, *shape[1:]))
+
+    def _bounds(self, n: int, o: int, starts: Shape, stops: Shape) -> tuple[Shape, Shape]:
+        """Where the window of sample n that output channel o sees begins and ends."""
+        width = self.in_channels // self.groups
+        first = o // (self.out_channels // self.groups) * width
+        return (n, first, *starts), (n + 1, first + width, *stops)
+
+
+def _places(y_shape: Shape, window: Window) -> Iterator[tuple[int, int, tuple[Shape, Shape]]]:
+    """Yield sample, output channel, and the bounds of the window for each element of y, in its order."""
+    for n, o, *place in product(*map(range, y_shape)):
+        starts = tuple(p * s for p, s in zip(place, window.stride, strict=True))
+        spans = (d * (k - 1) + 1 for d, k in zip(window.dilation, window.kernel_size, strict=True))
+        yield n, o, (starts, tuple(start + span for start, span in zip(starts, spans, strict=True)))
