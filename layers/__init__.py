@@ -1,6 +1,7 @@
 """Layers, losses and initialisers, written only against the backend protocol."""
 
 from .activations import LeakyReLU, LogSoftmax, ReLU, Sigmoid, Softmax, Tanh
+from .buffer import Buffer
 from .convolution import (
     Conv1d,
     Conv2d,
@@ -24,6 +25,7 @@ from .initializers import (
 from .linear import Linear
 from .losses import BCELoss, BCEWithLogitsLoss, CrossEntropyLoss, Loss, MSELoss, NLLLoss
 from .module import Module, inference
+from .normalization import BatchNorm1d, BatchNorm2d, BatchNorm3d, GroupNorm, LayerNorm
 from .parameter import Parameter
 from .random import manual_seed
 from .sequential import Sequential
@@ -32,6 +34,10 @@ from .shaping import Flatten, Identity
 __all__ = [
     "BCELoss",
     "BCEWithLogitsLoss",
+    "BatchNorm1d",
+    "BatchNorm2d",
+    "BatchNorm3d",
+    "Buffer",
     "Constant",
     "Conv1d",
     "Conv2d",
@@ -41,10 +47,12 @@ __all__ = [
     "ConvTranspose3d",
     "CrossEntropyLoss",
     "Flatten",
+    "GroupNorm",
     "Identity",
     "Initializer",
     "KaimingNormal",
     "KaimingUniform",
+    "LayerNorm",
     "LeakyReLU",
     "Linear",
     "LogSoftmax",

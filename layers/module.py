@@ -19,6 +19,7 @@ from ..backends import (
 )
 from ..backends.errors import did_you_mean
 from ..backends.protocol import Shape
+from .buffer import Buffer
 from .initializers import Initializer
 from .parameter import Parameter, check_same_shape
 from .summary import Summary, summarize
@@ -90,6 +91,10 @@ class Module:
         """Return a new parameter on this module's backend."""
         return Parameter(shape, initializer, self.backend, fan=fan)
 
+    def buffer(self, shape: Shape, value: float, *, dtype: str | None = None) -> Buffer:
+        """Return a new buffer on this module's backend: a cell that is saved, and not trained."""
+        return Buffer(shape, value, self.backend, dtype=dtype)
+
     def keep(self, *values: Any) -> None:
         """Keep what `backward` needs, in place of what was kept before; nothing under `inference()`."""
         self._kept = None if _inference.get() else values
@@ -101,6 +106,14 @@ class Module:
                 StateError("backward needs a forward pass before it (and not under inference())"), self
             )
         return self._kept
+
+    def check_gradient(self, grad_output: Tensor, expected: Shape) -> None:
+        """Raise ShapeError unless a gradient has the output's shape, where the ops would broadcast it."""
+        got = self.backend.shape(grad_output)
+        if tuple(got) != tuple(expected):
+            raise named_error(
+                ShapeError(f"expected a gradient of shape {tuple(expected)}, got {tuple(got)}"), self
+            )
 
     def misfit(self, expected: str, shape: Shape, advice: str = "") -> ShapeError:
         """Return the error for a shape: `Linear(25 -> 2): expected input (N, 25), got (64, 20)`."""
@@ -145,10 +158,18 @@ class Module:
     def named_parameters(self) -> Iterator[tuple[str, Parameter]]:
         """Yield (path, parameter) for all parameters; one that is shared comes once."""
         seen: set[int] = set()
-        for name, parameter in self._every_name():
-            if id(parameter) not in seen:
-                seen.add(id(parameter))
-                yield name, parameter
+        for name, item in self._every_name():
+            if isinstance(item, Parameter) and id(item) not in seen:
+                seen.add(id(item))
+                yield name, item
+
+    def named_buffers(self) -> Iterator[tuple[str, Buffer]]:
+        """Yield (path, buffer) for all buffers; one that is shared comes once."""
+        seen: set[int] = set()
+        for name, item in self._every_name():
+            if isinstance(item, Buffer) and id(item) not in seen:
+                seen.add(id(item))
+                yield name, item
 
     def parameters(self) -> ParameterList:
         """Return all parameters, in the order of `named_parameters`."""
@@ -172,16 +193,21 @@ class Module:
     def to(self: Self, backend: str | Backend, *, dtype: str | None = None) -> Self:
         """Move to another backend, in place; what was kept for `backward` is dropped."""
         target = get_backend(backend, dtype=dtype)
-        for parameter in self.parameters():
+        for _, parameter in self.named_parameters():
             parameter.to(target)
+        for _, buffer in self.named_buffers():
+            buffer.to(target)
         for _, module in self.named_modules():
             module.backend = target
             module._kept = None
         return self
 
     def state_dict(self) -> dict[str, Any]:
-        """Return {path: host array}, under torch's names and layouts; what is shared under each path."""
-        return {name: p.backend.to_host(p.data) for name, p in self._every_name()}
+        """Return {path: host array} of parameters and buffers, under torch's names and layouts.
+
+        What is shared comes under each of its paths.
+        """
+        return {name: item.backend.to_host(item.data) for name, item in self._every_name()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Take values from host arrays or torch tensors. Raises before anything is changed.
@@ -191,7 +217,8 @@ class Module:
         own = dict(self._every_name())
         given = {id(own[name]) for name in state if name in own}
         unknown = [f"{name!r}.{did_you_mean(str(name), own)}" for name in state if name not in own]
-        absent = [name for name, parameter in self.named_parameters() if id(parameter) not in given]
+        needed = (*self.named_parameters(), *self.named_buffers())
+        absent = [name for name, item in needed if id(item) not in given]
         if unknown or absent:
             raise StateError(
                 f"load_state_dict: expected the names {', '.join(own)}; "
@@ -209,13 +236,13 @@ class Module:
         """
         return summarize(self, input_shape)
 
-    def _every_name(self) -> Iterator[tuple[str, Parameter]]:
-        """Yield (path, parameter) for all parameters, a shared one under each of its paths."""
+    def _every_name(self) -> Iterator[tuple[str, Parameter | Buffer]]:
+        """Yield (path, item) for all parameters and buffers, a shared one under each of its paths."""
         for path, module in self.named_modules():
             for name, value in vars(module).items():
                 if name != "_kept":
                     for local, item in _flattened(name, value):
-                        if isinstance(item, Parameter):
+                        if isinstance(item, (Parameter, Buffer)):
                             yield f"{path}.{local}" if path else local, item
 
 
@@ -270,16 +297,16 @@ def named_error(error: Exception, layer: object) -> Exception:
     return named
 
 
-def _brought_in(name: str, parameter: Parameter, value: Any) -> Tensor:
-    """Return a host array or torch tensor as a tensor that fits the parameter."""
+def _brought_in(name: str, item: Parameter | Buffer, value: Any) -> Tensor:
+    """Return a host array or torch tensor as a tensor that fits the parameter or buffer."""
     if hasattr(value, "detach"):  # torch's: numpy takes neither what needs a gradient nor what is on a GPU
         value = value.detach().cpu()
-    b = parameter.backend
+    b = item.backend
     try:
-        tensor = b.from_host(value, dtype=b.dtype(parameter.data))
+        tensor = b.from_host(value, dtype=b.dtype(item.data))
     except (TypeError, ValueError) as error:
         raise DtypeError(f"load_state_dict: {name!r}: expected an array of numbers: {error}") from error
-    check_same_shape(f"load_state_dict: {name!r}", parameter.shape, b.shape(tensor))
+    check_same_shape(f"load_state_dict: {name!r}", item.shape, b.shape(tensor))
     return tensor
 
 

@@ -138,10 +138,3 @@ def check_channels(name: str, in_channels: int, out_channels: int, groups: int) 
 def channel_sum(b: Backend, grad: Tensor) -> Tensor:
     """Return Σ g over samples and places: (N, O, *spatial) -> (O,)."""
     return b.sum(grad, axis=(0, *range(2, len(b.shape(grad)))))
-
-
-def check_gradient(b: Backend, grad_output: Tensor, expected: Shape) -> None:
-    """Raise ShapeError unless the gradient has the output's shape."""
-    got = b.shape(grad_output)
-    if tuple(got) != tuple(expected):
-        raise ShapeError(f"expected a gradient of shape {tuple(expected)}, got {tuple(got)}")

@@ -9,7 +9,7 @@ from ...backends.protocol import Shape
 from ...backends.windows import Window
 from ..initializers import Initializer, TorchDefault
 from ..module import Module
-from .convolution import channel_sum, check_channels, check_gradient
+from .convolution import channel_sum, check_channels
 from .correlation import Correlation
 from .options import Padding, Sizes, described, sides, sizes
 
@@ -104,7 +104,7 @@ class ConvTranspose(Module):
         """dL/dx = w ⋆ g, dL/dw = x ⋆ g, dL/db = Σ g, with g = dL/dy: (N, O, *output size)."""
         b = self.backend
         x, correlation, beyond = self.kept()
-        check_gradient(b, grad_output, self.output_shape(b.shape(x)))
+        self.check_gradient(grad_output, self.output_shape(b.shape(x)))
         if self.bias is not None:
             self.bias.accumulate(channel_sum(b, grad_output))
         if any(beyond):  # no window reaches there

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ...backends import Tensor
-from .convolution import Convolution, channel_sum, check_gradient
+from .convolution import Convolution, channel_sum
 from .correlation import Correlation
 
 
@@ -25,7 +25,7 @@ class _Unfolded(Convolution):
         ⋆ over samples and windows: g columnsᵀ; ∗ the adjoint of the forward map: fold(wᵀ g).
         """
         x, correlation = self.kept()
-        check_gradient(self.backend, grad_output, correlation.y_shape)
+        self.check_gradient(grad_output, correlation.y_shape)
         self.weight.accumulate(correlation.weight_grad(grad_output, x))
         if self.bias is not None:
             self.bias.accumulate(channel_sum(self.backend, grad_output))

@@ -122,6 +122,10 @@ def compare_layer_with_torch(case: LayerCase, b: Backend, x: np.ndarray[Any, Any
     assert expected.keys() == gradients(layer).keys()
     for name, value in gradients(layer).items():
         close(value, expected[name], f"gradient of {name}")
+    after = {name: value.numpy() for name, value in twin.state_dict().items()}
+    assert after.keys() == layer.state_dict().keys()
+    for name, value in layer.state_dict().items():  # running statistics have moved on
+        close(value, after[name], name)
 
 
 @each(TORCH_LAYERS)
@@ -319,6 +323,10 @@ def test_an_empty_batch_goes_through(case: LayerCase, backend64: Backend) -> Non
         pytest.skip("it joins the batch axis too")
     layer = case.build(b)
     x = b.from_host(np.zeros((0, *case.input_shape[1:])))
+    if case.batch_statistics:
+        with pytest.raises(ShapeError, match="more than one value"):
+            layer(x)
+        return
     y = layer(x)
     assert tuple(b.shape(y)) == tuple(layer.output_shape((0, *case.input_shape[1:])))
     grad = layer.backward(b.from_host(np.zeros(b.shape(y))))

@@ -39,6 +39,8 @@ class LayerCase:
     special
         An input of its own on kinks, with huge or infinite values, ties, NaN: forward and gradients must
         agree with torch there, too.
+    batch_statistics
+        Whether it needs a batch of at least two values to normalise by; an empty one is an error.
 
     """
 
@@ -48,6 +50,7 @@ class LayerCase:
     torch: Callable[[], Any] | None = field(default=None, repr=False)
     kinks: tuple[float, ...] = ()
     special: tuple[Any, ...] = field(default=(), repr=False)
+    batch_statistics: bool = False
 
     def build(self, backend: Backend, seed: int = 0) -> Module:
         """Return the layer with the parameters of a seed; the caller's own seed goes on undisturbed."""

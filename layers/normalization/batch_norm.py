@@ -1,0 +1,190 @@
+"""Batch normalisation (Ioffe & Szegedy 2015, algorithms 1 and 2): each channel over samples and places."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from ...backends import Backend, OptionError, ShapeError, Tensor
+from ...backends.protocol import Shape
+from ...backends.shapes import count
+from ..initializers import Constant
+from ..module import Module
+from .standardize import check_epsilon, inverse_deviation, moments, standardize_grad
+
+
+class BatchNorm(Module):
+    """y = γ x̂ + β, with x̂ = (x - mean) / √(var + ε) for each channel.
+
+    In training mean and (biased) variance are those of the batch, and running statistics follow them;
+    in evaluation the running statistics take their place.
+
+    Parameters
+    ----------
+    num_features
+        C, the number of channels.
+    eps
+        ε, inside the root.
+    momentum
+        How fast the running statistics follow: they become (1 - momentum) old + momentum new. None: the
+        average of all batches so far.
+    affine
+        Whether there are γ and β.
+    track_running_stats
+        Whether there are running statistics; without, the batch's are used in evaluation, too.
+    momentum_of
+        "new": the momentum weights the new value, as in torch. "old": the old one (Jin et al.; ONNX).
+    biased_running_variance
+        Whether the running variance follows the biased variance (Jin et al.; ONNX), not the unbiased one.
+    backend
+        Where it computes; the current backend if None.
+
+    """
+
+    sizes: ClassVar[tuple[str, ...]]
+    """What may come after N and C."""
+
+    def __init__(
+        self,
+        num_features: int,
+        eps: float = 1e-5,
+        momentum: float | None = 0.1,
+        affine: bool = True,
+        track_running_stats: bool = True,
+        *,
+        momentum_of: str = "new",
+        biased_running_variance: bool = False,
+        backend: str | Backend | None = None,
+    ) -> None:
+        name = type(self).__name__
+        if not isinstance(num_features, int) or isinstance(num_features, bool) or num_features < 1:
+            raise OptionError(f"{name}: num_features must be an integer of at least 1, got {num_features!r}")
+        if momentum is not None and not (isinstance(momentum, (int, float)) and 0 <= momentum <= 1):
+            raise OptionError(f"{name}: momentum must be a number from 0 to 1, or None, got {momentum!r}")
+        if momentum_of not in ("new", "old"):
+            raise OptionError(f"{name}: momentum_of must be 'new' or 'old', got {momentum_of!r}")
+        super().__init__(backend)
+        self.num_features, self.eps, self.momentum = num_features, check_epsilon(name, eps), momentum
+        self.momentum_of, self.biased_running_variance = momentum_of, biased_running_variance
+        shape = (num_features,)
+        self.weight = self.parameter(shape, Constant(1.0)) if affine else None
+        self.bias = self.parameter(shape, Constant(0.0)) if affine else None
+        self.running_mean = self.buffer(shape, 0.0) if track_running_stats else None
+        self.running_var = self.buffer(shape, 1.0) if track_running_stats else None
+        self.num_batches_tracked = self.buffer((), 0, dtype="int64") if track_running_stats else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x: (N, C, *size) -> (N, C, *size)."""
+        b = self.backend
+        shape = self.output_shape(b.shape(x))
+        axes = (0, *range(2, len(shape)))
+        of_batch = self.training or self.running_mean is None or self.running_var is None
+        if of_batch:
+            if self.training and count(shape, axes) < 2:
+                raise ShapeError(f"expected more than one value per channel in training, got {tuple(shape)}")
+            x_hat, mean, variance = moments(b, x, axes)
+            if self.training:
+                self._track(mean, variance, count(shape, axes))
+        else:
+            assert self.running_mean is not None
+            assert self.running_var is not None
+            variance = self._wide(self._like(self.running_var.data, x), shape)
+            x_hat = b.subtract(x, self._wide(self._like(self.running_mean.data, x), shape))
+        inverse = inverse_deviation(b, variance, self.eps)
+        x_hat = b.multiply(x_hat, inverse, out=x_hat)
+        self.keep(x_hat, inverse, of_batch)
+        if self.weight is None or self.bias is None:
+            return x_hat
+        y = b.multiply(x_hat, self._wide(self.weight.data, shape))
+        return b.add(y, self._wide(self.bias.data, shape), out=y)
+
+    def backward(self, grad_output: Tensor) -> Tensor | None:
+        """dL/dβ = Σ g, dL/dγ = Σ g x̂, dL/dx = γ s (g - dL/dβ / m - x̂ dL/dγ / m), s = 1 / √(var + ε).
+
+        The sums go over samples and places, m in number. With running statistics dL/dx = γ s g.
+        """
+        b = self.backend
+        x_hat, inverse, of_batch = self.kept()
+        shape = b.shape(x_hat)
+        self.check_gradient(grad_output, shape)
+        axes = (0, *range(2, len(shape)))
+        total = b.sum(grad_output, axis=axes, keepdims=True)
+        product = b.sum(b.multiply(grad_output, x_hat), axis=axes, keepdims=True)
+        factor = inverse
+        if self.weight is not None and self.bias is not None:
+            self.weight.accumulate(b.reshape(product, (self.num_features,)))
+            self.bias.accumulate(b.reshape(total, (self.num_features,)))
+            factor = b.multiply(inverse, self._wide(self.weight.data, shape))
+        if not self.input_gradient:
+            return None
+        if not of_batch:
+            return b.multiply(grad_output, factor)
+        m = float(count(shape, axes))
+        return standardize_grad(b, grad_output, x_hat, b.divide(total, m), b.divide(product, m), factor)
+
+    def _track(self, mean: Tensor, variance: Tensor, m: int) -> None:
+        """Let the running statistics follow those of a batch of m values per channel."""
+        if self.running_mean is None or self.running_var is None or self.num_batches_tracked is None:
+            return
+        b = self.backend
+        batches = b.add(self.num_batches_tracked.data, 1)
+        self.num_batches_tracked.set(batches)
+        if not self.biased_running_variance:
+            variance = b.multiply(variance, m / (m - 1))
+        for running, value in ((self.running_mean, mean), (self.running_var, variance)):
+            dtype = b.dtype(running.data)
+            new = b.astype(b.reshape(value, (self.num_features,)), dtype)
+            change = b.subtract(new, running.data)
+            if self.momentum is None:
+                running.set(b.add(running.data, b.divide(change, b.astype(batches, dtype))))
+            else:
+                weight = self.momentum if self.momentum_of == "new" else 1.0 - self.momentum
+                running.set(b.add_scaled(running.data, change, weight))
+
+    def _like(self, values: Tensor, x: Tensor) -> Tensor:
+        b = self.backend
+        return values if b.dtype(values) == b.dtype(x) else b.astype(values, b.dtype(x))
+
+    def _wide(self, values: Tensor, shape: Shape) -> Tensor:
+        """(C,) -> (1, C, 1, ...), to go with an input."""
+        return self.backend.reshape(values, (1, self.num_features, *(1,) * (len(shape) - 2)))
+
+    def output_shape(self, shape: Shape) -> Shape:
+        """Return the input's shape, if it has the channels and the axes."""
+        fits = any(len(shape) == 2 + size.count(",") for size in self.sizes)
+        if not fits or shape[1] != self.num_features:
+            expected = " or ".join(f"(N, {self.num_features}{size})" for size in self.sizes)
+            raise self.misfit(expected, shape)
+        return shape
+
+    def extra_repr(self) -> str:
+        """C, and what is not the default."""
+        shown = [str(self.num_features)]
+        for name, value, default in (
+            ("eps", self.eps, 1e-5),
+            ("momentum", self.momentum, 0.1),
+            ("affine", self.weight is not None, True),
+            ("track_running_stats", self.running_mean is not None, True),
+            ("momentum_of", self.momentum_of, "new"),
+            ("biased_running_variance", self.biased_running_variance, False),
+        ):
+            if value != default:
+                shown.append(f"{name}={value!r}")
+        return ", ".join(shown)
+
+
+class BatchNorm1d(BatchNorm):
+    """Batch normalisation over (N, C) or (N, C, L)."""
+
+    sizes = ("", ", L")
+
+
+class BatchNorm2d(BatchNorm):
+    """Batch normalisation over (N, C, H, W)."""
+
+    sizes = (", H, W",)
+
+
+class BatchNorm3d(BatchNorm):
+    """Batch normalisation over (N, C, D, H, W)."""
+
+    sizes = (", D, H, W",)

@@ -1,0 +1,96 @@
+"""Group normalisation (Wu & He 2018): each sample over groups of channels."""
+
+from __future__ import annotations
+
+import math
+
+from ...backends import Backend, OptionError, Tensor
+from ...backends.protocol import Shape
+from ..initializers import Constant
+from ..module import Module
+from .standardize import check_epsilon, inverse_deviation, moments, normalized_grad
+
+
+class GroupNorm(Module):
+    """y = γ x̂ + β, x̂ = (x - mean) / √(var + ε) over a group of channels and all places of a sample.
+
+    Parameters
+    ----------
+    num_groups, num_channels
+        Into how many groups the C channels are split; γ and β have one element for each channel.
+    eps
+        ε, inside the root.
+    affine
+        Whether there are γ and β.
+    backend
+        Where it computes; the current backend if None.
+
+    """
+
+    def __init__(
+        self,
+        num_groups: int,
+        num_channels: int,
+        eps: float = 1e-5,
+        affine: bool = True,
+        *,
+        backend: str | Backend | None = None,
+    ) -> None:
+        for option, value in (("num_groups", num_groups), ("num_channels", num_channels)):
+            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+                raise OptionError(f"GroupNorm: {option} must be an integer of at least 1, got {value!r}")
+        if num_channels % num_groups:
+            raise OptionError(f"GroupNorm: num_groups={num_groups} must divide num_channels={num_channels}")
+        super().__init__(backend)
+        self.num_groups, self.num_channels = num_groups, num_channels
+        self.eps = check_epsilon("GroupNorm", eps)
+        self.weight = self.parameter((num_channels,), Constant(1.0)) if affine else None
+        self.bias = self.parameter((num_channels,), Constant(0.0)) if affine else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x: (N, C, *size) -> (N, C, *size)."""
+        b = self.backend
+        shape = self.output_shape(b.shape(x))
+        grouped = b.reshape(x, self._grouped(shape))
+        centred, _, variance = moments(b, grouped, (2,))
+        inverse = inverse_deviation(b, variance, self.eps)
+        x_hat = b.multiply(centred, inverse, out=centred)
+        self.keep(x_hat, inverse, shape)
+        y = b.reshape(x_hat, shape)
+        if self.weight is None or self.bias is None:
+            return y
+        y = b.multiply(y, self._wide(self.weight.data, shape))
+        return b.add(y, self._wide(self.bias.data, shape), out=y)
+
+    def backward(self, grad_output: Tensor) -> Tensor | None:
+        """dL/dβ = Σ g, dL/dγ = Σ g x̂, dL/dx = s (ĝ - mean(ĝ) - x̂ mean(ĝ x̂)), ĝ = γ g, s = 1 / √(var + ε)."""
+        b = self.backend
+        x_hat, inverse, shape = self.kept()
+        self.check_gradient(grad_output, shape)
+        if self.weight is not None and self.bias is not None:
+            axes = (0, *range(2, len(shape)))
+            self.bias.accumulate(b.sum(grad_output, axis=axes))
+            self.weight.accumulate(b.sum(b.multiply(grad_output, b.reshape(x_hat, shape)), axis=axes))
+            grad_output = b.multiply(grad_output, self._wide(self.weight.data, shape))
+        if not self.input_gradient:
+            return None
+        grouped = b.reshape(grad_output, self._grouped(shape))
+        return b.reshape(normalized_grad(b, grouped, x_hat, (2,), inverse), shape)
+
+    def _grouped(self, shape: Shape) -> Shape:
+        """(N, G, C / G times the places)."""
+        return (shape[0], self.num_groups, math.prod(shape[1:]) // self.num_groups)
+
+    def _wide(self, values: Tensor, shape: Shape) -> Tensor:
+        return self.backend.reshape(values, (1, self.num_channels, *(1,) * (len(shape) - 2)))
+
+    def output_shape(self, shape: Shape) -> Shape:
+        """Return the input's shape, if it has the channels."""
+        if len(shape) < 2 or shape[1] != self.num_channels:
+            raise self.misfit(f"(N, {self.num_channels}, ...)", shape)
+        return shape
+
+    def extra_repr(self) -> str:
+        """Groups and channels, and what is not the default."""
+        text = f"{self.num_groups}, {self.num_channels}" + ("" if self.eps == 1e-5 else f", eps={self.eps!r}")
+        return text if self.weight is not None else f"{text}, affine=False"

@@ -1,0 +1,56 @@
+"""x̂ = (x - mean) / √(var + ε) over some axes, and its gradient: what every normalisation shares."""
+
+from __future__ import annotations
+
+from ...backends import Backend, OptionError, Tensor
+
+
+def moments(b: Backend, x: Tensor, axes: tuple[int, ...]) -> tuple[Tensor, Tensor, Tensor]:
+    """Return (x - mean, mean, biased variance), the last two with extent 1 along axes.
+
+    In two passes, since E[x²] - E[x]² cancels where the mean is large. One value of x is taken off before
+    the mean: a float32 mean of values near 10⁴ is only good to 10⁻³.
+    """
+    shape = b.shape(x)
+    if 0 in shape:
+        mean = b.mean(x, axis=axes, keepdims=True)
+        return x, mean, mean
+    first = b.slice(x, (0,) * len(shape), tuple(1 if i in axes else n for i, n in enumerate(shape)))
+    shifted = b.subtract(x, first)
+    offset = b.mean(shifted, axis=axes, keepdims=True)
+    centred = b.subtract(shifted, offset, out=shifted)
+    return centred, b.add(first, offset), b.mean(b.square(centred), axis=axes, keepdims=True)
+
+
+def inverse_deviation(b: Backend, variance: Tensor, epsilon: float) -> Tensor:
+    """Return 1 / √(var + ε)."""
+    return b.divide(1.0, b.sqrt(b.add(variance, epsilon)))
+
+
+def standardize_grad(
+    b: Backend, grad: Tensor, x_hat: Tensor, mean_grad: Tensor, mean_product: Tensor, factor: Tensor
+) -> Tensor:
+    """Return factor (g - mean(g) - x̂ mean(g x̂)), the gradient of x, g that of x̂ up to the factor.
+
+    With s = 1 / √(var + ε): dx̂ᵢ/dxⱼ = s (δᵢⱼ - 1/m - x̂ᵢ x̂ⱼ / m), contracted with g.
+    """
+    along = b.multiply(x_hat, mean_product)
+    rest = b.subtract(grad, along, out=along)
+    rest = b.subtract(rest, mean_grad, out=rest)
+    return b.multiply(rest, factor, out=rest)
+
+
+def normalized_grad(
+    b: Backend, grad: Tensor, x_hat: Tensor, axes: tuple[int, ...], inverse: Tensor
+) -> Tensor:
+    """Return the gradient of x, given that of x̂."""
+    mean_product = b.mean(b.multiply(grad, x_hat), axis=axes, keepdims=True)
+    mean_grad = b.mean(grad, axis=axes, keepdims=True)
+    return standardize_grad(b, grad, x_hat, mean_grad, mean_product, inverse)
+
+
+def check_epsilon(name: str, epsilon: object) -> float:
+    """Return ε as a float; OptionError unless it is a number of at least 0."""
+    if isinstance(epsilon, bool) or not isinstance(epsilon, (int, float)) or not epsilon >= 0:
+        raise OptionError(f"{name}: eps must be a number of at least 0, got {epsilon!r}")
+    return float(epsilon)
