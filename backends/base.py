@@ -8,12 +8,14 @@ primitives falls back on.
 from __future__ import annotations
 
 import contextlib
+import math
 from contextlib import AbstractContextManager
 from typing import Any, SupportsIndex
 
 from .errors import DtypeError, OptionError, ShapeError
-from .protocol import Axis, Operand, Primitives, Scalar, Shape, Step, Tensor
+from .protocol import Axis, Operand, Primitives, Scalar, Shape, Step, Tensor, Widths
 from .shapes import count
+from .windows import Window
 
 FLOAT_DTYPES = ("float32", "float64")
 Pair = tuple[Tensor, Tensor]
@@ -233,6 +235,58 @@ class Backend(Primitives):
         """Return 1 with that probability, else 0: a function of (seed, stream, step)."""
         uniform = self.random(shape, seed=seed, stream=stream, step=step, dtype=dtype)
         return self.astype(self.less(uniform, probability), dtype or self.default_dtype)
+
+    # -- pooling -------------------------------------------------------------------------------
+
+    def max_pool(
+        self,
+        x: Tensor,
+        kernel_size: tuple[int, ...],
+        *,
+        stride: tuple[int, ...] | None = None,
+        padding: Widths | None = None,
+        dilation: tuple[int, ...] | None = None,
+    ) -> Pair:
+        """Return the maximum of every window, and where it stands: (N, C, *size) -> two (N, C, *counts).
+
+        The indices count the places of a channel's image in row-major order. The first of equal values is
+        taken, and NaN above all; what pads the image is never.
+        """
+        samples, channels, *size = self.shape(x)
+        window = Window.of(tuple(size), kernel_size, stride, padding, dilation)
+        options: dict[str, Any] = {"stride": window.stride, "dilation": window.dilation}
+        widths = ((0, 0), (0, 0), *window.padding)
+        columns = self.unfold(self.pad(x, widths, value=float("-inf")), kernel_size, **options)
+        columns = self.reshape(columns, (samples, channels, math.prod(kernel_size), window.positions))
+        images = self.reshape(self.arange(0, math.prod(size)), (1, 1, *size))
+        places = self.unfold(self.pad(images, widths, value=-1), kernel_size, **options)
+        places = self.reshape(places, (1, 1, math.prod(kernel_size), window.positions))
+        inside = self.astype(self.less_equal(0, places), "int64")
+        every = (samples, channels, 1, window.positions)
+        chosen = self.argmax(columns, axis=2, keepdims=True)
+        indices = self.take_along_axis(self.broadcast_to(places, self.shape(columns)), chosen, axis=2)
+        # Where all of a window is -inf, the padding may stand first.
+        first = self.take_along_axis(places, self.argmax(inside, axis=2, keepdims=True), axis=2)
+        indices = self.where(self.less_equal(0, indices), indices, self.broadcast_to(first, every))
+        shape = (samples, channels, *window.counts)
+        values = self.take_along_axis(columns, chosen, axis=2)
+        return self.reshape(values, shape), self.reshape(indices, shape)
+
+    def max_pool_grad(
+        self, grad: Tensor, indices: Tensor, size: tuple[int, ...], *, distinct: bool = False
+    ) -> Tensor:
+        """Return grad (N, C, *counts) put where the indices point: (N, C, *size), elsewhere 0.
+
+        What meets in one place adds up. distinct: no index comes twice in an image.
+        """
+        if self.shape(grad) != self.shape(indices):
+            raise gradient_shape_error("max_pool_grad", self.shape(grad), self.shape(indices))
+        samples, channels, *counts = self.shape(grad)
+        places, positions = math.prod(size), math.prod(counts)
+        zeros = self.full((samples, channels, places), 0.0, dtype=self.dtype(grad))
+        flat = (samples, channels, positions)
+        image = self.scatter_add(zeros, self.reshape(indices, flat), self.reshape(grad, flat), axis=2)
+        return self.reshape(image, (samples, channels, *size))
 
     # -- optimizer steps over a flat buffer ---------------------------------------------------------
 

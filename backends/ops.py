@@ -203,6 +203,8 @@ _ROWS = (
     _derived("linear_grad", "grad x", SUMMED, gives="tensors"),
     _derived("one_hot", "indices", EXACT),
     _derived("bernoulli", "", EXACT),
+    _derived("max_pool", "x", EXACT, gives="tensors"),
+    _derived("max_pool_grad", "grad indices", SUMMED),
     _derived("sgd_step", "parameter gradient"),
     _derived("adam_step", "parameter gradient first second", gives="tensors"),
 )

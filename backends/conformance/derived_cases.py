@@ -20,6 +20,7 @@ def cases() -> Iterator[Case]:
     yield from _reductions()
     yield from _statistics()
     yield from _rest()
+    yield from _pooling()
     yield from _steps()
 
 
@@ -124,6 +125,38 @@ def _rest() -> Iterator[Case]:
         yield case("bernoulli", f"probability {probability}", (40, 3), probability, seed=3, stream="mask")
     yield case("bernoulli", "float64", (40,), 0.3, seed=3, stream=1, step=9, dtype="float64")
     yield case("bernoulli", "0-d", (), 0.5, seed=3, stream=1)
+
+
+def _pooling() -> Iterator[Case]:
+    for shape, kernel, options in _pools():
+        label = f"{shape} by {kernel}{''.join(f', {k} {v}' for k, v in options.items())}"
+        yield case("max_pool", label, normal(*shape), kernel, **options)
+        yield case("max_pool", f"{label}, ties", _tied(*shape), kernel, **options)
+    image = np.array([[[[-INF, -INF, 1.0], [-INF, INF, NAN], [NAN, 0.0, -0.0]]]])
+    padded: dict[str, Any] = {"padding": ((1, 1), (1, 0)), "stride": (2, 1)}
+    for options in ({}, padded):
+        yield case("max_pool", f"special values, {options}", T(image), (2, 2), special=True, **options)
+    grad = normal(2, 3, 4)
+    yield case("max_pool_grad", "distinct", grad, T(np.arange(24).reshape(2, 3, 4) % 8), (8,), distinct=True)
+    yield case("max_pool_grad", "meeting", grad, integers(2, 3, 4, high=5), (2, 3))
+    yield case("max_pool_grad", "3 axes", normal(1, 2, 2, 1, 2), integers(1, 2, 2, 1, 2, high=12), (2, 3, 2))
+    yield case("max_pool_grad", "no samples", normal(0, 2, 3), integers(0, 2, 3, high=4), (4,))
+
+
+def _tied(*shape: int) -> T:
+    return T(np.random.default_rng(4).integers(0, 3, shape).astype(np.float64))
+
+
+def _pools() -> Iterator[tuple[tuple[int, ...], tuple[int, ...], dict[str, Any]]]:
+    yield (2, 3, 7), (2,), {}
+    yield (2, 2, 6, 5), (2, 3), {"stride": (2, 3)}
+    yield (1, 2, 5, 6), (3, 3), {"stride": (2, 2), "padding": ((1, 1), (1, 1))}
+    yield (1, 2, 5, 6), (3, 2), {"stride": (2, 1), "padding": ((0, 1), (2, 0))}
+    yield (2, 1, 7, 6), (2, 2), {"dilation": (3, 2)}
+    yield (1, 2, 4, 3, 4), (2, 2, 2), {"stride": (2, 1, 2)}
+    yield (0, 2, 4), (2,), {}
+    yield (1, 1, 3), (3,), {"padding": ((1, 1),)}
+    yield (1, 1, 20, 20), (17, 16), {}
 
 
 def _steps() -> Iterator[Case]:

@@ -29,13 +29,14 @@ from .elementwise import (
     select,
     unary,
 )
+from .pooling import NumpyPooling
 
 _ndarray = np.ndarray
 _add_reduce: Any = np.add.reduce  # Any: the stubs do not know `axis` and `keepdims` by position
 _max_reduce: Any = np.maximum.reduce
 
 
-class NumpyBackend(NumpyDerived):
+class NumpyBackend(NumpyDerived, NumpyPooling):
     """numpy on the CPU. Threads are BLAS's own (LAMINA_THREADS pins them)."""
 
     name = "numpy"

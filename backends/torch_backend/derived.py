@@ -9,7 +9,8 @@ import torch
 
 from ..base import Backend, Triple, gradient_shape_error
 from ..errors import ShapeError
-from ..protocol import Axis
+from ..protocol import Axis, Widths
+from ..windows import Window
 from .elementwise import NATIVE, Array, agree, check, check_out, floating, floating_pair, scalar, writable
 
 _Tensor = torch.Tensor
@@ -150,6 +151,38 @@ class TorchDerived(Backend):
         native = NATIVE[dtype or self.default_dtype]
         zeros = torch.zeros((*indices.shape, num_classes), dtype=native, device=indices.device)
         return zeros.scatter_(-1, inside, torch.eq(inside, column).to(native))
+
+    def max_pool(
+        self,
+        x: Array,
+        kernel_size: tuple[int, ...],
+        *,
+        stride: tuple[int, ...] | None = None,
+        padding: Widths | None = None,
+        dilation: tuple[int, ...] | None = None,
+    ) -> Any:
+        """Return torch's maxima and indices, where torch has such a pooling and agrees about NaN."""
+        floating("max_pool", x)
+        options: dict[str, Any] = {"stride": stride, "padding": padding, "dilation": dilation}
+        window = Window.of(tuple(x.shape[2:]), kernel_size, stride, padding, dilation)
+        spans = (d * (k - 1) + 1 for d, k in zip(window.dilation, kernel_size, strict=True))
+        even = all(a == b <= span // 2 for (a, b), span in zip(window.padding, spans, strict=True))
+        if not even or len(kernel_size) > 2 or not x.numel():
+            return super().max_pool(x, kernel_size, **options)
+        lead = (1,) * (2 - len(kernel_size))
+        planes = x.reshape(*x.shape[:2], *lead, *x.shape[2:])
+        sides = tuple(a for a, _ in window.padding)
+        values, indices = _aten.max_pool2d_with_indices.default(
+            planes,
+            lead + tuple(kernel_size),
+            lead + window.stride,
+            (0,) * len(lead) + sides,
+            lead + window.dilation,
+        )
+        if torch.isnan(values.max()):  # torch names the last one in the window
+            return super().max_pool(x, kernel_size, **options)
+        shape = (*x.shape[:2], *window.counts)
+        return values.reshape(shape), indices.reshape(shape)
 
     def adam_step(
         self,

@@ -9,8 +9,8 @@ from ...backends.protocol import Shape
 from ...backends.windows import Window
 from ..initializers import Initializer, TorchDefault
 from ..module import Module
+from ..window_options import Padding, Sizes, described, is_integer, sides, sizes
 from .borders import MODES, extend, extend_grad, most
-from .options import Padding, Sizes, described, is_integer, sides, sizes
 
 
 class Convolution(Module):

@@ -9,9 +9,9 @@ from ...backends.protocol import Shape
 from ...backends.windows import Window
 from ..initializers import Initializer, TorchDefault
 from ..module import Module
+from ..window_options import Padding, Sizes, described, sides, sizes
 from .convolution import channel_sum, check_channels
 from .correlation import Correlation
-from .options import Padding, Sizes, described, sides, sizes
 
 
 class ConvTranspose(Module):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from ...backends import OptionError
+from ..backends import OptionError
 
 Sizes = int | Sequence[int]
 Sides = tuple[tuple[int, int], ...]
@@ -80,6 +80,8 @@ def described(**options: tuple[object, object]) -> str:
     """
     shown = []
     for name, (value, default) in options.items():
+        if value == default:
+            continue
         if isinstance(value, tuple) and len(set(value)) == 1:
             value = value[0]
             value = value[0] if isinstance(value, tuple) and len(set(value)) == 1 else value

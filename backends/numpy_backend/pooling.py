@@ -1,0 +1,85 @@
+"""Max pooling in numpy: a running maximum over the places of the kernel, each a strided view of the image."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from ..base import Backend
+from ..protocol import Widths
+from ..windows import Window
+from .elementwise import Array, check
+
+_PLACES = 255
+"""The place of a maximum in its window is held in a byte."""
+
+
+class NumpyPooling(Backend):
+    """The overrides."""
+
+    def max_pool(
+        self,
+        x: Array,
+        kernel_size: tuple[int, ...],
+        *,
+        stride: tuple[int, ...] | None = None,
+        padding: Widths | None = None,
+        dilation: tuple[int, ...] | None = None,
+    ) -> Any:
+        """Return the maxima and where they stand; what is rare is left to the definition."""
+        check("max_pool", x)
+        window = Window.of(x.shape[2:], kernel_size, stride, padding, dilation)
+        options: dict[str, Any] = {"stride": stride, "padding": padding, "dilation": dilation}
+        if math.prod(kernel_size) > _PLACES or x.dtype.kind != "f" or not x.size:
+            return super().max_pool(x, kernel_size, **options)
+        image = x
+        if window.padded:
+            image = self.pad(x, ((0, 0), (0, 0), *window.padding), value=-math.inf)
+        parts = [image[(..., *place)] for _, place in window.offsets()]
+        values = np.array(parts[0])
+        places = np.zeros_like(values, dtype=np.uint8)
+        for k, part in enumerate(parts[1:], start=1):
+            better = np.greater(part, values).view(np.uint8)
+            np.multiply(better, np.uint8(k), out=better)
+            np.maximum(places, better, out=places)
+            np.maximum(values, part, out=values)
+        # NaN is greater than nothing, and padding stands first in a window that is all -inf.
+        if math.isnan(values.max()) or (window.padded and values.min() == -math.inf):
+            return super().max_pool(x, kernel_size, **options)
+        return values, _indices(window, places)
+
+    def max_pool_grad(
+        self, grad: Array, indices: Array, size: tuple[int, ...], *, distinct: bool = False
+    ) -> Array:
+        """Return the gradient put in its places, by assignment where they are distinct, else by counting."""
+        check("max_pool_grad", grad, indices)
+        if indices.dtype != np.int64 or grad.dtype.kind != "f" or grad.shape != indices.shape:
+            return super().max_pool_grad(grad, indices, size, distinct=distinct)
+        samples, channels = grad.shape[:2]
+        places, planes = math.prod(size), samples * channels
+        starts = np.arange(planes) * places
+        flat = (indices.reshape(planes, math.prod(grad.shape[2:])) + starts[:, None]).reshape(-1)
+        if distinct:
+            image = np.zeros(planes * places, grad.dtype)
+            image[flat] = grad.reshape(-1)
+        else:
+            image = np.bincount(flat, grad.reshape(-1), planes * places)
+            image = image.astype(grad.dtype, copy=False)
+        return image.reshape(samples, channels, *size)
+
+
+def _indices(window: Window, places: Array) -> Array:
+    """Return the place in the image, given that in the window: uint8 (N, C, *counts) -> int64."""
+    rank = len(window.size)
+    strides = [math.prod(window.size[axis + 1 :]) for axis in range(rank)]
+    inside = np.zeros(1, np.int64)
+    first = np.zeros((1,) * rank, np.int64)
+    for axis, (size, step) in enumerate(zip(window.kernel_size, strides, strict=True)):
+        inside = (inside[:, None] + np.arange(size) * window.dilation[axis] * step).reshape(-1)
+        corner = np.arange(window.counts[axis]) * window.stride[axis] - window.padding[axis][0]
+        first = first + (corner * step).reshape([-1 if i == axis else 1 for i in range(rank)])
+    indices: Array = np.take(inside, places)
+    indices += first
+    return indices

@@ -1,0 +1,125 @@
+"""Average pooling: the mean of each window, or of as many parts of the image as are asked for."""
+
+from __future__ import annotations
+
+from ...backends import Backend, OptionError, Tensor
+from ...backends.windows import Window
+from ..window_options import Padding, Sizes, described, is_integer
+from .pool import Pool, parts
+
+
+class AvgPool(Pool):
+    """y = the window's sum over its number of places.
+
+    Parameters
+    ----------
+    kernel_size, stride, padding, ceil_mode, backend
+        As for every pooling.
+    count_include_pad
+        Whether padding counts among the places; what `ceil_mode` adds never does.
+    divisor_override
+        What to divide by in place of their number.
+    dilation
+        From place to place within a window (torch has none here; ONNX has).
+
+    """
+
+    def __init__(
+        self,
+        kernel_size: Sizes,
+        stride: Sizes | None = None,
+        padding: Padding = 0,
+        ceil_mode: bool = False,
+        count_include_pad: bool = True,
+        divisor_override: int | None = None,
+        *,
+        dilation: Sizes = 1,
+        backend: str | Backend | None = None,
+    ) -> None:
+        super().__init__(kernel_size, stride, padding, dilation, ceil_mode, backend=backend)
+        if divisor_override is not None and (not is_integer(divisor_override) or divisor_override == 0):
+            raise OptionError(
+                f"{type(self).__name__}: divisor_override must be an integer other than 0, "
+                f"got {divisor_override!r}"
+            )
+        self.count_include_pad = bool(count_include_pad)
+        self.divisor_override = divisor_override
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x: (N, C, *size) -> (N, C, *counts)."""
+        b = self.backend
+        shape = b.shape(x)
+        window = self.window(shape)
+        self.keep(window, shape)
+        if window.padded:
+            x = b.pad(x, ((0, 0), (0, 0), *window.padding))
+        total: Tensor | None = None
+        for starts, stops, steps in parts(window):
+            part = b.slice(x, (0, 0, *starts), (*shape[:2], *stops), steps=(1, 1, *steps))
+            total = b.copy(part) if total is None else b.add(total, part, out=total)
+        assert total is not None
+        return b.divide(total, self._divisor(window, b.dtype(x)), out=total)
+
+    def backward(self, grad_output: Tensor) -> Tensor:
+        """dL/dx = Σ over the windows that hold x of g over the number of places."""
+        b = self.backend
+        window, shape = self.kept()
+        self.check_gradient(grad_output, (*shape[:2], *window.counts))
+        dtype = b.dtype(grad_output)
+        share = b.divide(grad_output, self._divisor(window, dtype))
+        image = b.full((*shape[:2], *window.padded_size), 0.0, dtype=dtype)
+        for starts, stops, steps in parts(window):
+            bounds = (0, 0, *starts), (*shape[:2], *stops)
+            image = b.slice_add(image, share, *bounds, steps=(1, 1, *steps), out=image)
+        if not window.padded:
+            return image
+        starts = (0, 0, *(before for before, _ in window.padding))
+        return b.slice(image, starts, tuple(s + n for s, n in zip(starts, shape, strict=True)))
+
+    def _divisor(self, window: Window, dtype: str) -> Tensor | float:
+        """Return how many places each window has: a number, or (*counts) where they differ."""
+        if self.divisor_override is not None:
+            return float(self.divisor_override)
+        b = self.backend
+        divisor: Tensor | float = 1.0
+        for axis, (before, after) in enumerate(self.padding):
+            low, high = (-before, after) if self.count_include_pad else (0, 0)
+            valid = range(low, window.size[axis] + high)
+            inside = []
+            for i in range(window.counts[axis]):
+                first = i * window.stride[axis] - before
+                places = (first + j * window.dilation[axis] for j in range(window.kernel_size[axis]))
+                inside.append(float(sum(place in valid for place in places)))
+            if len(set(inside)) == 1:
+                divisor = (
+                    inside[0] * divisor if isinstance(divisor, float) else b.multiply(divisor, inside[0])
+                )
+            else:
+                shape = tuple(-1 if other == axis else 1 for other in range(self.rank))
+                along = b.reshape(b.from_host(inside, dtype=dtype), shape)
+                divisor = b.multiply(along, divisor)
+        return divisor
+
+    def extra_repr(self) -> str:
+        """The kernel, and what is not the default."""
+        return super().extra_repr() + described(
+            count_include_pad=(self.count_include_pad, True), divisor_override=(self.divisor_override, None)
+        )
+
+
+class AvgPool1d(AvgPool):
+    """Average pooling over (N, C, L)."""
+
+    rank = 1
+
+
+class AvgPool2d(AvgPool):
+    """Average pooling over (N, C, H, W)."""
+
+    rank = 2
+
+
+class AvgPool3d(AvgPool):
+    """Average pooling over (N, C, D, H, W)."""
+
+    rank = 3

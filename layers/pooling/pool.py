@@ -1,0 +1,111 @@
+"""What every pooling over windows has: options, geometry, and the errors that name them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import ClassVar
+
+from ...backends import Backend, OptionError
+from ...backends.protocol import Shape
+from ...backends.windows import Window
+from ..module import Module
+from ..window_options import Padding, Sizes, described, sides, sizes
+
+
+class Pool(Module):
+    """One value for each window and channel: (N, C, *size) -> (N, C, *counts).
+
+    Parameters
+    ----------
+    kernel_size
+        One integer, or one for each spatial axis.
+    stride
+        From window to window; the kernel size if None.
+    padding
+        An integer, one for each spatial axis, or (before, after) for each: at most half the kernel.
+    dilation
+        From place to place within a window.
+    ceil_mode
+        Whether a window that begins in the image, or in the padding before it, may end beyond it.
+    backend
+        Where it computes; the current backend if None.
+
+    """
+
+    rank: ClassVar[int]
+    """The number of spatial axes."""
+
+    def __init__(
+        self,
+        kernel_size: Sizes,
+        stride: Sizes | None = None,
+        padding: Padding = 0,
+        dilation: Sizes = 1,
+        ceil_mode: bool = False,
+        *,
+        backend: str | Backend | None = None,
+    ) -> None:
+        name = type(self).__name__
+        super().__init__(backend)
+        self.kernel_size = sizes(name, "kernel_size", kernel_size, self.rank)
+        self.stride = self.kernel_size if stride is None else sizes(name, "stride", stride, self.rank)
+        self.dilation = sizes(name, "dilation", dilation, self.rank)
+        if isinstance(padding, str):
+            raise OptionError(f"{name}: padding must be in numbers, got {padding!r}")
+        self.padding = sides(name, padding, self.kernel_size, self.stride, self.dilation)
+        self.ceil_mode = bool(ceil_mode)
+        spans = tuple(d * (k - 1) + 1 for d, k in zip(self.dilation, self.kernel_size, strict=True))
+        if any(2 * max(pair) > span for pair, span in zip(self.padding, spans, strict=True)):
+            raise OptionError(
+                f"{name}: padding must be at most half of the kernel, which spans {spans}; got {padding!r}"
+            )
+
+    def window(self, shape: Shape) -> Window:
+        """Return the geometry for an input (N, C, *size); ShapeError if it does not fit."""
+        if len(shape) != self.rank + 2:
+            axes = ", ".join(("D", "H", "W")[-self.rank :])
+            single = len(shape) == self.rank + 1
+            advice = "; a single sample needs a batch axis" if single else ""
+            raise self.misfit(f"(N, C, {axes})", shape, advice)
+        padding = []
+        for axis, size in enumerate(shape[2:]):
+            before, after = self.padding[axis]
+            span = self.dilation[axis] * (self.kernel_size[axis] - 1) + 1
+            if span > size + before + after:
+                raise self.misfit(f"no smaller than the kernel, which spans {span} on axis {axis + 2}", shape)
+            if self.ceil_mode:
+                after += _beyond(size, before, after, span, self.stride[axis])
+            padding.append((before, after))
+        return Window.of(tuple(shape[2:]), self.kernel_size, self.stride, padding, self.dilation)
+
+    def output_shape(self, shape: Shape) -> Shape:
+        """(N, C, *size) -> (N, C, *counts)."""
+        return (*shape[:2], *self.window(shape).counts)
+
+    def extra_repr(self) -> str:
+        """The kernel, and what is not the default."""
+        return "x".join(map(str, self.kernel_size)) + described(
+            stride=(self.stride, self.kernel_size),
+            padding=(self.padding, 0),
+            dilation=(self.dilation, 1),
+            ceil_mode=(self.ceil_mode, False),
+        )
+
+
+def _beyond(size: int, before: int, after: int, span: int, stride: int) -> int:
+    """Return how far the last window reaches beyond the padded image, where it may."""
+    room = size + before + after - span
+    count = -(-room // stride) + 1
+    if (count - 1) * stride >= size + before:  # it would begin beyond the image
+        count -= 1
+    return max((count - 1) * stride - room, 0)
+
+
+def parts(window: Window) -> Iterator[tuple[Shape, Shape, Shape]]:
+    """Yield (starts, stops, steps) on the padded spatial axes, for each place in the kernel."""
+    for _, places in window.offsets():
+        yield (
+            tuple(place.start for place in places),
+            tuple(place.stop for place in places),
+            tuple(place.step for place in places),
+        )

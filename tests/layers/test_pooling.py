@@ -1,0 +1,159 @@
+"""What the table of cases cannot say of pooling: drawn options against torch, NaN, errors."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lamina.backends import Backend, OptionError, ShapeError, get_backend
+from lamina.layers import (
+    AdaptiveAvgPool2d,
+    AvgPool1d,
+    AvgPool2d,
+    AvgPool3d,
+    MaxPool1d,
+    MaxPool2d,
+    MaxPool3d,
+    Module,
+)
+
+KINDS: dict[str, Any] = {
+    kind.__name__: kind for kind in (MaxPool1d, MaxPool2d, MaxPool3d, AvgPool1d, AvgPool2d, AvgPool3d)
+}
+
+
+@st.composite
+def pools(draw: Any) -> tuple[str, tuple[Any, ...], dict[str, Any], tuple[int, ...]]:
+    """Draw a pooling, its options, and an input shape that it fits."""
+    name = draw(st.sampled_from(sorted(KINDS)))
+    rank = int(name[-2])
+    kernel = tuple(draw(st.integers(1, 4)) for _ in range(rank))
+    options: dict[str, Any] = {
+        "stride": tuple(draw(st.integers(1, 4)) for _ in range(rank)),
+        "padding": tuple(draw(st.integers(0, k // 2)) for k in kernel),
+        "ceil_mode": draw(st.booleans()),
+    }
+    dilation = (1,) * rank
+    if name.startswith("Max"):
+        dilation = options["dilation"] = tuple(draw(st.integers(1, 2)) for _ in range(rank))
+    else:
+        options["count_include_pad"] = draw(st.booleans())
+    spans = [d * (k - 1) + 1 for d, k in zip(dilation, kernel, strict=True)]
+    size = tuple(draw(st.integers(span, span + 5)) for span in spans)
+    return name, (kernel,), options, (draw(st.integers(0, 2)), draw(st.integers(1, 2)), *size)
+
+
+@settings(max_examples=200, deadline=None, derandomize=True)
+@given(pools(), st.sampled_from(["numpy", "torch"]), st.booleans())
+def test_drawn_options_against_torch(case: Any, name: str, tied: bool) -> None:
+    torch = pytest.importorskip("torch")
+    kind, arguments, options, shape = case
+    b = get_backend(name, dtype="float64")
+    source = np.random.default_rng(0)
+    x = source.integers(0, 3, shape).astype(float) if tied else source.standard_normal(shape)
+    layer, twin = (
+        KINDS[kind](*arguments, **options, backend=b),
+        getattr(torch.nn, kind)(*arguments, **options),
+    )
+    theirs = torch.tensor(x, requires_grad=True)
+    expected = twin(theirs)
+    assert layer.output_shape(shape) == tuple(expected.shape)
+    g = source.standard_normal(tuple(expected.shape))
+    expected.backward(torch.tensor(g))
+    np.testing.assert_allclose(
+        b.to_host(layer(b.from_host(x))), expected.detach().numpy(), rtol=1e-12, atol=1e-15
+    )
+    gradient = b.to_host(layer.backward(b.from_host(g)))
+    np.testing.assert_allclose(gradient, theirs.grad.numpy(), rtol=1e-12, atol=1e-12)
+
+
+def test_nan_is_the_maximum_of_its_windows(backend: Backend) -> None:
+    x = np.zeros((1, 1, 2, 4), np.float32)
+    x[0, 0, 1, 0] = np.nan
+    layer = MaxPool2d(2, backend=backend)
+    y = np.asarray(backend.to_host(layer(backend.from_host(x))))
+    assert np.isnan(y[0, 0, 0, 0])
+    assert y[0, 0, 0, 1] == 0.0
+    gradient = np.asarray(backend.to_host(layer.backward(backend.full((1, 1, 1, 2), 1.0))))
+    assert gradient[0, 0].tolist() == [[0, 0, 1, 0], [1, 0, 0, 0]]
+
+
+def test_padding_is_never_the_maximum(backend: Backend) -> None:
+    x = backend.full((1, 1, 2, 2), -np.inf)
+    layer = MaxPool2d(2, 2, 1, backend=backend)
+    assert np.all(backend.to_host(layer(x)) == -np.inf)
+    gradient = backend.to_host(layer.backward(backend.full((1, 1, 2, 2), 1.0)))
+    assert np.all(gradient == 1.0)
+
+
+@pytest.mark.parametrize("kind", [MaxPool2d, AvgPool2d])
+def test_images_laid_innermost(kind: Any, backend64: Backend) -> None:
+    """As a convolution leaves them: logically (N, C, H, W), in memory (C, H, W, N)."""
+    b = backend64
+    x = np.random.default_rng(0).standard_normal((3, 2, 5, 4))
+    turned = b.permute_dims(b.from_host(x.transpose(1, 2, 3, 0)), (3, 0, 1, 2))
+    layer, plain = kind(2, backend=b), kind(2, backend=b)
+    y = plain(b.from_host(x))
+    assert np.array_equal(b.to_host(layer(turned)), b.to_host(y))
+    g = b.from_host(np.random.default_rng(1).standard_normal(b.shape(y)))
+    assert np.array_equal(b.to_host(layer.backward(g)), b.to_host(plain.backward(g)))
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (
+            lambda: MaxPool2d(0),
+            "MaxPool2d: kernel_size must be an integer or 2 of them, each at least 1, got 0",
+        ),
+        (lambda: MaxPool2d((2, 2, 2)), r"kernel_size must be an integer or 2 of them.*got \(2, 2, 2\)"),
+        (lambda: MaxPool1d(2, stride=0), "MaxPool1d: stride must be an integer, each at least 1, got 0"),
+        (
+            lambda: MaxPool2d(3, padding=2),
+            r"padding must be at most half of the kernel, which spans \(3, 3\)",
+        ),
+        (lambda: AvgPool2d(2, padding=((0, 2), (0, 0))), "padding must be at most half"),
+        (lambda: AvgPool2d(2, padding="same"), "padding must be in numbers, got 'same'"),
+        (lambda: AvgPool2d(2, padding=-1), "none of them negative; got -1"),
+        (lambda: AvgPool2d(2, divisor_override=0), "divisor_override must be an integer other than 0, got 0"),
+        (lambda: AdaptiveAvgPool2d(0), "output_size must be an integer of at least 1"),
+        (lambda: AdaptiveAvgPool2d((1, 2, 3)), r"output_size must be .*got \(1, 2, 3\)"),
+    ],
+)
+def test_options_are_checked(make: Any, message: str) -> None:
+    with pytest.raises(OptionError, match=message):
+        make()
+
+
+@pytest.mark.parametrize(
+    ("make", "shape", "message"),
+    [
+        (
+            lambda: MaxPool2d(5),
+            (2, 3, 4, 9),
+            r"MaxPool2d\(5x5\): expected input no smaller than the kernel.*5 on axis 2, got \(2, 3, 4, 9\)",
+        ),
+        (lambda: AvgPool2d(2), (3, 4, 4), r"expected input \(N, C, H, W\), got \(3, 4, 4\); a single sample"),
+        (lambda: AvgPool1d(2), (3, 4, 4, 4), r"AvgPool1d\(2\): expected input \(N, C, W\), got"),
+        (lambda: AdaptiveAvgPool2d(1), (3, 4, 0, 4), "AdaptiveAvgPool2d.*with places, got"),
+    ],
+)
+def test_misfits_are_named(make: Any, shape: tuple[int, ...], message: str) -> None:
+    layer: Module = make()
+    with pytest.raises(ShapeError, match=message):
+        layer(layer.backend.full(shape, 1.0))
+
+
+def test_a_gradient_of_another_shape_is_refused(backend: Backend) -> None:
+    for layer in (
+        MaxPool2d(2, backend=backend),
+        AvgPool2d(2, backend=backend),
+        AdaptiveAvgPool2d(2, backend=backend),
+    ):
+        layer(backend.full((1, 1, 4, 4), 1.0))
+        with pytest.raises(ShapeError, match=r"Pool2d\(.*\): expected a gradient of shape \(1, 1, 2, 2\)"):
+            layer.backward(backend.full((1, 1, 1, 2), 1.0))
