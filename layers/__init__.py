@@ -1,6 +1,20 @@
 """Layers, losses and initialisers, written only against the backend protocol."""
 
-from .activations import LeakyReLU, LogSoftmax, ReLU, Sigmoid, Softmax, Tanh
+from .activations import (
+    ELU,
+    GELU,
+    SELU,
+    Hardtanh,
+    LeakyReLU,
+    LogSoftmax,
+    ReLU,
+    ReLU6,
+    Sigmoid,
+    SiLU,
+    Softmax,
+    Softplus,
+    Tanh,
+)
 from .buffer import Buffer
 from .convolution import (
     Conv1d,
@@ -11,6 +25,8 @@ from .convolution import (
     ConvTranspose3d,
     NaiveConv2d,
 )
+from .dropout import Dropout, Dropout2d
+from .embedding import Embedding
 from .initializers import (
     Constant,
     Initializer,
@@ -23,7 +39,7 @@ from .initializers import (
     XavierUniform,
 )
 from .linear import Linear
-from .losses import BCELoss, BCEWithLogitsLoss, CrossEntropyLoss, Loss, MSELoss, NLLLoss
+from .losses import BCELoss, BCEWithLogitsLoss, CrossEntropyLoss, L2Penalty, Loss, MSELoss, NLLLoss
 from .module import Module, inference
 from .normalization import BatchNorm1d, BatchNorm2d, BatchNorm3d, GroupNorm, LayerNorm
 from .parameter import Parameter
@@ -39,10 +55,14 @@ from .pooling import (
     MaxPool3d,
 )
 from .random import manual_seed
+from .residual import Residual
 from .sequential import Sequential
 from .shaping import Flatten, Identity
 
 __all__ = [
+    "ELU",
+    "GELU",
+    "SELU",
     "AdaptiveAvgPool1d",
     "AdaptiveAvgPool2d",
     "AdaptiveAvgPool3d",
@@ -63,12 +83,17 @@ __all__ = [
     "ConvTranspose2d",
     "ConvTranspose3d",
     "CrossEntropyLoss",
+    "Dropout",
+    "Dropout2d",
+    "Embedding",
     "Flatten",
     "GroupNorm",
+    "Hardtanh",
     "Identity",
     "Initializer",
     "KaimingNormal",
     "KaimingUniform",
+    "L2Penalty",
     "LayerNorm",
     "LeakyReLU",
     "Linear",
@@ -84,9 +109,13 @@ __all__ = [
     "Normal",
     "Parameter",
     "ReLU",
+    "ReLU6",
+    "Residual",
     "Sequential",
+    "SiLU",
     "Sigmoid",
     "Softmax",
+    "Softplus",
     "Tanh",
     "TorchDefault",
     "Uniform",

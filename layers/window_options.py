@@ -19,7 +19,7 @@ def is_integer(value: object) -> bool:
 
 def sizes(layer: str, option: str, value: Sizes, rank: int, least: int = 1) -> tuple[int, ...]:
     """Return one integer for each spatial axis, from one integer for all or from a sequence of them."""
-    given = (value,) * rank if isinstance(value, int) else value
+    given: Any = (value,) * rank if isinstance(value, int) else value
     entries = tuple(given) if isinstance(given, Sequence) and not isinstance(given, str) else ()
     if len(entries) != rank or not all(is_integer(entry) and entry >= least for entry in entries):
         axes = "an integer" if rank == 1 else f"an integer or {rank} of them"

@@ -12,7 +12,7 @@ import numpy as np
 
 from ..backends import DataError, LaminaError, OptionError, Tensor
 from ..layers import Module, inference
-from ..layers.losses import Loss
+from ..layers.losses import L2Penalty, Loss
 from ..layers.module import named_error
 from .callbacks import Callback, ProgressBar
 from .data import Dataset, batch_count, order
@@ -38,6 +38,8 @@ class Trainer:
         the host. Losses, and the accuracy of labels, are there without.
     callbacks
         Told of every epoch, in this order.
+    penalty
+        A penalty on the parameters, whose gradient is added at each step; the loss that is shown is without.
     clip_norm, clip_value
         Gradients are clipped to that joint norm, or elementwise to that value, before each step.
     seed
@@ -58,6 +60,7 @@ class Trainer:
         schedule: Schedule | None = None,
         metrics: Mapping[str, Metric] | None = None,
         callbacks: Sequence[Callback] = (),
+        penalty: L2Penalty | None = None,
         clip_norm: float | None = None,
         clip_value: float | None = None,
         seed: int = 0,
@@ -83,6 +86,7 @@ class Trainer:
         if taken := {"loss", "accuracy"} & set(self.metrics):
             raise OptionError(f"Trainer: metrics need names of their own, {taken.pop()!r} is taken")
         self.callbacks = [*callbacks, *([ProgressBar()] if progress else [])]
+        self.penalty = penalty
         self.clip_norm = clip_norm
         self.clip_value = clip_value
         self.seed = seed
@@ -173,6 +177,8 @@ class Trainer:
             prediction = self.model(x)
             loss = self.loss(prediction, y)
             self.model.backward(self.loss.backward())
+            if self.penalty is not None:
+                self.penalty.backward()
             if self.clip_norm is not None:
                 clip_grad_norm(self.optimizer, self.clip_norm)
             if self.clip_value is not None:

@@ -1,7 +1,21 @@
 """Activations: piecewise linear ones, smooth ones, and softmax."""
 
-from .piecewise import LeakyReLU, ReLU
-from .smooth import Sigmoid, Tanh
+from .piecewise import Hardtanh, LeakyReLU, ReLU, ReLU6
+from .smooth import ELU, GELU, SELU, Sigmoid, SiLU, Softplus, Tanh
 from .softmax import LogSoftmax, Softmax
 
-__all__ = ["LeakyReLU", "LogSoftmax", "ReLU", "Sigmoid", "Softmax", "Tanh"]
+__all__ = [
+    "ELU",
+    "GELU",
+    "SELU",
+    "Hardtanh",
+    "LeakyReLU",
+    "LogSoftmax",
+    "ReLU",
+    "ReLU6",
+    "SiLU",
+    "Sigmoid",
+    "Softmax",
+    "Softplus",
+    "Tanh",
+]

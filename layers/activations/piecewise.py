@@ -43,3 +43,47 @@ class LeakyReLU(Module):
     def extra_repr(self) -> str:
         """The slope."""
         return f"negative_slope={self.negative_slope}"
+
+
+class Hardtanh(Module):
+    """y = x held within [min_val, max_val]."""
+
+    def __init__(
+        self, min_val: float = -1.0, max_val: float = 1.0, *, backend: str | Backend | None = None
+    ) -> None:
+        name = type(self).__name__
+        for option, value in (("min_val", min_val), ("max_val", max_val)):
+            if isinstance(value, bool) or not isinstance(value, (int, float)):
+                raise OptionError(f"{name}: {option} must be a number, got {value!r}")
+        if not min_val < max_val:
+            raise OptionError(f"{name}: min_val must be below max_val, got {min_val!r} and {max_val!r}")
+        super().__init__(backend)
+        self.min_val, self.max_val = float(min_val), float(max_val)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x: (*) -> (*). NaN goes through."""
+        self.keep(x)
+        return self.backend.clip(x, self.min_val, self.max_val)
+
+    def backward(self, grad_output: Tensor) -> Tensor:
+        """dL/dx = g where min_val < x < max_val, else 0: at both bounds, and at NaN."""
+        b = self.backend
+        (x,) = self.kept()
+        self.check_gradient(grad_output, b.shape(x))
+        above = b.where(b.greater(x, self.min_val), grad_output, 0.0)
+        return b.where(b.greater(self.max_val, x), above, 0.0)
+
+    def extra_repr(self) -> str:
+        """The bounds."""
+        return f"min_val={self.min_val}, max_val={self.max_val}"
+
+
+class ReLU6(Hardtanh):
+    """y = min(max(x, 0), 6) (Krizhevsky 2010)."""
+
+    def __init__(self, *, backend: str | Backend | None = None) -> None:
+        super().__init__(0.0, 6.0, backend=backend)
+
+    def extra_repr(self) -> str:
+        """Nothing."""
+        return ""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from ...backends import Tensor
+import math
+
+from ...backends import Backend, OptionError, Tensor
 from ..module import Module
 
 
@@ -34,3 +36,151 @@ class Tanh(Module):
         """dL/dx = g (1 - y²)."""
         (y,) = self.kept()
         return self.backend.tanh_grad(grad_output, y)
+
+
+class ELU(Module):
+    """y = x where x > 0, else α (e^x - 1) (Clevert et al. 2016)."""
+
+    def __init__(self, alpha: float = 1.0, *, backend: str | Backend | None = None) -> None:
+        super().__init__(backend)
+        self.alpha = _number("ELU", "alpha", alpha)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x: (*) -> (*)."""
+        b = self.backend
+        decay = b.exp(b.minimum(x, 0.0))
+        self.keep(x, decay)
+        return b.where(b.greater(x, 0.0), x, b.multiply(b.subtract(decay, 1.0), self.alpha))
+
+    def backward(self, grad_output: Tensor) -> Tensor:
+        """dL/dx = g where x > 0, else g α e^x."""
+        b = self.backend
+        x, decay = self.kept()
+        self.check_gradient(grad_output, b.shape(x))
+        slope = b.multiply(b.multiply(grad_output, decay), self.alpha)
+        return b.where(b.greater(x, 0.0), grad_output, slope)
+
+    def extra_repr(self) -> str:
+        """The slope at 0 from below."""
+        return f"alpha={self.alpha}"
+
+
+class SELU(Module):
+    """y = s x where x > 0, else s α (e^x - 1); s and α keep mean 0 and variance 1 (Klambauer et al. 2017)."""
+
+    alpha = 1.6732632423543772848170429916717
+    scale = 1.0507009873554804934193349852946
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x: (*) -> (*)."""
+        b = self.backend
+        decay = b.exp(b.minimum(x, 0.0))
+        self.keep(x, decay)
+        negative = b.multiply(b.subtract(decay, 1.0), self.alpha * self.scale)
+        return b.where(b.greater(x, 0.0), b.multiply(x, self.scale), negative)
+
+    def backward(self, grad_output: Tensor) -> Tensor:
+        """dL/dx = s g where x > 0, else s α g e^x."""
+        b = self.backend
+        x, decay = self.kept()
+        self.check_gradient(grad_output, b.shape(x))
+        slope = b.multiply(b.multiply(grad_output, decay), self.alpha * self.scale)
+        return b.where(b.greater(x, 0.0), b.multiply(grad_output, self.scale), slope)
+
+
+class GELU(Module):
+    """y = x (1 + tanh u) / 2, u = √(2/π) (x + 0.044715 x³) (Hendrycks & Gimpel 2016, section 2).
+
+    The one with the error function, torch's default, needs an op that backends do not have:
+    `approximate` is "tanh".
+    """
+
+    _factor = math.sqrt(2.0 / math.pi)
+    _cubic = 0.044715
+
+    def __init__(self, approximate: str = "tanh", *, backend: str | Backend | None = None) -> None:
+        if approximate != "tanh":
+            raise OptionError(
+                f"GELU: approximate must be 'tanh', got {approximate!r}; the exact GELU needs the error "
+                "function, which is no op of the backends (the two differ by less than 0.0005)"
+            )
+        super().__init__(backend)
+        self.approximate = approximate
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x: (*) -> (*)."""
+        b = self.backend
+        cube = b.multiply(b.square(x), x)
+        t = b.tanh(b.multiply(b.add_scaled(x, cube, self._cubic), self._factor))
+        self.keep(x, t)
+        return b.multiply(b.multiply(x, 0.5), b.add(t, 1.0))
+
+    def backward(self, grad_output: Tensor) -> Tensor:
+        """dL/dx = g ((1 + t) / 2 + x (1 - t²) u' / 2), t = tanh u, u' = √(2/π) (1 + 3 0.044715 x²)."""
+        b = self.backend
+        x, t = self.kept()
+        self.check_gradient(grad_output, b.shape(x))
+        inner = b.multiply(b.add(b.multiply(b.square(x), 3.0 * self._cubic), 1.0), self._factor)
+        outer = b.multiply(b.multiply(x, 0.5), b.subtract(1.0, b.square(t)))
+        slope = b.add(b.multiply(outer, inner), b.multiply(b.add(t, 1.0), 0.5))
+        return b.multiply(grad_output, slope)
+
+    def extra_repr(self) -> str:
+        """Which one."""
+        return f"approximate={self.approximate!r}"
+
+
+class Softplus(Module):
+    """y = ln(1 + e^βx) / β; x itself where βx > threshold."""
+
+    def __init__(
+        self, beta: float = 1.0, threshold: float = 20.0, *, backend: str | Backend | None = None
+    ) -> None:
+        super().__init__(backend)
+        self.beta = _number("Softplus", "beta", beta)
+        self.threshold = _number("Softplus", "threshold", threshold)
+        if not self.beta > 0:
+            raise OptionError(f"Softplus: beta must be above 0, got {beta!r}")
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x: (*) -> (*)."""
+        b = self.backend
+        scaled = b.multiply(x, self.beta)
+        linear = b.greater(scaled, self.threshold)
+        self.keep(scaled, linear)
+        return b.where(linear, x, b.divide(b.softplus(scaled), self.beta))
+
+    def backward(self, grad_output: Tensor) -> Tensor:
+        """dL/dx = g σ(βx); g where βx > threshold."""
+        b = self.backend
+        scaled, linear = self.kept()
+        self.check_gradient(grad_output, b.shape(scaled))
+        return b.where(linear, grad_output, b.multiply(grad_output, b.sigmoid(scaled)))
+
+    def extra_repr(self) -> str:
+        """Both options."""
+        return f"beta={self.beta}, threshold={self.threshold}"
+
+
+class SiLU(Module):
+    """y = x σ(x) (Elfwing et al. 2018; swish)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x: (*) -> (*)."""
+        s = self.backend.sigmoid(x)
+        self.keep(x, s)
+        return self.backend.multiply(x, s)
+
+    def backward(self, grad_output: Tensor) -> Tensor:
+        """dL/dx = g σ (1 + x (1 - σ)), σ = σ(x)."""
+        b = self.backend
+        x, s = self.kept()
+        self.check_gradient(grad_output, b.shape(x))
+        slope = b.multiply(s, b.add(b.multiply(x, b.subtract(1.0, s)), 1.0))
+        return b.multiply(grad_output, slope)
+
+
+def _number(layer: str, option: str, value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise OptionError(f"{layer}: {option} must be a number, got {value!r}")
+    return float(value)

@@ -41,6 +41,10 @@ class LayerCase:
         agree with torch there, too.
     batch_statistics
         Whether it needs a batch of at least two values to normalise by; an empty one is an error.
+    integers
+        Above 0, the input is int64 numbers below it, which have no gradient.
+    whole_derivative
+        False where the backward pass leaves a part out on purpose, as torch does: finite differences differ.
 
     """
 
@@ -51,13 +55,18 @@ class LayerCase:
     kinks: tuple[float, ...] = ()
     special: tuple[Any, ...] = field(default=(), repr=False)
     batch_statistics: bool = False
+    integers: int = 0
+    whole_derivative: bool = True
 
     def build(self, backend: Backend, seed: int = 0) -> Module:
         """Return the layer with the parameters of a seed; the caller's own seed goes on undisturbed."""
         return _seeded(self.make, backend, seed)
 
     def inputs(self, seed: int = 0) -> Host:
-        """Return an input (input_shape) in float64, clear of the kinks."""
+        """Return an input (input_shape) in float64, clear of the kinks; in int64 for `integers`."""
+        if self.integers:
+            source = generator(seed, f"input of {self.name}")
+            return np.asarray(source.integers(0, self.integers, self.input_shape))
         x = generator(seed, f"input of {self.name}").standard_normal(self.input_shape)
         for kink in self.kinks:
             near = np.abs(x - kink) < _MARGIN

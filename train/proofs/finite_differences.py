@@ -76,7 +76,7 @@ def check_layer(layer: Module, x: Host, *, seed: int = 0) -> Report:
     layer
         On a backend of float64. Its gradients are overwritten; its parameters are the same afterwards.
     x
-        A host array (N, ...) that stays clear of kinks.
+        A host array (N, ...) that stays clear of kinks; integers where the layer takes indices.
     seed
         Of the cotangent.
 
@@ -92,7 +92,7 @@ def check_layer(layer: Module, x: Host, *, seed: int = 0) -> Report:
             raise DtypeError(f"{layer}: finite differences need float64, {name} is {b.dtype(parameter.data)}")
 
     def bring(array: Host) -> Tensor:
-        return b.from_host(array, dtype="float64")
+        return b.from_host(array, dtype="int64" if array.dtype.kind == "i" else "float64")
 
     def run(array: Host) -> Host:
         with inference():

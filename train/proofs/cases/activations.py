@@ -2,6 +2,20 @@
 
 from __future__ import annotations
 
+from ....layers import ELU, GELU, SELU, Hardtanh, ReLU6, SiLU, Softplus
 from ..case import LayerCase
+from .twins import activation
 
-ACTIVATIONS_CASES: tuple[LayerCase, ...] = ()
+ACTIVATIONS_CASES: tuple[LayerCase, ...] = (
+    activation(ELU, kinks=(0.0,)),
+    activation(ELU, "of alpha 0.5", 0.5, kinks=(0.0,)),
+    activation(SELU, kinks=(0.0,)),
+    activation(GELU, "of tanh", "tanh"),
+    activation(Softplus),
+    activation(Softplus, "steep", 2.0, 3.0, kinks=(1.5,)),
+    activation(SiLU),
+    activation(Hardtanh, kinks=(-1.0, 1.0)),
+    activation(Hardtanh, "of other bounds", -0.5, 0.25, kinks=(-0.5, 0.25)),
+    activation(ReLU6, kinks=(0.0, 6.0)),
+)
+"""The activations that are not in `basic`, in every mode."""

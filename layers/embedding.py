@@ -1,0 +1,92 @@
+"""Embedding: a row of a table for each index."""
+
+from __future__ import annotations
+
+import math
+
+from ..backends import Backend, DataError, DtypeError, OptionError, Tensor
+from ..backends.protocol import Shape
+from .initializers import Initializer, Normal
+from .module import Module
+
+
+class Embedding(Module):
+    """y = W[x], a row of W (num_embeddings, embedding_dim) for each index.
+
+    Parameters
+    ----------
+    num_embeddings, embedding_dim
+        The extents of W.
+    padding_idx
+        An index whose row starts as zeros and gets no gradient.
+    weight_init
+        What W holds at first; standard normal numbers, as in torch, if None.
+    backend
+        Where it computes; the current backend if None.
+
+    """
+
+    def __init__(
+        self,
+        num_embeddings: int,
+        embedding_dim: int,
+        padding_idx: int | None = None,
+        *,
+        weight_init: Initializer | None = None,
+        backend: str | Backend | None = None,
+    ) -> None:
+        for option, value in (("num_embeddings", num_embeddings), ("embedding_dim", embedding_dim)):
+            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+                raise OptionError(f"Embedding: {option} must be an integer of at least 1, got {value!r}")
+        if padding_idx is not None and not -num_embeddings <= padding_idx < num_embeddings:
+            raise OptionError(
+                f"Embedding: padding_idx must be an index of {num_embeddings} rows, got {padding_idx!r}"
+            )
+        super().__init__(backend)
+        self.num_embeddings, self.embedding_dim = num_embeddings, embedding_dim
+        self.padding_idx = None if padding_idx is None else padding_idx % num_embeddings
+        self.validate = True
+        """Whether `forward` looks at the indices; that waits for the device."""
+        self.weight = self.parameter((num_embeddings, embedding_dim), weight_init or Normal())
+        if self.padding_idx is not None:
+            b, rows = self.backend, self.backend.arange(0, num_embeddings)
+            padding = b.reshape(b.equal(rows, self.padding_idx), (num_embeddings, 1))
+            self.weight.set(b.where(padding, 0.0, self.weight.data))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x: (*) int64, from 0 to num_embeddings - 1 -> (*, embedding_dim)."""
+        b = self.backend
+        shape = b.shape(x)
+        if b.dtype(x) != "int64":
+            raise DtypeError(f"expected int64 indices, got {b.dtype(x)}")
+        count = math.prod(shape)
+        flat = b.reshape(x, (count,))
+        if self.validate and count > 0:
+            low, high = -b.item(b.max(b.negative(flat))), b.item(b.max(flat))
+            if low < 0 or high >= self.num_embeddings:
+                raise DataError(
+                    f"indices must be from 0 to {self.num_embeddings - 1}, got {low if low < 0 else high}"
+                )
+        self.keep(flat, shape)
+        return b.reshape(b.take(self.weight.data, flat, axis=0), (*shape, self.embedding_dim))
+
+    def backward(self, grad_output: Tensor) -> None:
+        """dL/dW[i] = Σ g over the places where x = i, 0 for padding_idx; of indices there is none: None."""
+        b = self.backend
+        flat, shape = self.kept()
+        self.check_gradient(grad_output, (*shape, self.embedding_dim))
+        g = b.reshape(grad_output, (math.prod(shape), self.embedding_dim))
+        if self.padding_idx is not None:
+            padding = b.reshape(b.equal(flat, self.padding_idx), (math.prod(shape), 1))
+            g = b.where(padding, 0.0, g)
+        zeros = b.full(self.weight.shape, 0.0, dtype=b.dtype(g))
+        self.weight.accumulate(b.index_add(zeros, flat, g, axis=0, out=zeros))
+
+    def output_shape(self, shape: Shape) -> Shape:
+        """(*) -> (*, embedding_dim)."""
+        return (*shape, self.embedding_dim)
+
+    def extra_repr(self) -> str:
+        """The table's extents, and the padding."""
+        padding = "" if self.padding_idx is None else f", padding_idx={self.padding_idx}"
+        return f"{self.num_embeddings}, {self.embedding_dim}{padding}"

@@ -1,0 +1,49 @@
+"""L2 regularisation (Jin et al., section III): a penalty on large weights, added to a loss."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from ...backends import OptionError, Tensor
+from ..parameter import Parameter
+
+
+class L2Penalty:
+    """λ/2 Σ w², added to the loss: large weights cost.
+
+    With plain SGD its step is that of `weight_decay=λ`; with an optimizer that rescales gradients (Adam),
+    that of its L2 weight decay, not of AdamW's.
+
+    Parameters
+    ----------
+    parameters
+        What is penalised: all of a model's, or its weights alone.
+    coefficient
+        λ.
+
+    """
+
+    def __init__(self, parameters: Iterable[Parameter], coefficient: float) -> None:
+        if isinstance(coefficient, bool) or not isinstance(coefficient, (int, float)) or not coefficient >= 0:
+            raise OptionError(f"L2Penalty: coefficient must be a number of at least 0, got {coefficient!r}")
+        self.parameters = list(parameters)
+        if not self.parameters or not all(isinstance(p, Parameter) for p in self.parameters):
+            raise OptionError("L2Penalty: expected parameters, as model.parameters() gives them")
+        self.coefficient = float(coefficient)
+
+    def __repr__(self) -> str:
+        return f"L2Penalty(coefficient={self.coefficient})"
+
+    def __call__(self) -> Tensor:
+        """Return λ/2 Σ w², 0-d."""
+        b = self.parameters[0].backend
+        squares = [b.sum(b.square(parameter.data)) for parameter in self.parameters]
+        total = squares[0]
+        for square in squares[1:]:
+            total = b.add(total, square)
+        return b.multiply(total, 0.5 * self.coefficient)
+
+    def backward(self) -> None:
+        """dL/dw = λ w, accumulated into each parameter's gradient."""
+        for parameter in self.parameters:
+            parameter.accumulate(parameter.backend.multiply(parameter.data, self.coefficient))

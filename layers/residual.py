@@ -1,0 +1,89 @@
+"""Residual connections (He et al. 2016): what a block of layers adds to its input."""
+
+from __future__ import annotations
+
+from ..backends import Backend, OptionError, ShapeError, Tensor
+from ..backends.protocol import Shape
+from .module import Module
+from .sequential import Sequential
+
+
+class Residual(Module):
+    """y = f(x) + x, or f(x) + s(x) with a shortcut s.
+
+    Parameters
+    ----------
+    *layers
+        f: the layers of the block, in order.
+    shortcut
+        s, where f changes the shape: a 1x1 convolution with a stride, for one.
+    backend
+        Where it computes; that of the first layer if None.
+
+    """
+
+    def __init__(
+        self, *layers: Module, shortcut: Module | None = None, backend: str | Backend | None = None
+    ) -> None:
+        self.body = Sequential(*layers, backend=backend)
+        super().__init__(self.body.backend)
+        if shortcut is not None and (
+            not isinstance(shortcut, Module) or shortcut.backend is not self.backend
+        ):
+            raise OptionError(f"Residual: shortcut must be a Module on {self.backend!r}, got {shortcut!r}")
+        self.shortcut = shortcut
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x: (N, ...) -> (N, ...)."""
+        b = self.backend
+        self.keep()
+        with b.scope("body"):
+            y = self.body.forward(x)
+        other = x
+        if self.shortcut is not None:
+            with b.scope("shortcut"):
+                other = self.shortcut.forward(x)
+        if tuple(b.shape(y)) != tuple(b.shape(other)):
+            raise self._apart(b.shape(y), b.shape(other))
+        return b.add(y, other)
+
+    def backward(self, grad_output: Tensor) -> Tensor | None:
+        """dL/dx = f'(g) + g, or f'(g) + s'(g)."""
+        b = self.backend
+        self.kept()
+        self.body.input_gradient = self.input_gradient
+        with b.scope("body.backward"):
+            through = self.body.backward(grad_output)
+        around = grad_output
+        if self.shortcut is not None:
+            self.shortcut.input_gradient = self.input_gradient
+            with b.scope("shortcut.backward"):
+                around = self.shortcut.backward(grad_output)
+        return b.add(through, around) if self.input_gradient else None
+
+    def output_shape(self, shape: Shape) -> Shape:
+        """Return the body's output shape, if the shortcut has the same."""
+        y = self.body.output_shape(shape)
+        other = shape if self.shortcut is None else self.shortcut.output_shape(shape)
+        if tuple(y) != tuple(other):
+            raise self._apart(y, other)
+        return y
+
+    @property
+    def input_shape(self) -> Shape | None:
+        """The shape of one input sample, where the body knows it."""
+        return self.body.input_shape
+
+    def _apart(self, y: Shape, other: Shape) -> ShapeError:
+        what = "its input" if self.shortcut is None else "the shortcut"
+        error = ShapeError(
+            f"Residual: the layers give {tuple(y)}, {what} {tuple(other)}; a shortcut must make them equal"
+        )
+        error.names_layer = True
+        return error
+
+    def __repr__(self) -> str:
+        inner = "".join(
+            f"\n  ({name}): {layer!r}".replace("\n", "\n  ") for name, layer in self.named_children()
+        )
+        return f"Residual({inner}\n)"
