@@ -1,8 +1,10 @@
-"""Proofs: one table of cases for every layer, loss and optimizer, and finite differences over it."""
+"""Proofs: one table of cases for every layer, loss and optimizer, and what they are compared with."""
 
+from .against_torch import compare_layer, compare_loss
 from .case import LayerCase, LossCase, OptimizerCase
 from .cases import LAYER_CASES, LOSS_CASES, OPTIMIZER_CASES
-from .finite_differences import Difference, Report, check_layer, check_loss
+from .finite_differences import check_layer, check_loss
+from .report import Difference, Report
 
 __all__ = [
     "LAYER_CASES",
@@ -15,4 +17,6 @@ __all__ = [
     "Report",
     "check_layer",
     "check_loss",
+    "compare_layer",
+    "compare_loss",
 ]

@@ -1,0 +1,207 @@
+"""How every layer of the table behaves: dtypes, what it keeps and forgets, empty batches, memory order."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+
+import lamina.layers
+from lamina.backends import Backend, ShapeError, StateError, get_backend
+from lamina.layers import Sequential, inference
+from lamina.train.proofs import LAYER_CASES, LayerCase
+from lamina.train.proofs.passes import cotangent, gradients, host
+
+OF_FLOATS = [case for case in LAYER_CASES if not case.integers]
+
+
+def each(cases: Sequence[Any]) -> Any:
+    return pytest.mark.parametrize("case", cases, ids=[case.name for case in cases])
+
+
+def close(actual: Any, expected: Any, what: str, rtol: float = 1e-9, atol: float = 1e-12) -> None:
+    __tracebackhide__ = True
+    np.testing.assert_allclose(actual, expected, rtol=rtol, atol=atol, err_msg=what, strict=True)
+
+
+@each(OF_FLOATS)
+def test_a_layer_keeps_dtypes_and_its_arguments(case: LayerCase, backend: Backend) -> None:
+    b = backend
+    layer = case.build(b)
+    before = layer.state_dict()
+    x = b.from_host(case.inputs())
+    y = layer(x)
+    g = b.from_host(cotangent(b.shape(y)))
+    seen = host(b, x), host(b, y), host(b, g)
+    grad = layer.backward(g)
+    for value, old in zip((x, y, g), seen, strict=True):
+        assert host(b, value).tobytes() == old.tobytes()
+    assert b.dtype(y) == b.dtype(grad) == "float32"
+    assert b.shape(grad) == b.shape(x) == case.input_shape
+    assert tuple(b.shape(y)) == tuple(layer.output_shape(case.input_shape))
+    for name, p in layer.named_parameters():
+        assert b.dtype(p.data) == b.dtype(p.grad) == "float32"
+        assert tuple(b.shape(p.grad)) == p.shape
+        assert host(b, p.data).tobytes() == before[name].tobytes()
+
+
+@each(LAYER_CASES)
+def test_float64_goes_through_a_backend_of_float32(case: LayerCase, backend: Backend) -> None:
+    layer = case.build(backend)
+    if next(layer.named_parameters(), None) is not None:
+        pytest.skip("its parameters are float32: the dtypes would be unequal, which is an error")
+    y = layer(backend.from_host(case.inputs(), dtype="float64"))
+    g = backend.from_host(cotangent(backend.shape(y)), dtype="float64")
+    assert backend.dtype(y) == backend.dtype(layer.backward(g)) == "float64"
+
+
+@each([case for case in LAYER_CASES if "Linear" in case.name or "Sequential" in case.name])
+def test_gradients_add_up_until_they_are_zeroed(case: LayerCase, backend64: Backend) -> None:
+    b = backend64
+    layer = case.build(b)
+    x = b.from_host(case.inputs())
+    assert all(p.grad is None for p in layer.parameters())
+
+    def run(scale: float) -> Any:
+        y = layer(x)
+        g = b.from_host(scale * cotangent(b.shape(y)))
+        layer.backward(g)
+        return gradients(layer)
+
+    once, twice = run(1.0), run(2.0)
+    for name in once:
+        close(twice[name], 3.0 * once[name], name)
+    layer.zero_grad()
+    assert all(p.grad is None for p in layer.parameters())
+    again = run(1.0)
+    for name in once:
+        close(again[name], once[name], name, rtol=0.0, atol=0.0)
+
+
+@each(LAYER_CASES)
+def test_a_second_forward_replaces_what_was_kept(case: LayerCase, backend64: Backend) -> None:
+    b = backend64
+    layer, fresh = case.build(b), case.build(b)
+    x = b.from_host(case.inputs(1))
+    layer(b.from_host(case.inputs(0)))
+    y = layer(x)
+    g = b.from_host(cotangent(b.shape(y)))
+    fresh(x)
+    grad, expected = layer.backward(g), fresh.backward(g)
+    if not case.integers:
+        close(host(b, grad), host(b, expected), "input", rtol=0.0, atol=0.0)
+    for name, value in gradients(layer).items():
+        close(value, gradients(fresh)[name], name, rtol=0.0, atol=0.0)
+
+
+@each([case for case in LAYER_CASES if case.name != "Sequential of nothing"])
+def test_backward_needs_a_forward_that_kept_something(case: LayerCase, backend: Backend) -> None:
+    b = backend
+    layer = case.build(b)
+    x = b.from_host(case.inputs())
+    with inference():
+        y = layer(x)
+    g = b.from_host(cotangent(b.shape(y)))
+    with pytest.raises(StateError, match=r"^\w+(\(.*\))?: backward needs a forward pass before it"):
+        layer.backward(g)
+    assert all(p.grad is None for p in layer.parameters())
+    layer(x)
+    layer.backward(g)
+    with inference():
+        layer(x)
+    with pytest.raises(StateError, match="inference"):
+        layer.backward(g)
+
+
+@each([case for case in OF_FLOATS if next(case.build(get_backend("numpy")).named_parameters(), None)])
+def test_the_input_gradient_can_be_spared(case: LayerCase, backend64: Backend) -> None:
+    b = backend64
+    layer, whole = case.build(b), case.build(b)
+    layer.input_gradient = False
+    x = b.from_host(case.inputs())
+    g = b.from_host(cotangent(b.shape(layer(x))))
+    assert layer.backward(g) is None
+    whole(x)
+    assert whole.backward(g) is not None
+    for name, value in gradients(whole).items():
+        close(gradients(layer)[name], value, name, rtol=0.0, atol=0.0)
+    layer.input_gradient = True
+    layer(x)
+    assert layer.backward(g) is not None
+
+
+@each([case for case in OF_FLOATS if "dim=0" not in case.name])
+def test_an_empty_batch_goes_through(case: LayerCase, backend64: Backend) -> None:
+    b = backend64
+    if case.name == "Flatten all":
+        pytest.skip("it joins the batch axis too")
+    layer = case.build(b)
+    x = b.from_host(np.zeros((0, *case.input_shape[1:])))
+    if case.batch_statistics:
+        with pytest.raises(ShapeError, match="more than one value"):
+            layer(x)
+        return
+    y = layer(x)
+    assert tuple(b.shape(y)) == tuple(layer.output_shape((0, *case.input_shape[1:])))
+    grad = layer.backward(b.from_host(np.zeros(b.shape(y))))
+    assert tuple(b.shape(grad)) == (0, *case.input_shape[1:])
+    for name, value in gradients(layer).items():
+        assert not value.any(), name
+
+
+@each(OF_FLOATS)
+def test_memory_order_does_not_matter(case: LayerCase, backend64: Backend) -> None:
+    b = backend64
+    axes = tuple(reversed(range(len(case.input_shape))))
+
+    def turned(array: np.ndarray[Any, Any]) -> Any:
+        axes = tuple(reversed(range(array.ndim)))
+        return b.permute_dims(b.from_host(array.transpose(axes)), axes)
+
+    assert len(axes) > 1
+    layer, plain = case.build(b), case.build(b)
+    x = case.inputs()
+    y, expected = layer(turned(x)), plain(b.from_host(x))
+    close(host(b, y), host(b, expected), "output")
+    g = cotangent(b.shape(y))
+    close(host(b, layer.backward(turned(g))), host(b, plain.backward(b.from_host(g))), "input")
+    for name, value in gradients(layer).items():
+        close(value, gradients(plain)[name], name)
+
+
+def test_sequential_ends_at_its_first_parameters() -> None:
+    b = get_backend("numpy")
+    calls: list[str] = []
+
+    class Noted(lamina.layers.ReLU):
+        def backward(self, grad_output: Any) -> Any:
+            calls.append("ReLU")
+            return super().backward(grad_output)
+
+    model = Sequential(
+        lamina.layers.Flatten(backend=b), Noted(backend=b), lamina.layers.Linear(4, 2, backend=b)
+    )
+    model.input_gradient = False
+    model(b.from_host(np.ones((3, 2, 2))))
+    assert model.backward(b.from_host(np.ones((3, 2)))) is None
+    assert calls == []
+    model.input_gradient = True
+    model(b.from_host(np.ones((3, 2, 2))))
+    assert b.shape(model.backward(b.from_host(np.ones((3, 2))))) == (3, 2, 2)
+    assert calls == ["ReLU"]
+
+
+def test_sparing_the_input_gradient_holds_for_layers_that_come_later(backend64: Backend) -> None:
+    b = backend64
+    inner = Sequential(backend=b)
+    model = Sequential(inner, lamina.layers.Linear(3, 2, backend=b))
+    model.input_gradient = False
+    x, g = b.from_host(np.ones((2, 3))), b.from_host(np.ones((2, 2)))
+    model(x)
+    assert model.backward(g) is None
+    inner.append(lamina.layers.Linear(3, 3, backend=b))
+    model(x)
+    assert model.backward(g) is None
+    assert all(p.grad is not None for p in model.parameters())
