@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..backends import Backend, OptionError, Tensor
+from ..backends import Backend, DtypeError, OptionError, Tensor
 from ..backends.protocol import Shape
 from .module import Module
 from .random import next_stream
@@ -40,6 +40,8 @@ class Dropout(Module):
             self.keep(None)
             return x
         dtype = b.dtype(x)
+        if not dtype.startswith("float"):
+            raise DtypeError(f"expected floats, got {dtype}")
         mask = b.bernoulli(
             shape, 1.0 - self.p, seed=self.seed, stream=self.stream, step=self.step, dtype=dtype
         )

@@ -8,6 +8,7 @@ from ..backends import Backend, DataError, DtypeError, OptionError, Tensor
 from ..backends.protocol import Shape
 from .initializers import Initializer, Normal
 from .module import Module
+from .window_options import is_integer
 
 
 class Embedding(Module):
@@ -36,9 +37,11 @@ class Embedding(Module):
         backend: str | Backend | None = None,
     ) -> None:
         for option, value in (("num_embeddings", num_embeddings), ("embedding_dim", embedding_dim)):
-            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+            if not is_integer(value) or value < 1:
                 raise OptionError(f"Embedding: {option} must be an integer of at least 1, got {value!r}")
-        if padding_idx is not None and not -num_embeddings <= padding_idx < num_embeddings:
+        if padding_idx is not None and not (
+            is_integer(padding_idx) and -num_embeddings <= padding_idx < num_embeddings
+        ):
             raise OptionError(
                 f"Embedding: padding_idx must be an index of {num_embeddings} rows, got {padding_idx!r}"
             )

@@ -30,7 +30,10 @@ class Residual(Module):
         if shortcut is not None and (
             not isinstance(shortcut, Module) or shortcut.backend is not self.backend
         ):
-            raise OptionError(f"Residual: shortcut must be a Module on {self.backend!r}, got {shortcut!r}")
+            where = f" on {shortcut.backend!r}" if isinstance(shortcut, Module) else ""
+            raise OptionError(
+                f"Residual: shortcut must be a Module on {self.backend!r}, got {shortcut!r}{where}"
+            )
         self.shortcut = shortcut
 
     def forward(self, x: Tensor) -> Tensor:
@@ -75,10 +78,12 @@ class Residual(Module):
         return self.body.input_shape
 
     def _apart(self, y: Shape, other: Shape) -> ShapeError:
-        what = "its input" if self.shortcut is None else "the shortcut"
-        error = ShapeError(
-            f"Residual: the layers give {tuple(y)}, {what} {tuple(other)}; a shortcut must make them equal"
+        what, advice = (
+            ("the input has", "give a shortcut from the one to the other")
+            if self.shortcut is None
+            else ("the shortcut gives", "they are added, and must be equal")
         )
+        error = ShapeError(f"Residual: the layers give {tuple(y)}, {what} {tuple(other)}; {advice}")
         error.names_layer = True
         return error
 

@@ -17,13 +17,18 @@ def is_integer(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
+def axes(rank: int) -> str:
+    """Return what messages call the spatial axes: "L", "H, W" or "D, H, W"."""
+    return ("L", "H, W", "D, H, W")[rank - 1]
+
+
 def sizes(layer: str, option: str, value: Sizes, rank: int, least: int = 1) -> tuple[int, ...]:
     """Return one integer for each spatial axis, from one integer for all or from a sequence of them."""
     given: Any = (value,) * rank if isinstance(value, int) else value
     entries = tuple(given) if isinstance(given, Sequence) and not isinstance(given, str) else ()
     if len(entries) != rank or not all(is_integer(entry) and entry >= least for entry in entries):
-        axes = "an integer" if rank == 1 else f"an integer or {rank} of them"
-        raise OptionError(f"{layer}: {option} must be {axes}, each at least {least}, got {value!r}")
+        wanted = f"of at least {least}" if rank == 1 else f"or {rank} of them, each at least {least}"
+        raise OptionError(f"{layer}: {option} must be an integer {wanted}, got {value!r}")
     return entries
 
 
@@ -61,10 +66,14 @@ def sides(
             pairs = [(entries[i], entries[i + 1]) for i in range(0, 2 * rank, 2)][::-1]
     whole = len(pairs) == rank and all(len(pair) == 2 for pair in pairs)
     if not whole or not all(is_integer(n) and n >= 0 for pair in pairs for n in pair):
+        order = ("", "left, right, top, bottom", "left, right, top, bottom, front, back")[rank - 1]
+        wanted = (
+            f"an integer, one for each of {rank} axes, (before, after) for each, the sides ({order})"
+            if order
+            else "an integer, (before, after)"
+        )
         raise OptionError(
-            f"{layer}: padding must be an integer, {rank} of them, (before, after) for each of {rank} "
-            f"spatial axes, {2 * rank} sides (last axis first), 'same' or 'valid', none of them negative; "
-            f"got {value!r}"
+            f"{layer}: padding must be {wanted}, 'same' or 'valid', none of them negative; got {value!r}"
         )
     return tuple((before, after) for before, after in pairs)
 

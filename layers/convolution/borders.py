@@ -39,6 +39,6 @@ def extend_grad(b: Backend, grad: Tensor, sides: Sides, mode: str) -> Tensor:
     return grad
 
 
-def most(size: int, mode: str) -> int:
-    """Return how much padding an axis of `size` can be given on a side."""
-    return size - 1 if mode == "reflect" else size if mode == "circular" else 1 << 30
+def least(padding: int, mode: str) -> int:
+    """Return how many places an axis must have to be padded by so many on a side."""
+    return padding + 1 if mode == "reflect" else padding if mode == "circular" else 1

@@ -9,8 +9,8 @@ from ...backends.protocol import Shape
 from ...backends.windows import Window
 from ..initializers import Initializer, TorchDefault
 from ..module import Module
-from ..window_options import Padding, Sizes, described, is_integer, sides, sizes
-from .borders import MODES, extend, extend_grad, most
+from ..window_options import Padding, Sizes, axes, described, is_integer, sides, sizes
+from .borders import MODES, extend, extend_grad, least
 
 
 class Convolution(Module):
@@ -79,17 +79,14 @@ class Convolution(Module):
 
     def window(self, shape: Shape) -> Window:
         """Return the geometry for an input (N, C, *spatial); ShapeError if it does not fit."""
-        if len(shape) != self.rank + 2 or shape[1] != self.in_channels:
-            axes = ", ".join(("D", "H", "W")[-self.rank :])
-            single = len(shape) == self.rank + 1 and shape[0] == self.in_channels
-            advice = f"; a single sample needs a batch axis: (1, {', '.join(map(str, shape))})"
-            raise self.misfit(f"(N, {self.in_channels}, {axes})", shape, advice if single else "")
+        check_images(self, self.in_channels, self.rank, shape)
         size = tuple(shape[2:])
         if self.padding_mode != "zeros":
-            if any(
-                max(pair) > most(n, self.padding_mode) for n, pair in zip(size, self.padding, strict=True)
-            ):
-                raise self.misfit(f"larger than its {self.padding_mode} padding {self.padding}", shape)
+            for axis, (n, pair) in enumerate(zip(size, self.padding, strict=True), start=2):
+                needed = least(max(pair), self.padding_mode)
+                if n < needed:
+                    why = f"for its {self.padding_mode} padding of {max(pair)}"
+                    raise self.misfit(f"of at least {needed} on axis {axis}, {why}", shape)
             size = tuple(n + sum(pair) for n, pair in zip(size, self.padding, strict=True))
         zeros = self.padding if self.padding_mode == "zeros" else None
         try:
@@ -133,6 +130,14 @@ def check_channels(name: str, in_channels: int, out_channels: int, groups: int) 
         raise OptionError(
             f"{name}: groups={groups} must divide in_channels={in_channels} and out_channels={out_channels}"
         )
+
+
+def check_images(layer: Module, channels: int, rank: int, shape: Shape) -> None:
+    """Raise ShapeError unless a shape is (N, channels, *spatial) with `rank` spatial axes."""
+    if len(shape) != rank + 2 or shape[1] != channels:
+        single = len(shape) == rank + 1 and shape[0] == channels
+        advice = f"; a single sample needs a batch axis: (1, {', '.join(map(str, shape))})"
+        raise layer.misfit(f"(N, {channels}, {axes(rank)})", shape, advice if single else "")
 
 
 def channel_sum(b: Backend, grad: Tensor) -> Tensor:

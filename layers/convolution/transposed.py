@@ -10,7 +10,7 @@ from ...backends.windows import Window
 from ..initializers import Initializer, TorchDefault
 from ..module import Module
 from ..window_options import Padding, Sizes, described, sides, sizes
-from .convolution import channel_sum, check_channels
+from .convolution import channel_sum, check_channels, check_images
 from .correlation import Correlation
 
 
@@ -64,9 +64,10 @@ class ConvTranspose(Module):
     ) -> None:
         name = type(self).__name__
         check_channels(name, in_channels, out_channels, groups)
-        if padding_mode != "zeros" or isinstance(padding, str):
-            got = f"padding={padding!r}" if isinstance(padding, str) else f"padding_mode={padding_mode!r}"
-            raise OptionError(f"{name}: padding is in numbers, and its mode 'zeros'; got {got}")
+        if padding_mode != "zeros":
+            raise OptionError(f"{name}: padding_mode must be 'zeros', got {padding_mode!r}")
+        if isinstance(padding, str):
+            raise OptionError(f"{name}: padding must be in numbers, got {padding!r}")
         super().__init__(backend)
         self.in_channels, self.out_channels, self.groups = in_channels, out_channels, groups
         self.kernel_size = sizes(name, "kernel_size", kernel_size, self.rank)
@@ -119,9 +120,9 @@ class ConvTranspose(Module):
 
     def _geometry(self, shape: Shape) -> tuple[Window, tuple[int, ...]]:
         """Return the windows of the convolution from y to x, and how far y goes on beyond them."""
-        if len(shape) != self.rank + 2 or shape[1] != self.in_channels:
-            axes = ", ".join(("D", "H", "W")[-self.rank :])
-            raise self.misfit(f"(N, {self.in_channels}, {axes})", shape)
+        check_images(self, self.in_channels, self.rank, shape)
+        if min(shape[2:]) < 1:
+            raise self.misfit("of at least 1 on each spatial axis", shape)
         size, padding, beyond = [], [], []
         for axis, count in enumerate(shape[2:]):
             before, after = self.padding[axis]
@@ -130,8 +131,11 @@ class ConvTranspose(Module):
             size.append(full - before - after)
             padding.append((before, after))
             beyond.append(more)
-        if min(shape[2:]) < 1 or min(size) < 1:
-            raise self.misfit(f"with something left after padding {self.padding} is cut off", shape)
+        if min(size) < 1:
+            uncut = tuple(n + sum(pair) for n, pair in zip(size, padding, strict=True))
+            raise self.misfit(
+                f"whose output {uncut} is larger than the padding {self.padding} cut off it", shape
+            )
         window = Window.of(tuple(size), self.kernel_size, self.stride, padding, self.dilation)
         return window, tuple(beyond)
 

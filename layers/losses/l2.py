@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 
 from ...backends import OptionError, Tensor
@@ -24,11 +25,14 @@ class L2Penalty:
     """
 
     def __init__(self, parameters: Iterable[Parameter], coefficient: float) -> None:
-        if isinstance(coefficient, bool) or not isinstance(coefficient, (int, float)) or not coefficient >= 0:
+        number = isinstance(coefficient, (int, float)) and not isinstance(coefficient, bool)
+        if not number or not 0 <= coefficient < math.inf:
             raise OptionError(f"L2Penalty: coefficient must be a number of at least 0, got {coefficient!r}")
-        self.parameters = list(parameters)
+        self.parameters = list(parameters) if isinstance(parameters, Iterable) else []
         if not self.parameters or not all(isinstance(p, Parameter) for p in self.parameters):
-            raise OptionError("L2Penalty: expected parameters, as model.parameters() gives them")
+            raise OptionError(
+                f"L2Penalty: expected parameters, as model.parameters() gives them, got {parameters!r}"
+            )
         self.coefficient = float(coefficient)
 
     def __repr__(self) -> str:

@@ -82,8 +82,6 @@ class BatchNorm(Module):
             if self.training and count(shape, axes) < 2:
                 raise ShapeError(f"expected more than one value per channel in training, got {tuple(shape)}")
             x_hat, mean, variance = moments(b, x, axes)
-            if self.training:
-                self._track(mean, variance, count(shape, axes))
         else:
             assert self.running_mean is not None
             assert self.running_var is not None
@@ -91,11 +89,14 @@ class BatchNorm(Module):
             x_hat = b.subtract(x, self._wide(self._like(self.running_mean.data, x), shape))
         inverse = inverse_deviation(b, variance, self.eps)
         x_hat = b.multiply(x_hat, inverse, out=x_hat)
+        y = x_hat
+        if self.weight is not None and self.bias is not None:
+            y = b.multiply(x_hat, self._wide(self.weight.data, shape))
+            y = b.add(y, self._wide(self.bias.data, shape), out=y)
+        if self.training:  # last, so that a pass that fails leaves no trace
+            self._track(mean, variance, count(shape, axes))
         self.keep(x_hat, inverse, of_batch)
-        if self.weight is None or self.bias is None:
-            return x_hat
-        y = b.multiply(x_hat, self._wide(self.weight.data, shape))
-        return b.add(y, self._wide(self.bias.data, shape), out=y)
+        return y
 
     def backward(self, grad_output: Tensor) -> Tensor | None:
         """dL/dβ = Σ g, dL/dγ = Σ g x̂, dL/dx = γ s (g - dL/dβ / m - x̂ dL/dγ / m), s = 1 / √(var + ε).

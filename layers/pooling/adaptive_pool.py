@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from ...backends import Backend, OptionError, Tensor
 from ...backends.protocol import Shape
 from ..module import Module
-from ..window_options import is_integer
+from ..window_options import axes, is_integer
 
 
 class AdaptiveAvgPool(Module):
@@ -77,7 +77,7 @@ class AdaptiveAvgPool(Module):
     def output_shape(self, shape: Shape) -> Shape:
         """(N, C, *size) -> (N, C, *output_size)."""
         if len(shape) != self.rank + 2 or 0 in shape[2:]:
-            raise self.misfit(f"(N, C, {', '.join(('D', 'H', 'W')[-self.rank :])}), with places", shape)
+            raise self.misfit(f"(N, C, {axes(self.rank)}), with places", shape)
         wanted = (n if m is None else m for n, m in zip(shape[2:], self.output_size, strict=True))
         return (*shape[:2], *wanted)
 

@@ -13,7 +13,7 @@ class AvgPool(Pool):
 
     Parameters
     ----------
-    kernel_size, stride, padding, ceil_mode, backend
+    kernel_size, stride, padding, ceil_mode, wide_padding, backend
         As for every pooling.
     count_include_pad
         Whether padding counts among the places; what `ceil_mode` adds never does.
@@ -34,9 +34,12 @@ class AvgPool(Pool):
         divisor_override: int | None = None,
         *,
         dilation: Sizes = 1,
+        wide_padding: bool = False,
         backend: str | Backend | None = None,
     ) -> None:
-        super().__init__(kernel_size, stride, padding, dilation, ceil_mode, backend=backend)
+        super().__init__(
+            kernel_size, stride, padding, dilation, ceil_mode, wide_padding=wide_padding, backend=backend
+        )
         if divisor_override is not None and (not is_integer(divisor_override) or divisor_override == 0):
             raise OptionError(
                 f"{type(self).__name__}: divisor_override must be an integer other than 0, "

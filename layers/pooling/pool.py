@@ -9,7 +9,7 @@ from ...backends import Backend, OptionError
 from ...backends.protocol import Shape
 from ...backends.windows import Window
 from ..module import Module
-from ..window_options import Padding, Sizes, described, sides, sizes
+from ..window_options import Padding, Sizes, axes, described, sides, sizes
 
 
 class Pool(Module):
@@ -27,6 +27,8 @@ class Pool(Module):
         From place to place within a window.
     ceil_mode
         Whether a window that begins in the image, or in the padding before it, may end beyond it.
+    wide_padding
+        Whether padding may be more than half the kernel, as in ONNX; less than its span, at any rate.
     backend
         Where it computes; the current backend if None.
 
@@ -43,6 +45,7 @@ class Pool(Module):
         dilation: Sizes = 1,
         ceil_mode: bool = False,
         *,
+        wide_padding: bool = False,
         backend: str | Backend | None = None,
     ) -> None:
         name = type(self).__name__
@@ -55,18 +58,19 @@ class Pool(Module):
         self.padding = sides(name, padding, self.kernel_size, self.stride, self.dilation)
         self.ceil_mode = bool(ceil_mode)
         spans = tuple(d * (k - 1) + 1 for d, k in zip(self.dilation, self.kernel_size, strict=True))
-        if any(2 * max(pair) > span for pair, span in zip(self.padding, spans, strict=True)):
+        most = tuple(span - 1 if wide_padding else span // 2 for span in spans)
+        if any(max(pair) > limit for pair, limit in zip(self.padding, most, strict=True)):
+            limit = "less than" if wide_padding else "at most half of"
             raise OptionError(
-                f"{name}: padding must be at most half of the kernel, which spans {spans}; got {padding!r}"
+                f"{name}: padding must be {limit} the kernel, which spans {spans}; got {padding!r}"
             )
 
     def window(self, shape: Shape) -> Window:
         """Return the geometry for an input (N, C, *size); ShapeError if it does not fit."""
         if len(shape) != self.rank + 2:
-            axes = ", ".join(("D", "H", "W")[-self.rank :])
             single = len(shape) == self.rank + 1
             advice = "; a single sample needs a batch axis" if single else ""
-            raise self.misfit(f"(N, C, {axes})", shape, advice)
+            raise self.misfit(f"(N, C, {axes(self.rank)})", shape, advice)
         padding = []
         for axis, size in enumerate(shape[2:]):
             before, after = self.padding[axis]

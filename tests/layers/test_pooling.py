@@ -111,7 +111,7 @@ def test_images_laid_innermost(kind: Any, backend64: Backend) -> None:
             "MaxPool2d: kernel_size must be an integer or 2 of them, each at least 1, got 0",
         ),
         (lambda: MaxPool2d((2, 2, 2)), r"kernel_size must be an integer or 2 of them.*got \(2, 2, 2\)"),
-        (lambda: MaxPool1d(2, stride=0), "MaxPool1d: stride must be an integer, each at least 1, got 0"),
+        (lambda: MaxPool1d(2, stride=0), "MaxPool1d: stride must be an integer of at least 1, got 0"),
         (
             lambda: MaxPool2d(3, padding=2),
             r"padding must be at most half of the kernel, which spans \(3, 3\)",
@@ -138,7 +138,7 @@ def test_options_are_checked(make: Any, message: str) -> None:
             r"MaxPool2d\(5x5\): expected input no smaller than the kernel.*5 on axis 2, got \(2, 3, 4, 9\)",
         ),
         (lambda: AvgPool2d(2), (3, 4, 4), r"expected input \(N, C, H, W\), got \(3, 4, 4\); a single sample"),
-        (lambda: AvgPool1d(2), (3, 4, 4, 4), r"AvgPool1d\(2\): expected input \(N, C, W\), got"),
+        (lambda: AvgPool1d(2), (3, 4, 4, 4), r"AvgPool1d\(2\): expected input \(N, C, L\), got"),
         (lambda: AdaptiveAvgPool2d(1), (3, 4, 0, 4), "AdaptiveAvgPool2d.*with places, got"),
     ],
 )
