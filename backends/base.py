@@ -250,8 +250,10 @@ class Backend(Primitives):
         """Return the maximum of every window, and where it stands: (N, C, *size) -> two (N, C, *counts).
 
         The indices count the places of a channel's image in row-major order. The first of equal values is
-        taken, and NaN above all; what pads the image is never.
+        taken, and NaN above all; what pads the image is never. Floating tensors only.
         """
+        if self.dtype(x) not in FLOAT_DTYPES:
+            raise DtypeError(f"max_pool: expected floating tensors, got {self.dtype(x)}; convert with astype")
         samples, channels, *size = self.shape(x)
         window = Window.of(tuple(size), kernel_size, stride, padding, dilation)
         options: dict[str, Any] = {"stride": window.stride, "dilation": window.dilation}

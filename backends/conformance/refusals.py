@@ -15,7 +15,7 @@ from .case import Case, T, integers, normal
 
 _ARITHMETIC = ("add", "subtract", "multiply", "divide", "pow", "maximum", "minimum")
 _COMPARISONS = ("equal", "less", "less_equal", "greater")
-_FLOATING = ("exp", "log", "log1p", "sqrt", "tanh", "divide", "pow")
+_FLOATING = ("exp", "log", "log1p", "sqrt", "tanh", "divide", "pow", "max_pool")
 _CREATE = ("empty", "full", "from_host", "arange", "astype")
 
 
@@ -130,8 +130,9 @@ def option_scalar(backend: Backend, case: Case) -> None:
 
 def integers_in_floating_ops(backend: Backend, op: str) -> None:
     """Transcendental ops and `divide` take floating tensors only."""
-    x = integers(3, low=1).handle(backend, "float32")
-    args = (x, x) if op in _ARITHMETIC else (x,)
+    shape = (1, 1, 3) if op == "max_pool" else (3,)
+    x = integers(*shape, low=1).handle(backend, "float32")
+    args = (x, x) if op in _ARITHMETIC else (x, (1,)) if op == "max_pool" else (x,)
     _refused(lambda: getattr(backend, op)(*args), f"{op}: int64 tensors")
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..base import Backend
+from ..errors import DtypeError
 from ..protocol import Widths
 from ..windows import Window
 from .elementwise import Array, check
@@ -30,9 +31,11 @@ class NumpyPooling(Backend):
     ) -> Any:
         """Return the maxima and where they stand; what is rare is left to the definition."""
         check("max_pool", x)
+        if x.dtype.kind != "f":
+            raise DtypeError(f"max_pool: expected floating tensors, got {x.dtype}; convert them with astype")
         window = Window.of(x.shape[2:], kernel_size, stride, padding, dilation)
         options: dict[str, Any] = {"stride": stride, "padding": padding, "dilation": dilation}
-        if math.prod(kernel_size) > _PLACES or x.dtype.kind != "f" or not x.size:
+        if math.prod(kernel_size) > _PLACES or not x.size:
             return super().max_pool(x, kernel_size, **options)
         image = x
         if window.padded:

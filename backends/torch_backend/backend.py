@@ -101,7 +101,8 @@ class TorchBackend(TorchDerived):
 
     def arange(self, start: int, stop: int, step: int = 1, *, dtype: str = "int64") -> Array:
         """Return torch.arange."""
-        return torch.arange(start, max(stop, start), step, dtype=NATIVE[dtype], device=self._device)
+        stop = stop if (stop - start) * step > 0 else start  # where a range is empty, torch raises
+        return torch.arange(start, stop, step, dtype=NATIVE[dtype], device=self._device)
 
     def astype(self, x: Array, dtype: str) -> Array:
         """Return x converted."""
