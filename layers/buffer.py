@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..backends import Backend, Tensor
+from ..backends.base import FLOAT_DTYPES
 from ..backends.protocol import Shape
 
 
@@ -20,12 +21,12 @@ class Buffer:
     backend
         Where it lives.
     dtype
-        "int64" for a counter; the backend's default dtype if None.
+        "int64" for a counter, "bool" for a mask; the backend's default dtype if None.
 
     """
 
     def __init__(self, shape: Shape, value: float, backend: Backend, *, dtype: str | None = None) -> None:
-        fill = int(value) if dtype == "int64" else float(value)
+        fill = {"int64": int, "bool": bool}.get(dtype or "", float)(value)
         self._settle(shape, backend, dtype, backend.full(shape, fill, dtype=dtype))
 
     def __repr__(self) -> str:
@@ -38,7 +39,7 @@ class Buffer:
     def to(self, backend: Backend) -> None:
         """Move to another backend; floats take its default dtype."""
         dtype = self.backend.dtype(self.data)
-        kept = dtype if dtype == "int64" else backend.default_dtype
+        kept = backend.default_dtype if dtype in FLOAT_DTYPES else dtype
         value = backend.from_host(self.backend.to_host(self.data), dtype=kept)
         self._settle(self.shape, backend, kept, value)
 

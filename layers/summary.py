@@ -98,10 +98,10 @@ def _watch_all(leaves: list[Model], counter: ShapeBackend) -> tuple[dict[int, Sh
     def watch(leaf: Model) -> None:
         forward = leaf.forward
 
-        def noted(x: object) -> object:
+        def noted(*tensors: object) -> object:
             before = _total(counter)
-            y = forward(x)
-            shapes[id(leaf)] = counter.shape(y)
+            y = forward(*tensors)
+            shapes[id(leaf)] = counter.shape(y[0] if type(y) is tuple else y)
             flops[id(leaf)] = flops.get(id(leaf), 0) + _total(counter) - before
             return y
 

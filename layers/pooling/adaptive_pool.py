@@ -62,17 +62,22 @@ class AdaptiveAvgPool(Module):
         b = self.backend
         if size == parts:
             return x
-        rows = []
-        for i in range(parts):
-            first, last = i * size // parts, -(-(i + 1) * size // parts)
-            rows.append([1.0 / (last - first) if first <= j < last else 0.0 for j in range(size)])
-        matrix = b.from_host(rows, dtype=b.dtype(x))
+        matrix = b.from_host(self.matrix(size, parts), dtype=b.dtype(x))
         if transposed:
             matrix = b.permute_dims(matrix, (1, 0))
         rank = self.rank + 2
         order = (*(a for a in range(rank) if a != axis), axis)
         back = tuple(order.index(a) for a in range(rank))
         return b.permute_dims(b.matmul(b.permute_dims(x, order), matrix), back)
+
+    @staticmethod
+    def matrix(size: int, parts: int) -> list[list[float]]:
+        """Return P (parts, size): in each row the share that each place has in a mean."""
+        rows = []
+        for i in range(parts):
+            first, last = i * size // parts, -(-(i + 1) * size // parts)
+            rows.append([1.0 / (last - first) if first <= j < last else 0.0 for j in range(size)])
+        return rows
 
     def output_shape(self, shape: Shape) -> Shape:
         """(N, C, *size) -> (N, C, *output_size)."""

@@ -3,10 +3,10 @@
 import io
 import sys
 
-from . import backends, predict, train
+from . import backends, export, predict, train
 from .app import app
 
-__all__ = ["app", "backends", "main", "predict", "train"]
+__all__ = ["app", "backends", "export", "main", "predict", "train"]
 
 
 def main() -> None:

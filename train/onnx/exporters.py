@@ -1,0 +1,315 @@
+"""The table of what each of our layers is in ONNX."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from ... import layers
+from ...backends import DataError
+from ...layers import Module
+from ...layers.convolution.convolution import Convolution
+from ...layers.convolution.transposed import ConvTranspose
+from ...layers.normalization.batch_norm import BatchNorm
+from ...layers.pooling.adaptive_pool import AdaptiveAvgPool
+from ...layers.pooling.average_pool import AvgPool
+from ...layers.pooling.max_pool import MaxPool
+from ...layers.pooling.pool import Pool
+from .writer import Writer
+
+EXPORTERS: dict[type[Module], Callable[[Writer, Any], None]] = {}
+"""By class; a subclass is what its nearest base in the table is."""
+
+
+def exporter(*kinds: type[Module]) -> Callable[[Any], Any]:
+    """Register a function (writer, module) that adds the module's nodes, for some classes."""
+
+    def register(function: Callable[[Writer, Any], None]) -> Callable[[Writer, Any], None]:
+        EXPORTERS.update(dict.fromkeys(kinds, function))
+        return function
+
+    return register
+
+
+def export(writer: Writer, module: Module) -> None:
+    """Add a module's nodes. Raises DataError, which names it, where it has no ONNX form."""
+    found = next((EXPORTERS[kind] for kind in type(module).__mro__ if kind in EXPORTERS), None)
+    if found is None:
+        where = f" at {'.'.join(writer.path)}" if writer.path else ""
+        raise DataError(
+            f"{type(module).__name__}{where} has no ONNX form; give it one with "
+            "lamina.train.onnx.exporters.exporter"
+        )
+    found(writer, module)
+
+
+def _sides(pairs: Any) -> list[int]:
+    """Return ((before, after), ...) as ONNX has it: all the befores, then all the afters."""
+    return [before for before, _ in pairs] + [after for _, after in pairs]
+
+
+# -- containers ------------------------------------------------------------------------------------
+
+
+@exporter(layers.Sequential)
+def sequential(writer: Writer, module: layers.Sequential) -> None:
+    """One layer after the other."""
+    for name, layer in module.named_children():
+        writer.module(name, layer)
+
+
+@exporter(layers.Residual)
+def residual(writer: Writer, module: layers.Residual) -> None:
+    """The sum of the body and the shortcut."""
+    start, shape = writer.value, writer.shape
+    writer.module("body", module.body)
+    body = writer.value
+    if module.shortcut is not None:
+        writer.value, writer.shape = start, shape
+        writer.module("shortcut", module.shortcut)
+        start = writer.value
+    writer.add("Add", body, start)
+
+
+# -- linear maps and convolutions ------------------------------------------------------------------
+
+
+@exporter(layers.Linear)
+def linear(writer: Writer, module: layers.Linear) -> None:
+    """Gemm of a matrix, MatMul and Add of what has more axes."""
+    bias = writer.state(module, "bias")
+    if len(writer.shape) == 2:
+        weight = writer.state(module, "weight")
+        writer.add("Gemm", *filter(None, (writer.value, weight, bias)), transB=1)
+        return
+    weight = writer.constant("weight", np.asarray(module.backend.to_host(module.weight.data)).T)
+    writer.add("MatMul", writer.value, weight)
+    if bias is not None:
+        writer.add("Add", writer.value, bias)
+
+
+@exporter(Convolution)
+def convolution(writer: Writer, module: Convolution) -> None:
+    """Conv, after a Pad where the border is the image's own."""
+    padding = module.padding
+    if module.padding_mode != "zeros":
+        mode = {"replicate": "edge", "circular": "wrap"}.get(module.padding_mode, "reflect")
+        pads = writer.constant("pads", _sides(((0, 0), (0, 0), *padding)))
+        writer.add("Pad", writer.value, pads, mode=mode)
+        padding = ((0, 0),) * module.rank
+    _convolve(writer, module, "Conv", pads=_sides(padding))
+
+
+@exporter(ConvTranspose)
+def transposed(writer: Writer, module: ConvTranspose) -> None:
+    """ConvTranspose; output padding is less padding after, as far as there is some."""
+    pads, beyond = [], []
+    for (before, after), more in zip(module.padding, module.output_padding, strict=True):
+        pads.append((before, max(after - more, 0)))
+        beyond.append(max(more - after, 0))
+    if all(more < stride for more, stride in zip(beyond, module.stride, strict=True)):
+        _convolve(writer, module, "ConvTranspose", pads=_sides(pads), output_padding=beyond)
+        return
+    # ONNX stops at the stride; what lies beyond holds nothing but the bias.
+    _convolve(writer, module, "ConvTranspose", names=("weight",), pads=_sides(pads))
+    after = [(0, 0), (0, 0), *((0, more) for more in beyond)]
+    writer.add("Pad", writer.value, writer.constant("pads", _sides(after)))
+    if module.bias is not None:
+        shape = (1, module.out_channels, *(1,) * module.rank)
+        bias = np.reshape(module.backend.to_host(module.bias.data), shape)
+        writer.add("Add", writer.value, writer.constant("bias", bias))
+
+
+def _convolve(
+    writer: Writer, module: Any, operator: str, *, names: tuple[str, ...] = ("weight", "bias"), **options: Any
+) -> None:
+    weights = (writer.state(module, name) for name in names)
+    writer.add(
+        operator,
+        *filter(None, (writer.value, *weights)),
+        kernel_shape=module.kernel_size,
+        strides=module.stride,
+        dilations=module.dilation,
+        group=module.groups,
+        **options,
+    )
+
+
+@exporter(layers.Embedding)
+def embedding(writer: Writer, module: layers.Embedding) -> None:
+    """Gather."""
+    weight = writer.state(module, "weight")
+    assert weight is not None
+    writer.add("Gather", weight, writer.value, axis=0)
+
+
+# -- normalisation -------------------------------------------------------------------------------------
+
+
+@exporter(BatchNorm)
+def batch_norm(writer: Writer, module: BatchNorm) -> None:
+    """BatchNormalization by the running statistics."""
+    if module.running_mean is None:
+        raise DataError(f"{module}: without running statistics it has no ONNX form")
+    momentum = 0.1 if module.momentum is None else module.momentum
+    writer.add(
+        "BatchNormalization",
+        writer.value,
+        *_affine(writer, module, (module.num_features,)),
+        *filter(None, (writer.state(module, name) for name in ("running_mean", "running_var"))),
+        epsilon=module.eps,
+        momentum=momentum if module.momentum_of == "old" else 1.0 - momentum,
+    )
+
+
+@exporter(layers.LayerNorm)
+def layer_norm(writer: Writer, module: layers.LayerNorm) -> None:
+    """LayerNormalization over the last axes."""
+    shape = module.normalized_shape
+    inputs = _affine(writer, module, shape)
+    writer.add("LayerNormalization", writer.value, *inputs, axis=-len(shape), epsilon=module.eps)
+
+
+@exporter(layers.GroupNorm)
+def group_norm(writer: Writer, module: layers.GroupNorm) -> None:
+    """GroupNormalization, its weights one for each channel."""
+    inputs = _affine(writer, module, (module.num_channels,))
+    writer.add("GroupNormalization", writer.value, *inputs, num_groups=module.num_groups, epsilon=module.eps)
+
+
+def _affine(writer: Writer, module: Any, shape: tuple[int, ...]) -> tuple[str, str]:
+    weight = writer.state(module, "weight") or writer.constant("weight", np.ones(shape))
+    return weight, writer.state(module, "bias") or writer.constant("bias", np.zeros(shape))
+
+
+# -- pooling -------------------------------------------------------------------------------------------
+
+
+def _window(module: Pool) -> dict[str, Any]:
+    return {
+        "kernel_shape": module.kernel_size,
+        "strides": module.stride,
+        "pads": _sides(module.padding),
+        "dilations": module.dilation,
+        "ceil_mode": int(module.ceil_mode),
+    }
+
+
+@exporter(MaxPool)
+def max_pool(writer: Writer, module: MaxPool) -> None:
+    """MaxPool."""
+    writer.add("MaxPool", **_window(module))
+
+
+@exporter(AvgPool)
+def average_pool(writer: Writer, module: AvgPool) -> None:
+    """AveragePool; times its number of places over another divisor, where there is one."""
+    counted = module.count_include_pad or module.divisor_override is not None
+    writer.add("AveragePool", **_window(module), count_include_pad=int(counted))
+    if module.divisor_override is not None:
+        if module.ceil_mode:
+            raise DataError(f"{module}: divisor_override with ceil_mode has no ONNX form")
+        factor = float(np.prod(module.kernel_size)) / module.divisor_override
+        writer.add("Mul", writer.value, writer.constant("factor", factor))
+
+
+@exporter(AdaptiveAvgPool)
+def adaptive_pool(writer: Writer, module: AdaptiveAvgPool) -> None:
+    """GlobalAveragePool of one place, else a product with the matrix of means along each axis."""
+    if set(module.output_size) == {1}:
+        writer.add("GlobalAveragePool")
+        return
+    rank, wanted = len(writer.shape), module.output_shape(writer.shape)
+    for axis in range(2, rank):
+        size, parts = writer.shape[axis], wanted[axis]
+        if size == parts:
+            continue
+        matrix = writer.constant(f"means_{axis}", np.transpose(module.matrix(size, parts)))
+        order = [*(i for i in range(rank) if i != axis), axis]
+        writer.add("Transpose", perm=order)
+        writer.add("MatMul", writer.value, matrix)
+        writer.add("Transpose", perm=[order.index(i) for i in range(rank)])
+
+
+# -- activations ---------------------------------------------------------------------------------------
+
+_PLAIN: dict[type[Module], str] = {layers.ReLU: "Relu", layers.Sigmoid: "Sigmoid", layers.Tanh: "Tanh"}
+for _kind, _operator in _PLAIN.items():
+    exporter(_kind)(lambda writer, module, operator=_operator: writer.add(operator))
+for _kind in (layers.Identity, layers.Dropout2d):  # whole channels are dropped in training alone
+    exporter(_kind)(lambda writer, module: None)
+
+
+@exporter(layers.Dropout)
+def dropout(writer: Writer, module: layers.Dropout) -> None:
+    """Dropout, which lets all through where nobody trains."""
+    if module.p < 1.0:  # ONNX has no dropout of everything
+        writer.add("Dropout", writer.value, writer.constant("ratio", module.p, "float32"))
+
+
+@exporter(layers.LeakyReLU)
+def leaky_relu(writer: Writer, module: layers.LeakyReLU) -> None:
+    """LeakyRelu."""
+    writer.add("LeakyRelu", alpha=module.negative_slope)
+
+
+@exporter(layers.ELU)
+def elu(writer: Writer, module: layers.ELU) -> None:
+    """Elu."""
+    writer.add("Elu", alpha=module.alpha)
+
+
+@exporter(layers.SELU)
+def selu(writer: Writer, module: layers.SELU) -> None:
+    """Selu."""
+    writer.add("Selu", alpha=module.alpha, gamma=module.scale)
+
+
+@exporter(layers.GELU)
+def gelu(writer: Writer, module: layers.GELU) -> None:
+    """Gelu by tanh."""
+    writer.add("Gelu", approximate="tanh")
+
+
+@exporter(layers.SiLU)
+def silu(writer: Writer, module: layers.SiLU) -> None:
+    """Sigmoid and Mul."""
+    writer.add("Mul", writer.value, writer.add("Sigmoid"))
+
+
+@exporter(layers.Softplus)
+def softplus(writer: Writer, module: layers.Softplus) -> None:
+    """Softplus of β x over β, and x itself beyond the threshold."""
+    x, beta = writer.value, writer.constant("beta", module.beta, "float32")
+    scaled = writer.add("Mul", x, beta)
+    smooth = writer.add("Div", writer.add("Softplus"), beta)
+    beyond = writer.add("Greater", scaled, writer.constant("threshold", module.threshold, "float32"))
+    writer.add("Where", beyond, x, smooth)
+
+
+@exporter(layers.Hardtanh)
+def hardtanh(writer: Writer, module: layers.Hardtanh) -> None:
+    """Clip."""
+    bounds = (writer.constant(name, getattr(module, name), "float32") for name in ("min_val", "max_val"))
+    writer.add("Clip", writer.value, *bounds)
+
+
+@exporter(layers.Softmax, layers.LogSoftmax)
+def softmax(writer: Writer, module: Any) -> None:
+    """Softmax or LogSoftmax along an axis."""
+    writer.add(type(module).__name__, axis=module.dim)
+
+
+@exporter(layers.Flatten)
+def flatten(writer: Writer, module: layers.Flatten) -> None:
+    """Flatten, or Reshape where other axes are joined."""
+    rank = len(writer.shape)
+    start, end = module.start_dim % rank, module.end_dim % rank
+    if (start, end) == (1, rank - 1):
+        writer.add("Flatten", axis=1)
+        return
+    after = list(writer.shape[end + 1 :])
+    shape = writer.constant("shape", [0] * start + [-1] + after)
+    writer.add("Reshape", writer.value, shape)
