@@ -3,7 +3,7 @@
 from .callbacks import BestWeights, Callback, EarlyStopping, ProgressBar
 from .checkpoint import load_model, save_model
 from .history import History
-from .models import Dense
+from .models import CNN, Dense, Jin, LeNet
 from .optimizers import SGD, Adagrad, Adam, AdamW, Optimizer, RMSprop, clip_grad_norm, clip_grad_value
 from .schedules import (
     ChainedScheduler,
@@ -18,6 +18,7 @@ from .schedules import (
 from .trainer import Trainer
 
 __all__ = [
+    "CNN",
     "SGD",
     "Adagrad",
     "Adam",
@@ -30,6 +31,8 @@ __all__ = [
     "EarlyStopping",
     "ExponentialLR",
     "History",
+    "Jin",
+    "LeNet",
     "LinearLR",
     "MultiStepLR",
     "Optimizer",

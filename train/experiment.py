@@ -20,7 +20,7 @@ from .callbacks import BestWeights, Callback, EarlyStopping
 from .checkpoint import save_model
 from .data import Dataset, Scaling, Splits, circle
 from .files import atomic_write
-from .models import Dense
+from .models import Description
 from .objective import decision_threshold
 from .recipe import Recipe
 from .strict_json import to_json
@@ -47,7 +47,7 @@ class Experiment:
     """As the model sees them: standardised where the recipe says so."""
     scaling: Scaling | None
     target_scaling: Scaling | None
-    network: Dense
+    network: Description
     model: Sequential
     loss: Loss
     trainer: Trainer
@@ -74,6 +74,7 @@ class Experiment:
         loss = recipe.make_loss(splits.train, backend)
         network = recipe.describe_model(splits.train, loss)
         model = network.build(backend)
+        assert recipe.batch_size is not None  # it is settled
         _suit_threads(model, splits.train.shape, recipe.batch_size)
         trainer = Trainer(
             model,
@@ -94,14 +95,16 @@ class Experiment:
 
     def train(self) -> None:
         """Train, until the end or Ctrl-C."""
-        assert self.recipe.epochs is not None
+        epochs, batch_size = self.recipe.epochs, self.recipe.batch_size
+        assert epochs is not None
+        assert batch_size is not None
         start = time.perf_counter()
         try:
             self.trainer.fit(
                 self.splits.train,
                 self.splits.validation,
-                epochs=self.recipe.epochs,
-                batch_size=self.recipe.batch_size,
+                epochs=epochs,
+                batch_size=batch_size,
             )
         except KeyboardInterrupt:
             self.interrupted = True

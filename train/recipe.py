@@ -1,4 +1,4 @@
-"""`Recipe`: everything that decides a training run, with defaults that suit each data set."""
+"""`Recipe`: everything that decides a training run, with defaults that suit data set and model."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any, get_args
 
-from ..backends import Backend, DataError, OptionError
+from ..backends import Backend, DataError, OptionError, ShapeError
 from ..layers import Module
 from ..layers.losses import BCELoss, BCEWithLogitsLoss, CrossEntropyLoss, Loss, MSELoss, NLLLoss
 from .data import Dataset, Splits, Task, load_splits
-from .models import ACTIVATIONS, INITIALIZERS, OUTPUTS, Dense, check_name
+from .defaults import defaults_for
+from .models import ACTIVATIONS, INITIALIZERS, MODELS, OUTPUTS, Description, check_name, models_for
 from .objective import outputs_for
 from .optimizers import SGD, Adagrad, Adam, AdamW, Optimizer, RMSprop
 from .schedules import Schedule, parse_schedule
@@ -30,15 +31,10 @@ OPTIMIZERS: dict[str, type[Optimizer]] = {
     "adam": Adam,
     "adamw": AdamW,
 }
-# What each data set does best with, found on its validation set; a file of the user's gets the last row.
-DEFAULTS: dict[str, dict[str, Any]] = {
-    "digits": {"hidden": (256, 128), "epochs": 60, "lr": 2e-3, "label_smoothing": 0.1},
-    "disc": {"hidden": (25, 25, 25), "epochs": 100, "lr": 1e-2},
-    "cubes": {"hidden": (100, 50), "epochs": 60, "lr": 3e-3, "weight_decay": 1e-2, "optimizer": "adamw"},
-    "": {"hidden": (64, 64), "epochs": 60, "lr": 3e-3, "standardize": True},
-}
 # What stands after the last layer where the loss leaves no choice.
 _OUTPUT_OF = {"nll": "log_softmax", "bce": "sigmoid", "bce_with_logits": ""}
+# What describes the hidden layers of "dense"; the other models have theirs.
+_OF_DENSE = ("hidden", "activation")
 _POSITIVE = ("a number above 0", lambda v: 0 < v < math.inf)
 _FROM_0 = ("a number of at least 0", lambda v: 0 <= v < math.inf)
 _COUNT = ("a whole number of at least 1", lambda v: v >= 1)
@@ -61,7 +57,7 @@ _RANGES: dict[str, tuple[str, Callable[[Any], bool]]] = {
 
 @dataclass(frozen=True)
 class Recipe:
-    """What to train, on what, and how. None means: the data set's own default (see `settled`).
+    """What to train, on what, and how. None means: what suits data set and model (see `settled`).
 
     Errors call the options as the command line does.
     """
@@ -75,8 +71,9 @@ class Recipe:
     test: float | None = None
     standardize: bool | None = None
     check_finite: bool = False
+    model: str | None = None
     hidden: tuple[int, ...] | None = None
-    activation: tuple[str, ...] = ("relu",)
+    activation: tuple[str, ...] | None = None
     output: str | None = None
     initializer: str = "torch"
     loss: str | None = None
@@ -88,16 +85,20 @@ class Recipe:
     schedule: str = "cosine"
     clip_norm: float | None = None
     epochs: int | None = None
-    batch_size: int = 32
+    batch_size: int | None = None
     patience: int | None = None
     best: bool = False
     seed: int = 0
 
     def settled(self) -> Recipe:
-        """Return the recipe with the data set's defaults in place of None, all checked that needs no data."""
-        defaults = DEFAULTS.get(self.source, DEFAULTS[""])
-        chosen = {"standardize": False, "optimizer": "adam", **defaults}
-        if self.loss not in (None, "cross_entropy"):
+        """Return the recipe with what suits data set and model in place of None.
+
+        Whatever can be checked without the data is.
+        """
+        model = "dense" if self.model is None else self.model
+        check_name("--model", model, MODELS)
+        chosen = {"model": model, **defaults_for(self.source, model)}
+        if self.loss not in (None, chosen.get("loss"), "cross_entropy"):
             chosen.pop("label_smoothing", None)
         if self.optimizer not in (None, chosen["optimizer"]):
             # A learning rate found for one optimizer says nothing of another: take that one's own default.
@@ -109,22 +110,26 @@ class Recipe:
         return recipe
 
     def _check(self) -> None:
+        if self.model != "dense":
+            for name in _OF_DENSE:
+                if getattr(self, name) is not None:
+                    raise OptionError(
+                        f"--{name} describes the hidden layers of the model dense; {self.model} has its own: "
+                        "leave it out"
+                    )
         for option, name, known in (
             ("--task", self.task, get_args(Task)),
             ("--loss", self.loss, LOSSES),
             ("--optimizer", self.optimizer, OPTIMIZERS),
             ("--init", self.initializer, INITIALIZERS),
             ("--output", self.output, OUTPUTS),
-            *(("--activation", name, ACTIVATIONS) for name in self.activation),
+            *(("--activation", name, ACTIVATIONS) for name in self.activation or ()),
         ):
             if name is not None:
                 check_name(option, name, known)
-        for name, (expected, holds) in _RANGES.items():
-            value = getattr(self, name)
-            if value is not None and not holds(value):
-                raise OptionError(f"--{name.replace('_', '-')}: expected {expected}, got {value!r}")
+        self._check_ranges()
         layers = len(self.hidden or ())
-        if len(self.activation) not in (1, layers):
+        if self.activation is not None and len(self.activation) not in (1, layers):
             raise OptionError(
                 f"--activation: expected one name, or {layers}, one for each hidden layer; "
                 f"got {len(self.activation)}"
@@ -140,6 +145,12 @@ class Recipe:
                 f"--output: the loss {self.loss} {what} after it, got {self.output!r}; leave it out"
             )
         self.make_schedule()
+
+    def _check_ranges(self) -> None:
+        for name, (expected, holds) in _RANGES.items():
+            value = getattr(self, name)
+            if value is not None and not holds(value):
+                raise OptionError(f"--{name.replace('_', '-')}: expected {expected}, got {value!r}")
 
     def to_dict(self) -> dict[str, Any]:
         """Return the options as a dict that JSON can hold."""
@@ -192,16 +203,24 @@ class Recipe:
             )
         return loss
 
-    def describe_model(self, data: Dataset, loss: Loss) -> Dense:
-        """Return the network that fits the data and the loss."""
-        return Dense(
-            input_shape=data.shape,
-            hidden=self.hidden or (),
-            outputs=outputs_for(loss, data),
-            activation=self.activation,
-            output=_OUTPUT_OF.get(self.loss or "", "") if self.output is None else self.output,
-            initializer=self.initializer,
-        )
+    def describe_model(self, data: Dataset, loss: Loss) -> Description:
+        """Return the network that fits data and loss; OptionError if the model cannot take such samples."""
+        model = self.model or "dense"
+        options: dict[str, Any] = {
+            "input_shape": data.shape,
+            "outputs": outputs_for(loss, data),
+            "output": _OUTPUT_OF.get(self.loss or "", "") if self.output is None else self.output,
+            "initializer": self.initializer,
+        }
+        if model == "dense":
+            options |= {"hidden": self.hidden or (), "activation": self.activation or ("relu",)}
+        try:
+            return MODELS[model](**options)
+        except ShapeError as error:
+            fitting = ", ".join(models_for(data.shape))
+            raise OptionError(
+                f"--model: {error} from {data.name}; what takes such samples: {fitting}"
+            ) from error
 
     def make_optimizer(self, model: Module) -> Optimizer:
         """Return the optimizer, with its own defaults where the recipe is silent."""

@@ -1,4 +1,4 @@
-"""Recipes: defaults by data set, and every option checked by the name it has on the command line."""
+"""Recipes: defaults by data set and model; every option checked by the name it has on the command line."""
 
 from __future__ import annotations
 
@@ -11,20 +11,50 @@ import pytest
 from lamina.backends import DataError, OptionError, get_backend
 from lamina.layers.losses import CrossEntropyLoss
 from lamina.train.data import Dataset
-from lamina.train.recipe import DEFAULTS, LOSSES, OPTIMIZERS, Recipe
+from lamina.train.defaults import DEFAULTS
+from lamina.train.models import MODELS
+from lamina.train.recipe import LOSSES, OPTIMIZERS, Recipe
 
 TWO = Dataset("two", np.zeros((4, 3)), np.array([0, 1, 0, 1]), ("no", "yes"))
 THREE = Dataset("three", np.zeros((3, 3)), np.arange(3), ("a", "b", "c"))
 REAL = Dataset("real", np.zeros((4, 3)), np.zeros((4, 2)))
+PICTURES = Dataset("pictures", np.zeros((4, 1, 8, 8)), np.array([0, 1, 0, 1]), ("no", "yes"))
 
 
-@pytest.mark.parametrize("source", [*DEFAULTS, "my.csv"])
-def test_defaults_fill_what_is_not_given(source: str) -> None:
-    settled = Recipe(source).settled()
-    for name, value in DEFAULTS.get(source, DEFAULTS[""]).items():
+@pytest.mark.parametrize("source", ["digits", "disc", "cubes", "my.csv"])
+@pytest.mark.parametrize("model", [None, *MODELS])
+def test_defaults_fill_what_is_not_given(source: str, model: str | None) -> None:
+    settled = Recipe(source, model=model).settled()
+    rows = DEFAULTS[(model or "dense").removesuffix("_naive")]
+    for name, value in rows.get(source, rows[""]).items():
         assert getattr(settled, name) == value
-    assert Recipe(source, hidden=(7,), epochs=3).settled().hidden == (7,)
+    assert settled.model == (model or "dense")
+    assert settled.batch_size == Recipe(source, model=model, epochs=3).settled().batch_size
+    assert Recipe(source, model=model, lr=0.5).settled().lr == 0.5
     assert settled.settled() == settled
+
+
+def test_only_dense_has_hidden_layers_to_describe() -> None:
+    settled = Recipe("digits", hidden=(7,), epochs=3).settled()
+    assert (settled.hidden, settled.activation) == ((7,), ("relu",))
+    for model in MODELS:
+        if model != "dense":
+            settled = Recipe("digits", model=model).settled()
+            assert (settled.hidden, settled.activation) == (None, None)
+            for name, value in (("hidden", (7,)), ("hidden", ()), ("activation", ("relu",))):
+                with pytest.raises(
+                    OptionError, match=f"--{name} describes .* model dense; {model} has its own"
+                ):
+                    Recipe("digits", model=model, **{name: value}).settled()  # type: ignore[arg-type]
+
+
+def test_a_recipe_from_before_there_were_other_models() -> None:
+    old = {"source": "digits", "hidden": [256, 128], "activation": ["relu"], "batch_size": 32, "epochs": 60}
+    recipe = Recipe.from_dict(old)
+    assert recipe.model is None
+    assert recipe.settled() == Recipe("digits", model="dense").settled()
+    network = recipe.describe_model(PICTURES, recipe.make_loss(PICTURES, get_backend("numpy")))
+    assert (network.kind, network.input_shape) == ("dense", (1, 8, 8))
 
 
 def test_another_optimizer_brings_its_own_rate() -> None:
@@ -68,6 +98,8 @@ def test_it_goes_through_json() -> None:
         ({"optimizer": "adm"}, r"--optimizer: expected one of .* Did you mean 'adam'\?"),
         ({"initializer": "xavier"}, r"--init: expected one of .* Did you mean 'xavier_"),
         ({"output": "sigmod"}, r"--output: expected one of .* Did you mean 'sigmoid'\?"),
+        ({"model": "cn"}, r"--model: expected one of dense, cnn, .*, got 'cn'. Did you mean 'cnn'\?"),
+        ({"model": ""}, "--model: expected one of dense, cnn, .*, got ''"),
         ({"activation": ("relu", "tanh")}, "--activation: expected one name, or 3, .* got 2"),
         ({"activation": ()}, "--activation: expected one name, or 3, .* got 0"),
         ({"activation": ("reluu",)}, r"--activation: expected one of .* Did you mean 'relu'\?"),
@@ -92,6 +124,35 @@ def test_every_loss_has_a_network_that_suits_it(name: str) -> None:
     network = recipe.describe_model(data, loss)
     assert network.outputs == (1 if "bce" in name else 2)
     assert network.output == {"bce": "sigmoid", "nll": "log_softmax"}.get(name, "")
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_every_model_is_described(name: str) -> None:
+    b = get_backend("numpy")
+    recipe = Recipe("my.npz", model=name, loss="nll", initializer="xavier_normal").settled()
+    data = (
+        PICTURES if name != "lenet" else Dataset("large", np.zeros((2, 1, 12, 12)), np.arange(2), ("a", "b"))
+    )
+    network = recipe.describe_model(data, recipe.make_loss(data, b))
+    assert network.kind == name.removesuffix("_naive")
+    assert (network.input_shape, network.outputs, network.output) == (data.shape, 2, "log_softmax")
+    assert network.to_dict()["initializer"] == "xavier_normal"
+    assert network.to_dict().get("naive", False) == name.endswith("_naive")
+
+
+@pytest.mark.parametrize(
+    ("model", "data", "message"),
+    [
+        ("cnn", TWO, r"--model: cnn takes images .* 4 x 4, got samples \(3,\) from two; what .*: dense$"),
+        ("lenet", PICTURES, r"--model: lenet .* 12 x 12, got .* from pictures; what .*: dense, cnn, jin"),
+        ("jin_naive", REAL, r"--model: jin takes images \(C, H, W\), got samples \(3,\) from real"),
+    ],
+)
+def test_samples_that_a_model_cannot_take(model: str, data: Dataset, message: str) -> None:
+    recipe = Recipe("my.npz", model=model).settled()
+    loss = recipe.make_loss(data, get_backend("numpy"))
+    with pytest.raises(OptionError, match=message):
+        recipe.describe_model(data, loss)
 
 
 def test_losses_that_do_not_go_with_the_data() -> None:

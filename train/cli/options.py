@@ -9,10 +9,31 @@ import typer
 from ...backends import OptionError
 from ...backends.select import environment
 from ..data import DISC_VARIANTS
-from ..models import ACTIVATIONS, INITIALIZERS, OUTPUTS
+from ..defaults import DEFAULTS
+from ..models import ACTIVATIONS, INITIALIZERS, MODELS, OUTPUTS
 from ..recipe import LOSSES, OPTIMIZERS
 
 _DATA, _NETWORK, _LEARNING = "Data", "Network", "Learning"
+
+
+def _defaults(option: str) -> str:
+    """Return what an option is by model and data set: "dense: digits 60, disc 100; lenet: 10"."""
+    parts = []
+    for model, rows in DEFAULTS.items():
+        found = {source or "others": row[option] for source, row in rows.items() if option in row}
+        texts = {source: _text(value) for source, value in found.items()}
+        if len(set(texts.values())) == 1 and len(texts) == len(rows):
+            parts.append(f"{model}: {next(iter(texts.values()))}")
+        elif texts:
+            parts.append(f"{model}: " + ", ".join(f"{source} {text}" for source, text in texts.items()))
+    return "; ".join(parts)
+
+
+def _text(value: object) -> str:
+    if isinstance(value, tuple):
+        return ",".join(map(str, value))
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
 
 Source = Annotated[
     str,
@@ -45,7 +66,8 @@ Test = Annotated[
 Standardize = Annotated[
     bool | None,
     typer.Option(
-        help="Scale inputs to mean 0, deviation 1 (default: files: yes; others: no).", rich_help_panel=_DATA
+        help="Scale inputs to mean 0, deviation 1 (default: no; dense on files: yes).",
+        rich_help_panel=_DATA,
     ),
 ]
 CheckFinite = Annotated[
@@ -56,18 +78,25 @@ CheckFinite = Annotated[
         rich_help_panel=_DATA,
     ),
 ]
+Model = Annotated[
+    str | None,
+    typer.Option(
+        help=f"{', '.join(MODELS)} (default: dense). All but dense are for images (C, H, W).",
+        rich_help_panel=_NETWORK,
+    ),
+]
 Hidden = Annotated[
     str | None,
     typer.Option(
-        help="Sizes of the hidden layers, or 0 for none "
-        "(default: digits: 256,128; disc: 25,25,25; cubes: 100,50; files: 64,64).",
+        help="dense: sizes of the hidden layers, or 0 for none "
+        f"(default: {_defaults('hidden').removeprefix('dense: ')}).",
         rich_help_panel=_NETWORK,
     ),
 ]
 Activation = Annotated[
-    str,
+    str | None,
     typer.Option(
-        help=f"One for all hidden layers, or one for each: {', '.join(ACTIVATIONS)}.",
+        help=f"dense: one for all hidden layers, or one for each: {', '.join(ACTIVATIONS)} (default: relu).",
         rich_help_panel=_NETWORK,
     ),
 ]
@@ -87,28 +116,37 @@ LossOption = Annotated[
     str | None,
     typer.Option(
         "--loss",
-        help=f"{', '.join(LOSSES)} (default: classes: cross_entropy; numbers: mse).",
+        help=f"{', '.join(LOSSES)} (default: classes: cross_entropy; numbers: mse; {_defaults('loss')}).",
         rich_help_panel=_LEARNING,
     ),
 ]
 LabelSmoothing = Annotated[
     float | None,
-    typer.Option(help="Cross-entropy: 0 to 1 (default: digits: 0.1).", rich_help_panel=_LEARNING),
+    typer.Option(
+        help=f"Cross-entropy: 0 to 1 (default: 0; {_defaults('label_smoothing')}).", rich_help_panel=_LEARNING
+    ),
 ]
 OptimizerOption = Annotated[
     str | None,
-    typer.Option("--optimizer", help=f"{', '.join(OPTIMIZERS)} (default: adam).", rich_help_panel=_LEARNING),
+    typer.Option(
+        "--optimizer",
+        help=f"{', '.join(OPTIMIZERS)} (default: adam; {_defaults('optimizer')}).",
+        rich_help_panel=_LEARNING,
+    ),
 ]
 LearningRate = Annotated[
     float | None,
     typer.Option(
         "--lr",
-        help="Learning rate (default: digits: 0.002; disc: 0.01; files: 0.003).",
+        help=f"Learning rate (default: {_defaults('lr')}).",
         rich_help_panel=_LEARNING,
     ),
 ]
 Momentum = Annotated[float | None, typer.Option(help="sgd, rmsprop: momentum.", rich_help_panel=_LEARNING)]
-WeightDecay = Annotated[float | None, typer.Option(help="Weight decay.", rich_help_panel=_LEARNING)]
+WeightDecay = Annotated[
+    float | None,
+    typer.Option(help=f"Weight decay (default: 0; {_defaults('weight_decay')}).", rich_help_panel=_LEARNING),
+]
 ScheduleOption = Annotated[
     str,
     typer.Option(
@@ -122,11 +160,14 @@ ClipNorm = Annotated[
 ]
 Epochs = Annotated[
     int | None,
+    typer.Option(help=f"Passes over the data (default: {_defaults('epochs')}).", rich_help_panel=_LEARNING),
+]
+BatchSize = Annotated[
+    int | None,
     typer.Option(
-        help="Passes over the data (default: digits, files: 60; disc: 100).", rich_help_panel=_LEARNING
+        help=f"Samples in a step (default: 32; {_defaults('batch_size')}).", rich_help_panel=_LEARNING
     ),
 ]
-BatchSize = Annotated[int, typer.Option(help="Samples in a step.", rich_help_panel=_LEARNING)]
 Patience = Annotated[
     int | None, typer.Option(help="Stop after so many epochs without progress.", rich_help_panel=_LEARNING)
 ]
@@ -153,9 +194,9 @@ def sizes(text: str | None) -> tuple[int, ...] | None:
     return tuple(int(part) for part in parts)
 
 
-def names(text: str) -> tuple[str, ...]:
+def names(text: str | None) -> tuple[str, ...] | None:
     """Return "relu,tanh" as ("relu", "tanh")."""
-    return tuple(part.strip() for part in text.split(",") if part.strip())
+    return None if text is None else tuple(part.strip() for part in text.split(",") if part.strip())
 
 
 def seed_or_default(seed: int | None) -> int:

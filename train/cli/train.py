@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
+from ...backends import OptionError
 from ...layers import Module
 from ..checkpoint import load_model
 from ..experiment import Experiment, describe
@@ -44,8 +45,9 @@ def train(
     test: o.Test = None,
     standardize: o.Standardize = None,
     check_finite: o.CheckFinite = False,
+    model: o.Model = None,
     hidden: o.Hidden = None,
-    activation: o.Activation = "relu",
+    activation: o.Activation = None,
     output: o.Output = None,
     init: o.Init = "torch",
     loss: o.LossOption = None,
@@ -57,7 +59,7 @@ def train(
     schedule: o.ScheduleOption = "cosine",
     clip_norm: o.ClipNorm = None,
     epochs: o.Epochs = None,
-    batch_size: o.BatchSize = 32,
+    batch_size: o.BatchSize = None,
     patience: o.Patience = None,
     best: o.Best = False,
     seed: o.Seed = None,
@@ -77,6 +79,7 @@ def train(
         test=test,
         standardize=standardize,
         check_finite=check_finite,
+        model=model,
         hidden=o.sizes(hidden),
         activation=o.names(activation),
         output=output,
@@ -121,8 +124,9 @@ def summary(
     variant: o.Variant = None,
     target: o.Target = None,
     task: o.TaskOption = "auto",
+    model: o.Model = None,
     hidden: o.Hidden = None,
-    activation: o.Activation = "relu",
+    activation: o.Activation = None,
     output: o.Output = None,
     loss: o.LossOption = None,
     backend: BackendOption = None,
@@ -132,7 +136,13 @@ def summary(
     """Show a network's layers: output shapes, parameters and FLOPs of one sample's forward pass."""
     path = model_file(source)
     if path is not None:
-        model, description = load_model(path)
+        given = {"variant": variant, "target": target, "model": model, "hidden": hidden}
+        given |= {"activation": activation, "output": output, "loss": loss}
+        given |= {"task": None if task == "auto" else task}
+        for name, value in given.items():
+            if value is not None:
+                raise OptionError(f"--{name} is for a data set; '{source}' is a trained model, as it is")
+        network, description = load_model(path)
         shape = tuple(description["model"]["input_shape"])
     else:
         recipe = Recipe(
@@ -140,19 +150,20 @@ def summary(
             variant=variant,
             target=target,
             task=task,
+            model=model,
             hidden=o.sizes(hidden),
             activation=o.names(activation),
             output=output,
             loss=loss,
         )
-        model, data = describe(recipe)
+        network, data = describe(recipe)
         shape = data.shape
     if as_json:
-        found = model.summary(shape)
+        found = network.summary(shape)
         rows = [vars(row) | {"output_shape": list(row.output_shape)} for row in found.rows]
         print_json({"layers": rows, "parameters": found.parameters, "flops": found.flops})
     else:
-        show_summary(model, shape)
+        show_summary(network, shape)
 
 
 def show_summary(model: Module, shape: tuple[int, ...]) -> None:
@@ -174,7 +185,8 @@ def _introduce(experiment: Experiment) -> None:
     details = ", ".join(f"{key} {value}" for key, value in backend.details().items())
     say((splits.train.name, "bold"), f": {parts}; inputs {splits.train.shape}, {kind}")
     say(f"{experiment.loss}, {experiment.trainer.optimizer}", style="dim")
-    say(f"schedule {recipe.schedule}, batches of {recipe.batch_size}, seed {recipe.seed}", style="dim")
+    plan = f"schedule {recipe.schedule}, epochs {recipe.epochs}, batches of {recipe.batch_size}"
+    say(f"{plan}, seed {recipe.seed}", style="dim")
     say(f"backend {backend.spec} {backend.default_dtype}: {details}", style="dim")
     show_summary(experiment.model, splits.train.shape)
 

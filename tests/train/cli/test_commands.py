@@ -12,6 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 from lamina.train.cli import app
+from lamina.train.data import write_idx
 
 RESULTS = {
     "test_loss",
@@ -39,7 +40,8 @@ def test_every_option_of_train_is_explained(lamina: Any) -> None:
     for words in (
         "--hidden",
         "[default: cosine]",
-        "disc: 25,25,25",
+        "disc 25,25,25",
+        "dense, cnn, lenet, jin, jin_naive (default: dense)",
         "exponential:0.9",
         "(default: runs/NAME-K)",
     ):
@@ -79,11 +81,45 @@ def test_the_default_is_digits(lamina: Any) -> None:
     assert 0 < found["baseline_accuracy"] < 0.2 < found["test_accuracy"]
 
 
+@pytest.mark.parametrize(
+    "source", ["digits --model cnn", "digits --model jin", "cubes --n 40 --model jin_naive"]
+)
+def test_convolutional_models(lamina: Any, source: str) -> None:
+    if source.startswith("digits"):
+        pytest.importorskip("sklearn", reason="the digits come from scikit-learn")
+    found = lamina(f"train {source} --epochs 1 --json").json
+    assert set(found) >= RESULTS
+    assert json.loads(Path(found["files"][1]).read_text())["recipe"]["model"] == source.split()[-1]
+    assert lamina(f"predict {found['folder']} --json").json["accuracy"] == found["test_accuracy"]
+    if source.endswith("cnn"):
+        assert found["test_accuracy"] > 0.9
+
+
+def test_lenet_on_idx_files(lamina: Any) -> None:
+    """Three classes that a network can tell apart: where in the image the light is."""
+    rng, labels = np.random.default_rng(0), (np.arange(90) % 3).astype(np.uint8)
+    pixels = rng.integers(0, 100, (90, 14, 12)).astype(np.uint8)
+    for image, label in zip(pixels, labels, strict=True):
+        image[4 * label : 4 * label + 4] += 150
+    Path("mnist").mkdir()
+    for part, rows in (("train", slice(0, 60)), ("t10k", slice(60, 90))):
+        write_idx(f"mnist/{part}-images-idx3-ubyte", pixels[rows])
+        write_idx(f"mnist/{part}-labels-idx1-ubyte", labels[rows])
+    found = lamina("train mnist --model lenet --epochs 20 --lr 0.003 --json").json
+    assert found["test_accuracy"] > 0.9
+    assert found["folder"] == str(Path("runs") / "mnist-1")
+    again = lamina(f"predict {found['folder']} mnist --json").json
+    assert again["accuracy"] == pytest.approx(found["test_accuracy"])
+    text = lamina(f"summary {found['folder']}").stdout
+    for words in ("Conv2d(1 -> 6, 5x5, padding=2)", "MaxPool2d(2x2)", "Linear(16 -> 120)", "Linear(84 -> 3)"):
+        assert words in text
+
+
 def test_what_train_says(lamina: Any) -> None:
     text = lamina("train disc --n 60 --epochs 2 --hidden 4 --activation tanh").stdout
     for words in (
         "disc (jin): 60 train, 6 validation, 60 test; inputs (2,), 2 classes",
-        "schedule cosine, batches of 32, seed 0",
+        "schedule cosine, epochs 2, batches of 32, seed 0",
         "backend numpy float32",
         "Linear(2 -> 4)",
         "test accuracy ",
@@ -222,6 +258,14 @@ def test_summary(lamina: Any) -> None:
     assert found["parameters"] == 2 * 4 + 4 + 4 * 2 + 2
     run = lamina("train disc --n 40 --epochs 1 --hidden 4 --json").json["folder"]
     assert lamina(f"summary {run} --json").json == found
+    assert "--hidden is for a data set" in lamina(f"summary {run} --hidden 4", code=2).stderr
+
+
+def test_summary_of_a_convolutional_model(lamina: Any) -> None:
+    text = lamina("summary cubes --model jin").stdout
+    assert "Conv2d(3 -> 5, 3x3, padding=1)  (N, 5, 4, 4)" in text
+    pair = [lamina(f"summary cubes --model {name} --json").json for name in ("jin", "jin_naive")]
+    assert pair[0]["parameters"] == pair[1]["parameters"]
 
 
 def test_backends(lamina: Any) -> None:

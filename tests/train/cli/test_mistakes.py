@@ -15,6 +15,18 @@ MISTAKES = [
     ("train words.cvs", "words.cvs: no such file or folder. Did you mean 'words.csv'?"),
     ("train disc --hidden 12x", "--hidden: expected sizes such as 128,64 .* got '12x'"),
     ("train disc --activation reluu", "--activation: expected one of relu, .* Did you mean 'relu'?"),
+    ("train digits --model cn", "--model: expected one of dense, cnn, .* got 'cn'. Did you mean 'cnn'?"),
+    ("train idx --model cnn --hidden 4", "--hidden describes the hidden layers of the model dense; cnn has"),
+    (
+        "train idx --model jin --activation tanh",
+        "--activation describes the hidden layers of the model dense",
+    ),
+    (
+        "train idx --model lenet",
+        "--model: lenet takes images (C, H, W) of at least 12 x 12, got samples (1, 4, 4)",
+    ),
+    ("train disc --model lenet", "got samples (2,) from disc (jin); what takes such samples: dense"),
+    ("train words.csv --model cnn", "--model: cnn takes images (C, H, W) .* got samples (3,) from words.csv"),
     ("train disc --lr -1", "--lr: expected a number above 0, got -1.0"),
     ("train disc --epochs 0", "--epochs: expected a whole number of at least 1, got 0"),
     ("train disc --batch-size 0", "--batch-size: expected a whole number of at least 1, got 0"),
@@ -51,6 +63,7 @@ MISTAKES = [
     ("summary absent", "Unknown data set 'absent'"),
     ("summary absent.safetensors", "Cannot read model"),
     ("summary disc --hidden x", "--hidden"),
+    ("summary disc --model jim", "--model: expected one of .* got 'jim'. Did you mean 'jin'?"),
     ("backends --backend numpi", "Unknown backend 'numpi'"),
     # What typer itself finds.
     ("train disc --epoch 3", "No such option: --epoch"),

@@ -1,0 +1,234 @@
+"""Models by name: each builds on every backend, comes back from JSON and from files, says what it needs."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from lamina.backends import Backend, DataError, LaminaError, OptionError, ShapeError
+from lamina.layers import BatchNorm2d, Conv2d, Linear, MaxPool2d, NaiveConv2d, Sequential, manual_seed
+from lamina.train import CNN, Dense, Jin, LeNet, load_model, save_model
+from lamina.train.models import MODELS, Description, model_from_dict, models_for
+
+RNG = np.random.default_rng(0)
+EVERY: list[Description] = [
+    Dense((2, 3), (5, 4), 3, ("tanh", "relu"), "softmax", "xavier_normal"),
+    Dense((4,), (), 2),
+    CNN((1, 8, 8), 10),
+    CNN((3, 9, 5), 2, width=4, dropout=0.0, output="sigmoid", initializer="kaiming_normal"),
+    LeNet((1, 28, 28), 10),
+    LeNet((2, 12, 17), 3, output="log_softmax", initializer="uniform"),
+    Jin((3, 4, 4), 1),
+    Jin((1, 2, 3), 2, batch_norm=False, naive=True),
+]
+NAMES = [f"{network.kind} {network.input_shape}" for network in EVERY]
+
+
+def made(network: Description, backend: str | Backend) -> Sequential:
+    manual_seed(0)
+    return network.build(backend)
+
+
+def images(network: Description, n: int = 5) -> Any:
+    return RNG.normal(size=(n, *network.input_shape))
+
+
+def kinds(model: Sequential) -> list[str]:
+    return [type(layer).__name__ for layer in model]
+
+
+@pytest.mark.parametrize("network", EVERY, ids=NAMES)
+def test_it_runs_forward_and_backward(network: Description, backend: Backend) -> None:
+    model = made(network, backend)
+    x = backend.from_host(images(network))
+    y = model(x)
+    assert backend.shape(y) == (5, network.outputs) == model.output_shape((5, *network.input_shape))
+    gradient = model.backward(backend.full((5, network.outputs), 1.0, dtype="float32"))
+    assert backend.shape(gradient) == (5, *network.input_shape)
+    for name, parameter in model.named_parameters():
+        assert np.isfinite(backend.to_host(parameter.grad)).all(), name
+
+
+@pytest.mark.parametrize("network", EVERY, ids=NAMES)
+def test_it_goes_through_json(network: Description) -> None:
+    assert model_from_dict(json.loads(json.dumps(network.to_dict()))) == network
+
+
+@pytest.mark.parametrize("network", EVERY, ids=NAMES)
+def test_it_comes_back_from_a_file(network: Description, backend: Backend, tmp_path: Path) -> None:
+    model = made(network, backend)
+    x = backend.from_host(images(network))
+    model(x)  # in training: running statistics are no longer what they start as
+    save_model(tmp_path / "m.safetensors", model, {"model": network.to_dict()})
+    again, _ = load_model(tmp_path / "m.safetensors", backend)
+    assert repr(again) == repr(model)
+    np.testing.assert_array_equal(backend.to_host(again(x)), backend.to_host(model.eval()(x)))
+
+
+def test_a_file_from_before_there_were_other_models() -> None:
+    old = {
+        "input_shape": [1, 8, 8],
+        "hidden": [256, 128],
+        "outputs": 10,
+        "activation": ["relu"],
+        "output": "",
+        "initializer": "torch",
+        "kind": "dense",
+    }
+    assert model_from_dict(old) == Dense((1, 8, 8), (256, 128), 10)
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        ({"kind": "quantum"}, "unknown kind of model 'quantum'; this Lamina builds: dense, cnn, lenet, jin"),
+        ({"kind": None}, "unknown kind of model None"),
+        ({"kind": {}}, "unknown kind of model {}"),
+        ({"kind": "lenet"}, "incomplete or foreign"),
+        ({**CNN((1, 8, 8), 2).to_dict(), "depth": 3}, "incomplete or foreign"),
+        ({**CNN((1, 8, 8), 2).to_dict(), "input_shape": None}, "incomplete or foreign"),
+        ({**LeNet((1, 28, 28), 2).to_dict(), "input_shape": [1, 8, 8]}, "got samples \\(1, 8, 8\\)"),
+    ],
+)
+def test_a_description_that_builds_nothing(config: dict[str, Any], message: str) -> None:
+    with pytest.raises(LaminaError, match=message):
+        model_from_dict(config)
+    if "got samples" not in message:
+        with pytest.raises(DataError):
+            model_from_dict(config)
+
+
+# -- what each is ----------------------------------------------------------------------------------------
+
+
+def test_lenet_is_lenet() -> None:
+    model = LeNet((1, 28, 28), 10).build("numpy")
+    shapes = [value.shape for name, value in model.state_dict().items() if name.endswith("weight")]
+    assert shapes == [(6, 1, 5, 5), (16, 6, 5, 5), (120, 400), (84, 120), (10, 84)]
+    assert sum(p.size for p in model.parameters()) == 61_706
+
+
+def test_lenet_is_torchs(backend64: Backend) -> None:
+    torch = pytest.importorskip("torch", reason="the twin is made of torch.nn")
+    nn, b = torch.nn, backend64
+    model = made(LeNet((1, 28, 28), 10), b)
+    twin = nn.Sequential(
+        *(nn.Conv2d(1, 6, 5, padding=2), nn.ReLU(), nn.MaxPool2d(2)),
+        *(nn.Conv2d(6, 16, 5), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten()),
+        *(nn.Linear(400, 120), nn.ReLU(), nn.Linear(120, 84), nn.ReLU(), nn.Linear(84, 10)),
+    ).double()
+    twin.load_state_dict({name: torch.from_numpy(value) for name, value in model.state_dict().items()})
+    x, g = RNG.normal(size=(4, 1, 28, 28)), RNG.normal(size=(4, 10))
+    y = twin(torch.from_numpy(x))
+    np.testing.assert_allclose(b.to_host(model(b.from_host(x))), y.detach().numpy(), rtol=1e-10, atol=1e-12)
+    y.backward(torch.from_numpy(g))
+    model.backward(b.from_host(g))
+    for (name, ours), theirs in zip(model.named_parameters(), twin.parameters(), strict=True):
+        np.testing.assert_allclose(
+            b.to_host(ours.grad), theirs.grad.numpy(), rtol=1e-9, atol=1e-12, err_msg=name
+        )
+
+
+@pytest.mark.parametrize(
+    ("shape", "widths", "left"),
+    [
+        ((1, 4, 4), (8,), (2, 2)),
+        ((1, 8, 8), (8, 16), (2, 2)),
+        ((1, 28, 28), (8, 16, 32), (3, 3)),
+        ((3, 32, 32), (8, 16, 32, 32), (2, 2)),
+        ((3, 64, 5), (8,), (32, 2)),
+        ((2, 100, 70), (8, 16, 32, 32, 32), (3, 2)),
+    ],
+)
+def test_the_stages_of_a_cnn(shape: tuple[int, ...], widths: tuple[int, ...], left: tuple[int, ...]) -> None:
+    model = CNN(shape, 10, width=8).build("numpy")
+    pools = [layer for layer in model if isinstance(layer, MaxPool2d)]
+    assert tuple(c.out_channels for c in model if isinstance(c, Conv2d)) == tuple(np.repeat(widths, 2))
+    assert len(pools) == len(widths)
+    assert model[-1].in_features == widths[-1] * left[0] * left[1]
+    assert model.output_shape((1, *shape)) == (1, 10)
+
+
+def test_jin_has_the_papers_weights() -> None:
+    for network in (Jin((3, 4, 4), 1), Jin((3, 4, 4), 1, batch_norm=False, naive=True)):
+        model = network.build("numpy")
+        weights = [m.weight.shape for m in model if isinstance(m, (Conv2d, NaiveConv2d, Linear))]
+        assert weights == [(5, 3, 3, 3), (1, 5, 3, 3), (10, 16), (1, 10)]  # torch's layout: out x in
+    assert "BatchNorm2d" not in kinds(Jin((3, 4, 4), 1, batch_norm=False).build("numpy"))
+    assert kinds(model)[-1] == "Linear"
+
+
+def test_jins_loops_are_the_unfolded_convolution(backend64: Backend) -> None:
+    b = backend64
+    fast, slow = (made(MODELS[name](input_shape=(3, 4, 4), outputs=1), b) for name in ("jin", "jin_naive"))
+    assert kinds(slow) == [kind.replace("Conv2d", "NaiveConv2d") for kind in kinds(fast)]
+    x, g = b.from_host(RNG.normal(size=(6, 3, 4, 4))), b.from_host(RNG.normal(size=(6, 1)))
+    np.testing.assert_allclose(b.to_host(slow(x)), b.to_host(fast(x)), rtol=1e-10, atol=1e-12)
+    np.testing.assert_allclose(
+        b.to_host(slow.backward(g)), b.to_host(fast.backward(g)), rtol=1e-9, atol=1e-12
+    )
+    for (name, one), (_, other) in zip(slow.named_parameters(), fast.named_parameters(), strict=True):
+        np.testing.assert_allclose(
+            b.to_host(one.grad), b.to_host(other.grad), rtol=1e-9, atol=1e-12, err_msg=name
+        )
+
+
+def test_the_initializer_reaches_every_layer() -> None:
+    for network in (
+        CNN((1, 8, 8), 10, initializer="uniform"),
+        LeNet((1, 28, 28), 10, initializer="uniform"),
+        Jin((3, 4, 4), 1, initializer="uniform"),
+    ):
+        for layer in network.build("numpy"):
+            if isinstance(layer, (Conv2d, Linear)):
+                weight = layer.backend.to_host(layer.weight.data)
+                assert abs(weight).max() > 0.7, layer  # torch's default would stay below 1 / sqrt(fan in)
+            assert not isinstance(layer, BatchNorm2d) or (layer.backend.to_host(layer.weight.data) == 1).all()
+
+
+# -- what each refuses -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("kind", "shape", "message"),
+    [
+        (LeNet, (1, 8, 8), r"lenet takes images \(C, H, W\) of at least 12 x 12, got samples \(1, 8, 8\)"),
+        (LeNet, (1, 28, 11), r"at least 12 x 12, got samples \(1, 28, 11\)"),
+        (LeNet, (28, 28), r"lenet takes images \(C, H, W\) .* got samples \(28, 28\)"),
+        (CNN, (2,), r"cnn takes images \(C, H, W\) of at least 4 x 4, got samples \(2,\)"),
+        (CNN, (1, 3, 8), r"at least 4 x 4, got samples \(1, 3, 8\)"),
+        (CNN, (0, 8, 8), r"got samples \(0, 8, 8\)"),
+        (Jin, (48,), r"jin takes images \(C, H, W\), got samples \(48,\)"),
+    ],
+)
+def test_samples_that_do_not_fit(kind: Any, shape: tuple[int, ...], message: str) -> None:
+    with pytest.raises(ShapeError, match=message):
+        kind(shape, 2)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: CNN((1, 8, 8), 0), "cnn: outputs must be at least 1, got 0"),
+        (lambda: CNN((1, 8, 8), 2, width=0), "cnn: width must be at least 1 .* got 0"),
+        (lambda: CNN((1, 8, 8), 2, dropout=1.5), "dropout from 0 to 1, got 32 and 1.5"),
+        (lambda: LeNet((1, 28, 28), 2, output="sofmax"), r"output: expected .* Did you mean 'softmax'\?"),
+        (lambda: Jin((3, 4, 4), 2, initializer="xavier"), "initializer: expected one of torch, "),
+        (lambda: Dense((3,), (2,), 1, ("reluu",)), r"activation: .* Did you mean 'relu'\?"),
+        (lambda: Dense((3,), (2, 2, 2), 1, ("relu", "tanh")), "activation: expected 1 name or 3"),
+    ],
+)
+def test_a_bad_option_is_named(make: Any, message: str) -> None:
+    with pytest.raises(OptionError, match=message):
+        make()
+
+
+def test_which_models_take_which_samples() -> None:
+    assert models_for((2,)) == ["dense"]
+    assert models_for((1, 3, 3)) == ["dense", "jin", "jin_naive"]
+    assert models_for((1, 8, 8)) == ["dense", "cnn", "jin", "jin_naive"]
+    assert models_for((1, 28, 28)) == list(MODELS)

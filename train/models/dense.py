@@ -1,0 +1,72 @@
+"""Fully connected networks."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from ...backends import Backend, OptionError, get_backend
+from ...layers import Flatten, Linear, Module, Sequential
+from .names import ACTIVATIONS, INITIALIZERS, OUTPUTS, check_name, ending, initial
+
+
+@dataclass(frozen=True)
+class Dense:
+    """A fully connected network.
+
+    Parameters
+    ----------
+    input_shape
+        One sample's, without the batch axis; flattened where it has more than one axis.
+    hidden
+        The sizes of the hidden layers.
+    outputs
+        The size of the output.
+    activation
+        One name for all hidden layers, or one for each.
+    output
+        A name in `OUTPUTS` after the last layer; "" for nothing.
+    initializer
+        What the weights hold at first; biases are torch's default, or as the weights under "uniform".
+
+    """
+
+    input_shape: tuple[int, ...]
+    hidden: tuple[int, ...]
+    outputs: int
+    activation: tuple[str, ...] = ("relu",)
+    output: str = ""
+    initializer: str = "torch"
+    kind: str = field(default="dense", init=False)
+
+    def __post_init__(self) -> None:
+        for name in self.activation:
+            check_name("activation", name, ACTIVATIONS)
+        if self.output:
+            check_name("output", self.output, OUTPUTS)
+        check_name("initializer", self.initializer, INITIALIZERS)
+        if len(self.activation) not in (1, len(self.hidden)):
+            raise OptionError(
+                f"activation: expected 1 name or {len(self.hidden)}, one for each hidden layer, "
+                f"got {len(self.activation)}"
+            )
+
+    def build(self, backend: str | Backend | None = None) -> Sequential:
+        """Return the network, with new weights."""
+        b = get_backend(backend)
+        size = math.prod(self.input_shape)
+        names = self.activation * len(self.hidden) if len(self.activation) == 1 else self.activation
+        layers: list[Module] = [Flatten(backend=b)] if len(self.input_shape) > 1 else []
+        for width, name in zip(self.hidden, names, strict=True):
+            layers += [self._linear(size, width, b), ACTIVATIONS[name](b)]
+            size = width
+        layers.append(self._linear(size, self.outputs, b))
+        return Sequential(*layers, *ending(self.output, b))
+
+    def _linear(self, size: int, width: int, b: Backend) -> Linear:
+        return Linear(size, width, **initial(self.initializer), backend=b)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what `model_from_dict` takes."""
+        return asdict(self)

@@ -1,0 +1,65 @@
+"""Activations, outputs and initialisers by name: what the options of a model may say."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from ...backends import Backend, OptionError
+from ...backends.errors import did_you_mean
+from ...layers import (
+    Initializer,
+    KaimingNormal,
+    KaimingUniform,
+    LeakyReLU,
+    LogSoftmax,
+    Module,
+    ReLU,
+    Sigmoid,
+    Softmax,
+    Tanh,
+    TorchDefault,
+    Uniform,
+    XavierNormal,
+    XavierUniform,
+)
+
+ACTIVATIONS: dict[str, Callable[[Backend], Module]] = {
+    "relu": lambda b: ReLU(b),
+    "leaky_relu": lambda b: LeakyReLU(backend=b),
+    "sigmoid": lambda b: Sigmoid(b),
+    "tanh": lambda b: Tanh(b),
+}
+OUTPUTS: dict[str, Callable[[Backend], Module]] = {
+    "sigmoid": lambda b: Sigmoid(b),
+    "softmax": lambda b: Softmax(1, backend=b),
+    "log_softmax": lambda b: LogSoftmax(1, backend=b),
+    "tanh": lambda b: Tanh(b),
+}
+INITIALIZERS: dict[str, Callable[[], Initializer]] = {
+    "torch": TorchDefault,
+    "xavier_uniform": XavierUniform,
+    "xavier_normal": XavierNormal,
+    "kaiming_uniform": KaimingUniform,
+    "kaiming_normal": KaimingNormal,
+    "uniform": lambda: Uniform(-1.0, 1.0),
+}
+
+
+def initial(name: str) -> dict[str, Initializer]:
+    """Return weight_init and bias_init; biases are torch's default, or as the weights under "uniform"."""
+    make = INITIALIZERS[name]
+    return {"weight_init": make(), "bias_init": make() if name == "uniform" else TorchDefault()}
+
+
+def ending(output: str, backend: Backend) -> list[Module]:
+    """Return what stands after the last layer: a layer by its name in `OUTPUTS`, or none for ""."""
+    return [OUTPUTS[output](backend)] if output else []
+
+
+def check_name(option: str, name: str, known: Iterable[str]) -> None:
+    """Raise an OptionError that names the option, unless `name` is one of those known."""
+    known = tuple(known)
+    if name not in known:
+        raise OptionError(
+            f"{option}: expected one of {', '.join(known)}, got {name!r}.{did_you_mean(name, known)}"
+        )
