@@ -57,10 +57,19 @@ class Plan:
 
     @staticmethod
     @functools.lru_cache(maxsize=1024)
-    def of(window: Window, samples: int, channels: int, groups: int, itemsize: int, cache_size: int) -> Plan:
+    def of(
+        window: Window,
+        samples: int,
+        channels: int,
+        outputs: int,
+        groups: int,
+        itemsize: int,
+        cache_size: int,
+    ) -> Plan:
         """Return the plan for an input (samples, channels, *size), with columns that suit the cache.
 
-        A block has at least one row of one image, however large that is.
+        A block has at least one row of one image, however large that is. Where its images or outputs are
+        larger than its columns, it is they that the cache must suit.
         """
         kernel, counts = window.kernel_size, window.counts
         inner = math.prod(kernel[1:])
@@ -69,8 +78,10 @@ class Plan:
         row = itemsize * channels * (inner if shifted else math.prod(kernel)) * math.prod(counts[1:])
         budget = STREAMED * cache_size
         image = max(row * height, 1)
-        images = 1 if image > cache_size // 4 else max(1, min(samples, budget // image))
-        rows = counts[0] if image <= budget else min(counts[0], max(1, budget // row))
+        places = max(channels * math.prod(window.size), outputs * math.prod(counts))
+        most = max(image, itemsize * places)
+        images = 1 if image > cache_size // 4 else max(1, min(samples, budget // most))
+        rows = counts[0] if most <= budget else min(counts[0], max(1, budget * height // most))
         return Plan(window, samples, shifted, images, rows)
 
     @property

@@ -9,6 +9,7 @@ are copied in long runs, too.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from ...backends import Backend, Tensor
@@ -61,8 +62,9 @@ class Correlation:
             strips = []
             for block in plan.blocks(images):
                 columns = self._columns(x, plan, block, work)
-                strip = b.matmul(weights[0], columns[0], out=y.place(images) if plan.whole else None)
-                for matrix, column in zip(weights[1:], columns[1:], strict=True):
+                place = y.place(images) if plan.whole else None
+                strip = b.matmul(weights[0], next(columns), out=place)
+                for matrix, column in zip(weights[1:], columns, strict=True):
                     more = b.matmul(matrix, column, out=work.store("product", b.shape(strip)))
                     strip = b.add(strip, more, out=strip)
                 strips.append(strip if bias is None else b.add(strip, bias, out=strip))
@@ -102,23 +104,23 @@ class Correlation:
 
     # -- columns, and back -------------------------------------------------------------------------
 
-    def _columns(self, x: Tensor, plan: Plan, block: Block, work: Workspace) -> list[Tensor]:
-        """Return the matrices of windows (C K, L), one for each of `_matrices`; (G, C K / G, L) of groups."""
+    def _columns(self, x: Tensor, plan: Plan, block: Block, work: Workspace) -> Iterator[Tensor]:
+        """Yield the matrices of windows (C K, L), one for each of `_matrices`; (G, C K / G, L) of groups."""
         b = self.backend
         laid = self._laid(x, block, block.inputs, (1, self.channels, *self._size(block)))
         if plan.pointwise:
-            return [b.reshape(laid, self._grouped(self.channels, -1))]
+            yield b.reshape(laid, self._grouped(self.channels, -1))
+            return
         depth, rows, breadth = self._extents(plan, block)
         store = work.store("columns", (1, depth, rows * breadth))
         columns = b.unfold(laid, plan.kernel, **plan.options(block), out=store)
         flat = self._grouped(depth, -1)
         if not plan.shifted:
-            return [b.reshape(columns, flat)]
+            yield b.reshape(columns, flat)
+            return
         tall = b.reshape(columns, (depth, rows, breadth))
-        return [
-            b.reshape(b.slice(tall, (0, start, 0), (depth, stop, breadth), steps=(1, step, 1)), flat)
-            for start, stop, step in plan.taps(block)
-        ]
+        for start, stop, step in plan.taps(block):  # one after the other: with a stride they are copies
+            yield b.reshape(b.slice(tall, (0, start, 0), (depth, stop, breadth), steps=(1, step, 1)), flat)
 
     def _folded(self, weights: list[Tensor], g: Tensor, plan: Plan, block: Block, work: Workspace) -> Tensor:
         """Return wᵀ g added back to where the columns came from: (1, C, input rows, *size, images)."""
@@ -161,9 +163,9 @@ class Correlation:
 
     def _plan(self) -> Plan:
         itemsize = 8 if self.dtype == "float64" else 4
-        return Plan.of(
-            self.window, self.samples, self.channels, self.groups, itemsize, self.backend.cache_size
-        )
+        cache_size = self.backend.cache_size
+        channels = self.channels, self.outputs, self.groups
+        return Plan.of(self.window, self.samples, *channels, itemsize, cache_size)
 
     def _size(self, block: Block) -> Shape:
         """The spatial extents of a block's input, the images last."""

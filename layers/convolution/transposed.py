@@ -99,7 +99,7 @@ class ConvTranspose(Module):
             y = b.pad(y, ((0, 0), (0, 0), *((0, n) for n in beyond)))
         if self.bias is None:
             return y
-        return b.add(y, b.reshape(self.bias.data, (1, self.out_channels, *(1,) * self.rank)))
+        return b.add(y, b.reshape(self.bias.data, (1, self.out_channels, *(1,) * self.rank)), out=y)
 
     def backward(self, grad_output: Tensor) -> Tensor | None:
         """dL/dx = w ⋆ g, dL/dw = x ⋆ g, dL/db = Σ g, with g = dL/dy: (N, O, *output size)."""
@@ -128,6 +128,8 @@ class ConvTranspose(Module):
             before, after = self.padding[axis]
             full = (count - 1) * self.stride[axis] + self.dilation[axis] * (self.kernel_size[axis] - 1) + 1
             after, more = max(after - self.output_padding[axis], 0), max(self.output_padding[axis] - after, 0)
+            if more < self.stride[axis]:  # windows may end before the image does, by less than a stride
+                full, more = full + more, 0
             size.append(full - before - after)
             padding.append((before, after))
             beyond.append(more)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -81,3 +82,23 @@ def worst(name: str, ours: Host, theirs: Host, bar: Host | float, *, same: bool 
         errors = np.where((ours == theirs) | ((ours != ours) & (theirs != theirs)), 0.0, errors)
     index = tuple(int(i) for i in np.unravel_index(int(np.argmax(errors)), errors.shape))
     return Difference(name, index, float(ours[index]), float(theirs[index]), float(errors[index]))
+
+
+def compare(
+    ours: Mapping[str, Host],
+    theirs: Mapping[str, Host],
+    bar: Callable[[str, Host], Host | float],
+    *,
+    same: bool = False,
+) -> list[Difference]:
+    """Return the worst index of each tensor, as `worst` does; one on one side only is an infinite error.
+
+    `bar` is called with a tensor's name and what is right.
+    """
+    found = [
+        worst(name, ours[name], right, bar(name, right), same=same)
+        for name, right in theirs.items()
+        if name in ours
+    ]
+    lone = [name for name in (*ours, *theirs) if (name in ours) != (name in theirs)]
+    return [*found, *(Difference(f"{name}, on one side only", (), np.nan, np.nan, np.inf) for name in lone)]

@@ -1,0 +1,82 @@
+"""What a convolution needs besides its arguments and results: at most 32 MB, however large the batch.
+
+Measured on numpy, which tells tracemalloc of its arrays.
+"""
+
+from __future__ import annotations
+
+import gc
+import tracemalloc
+from typing import Any
+
+import numpy as np
+import pytest
+
+from lamina.backends import get_backend
+from lamina.layers import Conv1d, Conv2d, Conv3d, ConvTranspose2d
+
+MOST = 32 << 20
+
+
+def extra(layer: Any, shape: tuple[int, ...]) -> tuple[int, int]:
+    """Return the most bytes in use at a time, less the result, in the forward and the backward pass."""
+    x = np.ones(shape, np.float32)
+    gc.collect()
+    tracemalloc.start()
+    try:
+        before, _ = tracemalloc.get_traced_memory()
+        y = layer(x)
+        forward = tracemalloc.get_traced_memory()[1] - before - y.nbytes
+        g = np.ones(y.shape, np.float32)
+        before, _ = tracemalloc.get_traced_memory()
+        tracemalloc.reset_peak()
+        grad = layer.backward(g)
+        backward = tracemalloc.get_traced_memory()[1] - before - grad.nbytes
+    finally:
+        tracemalloc.stop()
+    return forward, backward
+
+
+# A layer, an image, and two batches of which both are more than one block.
+LAYERS: list[Any] = [
+    pytest.param(Conv2d, (64, 64, 3), {"padding": 1}, (64, 56, 56), (4, 10), id="64 to 64, 3x3"),
+    pytest.param(Conv2d, (64, 64, 3), {"padding": 1, "groups": 64}, (64, 56, 56), (2, 6), id="depthwise"),
+    pytest.param(Conv2d, (16, 16, 7), {"padding": 3, "stride": 2}, (16, 256, 256), (2, 4), id="strips"),
+    pytest.param(Conv2d, (16, 256, 1), {}, (16, 8, 8), (512, 1024), id="many outputs"),
+    pytest.param(
+        Conv2d, (64, 128, 1), {"stride": 2}, (64, 8, 8), (1024, 2048), id="most of the input unused"
+    ),
+    pytest.param(Conv2d, (1, 6, 5), {"padding": 2}, (1, 28, 28), (512, 1024), id="small images"),
+    pytest.param(Conv1d, (16, 16, 9), {"padding": 4}, (16, 4096), (8, 16), id="one axis"),
+    pytest.param(Conv3d, (8, 8, 3), {"padding": 1}, (8, 16, 28, 28), (3, 6), id="three axes"),
+    pytest.param(
+        ConvTranspose2d,
+        (16, 16, 4),
+        {"stride": 2, "padding": 1, "output_padding": 1},
+        (16, 64, 64),
+        (8, 16),
+        id="transposed",
+    ),
+]
+
+
+@pytest.mark.parametrize(("kind", "arguments", "options", "image", "batches"), LAYERS)
+def test_extra_memory_is_bounded_and_does_not_grow_with_the_batch(
+    kind: Any, arguments: Any, options: dict[str, Any], image: tuple[int, ...], batches: tuple[int, int]
+) -> None:
+    layer = kind(*arguments, **options, backend=get_backend("numpy"))
+    small, large = (extra(layer, (samples, *image)) for samples in batches)
+    assert max(*small, *large) <= MOST
+    for fewer, more in zip(small, large, strict=True):  # the last block may be a larger or a smaller one
+        assert more <= 1.1 * fewer + (1 << 20)
+
+
+def test_the_measure_sees_an_array_that_is_made_and_dropped() -> None:
+    class Wasteful(Conv2d):
+        def forward(self, x: Any) -> Any:
+            assert np.repeat(x, 40, axis=0).any()
+            return super().forward(x)
+
+    shape = (8, 4, 64, 64)
+    forward, _ = extra(Wasteful(4, 4, 3, backend=get_backend("numpy")), shape)
+    assert forward > 30 * np.ones(shape, np.float32).nbytes
