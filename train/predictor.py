@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ from .data import SOURCES, Scaling, Task, idx_splits
 from .data.npz import read_npz_rows
 from .data.table import read_rows
 from .data.targets import Targets
+from .onnx import load_onnx, read_metadata
 from .recipe import Recipe
 
 Host = np.ndarray[Any, Any]
@@ -46,12 +48,50 @@ class Predictor:
     threshold: float
     link: str
     """What makes probabilities of outputs: "softmax", "exp", "sigmoid"; "none" if they are some, else ""."""
-    recipe: Recipe
+    recipe: Recipe | None = None
+    """What the model was trained by; None where that is not known."""
+    batch_size: int = 1024
+    """How many samples it is given at once."""
 
     @classmethod
     def load(cls, path: Path, backend: str | Backend | None = None) -> Predictor:
-        """Load a model file that `lamina train` wrote. Raises DataError for any other."""
+        """Load a model file that `lamina train` or `lamina export` wrote, or any ONNX file.
+
+        Raises DataError for any other.
+        """
+        if path.suffix == ".onnx":
+            return cls._of_onnx(path, backend)
         model, found = load_model(path, backend)
+        return cls._described(model, found, path)
+
+    @classmethod
+    def _of_onnx(cls, path: Path, backend: str | Backend | None) -> Predictor:
+        """Load an ONNX file: one of ours says what it is about, another gives numbers and no more."""
+        graph = load_onnx(path, backend=backend)
+        if len(graph.inputs) != 1 or len(graph.outputs) != 1:
+            raise DataError(
+                f"'{path}' has {len(graph.inputs)} inputs and {len(graph.outputs)} outputs; "
+                "only models of one each can be used here"
+            )
+        if written := read_metadata(path).get("lamina"):
+            try:
+                found = json.loads(written)
+            except ValueError as error:
+                raise DataError(
+                    f"'{path}': what `lamina export` wrote of the model is damaged: {error}"
+                ) from error
+            # The file scales by itself.
+            return cls._described(graph, {**found, "scaling": None, "target_scaling": None}, path)
+        if graph.input_shape is None:
+            raise DataError(
+                f"'{path}' does not fix the shape of one sample; export it for samples of one shape"
+            )
+        batch = (graph.inputs[0].shape or (None,))[0]
+        size = batch if isinstance(batch, int) else cls.batch_size
+        return cls(graph, graph.input_shape, None, None, None, None, None, 0.0, "", batch_size=size)
+
+    @classmethod
+    def _described(cls, model: Module, found: dict[str, Any], path: Path) -> Predictor:
         try:
             return cls(
                 model,
@@ -70,7 +110,7 @@ class Predictor:
                 f"'{path}' was not written by `lamina train`: {error} is wrong or missing."
             ) from error
 
-    def __call__(self, inputs: Host, *, batch_size: int = 1024) -> Host:
+    def __call__(self, inputs: Host) -> Host:
         """Return outputs (N, K) for raw inputs (N, ...): scores, or numbers in the target's own units."""
         if inputs.shape[1:] != self.input_shape or len(inputs) == 0:
             want = ", ".join(["N", *map(str, self.input_shape)])
@@ -78,10 +118,12 @@ class Predictor:
         b = self.model.backend
         scaled = inputs if self.scaling is None else self.scaling.apply(inputs)
         parts = []
-        for start in range(0, len(scaled), batch_size):
+        for start in range(0, len(scaled), self.batch_size):
             with b.session(), inference():
-                parts.append(b.to_host(self.model(b.from_host(scaled[start : start + batch_size]))))
+                parts.append(b.to_host(self.model(b.from_host(scaled[start : start + self.batch_size]))))
         outputs = np.concatenate(parts)
+        if outputs.ndim != 2:
+            raise DataError(f"expected outputs (N, K), the model gives {outputs.shape}")
         return outputs if self.target_scaling is None else self.target_scaling.undo(outputs)
 
     def labels(self, outputs: Host) -> list[str]:
@@ -106,14 +148,18 @@ class Predictor:
 
     def read(self, source: str | None) -> NewData:
         """Return the data of a file or a folder of IDX files; of None, the test set trained with."""
-        if source is None or (source in SOURCES and source == self.recipe.source):
+        recipe = self.recipe
+        if source is None and recipe is None:
+            raise DataError("the model does not say what it was trained with; name a file of data")
+        if recipe is not None and (source is None or (source in SOURCES and source == recipe.source)):
             try:
-                test = self.recipe.load().test
+                test = recipe.load().test
             except DataError as error:
                 raise DataError(
                     f"the data set it was trained with is not there: {error} Name a file."
                 ) from error
             return self._with_targets(test.inputs, (test.targets, test.classes))
+        assert source is not None
         path = Path(source)
         task: Task = "regression" if self.classes is None else "classification"
         if path.is_dir():
@@ -123,12 +169,12 @@ class Predictor:
         if end == ".npz":
             return self._with_targets(*read_npz_rows(path, task=task))
         if end in (".csv", ".tsv"):
-            target = self.target or self.recipe.target
+            target = self.target or (recipe.target if recipe is not None else None)
             count = math.prod(self.input_shape)
             inputs, targets, note = read_rows(path, count, task=task, names=self.features, target=target)
             return self._with_targets(inputs.reshape(-1, *self.input_shape), targets, note)
-        if source in SOURCES:
-            raise DataError(f"the model was trained on {self.recipe.source!r}, not on {source!r}")
+        if source in SOURCES and recipe is not None:
+            raise DataError(f"the model was trained on {recipe.source!r}, not on {source!r}")
         raise DataError(f"'{source}': expected a .csv, .tsv or .npz file, or a folder of IDX files")
 
     def _with_targets(self, inputs: Host, targets: Targets | None, note: str = "") -> NewData:

@@ -45,7 +45,7 @@ def run_folder(out: str | None, source: str) -> Iterator[Path]:
 def model_file(source: str) -> Path | None:
     """Return the model file that a source names: itself, or the one in a run folder; else None."""
     path = Path(source)
-    if path.suffix == ".safetensors":
+    if path.suffix in (".safetensors", ".onnx"):
         return path
     inside = path / "model.safetensors"
     return inside if inside.is_file() else None

@@ -22,7 +22,7 @@ _SHOWN = 10
 
 @command
 def predict(
-    run: Annotated[str, typer.Argument(help="A run folder, or a model file.")],
+    run: Annotated[str, typer.Argument(help="A run folder, or a model file (.safetensors, .onnx).")],
     data: Annotated[
         str | None,
         typer.Argument(
@@ -38,7 +38,9 @@ def predict(
     """Predict with a trained model; where the targets are known, say how good it was."""
     path = model_file(run)
     if path is None:
-        raise DataError(f"'{run}' is no run folder (it has no model.safetensors) and no .safetensors file")
+        raise DataError(
+            f"'{run}' is no run folder (it has no model.safetensors) and no .safetensors or .onnx file"
+        )
     predictor = Predictor.load(path)
     new = predictor.read(data)
     outputs = predictor(new.inputs)

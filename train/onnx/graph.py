@@ -184,7 +184,7 @@ class Graph(Module):
                 results = module.forward(self._given(step.inputs[0], values, False))
         except Exception as error:
             raise named_error(error, module) from error
-        return results if isinstance(results, tuple) else (results,)
+        return results if type(results) is tuple else (results,)  # a handle may be a tuple of another kind
 
     def _given(self, name: str, values: Mapping[str, Tensor], on_host: bool) -> Any:
         if not name:

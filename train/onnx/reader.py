@@ -57,6 +57,11 @@ def load_onnx(
         raise DataError(f"{where}: {error}") from error
 
 
+def read_metadata(path: str | Path) -> dict[str, str]:
+    """Return the texts that a file keeps beside its model."""
+    return {entry.key: entry.value for entry in _parsed(path, f"'{path}'").metadata_props}
+
+
 def missing_operators(proto: Any) -> dict[str, str]:
     """Return {operator: name of the first node with it} for the operators of a model that Lamina lacks."""
     found: dict[str, str] = {}

@@ -1,0 +1,283 @@
+"""Reading ONNX files: models of several inputs, constants, functions; and what is said of a bad file."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from lamina.backends import Backend, DataError, DtypeError, ShapeError, StateError, get_backend
+from lamina.layers import BatchNorm2d, Conv2d, Dropout, Linear, Module, ReLU, Sequential, manual_seed
+from lamina.train.onnx import load_onnx, save_onnx
+
+onnx = pytest.importorskip("onnx", reason="files are read with the onnx package")
+FLOAT, INT64 = 1, 7
+
+
+def model(
+    nodes: list[Any],
+    inputs: dict[str, tuple[int, list[Any]]],
+    weights: dict[str, Any] | None = None,
+    outputs: tuple[str, ...] = ("y",),
+    functions: list[Any] | None = None,
+    rank: int | None = None,
+) -> bytes:
+    """Return the bytes of a file with these nodes; outputs have as many axes as the first input."""
+    helper = onnx.helper
+    axes = [None] * (len(next(iter(inputs.values()))[1]) if rank is None else rank)
+    graph = helper.make_graph(
+        nodes,
+        "test",
+        [helper.make_tensor_value_info(name, kind, shape) for name, (kind, shape) in inputs.items()],
+        [helper.make_tensor_value_info(name, FLOAT, axes) for name in outputs],
+        [onnx.numpy_helper.from_array(np.asarray(v), name) for name, v in (weights or {}).items()],
+    )
+    imports = [helper.make_opsetid("", 22)]
+    if functions:
+        imports.append(helper.make_opsetid("own", 1))
+    proto = helper.make_model(graph, opset_imports=imports, ir_version=10, functions=functions or [])
+    return bytes(proto.SerializeToString())
+
+
+def node(operator: str, inputs: str, outputs: str = "y", **attributes: Any) -> Any:
+    return onnx.helper.make_node(
+        operator, inputs.split(), outputs.split(), name=operator.lower(), **attributes
+    )
+
+
+def host(b: Backend, x: Any) -> Any:
+    return np.asarray(b.to_host(x))
+
+
+IMAGE = {"x": (FLOAT, ["N", 2, 6, 6])}
+KERNEL = np.random.default_rng(0).standard_normal((3, 2, 3, 3)).astype(np.float32)
+CONVOLUTION = [node("Conv", "x w", "h"), node("Relu", "h")]
+
+
+# -- what is read ----------------------------------------------------------------------------------
+
+
+def test_layers_are_ours(backend: Backend) -> None:
+    b = backend
+    found = load_onnx(model(CONVOLUTION, IMAGE, {"w": KERNEL}), backend=b)
+    assert [type(layer) for _, layer in found.named_children()] == [Conv2d, ReLU]
+    assert [name for name, _ in found.named_parameters()] == ["conv.weight"]
+    assert found.training is False
+    assert found.input_shape == (2, 6, 6)
+    assert found.output_shape((5, 2, 6, 6)) == (5, 3, 4, 4)
+    assert found.summary().parameters == KERNEL.size
+
+
+def test_a_chain_of_layers_is_trained_further(backend64: Backend) -> None:
+    b = backend64
+    layer = Sequential(Conv2d(2, 3, 3, bias=False, backend=b), ReLU(backend=b))
+    layer.load_state_dict({"0.weight": KERNEL})
+    found = load_onnx(model(CONVOLUTION, IMAGE, {"w": KERNEL}), backend=b).train()
+    x = b.from_host(np.random.default_rng(1).standard_normal((2, 2, 6, 6)))
+    g = b.from_host(np.random.default_rng(2).standard_normal((2, 3, 4, 4)))
+    assert np.array_equal(host(b, found(x)), host(b, layer(x)))
+    assert np.array_equal(host(b, found.backward(g)), host(b, layer.backward(g)))
+    ours, theirs = next(iter(found.parameters())).grad, next(iter(layer.parameters())).grad
+    assert np.array_equal(host(b, ours), host(b, theirs))
+
+
+def test_inputs_and_outputs_by_name(backend: Backend) -> None:
+    b = backend
+    nodes = [node("Add", "x two", "s"), node("Mul", "s z", "p"), node("Neg", "p", "q")]
+    inputs: Any = {"x": (FLOAT, ["N", 3]), "z": (FLOAT, [3])}
+    found = load_onnx(model(nodes, inputs, {"two": np.float32(2)}, ("p", "q")), backend=b)
+    x, z = np.ones((4, 3)), np.array([1.0, 2.0, 3.0])
+    results = found.run({"z": b.from_host(z), "x": b.from_host(x)})
+    assert list(results) == ["p", "q"]
+    assert np.array_equal(host(b, results["p"]), (x + 2) * z)
+    assert np.array_equal(host(b, results["q"]), -(x + 2) * z)
+    with pytest.raises(StateError, match=r"has 2 inputs and 2 outputs; call run\(inputs\)"):
+        found(b.from_host(x))
+    with pytest.raises(DataError, match="expected the inputs x, z, got x"):
+        found.run({"x": b.from_host(x)})
+
+
+def test_what_follows_from_constants_is_computed_once() -> None:
+    nodes = [node("Transpose", "w", "t"), node("MatMul", "x t")]
+    weight = np.arange(6, dtype=np.float32).reshape(2, 3)
+    found = load_onnx(model(nodes, {"x": (FLOAT, ["N", 3])}, {"w": weight}), backend="numpy")
+    ((_, layer),) = found.named_children()
+    assert isinstance(layer, Linear)
+    assert np.array_equal(layer.state_dict()["weight"], weight)
+
+
+def test_a_shape_that_depends_on_the_batch(backend: Backend) -> None:
+    """As torch writes a view: the shape of x, its first extent, -1."""
+    b = backend
+    nodes = [
+        node("Shape", "x", "s"),
+        node("Gather", "s zero", "n"),
+        node("Unsqueeze", "n zeros", "u"),
+        node("Concat", "u rest", "t", axis=0),
+        node("Reshape", "x t"),
+    ]
+    weights = {"zero": np.int64(0), "zeros": np.zeros(1, np.int64), "rest": np.array([-1])}
+    found = load_onnx(model(nodes, {"x": (FLOAT, ["N", 2, 3])}, weights, rank=2), backend=b)
+    for n in (1, 4):
+        assert b.shape(found(b.from_host(np.ones((n, 2, 3))))) == (n, 6)
+
+
+def test_functions_of_the_file_are_written_out() -> None:
+    body = [onnx.helper.make_node("Mul", ["a", "a"], ["b"])]
+    square = onnx.helper.make_function(
+        "own", "Square", ["a"], ["b"], body, [onnx.helper.make_opsetid("", 22)]
+    )
+    call = onnx.helper.make_node("Square", ["x"], ["y"], domain="own")
+    found = load_onnx(model([call], {"x": (FLOAT, [2])}, functions=[square]), backend="numpy")
+    assert found.run({"x": np.array([2.0, 3.0], np.float32)})["y"].tolist() == [4.0, 9.0]
+
+
+def test_it_goes_to_another_backend_and_dtype(backend: Backend) -> None:
+    nodes = [node("Conv", "x w", "h"), node("Add", "h one")]
+    weights = {"w": KERNEL, "one": np.ones((1, 3, 1, 1), np.float32)}
+    found = load_onnx(model(nodes, IMAGE, weights), backend="numpy")
+    x = np.random.default_rng(0).standard_normal((1, 2, 6, 6)).astype(np.float32)
+    expected = host(found.backend, found(found.backend.from_host(x)))
+    twin = copy.deepcopy(found).to(backend)
+    np.testing.assert_allclose(host(backend, twin(backend.from_host(x))), expected, rtol=1e-5, atol=1e-5)
+    wide = twin.to(get_backend(backend.spec, dtype="float64"))
+    assert wide.backend.dtype(wide(wide.backend.from_host(x))) == "float64"
+    assert np.array_equal(host(found.backend, found(found.backend.from_host(x))), expected)
+
+
+def test_reading_leaves_the_seed_alone() -> None:
+    data = model(CONVOLUTION, IMAGE, {"w": KERNEL})
+    manual_seed(5)
+    first = Linear(2, 2, backend="numpy").state_dict()["weight"]
+    manual_seed(5)
+    load_onnx(data, backend="numpy")
+    assert np.array_equal(Linear(2, 2, backend="numpy").state_dict()["weight"], first)
+
+
+def test_dropout_comes_to_life_in_training() -> None:
+    found = load_onnx(model([node("Dropout", "x")], {"x": (FLOAT, ["N", 64])}), backend="numpy")
+    x = np.ones((4, 64), np.float32)
+    assert np.array_equal(found(x), x)
+    assert isinstance(next(m for _, m in found.named_children()), Dropout)
+    assert set(np.unique(found.train()(x))) == {0.0, 2.0}
+
+
+# -- what is refused -------------------------------------------------------------------------------
+
+
+def test_a_file_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"Cannot read '.*none.onnx': No such file"):
+        load_onnx(tmp_path / "none.onnx")
+
+
+@pytest.mark.parametrize("data", [b"", b"hello", b"\x00" * 64, b"\x89PNG\r\n\x1a\n" * 9])
+def test_a_file_of_something_else(data: bytes, tmp_path: Path) -> None:
+    file = tmp_path / "a.onnx"
+    file.write_bytes(data)
+    with pytest.raises(DataError, match=r"'.*a.onnx' is no (ONNX file|valid ONNX model), or it is cut short"):
+        load_onnx(file)
+
+
+def test_a_file_cut_short_anywhere(tmp_path: Path) -> None:
+    net = Sequential(Conv2d(2, 3, 3, backend="numpy"), BatchNorm2d(3, backend="numpy"), ReLU("numpy"))
+    file = tmp_path / "net.onnx"
+    save_onnx(file, net, (2, 6, 6))
+    data = file.read_bytes()
+    assert isinstance(load_onnx(data, backend="numpy"), Module)
+    for length in range(len(data)):
+        with pytest.raises(DataError, match="cut short"):
+            load_onnx(data[:length], backend="numpy")
+
+
+def test_operators_that_are_lacking_are_named() -> None:
+    nodes = [node("Sin", "x", "s"), node("Relu", "s", "r"), node("Cos", "r")]
+    with pytest.raises(DataError, match=r"lacks: Sin \(node 'sin'\), Cos \(node 'cos'\)"):
+        load_onnx(model(nodes, {"x": (FLOAT, [2])}))
+
+
+@pytest.mark.parametrize(
+    ("nodes", "inputs", "weights", "message"),
+    [
+        (
+            [node("Conv", "x w")],
+            {**IMAGE, "w": (FLOAT, [3, 2, 3, 3])},
+            {},
+            "Conv 'conv': its weight must be stored in the file, but 'w' is computed or comes from outside",
+        ),
+        (
+            [node("Conv", "x w", auto_pad="SAME_UPPER", strides=[2, 2])],
+            {"x": (FLOAT, ["N", 2, "H", "W"])},
+            {"w": KERNEL},
+            "Conv 'conv': its padding .*SAME_UPPER.* depends on the image's size.*export it for",
+        ),
+        (
+            [node("Reshape", "x s", "h"), node("GlobalAveragePool", "h")],
+            {"x": (FLOAT, ["N", 2, 3, 3]), "s": (INT64, ["K"])},
+            {},
+            "does not tell how many axes its input 'h' has",
+        ),
+        (
+            [node("Gelu", "x")],
+            {"x": (FLOAT, [2])},
+            {},
+            "Gelu 'gelu': the exact GELU needs the error function",
+        ),
+        (
+            [node("Cast", "x", to=1)],
+            {"x": (8, [2])},
+            {},
+            "input 'x' has the type object, which no backend has",
+        ),
+        (
+            [node("MaxPool", "x", kernel_shape=[2, 2], pads=[2, 2, 2, 2])],
+            IMAGE,
+            {},
+            "MaxPool2d: padding must be less than the kernel, which spans",
+        ),
+    ],
+)
+def test_what_cannot_be_built_is_named(nodes: Any, inputs: Any, weights: Any, message: str) -> None:
+    with pytest.raises(DataError, match=f"the ONNX model: .*{message}"):
+        load_onnx(model(nodes, inputs, weights), backend="numpy")
+
+
+def test_inputs_of_another_kind(backend: Backend) -> None:
+    b = backend
+    found = load_onnx(model(CONVOLUTION, IMAGE, {"w": KERNEL}), backend=b)
+    with pytest.raises(ShapeError, match=r"input 'x': expected shape \(N, 2, 6, 6\), got \(1, 2, 5, 6\)"):
+        found(b.full((1, 2, 5, 6), 0.0))
+    with pytest.raises(DtypeError, match="input 'x': expected float32, got int64"):
+        found(b.full((1, 2, 6, 6), 0, dtype="int64"))
+
+
+def test_an_unknown_constant() -> None:
+    with pytest.raises(DataError, match="constants: the graph has no input 'v'"):
+        load_onnx(model(CONVOLUTION, IMAGE, {"w": KERNEL}), constants={"v": 1.0})
+
+
+def test_backward_through_a_function_says_so() -> None:
+    found = load_onnx(model([node("Softsign", "x")], {"x": (FLOAT, [2])}), backend="numpy").train()
+    x = np.ones(2, np.float32)
+    found(x)
+    with pytest.raises(StateError, match="Softsign 'softsign': it is no layer of Lamina and has no backward"):
+        found.backward(x)
+
+
+def test_without_the_onnx_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    import importlib
+
+    real = importlib.import_module
+
+    def missing(name: str, package: str | None = None) -> Any:
+        if name.split(".")[0] == "onnx":
+            raise ImportError("No module named 'onnx'")
+        return real(name, package)
+
+    monkeypatch.setattr(importlib, "import_module", missing)
+    with pytest.raises(DataError, match=r'Install it with: pip install "lamina\[onnx\]"'):
+        load_onnx(b"")
+    with pytest.raises(DataError, match=r'pip install "lamina\[onnx\]"'):
+        save_onnx("x.onnx", Linear(2, 2, backend="numpy"))
