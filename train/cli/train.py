@@ -12,8 +12,8 @@ import typer
 
 from ...backends import OptionError
 from ...layers import Module
-from ..checkpoint import load_model
 from ..experiment import Experiment, describe
+from ..predictor import Predictor
 from ..recipe import Recipe
 from . import options as o
 from .app import (
@@ -142,8 +142,8 @@ def summary(
         for name, value in given.items():
             if value is not None:
                 raise OptionError(f"--{name} is for a data set; '{source}' is a trained model, as it is")
-        network, description = load_model(path)
-        shape = tuple(description["model"]["input_shape"])
+        predictor = Predictor.load(path)
+        network, shape = predictor.model, predictor.input_shape
     else:
         recipe = Recipe(
             source=source,

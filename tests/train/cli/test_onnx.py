@@ -1,0 +1,75 @@
+"""`lamina export`, and ONNX files where a model file is taken: as a user types them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from lamina.layers import Conv2d, Flatten, Linear, Sequential
+from lamina.train.onnx import save_onnx
+
+from .conftest import Run
+
+pytest.importorskip("onnx", reason="the commands write and read ONNX files")
+
+
+@pytest.mark.parametrize("source", ["price.csv", "words.csv", "idx"])
+def test_a_run_and_its_export_predict_alike(lamina: Run, files: Path, source: str) -> None:
+    lamina(f"train {source} --epochs 2 --out run")
+    done = lamina("export run --json")
+    assert done.json["file"] == "run/model.onnx"
+    assert done.json["bytes"] == Path("run/model.onnx").stat().st_size
+    assert done.json["largest_difference"] < 1e-5
+    data = "idx" if source == "idx" else source
+    ours = lamina(f"predict run {data} --json").json
+    theirs = lamina(f"predict run/model.onnx {data} --json").json
+    assert ours.keys() == theirs.keys()
+    for mine, other in zip(ours["predictions"], theirs["predictions"], strict=True):
+        for name, value in mine.items():
+            assert other[name] == (value if isinstance(value, str) else pytest.approx(value, rel=1e-4))
+
+
+def test_a_convolutional_run(lamina: Run, files: Path) -> None:
+    lamina("train idx --model cnn --epochs 1 --out run")
+    out = lamina("export run --out net.onnx").stdout
+    assert out.startswith("wrote net.onnx: ")
+    assert "onnx's own evaluator agrees on 8 samples" in out
+    table = lamina("summary net.onnx").stdout
+    assert "Conv2d(1 -> " in table
+    assert "BatchNorm2d" in table
+    assert (
+        lamina("summary net.onnx --json").json["parameters"]
+        == lamina("summary run --json").json["parameters"]
+    )
+
+
+def test_a_file_of_somebody_else(lamina: Run, folder: Path) -> None:
+    net = Sequential(
+        Conv2d(1, 2, 3, backend="numpy"), Flatten(backend="numpy"), Linear(8, 2, backend="numpy")
+    )
+    save_onnx("net.onnx", net, (1, 4, 4))
+    np.savez("new.npz", x=np.ones((3, 1, 4, 4)))
+    found = lamina("predict net.onnx new.npz --json").json
+    assert [row.keys() for row in found["predictions"]] == [{"prediction 0", "prediction 1"}] * 3
+    error = lamina("predict net.onnx", code=2).stderr
+    assert "does not say what it was trained with; name a file of data" in error
+    save_onnx("flat.onnx", Sequential(Conv2d(1, 2, 3, backend="numpy")), (1, 4, 4))
+    error = lamina("predict flat.onnx new.npz", code=2).stderr
+    assert "expected outputs (N, K), the model gives (3, 2, 2, 2)" in error
+
+
+def test_mistakes(lamina: Run, files: Path) -> None:
+    lamina("train words.csv --epochs 1 --out run")
+    assert "'rum' is no run folder" in lamina("export rum", code=2).stderr
+    assert (
+        "expected a file that ends in .onnx, got 'x.onxx'" in lamina("export run --out x.onxx", code=2).stderr
+    )
+    assert "the folder does not exist" in lamina("export run --out no/x.onnx", code=2).stderr
+    lamina("export run")
+    whole = Path("run/model.onnx").read_bytes()
+    Path("cut.onnx").write_bytes(whole[: len(whole) // 2])
+    for command in ("summary", "predict"):
+        assert "cut short" in lamina(f"{command} cut.onnx", code=2).stderr
+    assert "No such file" in lamina("summary none.onnx", code=2).stderr
