@@ -161,8 +161,9 @@ def test_axes_and_channels(kind: Any, backend: Backend) -> None:
     ],
 )
 def test_images_that_are_too_small(
-    options: dict[str, Any], shape: Any, message: str, backend: Backend
+    options: dict[str, Any], size: tuple[int, int], message: str, backend: Backend
 ) -> None:
+    shape = (1, 2, *size)
     for kind in (Conv2d, NaiveConv2d):
         layer = kind(2, 3, 3, **options, backend=backend)
         expected = kind.__name__ + message
