@@ -175,8 +175,8 @@ def page(backend: str = "numpy") -> str:
     lines += ["", "## Left out, though the operators are there", "", "| why | cases |", "|---|---|"]
     lines += _named({case.name: case.reason() for case in everything if not missing_operators(case.proto)})
     lines += ["", "## Operators of these tests that Lamina lacks", ""]
-    lacking = Counter(name for case in everything for name in missing_operators(case.proto))
-    lines += [", ".join(f"{name} {count}" for name, count in sorted(lacking.items())) + "."]
+    absent = Counter(name for case in everything for name in missing_operators(case.proto))
+    lines += [", ".join(f"{name} {count}" for name, count in sorted(absent.items())) + "."]
     near = {case.name: "ReduceProd" for case in everything if case.operators == ("ReduceProd",)}
     lines += ["", "Of these, near to what is there, and left out for want of a product in the protocol:", ""]
     lines += ["| operator | cases |", "|---|---|", *_named(near)]

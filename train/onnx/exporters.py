@@ -114,8 +114,8 @@ def transposed(writer: Writer, module: ConvTranspose) -> None:
         return
     # ONNX stops at the stride; what lies beyond holds nothing but the bias.
     _convolve(writer, module, "ConvTranspose", names=("weight",), pads=_sides(pads))
-    after = [(0, 0), (0, 0), *((0, more) for more in beyond)]
-    writer.add("Pad", writer.value, writer.constant("pads", _sides(after)))
+    widths = [(0, 0), (0, 0), *((0, more) for more in beyond)]
+    writer.add("Pad", writer.value, writer.constant("pads", _sides(widths)))
     if module.bias is not None:
         shape = (1, module.out_channels, *(1,) * module.rank)
         bias = np.reshape(module.backend.to_host(module.bias.data), shape)

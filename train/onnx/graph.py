@@ -27,7 +27,7 @@ class Function(Module):
         super().__init__(node.backend)
         self.node, self.compute, self.host = node, compute, host
 
-    def forward(self, *tensors: Any) -> Any:  # type: ignore[override]  # of several tensors
+    def forward(self, *tensors: Any) -> Any:
         """Compute the results from the node's inputs; those in `host` are host arrays."""
         return self.compute(self.backend, self.node, *tensors)
 

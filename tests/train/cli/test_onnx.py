@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,8 +12,7 @@ import pytest
 from lamina.layers import Conv2d, Flatten, Linear, Sequential
 from lamina.train.onnx import save_onnx
 
-from .conftest import Run
-
+Run = Callable[..., Any]
 pytest.importorskip("onnx", reason="the commands write and read ONNX files")
 
 

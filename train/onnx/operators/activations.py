@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 from ....backends import Backend, Tensor
@@ -24,10 +25,19 @@ from ....layers import (
 )
 from ..graph import Function
 from ..node import Node
-from ..registry import OPERATORS, Operator, function, layer
+from ..registry import function, layer
+
+
+def _plain(kind: Any) -> Callable[[Node], Module]:
+    def build(node: Node) -> Module:
+        found: Module = kind(backend=node.backend)
+        return found
+
+    return build
+
 
 for _name, _kind in {"Relu": ReLU, "Sigmoid": Sigmoid, "Tanh": Tanh, "Softplus": Softplus}.items():
-    OPERATORS[_name] = Operator(lambda node, kind=_kind: kind(backend=node.backend))
+    layer(_name)(_plain(_kind))
 
 
 @layer("LeakyRelu")

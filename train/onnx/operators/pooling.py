@@ -63,7 +63,11 @@ class PoolWithPlaces(Function):
     def _both(self, b: Backend, node: Node, x: Tensor) -> tuple[Tensor, Tensor]:
         shape = b.shape(x)
         window: Window = self.pool.window(shape)
-        options = {"stride": window.stride, "padding": window.padding, "dilation": window.dilation}
+        options: dict[str, Any] = {
+            "stride": window.stride,
+            "padding": window.padding,
+            "dilation": window.dilation,
+        }
         y, places = b.max_pool(x, window.kernel_size, **options)
         if node.get("storage_order", 0):
             places = _column_major(b, places, window.size)
