@@ -10,7 +10,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lamina.backends import Backend, LaminaError, OptionError, ShapeError, StateError
+from lamina.backends import (
+    Backend,
+    DtypeError,
+    LaminaError,
+    OptionError,
+    ShapeError,
+    StateError,
+    get_backend,
+)
 from lamina.layers import (
     BatchNorm1d,
     BatchNorm2d,
@@ -24,6 +32,7 @@ from lamina.layers import (
 )
 from lamina.train.checkpoint import read_model, save_model
 from lamina.train.optimizers import SGD
+from lamina.train.proofs.passes import run_layer
 
 
 def host(b: Backend, x: Any) -> np.ndarray[Any, Any]:
@@ -52,6 +61,51 @@ def test_a_large_mean_costs_no_digits(layer: Any, shape: tuple[int, ...], backen
     mean, var = wide.mean(axis=axes, keepdims=True), wide.var(axis=axes, keepdims=True)
     expected = ((wide - mean) / np.sqrt(var + 1e-5)).reshape(shape)
     assert np.abs(y - expected).max() < 1e-5
+
+
+@pytest.mark.parametrize(
+    ("kind", "shape"),
+    [
+        (BatchNorm1d, (64, 3)),
+        (BatchNorm1d, (8, 3, 20)),
+        (BatchNorm2d, (4, 3, 12, 10)),
+        (BatchNorm3d, (2, 3, 5, 6, 7)),
+    ],
+)
+def test_batch_norm_in_float32_at_a_mean_of_10000(
+    kind: Any, shape: tuple[int, ...], backend: Backend
+) -> None:
+    """Output, gradients, running statistics, and evaluation with them: within 0.001 of float64."""
+    layer = kind(3, momentum=1.0, backend=backend)
+    exact = kind(3, momentum=1.0, backend=get_backend("numpy", dtype="float64"))
+    x = (1e4 + draw(*shape)).astype(np.float32)
+    g = draw(*shape, seed=1).astype(np.float32)
+    for training in (True, False):
+        layer.train(training)
+        exact.train(training)
+        found, right = run_layer(layer, x, g), run_layer(exact, x, g)
+        assert found.keys() == {"output", "input", "weight", "bias"}
+        # Statistics are near 10⁴ themselves: it is rounding that float32 leaves of them.
+        for name in right:
+            bar = 1e-3 if name in ("output", "input") else 1e-3 * np.sqrt(x.size / 3)
+            assert np.abs(found[name] - right[name]).max() <= bar, name
+        if training:
+            assert np.abs(found["output"] - right["output"]).max() < 1e-5
+    for name in ("running_mean", "running_var"):
+        np.testing.assert_allclose(
+            layer.state_dict()[name], exact.state_dict()[name], rtol=1e-6, err_msg=name
+        )
+
+
+def test_a_failed_forward_pass_leaves_the_statistics_alone(backend: Backend) -> None:
+    layer = BatchNorm1d(3, backend=backend)
+    before = layer.state_dict()
+    for bad in (draw(1, 3), draw(4, 2), draw(4, 3, 2, 2)):
+        with pytest.raises(ShapeError, match=r"^BatchNorm1d\(3\)"):
+            layer(backend.from_host(bad))
+    with pytest.raises(DtypeError, match=r"^BatchNorm1d\(3\).*float64"):
+        layer(backend.from_host(draw(4, 3), dtype="float64"))
+    assert all(np.array_equal(before[name], value) for name, value in layer.state_dict().items())
 
 
 def test_the_convention_of_the_paper(backend64: Backend) -> None:
@@ -125,18 +179,12 @@ def test_buffers_are_saved_and_not_trained(backend: Backend, tmp_path: Path) -> 
 
 @pytest.mark.parametrize("duplicate", [copy.deepcopy, lambda m: pickle.loads(pickle.dumps(m))])
 def test_a_copy_owns_its_statistics(duplicate: Any) -> None:
-    model = small(get("numpy"))
+    model = small(get_backend("numpy"))
     twin = duplicate(model)
     before = twin.state_dict()
     model(model.backend.from_host(draw(6, 4)))
     assert model.state_dict()["1.num_batches_tracked"] == 1
     assert all(np.array_equal(before[name], value) for name, value in twin.state_dict().items())
-
-
-def get(name: str) -> Backend:
-    from lamina.backends import get_backend
-
-    return get_backend(name)
 
 
 def test_statistics_move_to_another_backend_and_dtype(backend: Backend) -> None:
@@ -168,11 +216,11 @@ def test_loading_raises_before_anything_is_changed(backend: Backend) -> None:
 
 def test_it_goes_to_torch_and_back() -> None:
     torch = pytest.importorskip("torch")
-    model = small(get("numpy"))
+    model = small(get_backend("numpy"))
     model(model.backend.from_host(draw(6, 4)))
     twin = torch.nn.Sequential(torch.nn.Linear(4, 3), torch.nn.BatchNorm1d(3))
     twin.load_state_dict({name: torch.tensor(value) for name, value in model.state_dict().items()})
-    back = small(get("numpy"))
+    back = small(get_backend("numpy"))
     back.load_state_dict(twin.state_dict())
     assert all(np.array_equal(back.state_dict()[name], value) for name, value in model.state_dict().items())
 

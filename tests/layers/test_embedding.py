@@ -1,0 +1,100 @@
+"""Embedding: torch's rows and gradients, indices that come again, padding, and indices that do not fit."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from lamina.backends import Backend, DataError, DtypeError, OptionError, ShapeError
+from lamina.layers import Embedding
+from lamina.train.proofs import compare_layer
+from lamina.train.proofs.passes import run_layer
+
+
+@settings(
+    max_examples=60,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],  # a backend keeps no state
+)
+@given(
+    rows=st.integers(1, 6),
+    width=st.integers(1, 4),
+    shape=st.lists(st.integers(0, 4), max_size=3),
+    data=st.data(),
+)
+def test_it_is_torchs(rows: int, width: int, shape: list[int], data: Any, backend64: Backend) -> None:
+    torch = pytest.importorskip("torch", reason="the oracle is torch.nn")
+    padding = data.draw(st.one_of(st.none(), st.integers(-rows, rows - 1)))
+    x = np.random.default_rng(0).integers(0, rows, shape)
+    layer = Embedding(rows, width, padding, backend=backend64)
+    assert layer.output_shape(tuple(shape)) == (*shape, width)
+    report = compare_layer(layer, torch.nn.Embedding(rows, width, padding), x)
+    assert report.passed, str(report)
+
+
+def test_gradients_of_an_index_that_comes_again_add_up(backend64: Backend) -> None:
+    layer = Embedding(4, 2, backend=backend64)
+    g = np.arange(1.0, 11.0).reshape(5, 2)
+    found = run_layer(layer, np.array([2, 0, 2, 2, 0]), g)
+    expected = np.array([g[1] + g[4], [0.0, 0.0], g[0] + g[2] + g[3], [0.0, 0.0]])
+    np.testing.assert_array_equal(found["weight"], expected)
+    assert "input" not in found
+
+
+@pytest.mark.parametrize("index", [1, -3])
+def test_padding_starts_as_zeros_and_gets_no_gradient(index: int, backend: Backend) -> None:
+    layer = Embedding(4, 2, index, backend=backend)
+    assert layer.padding_idx == 1
+    zero = np.all(layer.state_dict()["weight"] == 0.0, axis=1)
+    assert zero.tolist() == [False, True, False, False]
+    found = run_layer(layer, np.array([[0, 1], [1, 3]]))
+    assert np.all(found["output"][0, 1] == 0.0)
+    assert np.any(found["weight"] != 0.0, axis=1).tolist() == [True, False, False, True]
+
+
+@pytest.mark.parametrize(("index", "bad"), [(5, 5), (-1, -1), (2**40, 2**40)])
+def test_indices_out_of_range(index: int, bad: int, backend: Backend) -> None:
+    b = backend
+    layer = Embedding(5, 3, backend=b)
+    before = layer.state_dict()["weight"]
+    with pytest.raises(DataError, match=rf"^Embedding\(5, 3\): indices must be from 0 to 4, got {bad}$"):
+        layer(b.from_host([[0, 4], [index, 1]]))
+    assert np.array_equal(layer.state_dict()["weight"], before)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "bool"])
+def test_other_dtypes(dtype: str, backend: Backend) -> None:
+    layer = Embedding(5, 3, backend=backend)
+    with pytest.raises(DtypeError, match=rf"^Embedding\(5, 3\): expected int64 indices, got {dtype}$"):
+        layer(backend.astype(backend.full((2,), 1.0), dtype))
+
+
+def test_a_gradient_of_another_shape(backend: Backend) -> None:
+    layer = Embedding(5, 3, backend=backend)
+    layer(backend.from_host([0, 1]))
+    message = r"^Embedding\(5, 3\): expected a gradient of shape \(2, 3\), got \(2, 1\)$"
+    with pytest.raises(ShapeError, match=message):
+        layer.backward(backend.full((2, 1), 1.0))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((0, 3), "num_embeddings must be an integer of at least 1, got 0"),
+        ((5, 2.0), "embedding_dim must be an integer of at least 1, got 2.0"),
+        ((True, 2), "num_embeddings must be an integer of at least 1, got True"),
+        ((5, 3, 5), "padding_idx must be an index of 5 rows, got 5"),
+        ((5, 3, -6), "padding_idx must be an index of 5 rows, got -6"),
+        ((5, 3, 1.5), "padding_idx must be an index of 5 rows, got 1.5"),
+        ((5, 3, True), "padding_idx must be an index of 5 rows, got True"),
+        ((5, 3, "last"), "padding_idx must be an index of 5 rows, got 'last'"),
+    ],
+)
+def test_options(arguments: Any, message: str) -> None:
+    with pytest.raises(OptionError, match=f"^Embedding: {message}$"):
+        Embedding(*arguments, backend="numpy")
