@@ -16,7 +16,7 @@ from ....layers import (
     NaiveConv2d,
 )
 from ..case import LayerCase
-from .twins import torch_twin
+from .twins import padded_torch_twin, torch_twin
 
 _KINDS: dict[str, type[Module]] = {
     kind.__name__: kind
@@ -24,11 +24,29 @@ _KINDS: dict[str, type[Module]] = {
 }
 
 
-def _case(name: str, label: str, shape: Shape, *args: Any, twin: bool = True, **options: Any) -> LayerCase:
-    """Return the row of a convolution whose arguments torch has under the same names."""
+def _case(
+    name: str,
+    label: str,
+    shape: Shape,
+    *args: Any,
+    sides: tuple[int, ...] | None = None,
+    padding: Any = 0,
+    **options: Any,
+) -> LayerCase:
+    """Return the row of a convolution whose arguments torch has under the same names.
+
+    `sides` (left, right, top, bottom) are what a padding comes to that torch.nn has not.
+    """
     kind: Any = _KINDS[name]
-    torch = torch_twin(name.removeprefix("Naive"), *args, **options) if twin else None
-    return LayerCase(f"{name} {label}", lambda b: kind(*args, **options, backend=b), shape, torch)
+    torch = name.removeprefix("Naive")
+    twin = (
+        torch_twin(torch, *args, padding=padding, **options)
+        if sides is None
+        else padded_torch_twin(torch, sides, *args, **options)
+    )
+    return LayerCase(
+        f"{name} {label}", lambda b: kind(*args, padding=padding, **options, backend=b), shape, twin
+    )
 
 
 def _both(label: str, shape: Shape, *args: Any, **options: Any) -> tuple[LayerCase, LayerCase]:
@@ -42,10 +60,12 @@ CONVOLUTION_CASES: tuple[LayerCase, ...] = (
     *_both("3x3", (2, 2, 4, 3), 2, 2, 3),
     *_both("without bias", (2, 2, 3, 4), 2, 3, 2, bias=False),
     *_both("padded", (1, 2, 3, 4), 2, 2, 3, padding=(1, 2)),
-    *_both("with padding on one side only", (1, 2, 3, 4), 2, 2, 3, padding=((0, 2), (1, 0)), twin=False),
-    *_both("with four sides", (1, 1, 3, 3), 1, 2, 2, padding=(1, 0, 0, 2), twin=False),
-    *_both("same, of an even kernel", (2, 1, 4, 3), 1, 2, (2, 4), padding="same", twin=False),
-    *_both("same, dilated", (1, 2, 4, 4), 2, 1, (3, 2), padding="same", dilation=(1, 2), twin=False),
+    *_both(
+        "with padding on one side only", (1, 2, 3, 4), 2, 2, 3, padding=((0, 2), (1, 0)), sides=(1, 0, 0, 2)
+    ),
+    *_both("with four sides", (1, 1, 3, 3), 1, 2, 2, padding=(1, 0, 0, 2), sides=(1, 0, 0, 2)),
+    *_both("same, of an even kernel", (2, 1, 4, 3), 1, 2, (2, 4), padding="same", sides=(1, 2, 0, 1)),
+    *_both("same, dilated", (1, 2, 4, 4), 2, 1, (3, 2), padding="same", dilation=(1, 2), sides=(1, 1, 1, 1)),
     *_both("valid", (1, 2, 3, 4), 2, 2, 2, padding="valid"),
     *_both("strided", (2, 1, 5, 4), 1, 2, 3, stride=2, padding=1),
     *_both("strided past the end", (1, 2, 4, 6), 2, 2, 2, stride=(3, 4)),
@@ -74,7 +94,18 @@ CONVOLUTION_CASES: tuple[LayerCase, ...] = (
     ),
     _case("Conv2d", "of many channels, in groups", (1, 64, 2, 2), 64, 4, 2, padding=1, groups=2, bias=False),
     _case("Conv1d", "3", (2, 2, 6), 2, 3, 3),
-    _case("Conv1d", "strided, dilated, padded, in groups", (2, 4, 5), 4, 2, 2, 2, 1, 2, 2),
+    _case(
+        "Conv1d",
+        "strided, dilated, padded, in groups",
+        (2, 4, 5),
+        4,
+        2,
+        2,
+        2,
+        padding=1,
+        dilation=2,
+        groups=2,
+    ),
     _case(
         "Conv1d",
         "reflecting, without bias",

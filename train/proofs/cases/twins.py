@@ -53,6 +53,23 @@ def torch_twin(name: str, *args: Any, **options: Any) -> Callable[[], Any]:
     return make
 
 
+def padded_torch_twin(name: str, sides: tuple[int, ...], *args: Any, **options: Any) -> Callable[[], Any]:
+    """Return a maker of a torch.nn module whose input gets zeros on sides (left, right, top, bottom)."""
+
+    def make() -> Any:
+        from torch import nn
+
+        kind: Any = getattr(nn, name)
+
+        class Padded(kind):  # type: ignore[misc]
+            def forward(self, x: Any) -> Any:
+                return super().forward(nn.functional.pad(x, sides))
+
+        return Padded(*args, **options)
+
+    return make
+
+
 def torch_stack(*makers: Callable[[], Any]) -> Callable[[], Any]:
     """Return a maker of torch.nn.Sequential."""
 
