@@ -111,10 +111,10 @@ class Recipe:
 
     def _check(self) -> None:
         if self.model != "dense":
-            for name in _OF_DENSE:
-                if getattr(self, name) is not None:
+            for own in _OF_DENSE:
+                if getattr(self, own) is not None:
                     raise OptionError(
-                        f"--{name} describes the hidden layers of the model dense; {self.model} has its own: "
+                        f"--{own} describes the hidden layers of the model dense; {self.model} has its own: "
                         "leave it out"
                     )
         for option, name, known in (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from typing import TypedDict
 
 from ...backends import Backend, OptionError
 from ...backends.errors import did_you_mean
@@ -45,8 +46,15 @@ INITIALIZERS: dict[str, Callable[[], Initializer]] = {
 }
 
 
-def initial(name: str) -> dict[str, Initializer]:
-    """Return weight_init and bias_init; biases are torch's default, or as the weights under "uniform"."""
+class Initial(TypedDict):
+    """The two options by which layers with weights take an initialiser."""
+
+    weight_init: Initializer
+    bias_init: Initializer
+
+
+def initial(name: str) -> Initial:
+    """Return what a name in `INITIALIZERS` means; biases are torch's default, but for "uniform"."""
     make = INITIALIZERS[name]
     return {"weight_init": make(), "bias_init": make() if name == "uniform" else TorchDefault()}
 
