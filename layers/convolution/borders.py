@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from ...backends import Backend, Tensor
+from ...backends.protocol import Shape
 
 MODES = ("zeros", "reflect", "replicate", "circular")
 Sides = tuple[tuple[int, int], ...]
@@ -18,25 +21,35 @@ def sources(size: int, before: int, after: int, mode: str) -> list[int]:
     return [size - 1 - abs(size - 1 - abs(i)) for i in places]  # reflect, without repeating the edge
 
 
-def extend(b: Backend, x: Tensor, sides: Sides, mode: str) -> Tensor:
-    """x (N, C, *spatial) -> (N, C, *padded), one axis after the other."""
-    for axis, (before, after) in enumerate(sides, start=2):
-        if before or after:
-            places = sources(b.shape(x)[axis], before, after, mode)
-            x = b.take(x, b.from_host(places, dtype="int64"), axis=axis)
-    return x
+@dataclass(frozen=True)
+class Border:
+    """What is put around images: so many places on each side, and a mode other than zeros."""
 
+    sides: Sides
+    mode: str
 
-def extend_grad(b: Backend, grad: Tensor, sides: Sides, mode: str) -> Tensor:
-    """Return the adjoint of `extend`: grad (N, C, *padded) -> (N, C, *spatial), repeats added up."""
-    for axis, (before, after) in list(enumerate(sides, start=2))[::-1]:
-        if before or after:
-            shape = list(b.shape(grad))
-            shape[axis] -= before + after
-            places = sources(shape[axis], before, after, mode)
-            zeros = b.full(tuple(shape), 0.0, dtype=b.dtype(grad))
-            grad = b.index_add(zeros, b.from_host(places, dtype="int64"), grad, axis=axis)
-    return grad
+    def inner(self, size: Shape) -> Shape:
+        """Return the spatial size without it."""
+        return tuple(n - sum(pair) for n, pair in zip(size, self.sides, strict=True))
+
+    def extend(self, b: Backend, x: Tensor) -> Tensor:
+        """x (N, C, *spatial, ...) -> (N, C, *padded, ...), one axis after the other."""
+        for axis, (before, after) in enumerate(self.sides, start=2):
+            if before or after:
+                places = sources(b.shape(x)[axis], before, after, self.mode)
+                x = b.take(x, b.from_host(places, dtype="int64"), axis=axis)
+        return x
+
+    def extend_grad(self, b: Backend, grad: Tensor) -> Tensor:
+        """Return the adjoint of `extend`: (N, C, *padded, ...) -> (N, C, *spatial, ...), repeats added up."""
+        for axis, (before, after) in list(enumerate(self.sides, start=2))[::-1]:
+            if before or after:
+                shape = list(b.shape(grad))
+                shape[axis] -= before + after
+                places = sources(shape[axis], before, after, self.mode)
+                zeros = b.full(tuple(shape), 0.0, dtype=b.dtype(grad))
+                grad = b.index_add(zeros, b.from_host(places, dtype="int64"), grad, axis=axis)
+        return grad
 
 
 def least(padding: int, mode: str) -> int:

@@ -10,7 +10,7 @@ from ...backends.windows import Window
 from ..initializers import Initializer, TorchDefault
 from ..module import Module
 from ..window_options import Padding, Sizes, axes, described, is_integer, sides, sizes
-from .borders import MODES, extend, extend_grad, least
+from .borders import MODES, Border, least
 
 
 class Convolution(Module):
@@ -98,15 +98,10 @@ class Convolution(Module):
         """(N, C, *spatial) -> (N, O, *windows)."""
         return (shape[0], self.out_channels, *self.window(shape).counts)
 
-    def bordered(self, x: Tensor) -> Tensor:
-        """Return x with its own values around it, where `padding_mode` says so."""
-        zeros = self.padding_mode == "zeros"
-        return x if zeros else extend(self.backend, x, self.padding, self.padding_mode)
-
-    def bordered_grad(self, grad: Tensor) -> Tensor:
-        """Return the adjoint of `bordered`."""
-        zeros = self.padding_mode == "zeros"
-        return grad if zeros else extend_grad(self.backend, grad, self.padding, self.padding_mode)
+    @property
+    def border(self) -> Border | None:
+        """The image's own values around it, where `padding_mode` says so."""
+        return None if self.padding_mode == "zeros" else Border(self.padding, self.padding_mode)
 
     def extra_repr(self) -> str:
         """in -> out, the kernel, and what is not the default."""

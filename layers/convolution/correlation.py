@@ -16,6 +16,7 @@ from ...backends import Backend, Tensor
 from ...backends.protocol import Shape
 from ...backends.windows import Window
 from .blocks import Assembly, Block, Plan, Range, Workspace
+from .borders import Border
 
 
 @dataclass(frozen=True)
@@ -33,11 +34,14 @@ class Correlation:
     channels: int
     outputs: int
     groups: int
+    border: Border | None = None
+    """What is put around x, block by block; `window` is that of the whole."""
 
     @property
     def x_shape(self) -> Shape:
-        """(N, C, *size)."""
-        return (self.samples, self.channels, *self.window.size)
+        """(N, C, *size), without the border."""
+        size = self.window.size
+        return (self.samples, self.channels, *(size if self.border is None else self.border.inner(size)))
 
     @property
     def y_shape(self) -> Shape:
@@ -77,7 +81,7 @@ class Correlation:
         totals: list[Tensor] = []
         for images in plan.batches:
             for block in plan.blocks(images):
-                g = self._laid(grad, block, block.rows, self._grouped(self.outputs, -1))
+                g = self._laid(self._of(grad, block.images, block.rows), self._grouped(self.outputs, -1))
                 columns = self._columns(x, plan, block, work)
                 products = [b.matmul(g, self._transposed(column)) for column in columns]
                 pairs = zip(totals, products, strict=True)
@@ -90,15 +94,17 @@ class Correlation:
         """Return dL/dx: in each block fold(wᵀ g), for grad = dL/dy."""
         plan, work = self._plan(), Workspace(self.backend, self.dtype)
         weights = [self._transposed(matrix) for matrix in self._matrices(weight, plan)]
-        x = Assembly(work, plan.batches, self.x_shape, (1, self.channels, *self.window.size, 1))
+        x = Assembly(work, plan.batches, self.x_shape, (1, *self.x_shape[1:], 1))
         for images in plan.batches:
             image = None
             for block in plan.blocks(images):
-                g = self._laid(grad, block, block.rows, self._grouped(self.outputs, -1))
+                g = self._laid(self._of(grad, block.images, block.rows), self._grouped(self.outputs, -1))
                 strip = self._folded(weights, g, plan, block, work)
                 whole = plan.whole and block.inputs == (0, self.window.size[0])
                 image = strip if whole else self._added(image, strip, block)
             assert image is not None
+            if self.border is not None:
+                image = self.border.extend_grad(self.backend, image)
             x.put(images, image)
         return x.whole()
 
@@ -107,7 +113,11 @@ class Correlation:
     def _columns(self, x: Tensor, plan: Plan, block: Block, work: Workspace) -> Iterator[Tensor]:
         """Yield the matrices of windows (C K, L), one for each of `_matrices`; (G, C K / G, L) of groups."""
         b = self.backend
-        laid = self._laid(x, block, block.inputs, (1, self.channels, *self._size(block)))
+        images = block.images
+        if self.border is not None:
+            x = self.border.extend(b, self._of(x, images, (0, b.shape(x)[2])))
+            images = (0, block.samples)
+        laid = self._laid(self._of(x, images, block.inputs), (1, self.channels, *self._size(block)))
         if plan.pointwise:
             yield b.reshape(laid, self._grouped(self.channels, -1))
             return
@@ -150,14 +160,18 @@ class Correlation:
         starts = (0, 0, low, *(0 for _ in rest))
         return b.slice_add(image, strip, starts, (1, self.channels, high, *rest), out=image)
 
-    def _laid(self, x: Tensor, block: Block, rows: Range, shape: Shape) -> Tensor:
-        """Return the rows of a block's images in x (N, C, *spatial), the images innermost, in a shape."""
+    def _of(self, x: Tensor, images: Range, rows: Range) -> Tensor:
+        """Return some rows of some images of x (N, C, *spatial)."""
+        extents = self.backend.shape(x)
+        if rows == (0, extents[2]) and images == (0, extents[0]):
+            return x
+        starts = (images[0], 0, rows[0], *(0 for _ in extents[3:]))
+        return self.backend.slice(x, starts, (images[1], extents[1], rows[1], *extents[3:]))
+
+    def _laid(self, x: Tensor, shape: Shape) -> Tensor:
+        """Return x (N, C, *spatial) with the images innermost, in a shape."""
         b = self.backend
-        extents = b.shape(x)
-        if rows != (0, extents[2]) or block.images != (0, extents[0]):
-            starts = (block.images[0], 0, rows[0], *(0 for _ in extents[3:]))
-            x = b.slice(x, starts, (block.images[1], extents[1], rows[1], *extents[3:]))
-        return b.reshape(b.permute_dims(x, (*range(1, len(extents)), 0)), shape)
+        return b.reshape(b.permute_dims(x, (*range(1, len(b.shape(x))), 0)), shape)
 
     # -- shapes ----------------------------------------------------------------------------------
 

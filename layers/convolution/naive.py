@@ -24,7 +24,8 @@ class NaiveConv2d(Convolution):
         b = self.backend
         y_shape = self.output_shape(b.shape(x))
         window = self.window(b.shape(x))
-        x = self.bordered(x)
+        if self.border is not None:
+            x = self.border.extend(b, x)
         padded = b.pad(x, ((0, 0), (0, 0), *window.padding))
         self.keep(padded, window, y_shape)
         values = []
@@ -62,7 +63,8 @@ class NaiveConv2d(Convolution):
             return None
         starts = (0, 0, *(before for before, _ in window.padding))
         stops = (y_shape[0], self.in_channels, *(s + n for s, n in zip(starts[2:], window.size, strict=True)))
-        return self.bordered_grad(b.slice(grad_padded, starts, stops))
+        grad = b.slice(grad_padded, starts, stops)
+        return grad if self.border is None else self.border.extend_grad(b, grad)
 
     def _kernel(self, o: int) -> Tensor:
         """w[o]: (1, C / groups, *kernel_size)."""

@@ -13,9 +13,8 @@ class _Unfolded(Convolution):
         b, shape = self.backend, self.backend.shape(x)
         window = self.window(shape)
         correlation = Correlation(
-            b, b.dtype(x), window, shape[0], self.in_channels, self.out_channels, self.groups
+            b, b.dtype(x), window, shape[0], self.in_channels, self.out_channels, self.groups, self.border
         )
-        x = self.bordered(x)
         self.keep(x, correlation)
         return correlation.forward(x, self.weight.data, None if self.bias is None else self.bias.data)
 
@@ -29,9 +28,7 @@ class _Unfolded(Convolution):
         self.weight.accumulate(correlation.weight_grad(grad_output, x))
         if self.bias is not None:
             self.bias.accumulate(channel_sum(self.backend, grad_output))
-        if not self.input_gradient:
-            return None
-        return self.bordered_grad(correlation.input_grad(grad_output, self.weight.data))
+        return correlation.input_grad(grad_output, self.weight.data) if self.input_gradient else None
 
 
 class Conv1d(_Unfolded):

@@ -41,6 +41,14 @@ def extra(layer: Any, shape: tuple[int, ...]) -> tuple[int, int]:
 LAYERS: list[Any] = [
     pytest.param(Conv2d, (64, 64, 3), {"padding": 1}, (64, 56, 56), (4, 10), id="64 to 64, 3x3"),
     pytest.param(Conv2d, (64, 64, 3), {"padding": 1, "groups": 64}, (64, 56, 56), (2, 6), id="depthwise"),
+    pytest.param(
+        Conv2d,
+        (64, 64, 3),
+        {"padding": 1, "padding_mode": "reflect"},
+        (64, 28, 28),
+        (6, 12),
+        id="reflecting",
+    ),
     pytest.param(Conv2d, (16, 16, 7), {"padding": 3, "stride": 2}, (16, 256, 256), (2, 4), id="strips"),
     pytest.param(Conv2d, (16, 256, 1), {}, (16, 8, 8), (512, 1024), id="many outputs"),
     pytest.param(
