@@ -2,6 +2,7 @@
 
 from .graph import Graph
 from .reader import load_onnx, read_metadata
-from .writer import save_onnx
+from .save import save_onnx
+from .writer import exporter
 
-__all__ = ["Graph", "load_onnx", "read_metadata", "save_onnx"]
+__all__ = ["Graph", "exporter", "load_onnx", "read_metadata", "save_onnx"]

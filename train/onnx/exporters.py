@@ -1,8 +1,7 @@
-"""The table of what each of our layers is in ONNX."""
+"""What each of our layers is in ONNX; importing this fills the writer's table."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -17,32 +16,7 @@ from ...layers.pooling.adaptive_pool import AdaptiveAvgPool
 from ...layers.pooling.average_pool import AvgPool
 from ...layers.pooling.max_pool import MaxPool
 from ...layers.pooling.pool import Pool
-from .writer import Writer
-
-EXPORTERS: dict[type[Module], Callable[[Writer, Any], None]] = {}
-"""By class; a subclass is what its nearest base in the table is."""
-
-
-def exporter(*kinds: type[Module]) -> Callable[[Any], Any]:
-    """Register a function (writer, module) that adds the module's nodes, for some classes."""
-
-    def register(function: Callable[[Writer, Any], None]) -> Callable[[Writer, Any], None]:
-        EXPORTERS.update(dict.fromkeys(kinds, function))
-        return function
-
-    return register
-
-
-def export(writer: Writer, module: Module) -> None:
-    """Add a module's nodes. Raises DataError, which names it, where it has no ONNX form."""
-    found = next((EXPORTERS[kind] for kind in type(module).__mro__ if kind in EXPORTERS), None)
-    if found is None:
-        where = f" at {'.'.join(writer.path)}" if writer.path else ""
-        raise DataError(
-            f"{type(module).__name__}{where} has no ONNX form; give it one with "
-            "lamina.train.onnx.exporters.exporter"
-        )
-    found(writer, module)
+from .writer import Writer, exporter
 
 
 def _sides(pairs: Any) -> list[int]:

@@ -9,7 +9,7 @@ import numpy as np
 
 from ....backends import Backend, Tensor
 from ....layers import Flatten, Module
-from ....layers.convolution.borders import extend
+from ....layers.convolution.borders import Border
 from ..graph import Function
 from ..node import Host, Node
 from ..registry import function, layer
@@ -184,11 +184,9 @@ def pad(
             fill = int(fill)
         x = b.pad(x, added, value=fill)
     else:
-        # `extend` leaves samples and channels alone; here any axis may be padded.
-        x = b.reshape(
-            extend(b, b.reshape(x, (1, 1, *shape)), added, mode),
-            tuple(n + sum(s) for n, s in zip(shape, added, strict=True)),
-        )
+        # A border leaves samples and channels alone; here any axis may be padded.
+        padded = tuple(n + sum(pair) for n, pair in zip(shape, added, strict=True))
+        x = b.reshape(Border(added, mode).extend(b, b.reshape(x, (1, 1, *shape))), padded)
     cut = [(max(-low, 0), max(-high, 0)) for low, high in sides]
     full = b.shape(x)
     return b.slice(
