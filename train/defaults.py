@@ -1,4 +1,4 @@
-"""What each model does best with on each data set, found on validation sets: what a recipe leaves open."""
+"""What a recipe leaves open: by model and data set, found on the validation sets of those with a name."""
 
 from __future__ import annotations
 

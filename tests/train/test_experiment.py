@@ -132,6 +132,18 @@ def test_regression_does_not_depend_on_the_unit(tmp_path: Path) -> None:
     assert results[0]["test_r2"] == pytest.approx(results[1]["test_r2"], rel=1e-3)
 
 
+def test_a_cnn_takes_images_with_real_targets(tmp_path: Path) -> None:
+    """How bright an image is, as a number."""
+    rng = np.random.default_rng(0)
+    y = rng.uniform(0, 1, 300)
+    x = y[:, None, None, None] * rng.uniform(0.5, 1, (300, 2, 5, 6))
+    np.savez(tmp_path / "bright.npz", x=x, y=y)
+    experiment = ran("numpy", source=str(tmp_path / "bright.npz"), model="cnn", epochs=5)
+    assert experiment.recipe.standardize is False
+    assert experiment.network.outputs == 1
+    assert experiment.results["test_r2"] > 0.8, experiment.results
+
+
 @pytest.mark.parametrize("standardize", [True, False])
 def test_what_is_not_finite_is_found_in_its_row(tmp_path: Path, standardize: bool) -> None:
     path = table(tmp_path / "a.csv")
