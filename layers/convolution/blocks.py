@@ -13,13 +13,10 @@ from ...backends.protocol import Shape
 from ...backends.windows import Window
 
 Range = tuple[int, int]
-WIDE = 64
-"""A matrix product over fewer terms is slow: shorter columns must have at least so many."""
 STREAMED = 8
 """How many times the cache the columns of a block may be: what larger products win is more than it costs.
 
-An image of whose columns the cache holds fewer than four is a block of its own, and need not be laid
-innermost.
+An image whose columns the cache does not hold is a block of its own, and need not be laid innermost.
 """
 
 
@@ -42,47 +39,28 @@ class Block:
 
 @dataclass(frozen=True)
 class Plan:
-    """The blocks of a convolution over images of one size, and which places of the kernel its columns hold.
-
-    With `shifted`, the columns hold no copies for the kernel's places along the first spatial axis: each
-    such place is a product of its own, with the same columns taken some rows further down. They are that
-    many times shorter.
-    """
+    """The blocks of a convolution over images of one size: so many images each, or rows of one."""
 
     window: Window
     samples: int
-    shifted: bool
     images: int
     rows: int
 
     @staticmethod
     @functools.lru_cache(maxsize=1024)
-    def of(
-        window: Window,
-        samples: int,
-        channels: int,
-        outputs: int,
-        groups: int,
-        itemsize: int,
-        cache_size: int,
-    ) -> Plan:
+    def of(window: Window, samples: int, channels: int, outputs: int, itemsize: int, cache_size: int) -> Plan:
         """Return the plan for an input (samples, channels, *size), with columns that suit the cache.
 
         A block has at least one row of one image, however large that is. Where its images or outputs are
         larger than its columns, it is they that the cache must suit.
         """
-        kernel, counts = window.kernel_size, window.counts
-        inner = math.prod(kernel[1:])
-        shifted = len(kernel) > 1 and kernel[0] > 1 and channels // groups * inner >= WIDE
-        height = window.padded_size[0] if shifted else counts[0]
-        row = itemsize * channels * (inner if shifted else math.prod(kernel)) * math.prod(counts[1:])
-        budget = STREAMED * cache_size
-        image = max(row * height, 1)
+        counts, budget = window.counts, STREAMED * cache_size
+        image = itemsize * channels * math.prod(window.kernel_size) * math.prod(counts)
         places = max(channels * math.prod(window.size), outputs * math.prod(counts))
-        most = max(image, itemsize * places)
-        images = 1 if image > cache_size // 4 else max(1, min(samples, budget // most))
-        rows = counts[0] if most <= budget else min(counts[0], max(1, budget * height // most))
-        return Plan(window, samples, shifted, images, rows)
+        most = max(image, itemsize * places, 1)
+        images = 1 if image > cache_size else max(1, min(samples, budget // most))
+        rows = counts[0] if most <= budget else min(counts[0], max(1, budget * counts[0] // most))
+        return Plan(window, samples, images, rows)
 
     @property
     def whole(self) -> bool:
@@ -98,27 +76,16 @@ class Plan:
     @property
     def kernel(self) -> tuple[int, ...]:
         """The kernel that is unfolded, over the spatial axes and the images."""
-        kernel = self.window.kernel_size
-        return (1 if self.shifted else kernel[0], *kernel[1:], 1)
+        return (*self.window.kernel_size, 1)
 
     def options(self, block: Block) -> dict[str, Any]:
         """Return its stride, padding and dilation."""
         window = self.window
         return {
-            "stride": (1 if self.shifted else window.stride[0], *window.stride[1:], 1),
+            "stride": (*window.stride, 1),
             "padding": (*block.padding, (0, 0)),
             "dilation": (*window.dilation, 1),
         }
-
-    def taps(self, block: Block) -> list[tuple[int, int, int]]:
-        """Return (start, stop, step) of the column rows for each product."""
-        height = block.rows[1] - block.rows[0]
-        if not self.shifted:
-            return [(0, height, 1)]
-        window = self.window
-        step = window.stride[0]
-        starts = (i * window.dilation[0] for i in range(window.kernel_size[0]))
-        return [(start, start + (height - 1) * step + 1, step) for start in starts]
 
     @property
     def batches(self) -> list[Range]:

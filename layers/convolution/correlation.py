@@ -9,7 +9,6 @@ are copied in long runs, too.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 from ...backends import Backend, Tensor
@@ -56,21 +55,17 @@ class Correlation:
     # -- the three maps ----------------------------------------------------------------------------
 
     def forward(self, x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-        """Return w ⋆ x + b: in each block, w columns; with `shifted` columns a sum of such products."""
+        """Return w ⋆ x + b: in each block, w columns."""
         b, plan, work = self.backend, self._plan(), Workspace(self.backend, self.dtype)
-        weights = self._matrices(weight, plan)
+        matrix = b.reshape(weight, self._grouped(self.outputs, -1))
         if bias is not None:
             bias = b.reshape(bias, self._grouped(self.outputs, 1))
         y = Assembly(work, plan.batches, self.y_shape, self._grouped(self.outputs, self.window.positions))
         for images in plan.batches:
             strips = []
             for block in plan.blocks(images):
-                columns = self._columns(x, plan, block, work)
                 place = y.place(images) if plan.whole else None
-                strip = b.matmul(weights[0], next(columns), out=place)
-                for matrix, column in zip(weights[1:], columns, strict=True):
-                    more = b.matmul(matrix, column, out=work.store("product", b.shape(strip)))
-                    strip = b.add(strip, more, out=strip)
+                strip = b.matmul(matrix, self._columns(x, plan, block, work), out=place)
                 strips.append(strip if bias is None else b.add(strip, bias, out=strip))
             y.put(images, strips[0] if plan.whole else b.concat(strips, axis=-1))
         return y.whole()
@@ -78,77 +73,62 @@ class Correlation:
     def weight_grad(self, grad: Tensor, x: Tensor) -> Tensor:
         """Return dL/dw = Σ g columnsᵀ over the blocks, for grad = dL/dy."""
         b, plan, work = self.backend, self._plan(), Workspace(self.backend, self.dtype)
-        totals: list[Tensor] = []
+        total: Tensor | None = None
         for images in plan.batches:
             for block in plan.blocks(images):
                 g = self._laid(self._of(grad, block.images, block.rows), self._grouped(self.outputs, -1))
-                columns = self._columns(x, plan, block, work)
-                products = [b.matmul(g, self._transposed(column)) for column in columns]
-                pairs = zip(totals, products, strict=True)
-                totals = [b.add(t, p, out=t) for t, p in pairs] if totals else products
-        if not totals:
+                product = b.matmul(g, self._transposed(self._columns(x, plan, block, work)))
+                total = product if total is None else b.add(total, product, out=total)
+        if total is None:
             return b.full(self.weight_shape, 0.0, dtype=self.dtype)
-        return self._joined(totals)
+        return b.reshape(total, self.weight_shape)
 
     def input_grad(self, grad: Tensor, weight: Tensor) -> Tensor:
         """Return dL/dx: in each block fold(wᵀ g), for grad = dL/dy."""
-        plan, work = self._plan(), Workspace(self.backend, self.dtype)
-        weights = [self._transposed(matrix) for matrix in self._matrices(weight, plan)]
+        b, plan, work = self.backend, self._plan(), Workspace(self.backend, self.dtype)
+        matrix = self._transposed(b.reshape(weight, self._grouped(self.outputs, -1)))
         x = Assembly(work, plan.batches, self.x_shape, (1, *self.x_shape[1:], 1))
         for images in plan.batches:
             image = None
             for block in plan.blocks(images):
                 g = self._laid(self._of(grad, block.images, block.rows), self._grouped(self.outputs, -1))
-                strip = self._folded(weights, g, plan, block, work)
+                strip = self._folded(matrix, g, plan, block, work)
                 whole = plan.whole and block.inputs == (0, self.window.size[0])
                 image = strip if whole else self._added(image, strip, block)
             assert image is not None
             if self.border is not None:
-                image = self.border.extend_grad(self.backend, image)
+                image = self.border.extend_grad(b, image)
             x.put(images, image)
         return x.whole()
 
     # -- columns, and back -------------------------------------------------------------------------
 
-    def _columns(self, x: Tensor, plan: Plan, block: Block, work: Workspace) -> Iterator[Tensor]:
-        """Yield the matrices of windows (C K, L), one for each of `_matrices`; (G, C K / G, L) of groups."""
+    def _columns(self, x: Tensor, plan: Plan, block: Block, work: Workspace) -> Tensor:
+        """Return the matrix of windows (C K, L); (G, C K / G, L) of groups."""
         b = self.backend
         images = block.images
         if self.border is not None:
             x = self.border.extend(b, self._of(x, images, (0, b.shape(x)[2])))
             images = (0, block.samples)
         laid = self._laid(self._of(x, images, block.inputs), (1, self.channels, *self._size(block)))
+        depth, breadth = self._extents(block)
         if plan.pointwise:
-            yield b.reshape(laid, self._grouped(self.channels, -1))
-            return
-        depth, rows, breadth = self._extents(plan, block)
-        store = work.store("columns", (1, depth, rows * breadth))
+            return b.reshape(laid, self._grouped(self.channels, -1))
+        if block.samples > 1 and not any(map(any, block.padding)):
+            # Else it is x in another order, and each copy that unfold makes would leap from image to image.
+            laid = b.copy(laid, out=work.store("laid", b.shape(laid)))
+        store = work.store("columns", (1, depth, breadth))
         columns = b.unfold(laid, plan.kernel, **plan.options(block), out=store)
-        flat = self._grouped(depth, -1)
-        if not plan.shifted:
-            yield b.reshape(columns, flat)
-            return
-        tall = b.reshape(columns, (depth, rows, breadth))
-        for start, stop, step in plan.taps(block):  # one after the other: with a stride they are copies
-            yield b.reshape(b.slice(tall, (0, start, 0), (depth, stop, breadth), steps=(1, step, 1)), flat)
+        return b.reshape(columns, self._grouped(depth, -1))
 
-    def _folded(self, weights: list[Tensor], g: Tensor, plan: Plan, block: Block, work: Workspace) -> Tensor:
+    def _folded(self, matrix: Tensor, g: Tensor, plan: Plan, block: Block, work: Workspace) -> Tensor:
         """Return wᵀ g added back to where the columns came from: (1, C, input rows, *size, images)."""
-        b = self.backend
-        depth, rows, breadth = self._extents(plan, block)
-        if not plan.shifted:
-            columns = b.matmul(weights[0], g, out=work.store("columns", self._grouped(depth, rows * breadth)))
-        else:
-            columns = b.full((depth, rows, breadth), 0.0, dtype=self.dtype)
-            store = work.store("product", (*b.shape(weights[0])[:-1], b.shape(g)[-1]))
-            for matrix, (start, stop, step) in zip(weights, plan.taps(block), strict=True):
-                part = b.reshape(b.matmul(matrix, g, out=store), (depth, -1, breadth))
-                bounds = (0, start, 0), (depth, stop, breadth)
-                columns = b.slice_add(columns, part, *bounds, steps=(1, step, 1), out=columns)
-        size = self._size(block)
+        b, size = self.backend, self._size(block)
+        depth, breadth = self._extents(block)
+        columns = b.matmul(matrix, g, out=work.store("columns", self._grouped(depth, breadth)))
         if plan.pointwise:
             return b.reshape(columns, (1, self.channels, *size))
-        columns = b.reshape(columns, (1, depth, rows * breadth))
+        columns = b.reshape(columns, (1, depth, breadth))
         return b.fold(columns, size, plan.kernel, **plan.options(block))
 
     def _added(self, image: Tensor | None, strip: Tensor, block: Block) -> Tensor:
@@ -178,36 +158,17 @@ class Correlation:
     def _plan(self) -> Plan:
         itemsize = 8 if self.dtype == "float64" else 4
         cache_size = self.backend.cache_size
-        channels = self.channels, self.outputs, self.groups
-        return Plan.of(self.window, self.samples, *channels, itemsize, cache_size)
+        return Plan.of(self.window, self.samples, self.channels, self.outputs, itemsize, cache_size)
 
     def _size(self, block: Block) -> Shape:
         """The spatial extents of a block's input, the images last."""
         return (block.inputs[1] - block.inputs[0], *self.window.size[1:], block.samples)
 
-    def _extents(self, plan: Plan, block: Block) -> tuple[int, int, int]:
-        """C K, the rows of the columns, and how many columns there are in a row."""
-        breadth = math.prod(self.window.counts[1:]) * block.samples
-        return self.channels * math.prod(plan.kernel), plan.taps(block)[-1][1], breadth
-
-    def _matrices(self, weight: Tensor, plan: Plan) -> list[Tensor]:
-        """Return w as matrices (O, C K) for `_columns`; (G, O / G, C K / G) of groups."""
-        b, shape = self.backend, self.weight_shape
-        flat = self._grouped(self.outputs, -1)
-        if not plan.shifted:
-            return [b.reshape(weight, flat)]
-        rest = (0,) * (len(shape) - 3)
-        return [
-            b.reshape(b.slice(weight, (0, 0, i, *rest), (*shape[:2], i + 1, *shape[3:])), flat)
-            for i in range(shape[2])
-        ]
-
-    def _joined(self, matrices: list[Tensor]) -> Tensor:
-        """Return matrices like those of `_matrices` as one tensor of w's shape."""
-        b, shape = self.backend, self.weight_shape
-        if len(matrices) == 1:
-            return b.reshape(matrices[0], shape)
-        return b.concat([b.reshape(m, (*shape[:2], 1, *shape[3:])) for m in matrices], axis=2)
+    def _extents(self, block: Block) -> tuple[int, int]:
+        """C K and L of a block's columns."""
+        rows = block.rows[1] - block.rows[0]
+        places = rows * math.prod(self.window.counts[1:])
+        return self.channels * math.prod(self.window.kernel_size), places * block.samples
 
     def _grouped(self, channels: int, *rest: int) -> Shape:
         """(channels, *rest), or (G, channels / G, *rest) where there are groups."""

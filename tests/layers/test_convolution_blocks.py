@@ -49,12 +49,9 @@ def plans(draw: Any) -> tuple[Plan, int, int]:
     for k, d, (before, after) in zip(kernel, dilation, padding, strict=True):
         size.append(max(d * (k - 1) + 1 - before - after, 1) + draw(st.integers(0, 7)))
     window = Window.of(tuple(size), kernel, stride, padding, dilation)
-    groups = draw(st.integers(1, 3))
-    channels = groups * draw(st.sampled_from([1, 2, 24, 64]))
+    channels = draw(st.sampled_from([1, 2, 24, 64]))
     cache = draw(st.sampled_from([1, 64, 1 << 10, 1 << 14, 1 << 20]))
-    plan = Plan.of(
-        window, draw(st.integers(0, 20)), channels, draw(st.sampled_from([6, 384])), groups, 4, cache
-    )
+    plan = Plan.of(window, draw(st.integers(0, 20)), channels, draw(st.sampled_from([6, 384])), 4, cache)
     row = 4 * channels * int(np.prod(plan.kernel)) * int(np.prod(window.counts[1:]))
     return plan, row, cache
 
@@ -99,15 +96,6 @@ def test_a_block_has_the_input_rows_that_its_windows_touch(drawn: Any) -> None:
             assert list(range(*block.inputs)) == inside
             assert block.padding[0] == (sum(row < 0 for row in span), sum(row >= size for row in span))
             assert block.padding[1:] == window.padding[1:]
-            # In each product the rows of the columns that the rows of the block need.
-            rows = [list(range(*tap)) for tap in plan.taps(block)]
-            first = [y * window.stride[0] - (min(touched) + before) for y in range(*block.rows)]
-            if plan.shifted:
-                assert rows == [
-                    [y + i * window.dilation[0] for y in first] for i in range(window.kernel_size[0])
-                ]
-            else:
-                assert rows == [list(range(block.rows[1] - block.rows[0]))]
 
 
 # -- blocks change nothing ------------------------------------------------------------------------
@@ -120,24 +108,24 @@ UNEVEN: dict[str, Any] = {
     "padding": ((3, 1), (0, 2)),
 }
 
-# A layer, its channels in and out and groups, other options, an image, and whether columns are shifted.
+# A layer, its channels in and out and groups, other options, and an image.
 LAYERS: list[Any] = [
-    (Conv2d, (2, 3, 1), PADDED, (7, 5), False),
-    (Conv2d, (4, 6, 2), UNEVEN, (9, 5), False),
-    (Conv2d, (3, 4, 1), {"kernel_size": 1}, (4, 5), False),
-    (Conv2d, (2, 3, 1), PADDED | {"padding_mode": "reflect"}, (7, 5), False),
-    (Conv1d, (2, 3, 1), {"kernel_size": 4, "padding": 2, "stride": 3}, (31,), False),
-    (Conv3d, (2, 2, 1), {"kernel_size": 2, "padding": 1}, (4, 3, 4), False),
-    (ConvTranspose2d, (3, 2, 1), PADDED | {"stride": 2}, (5, 4), False),
-    (Conv2d, (24, 3, 1), PADDED, (7, 5), True),
-    (Conv2d, (64, 4, 2), UNEVEN, (9, 5), True),
-    (Conv3d, (16, 2, 1), {"kernel_size": 2, "padding": 1}, (4, 3, 4), True),
-    (ConvTranspose2d, (3, 24, 1), PADDED | {"stride": 2}, (5, 4), True),
+    (Conv2d, (2, 3, 1), PADDED, (7, 5)),
+    (Conv2d, (4, 6, 2), UNEVEN, (9, 5)),
+    (Conv2d, (3, 4, 1), {"kernel_size": 1}, (4, 5)),
+    (Conv2d, (2, 3, 1), PADDED | {"padding_mode": "reflect"}, (7, 5)),
+    (Conv1d, (2, 3, 1), {"kernel_size": 4, "padding": 2, "stride": 3}, (31,)),
+    (Conv3d, (2, 2, 1), {"kernel_size": 2, "padding": 1}, (4, 3, 4)),
+    (ConvTranspose2d, (3, 2, 1), PADDED | {"stride": 2}, (5, 4)),
+    (Conv2d, (24, 3, 1), PADDED, (7, 5)),
+    (Conv2d, (64, 4, 2), UNEVEN, (9, 5)),
+    (Conv3d, (16, 2, 1), {"kernel_size": 2, "padding": 1}, (4, 3, 4)),
+    (ConvTranspose2d, (3, 24, 1), PADDED | {"stride": 2}, (5, 4)),
 ]
 # What a block is, the batch, and the cache that leads to it as a share of an image's columns.
-BLOCKS = [("images", 40, 4.0), ("image", 3, 1.0), ("strip", 3, 1 / 24)]
+BLOCKS = [("images", 40, 4.0), ("image", 3, 0.9), ("strip", 3, 1 / 24)]
 
-over_layers = pytest.mark.parametrize(("kind", "channels", "options", "size", "shifted"), LAYERS)
+over_layers = pytest.mark.parametrize(("kind", "channels", "options", "size"), LAYERS)
 over_blocks = pytest.mark.parametrize(("block", "samples", "share"), BLOCKS)
 
 
@@ -148,8 +136,7 @@ def build(kind: Any, channels: tuple[int, int, int], options: dict[str, Any], b:
 def columns_of_an_image(plan: Plan, channels: int, itemsize: int) -> int:
     """How many bytes they take."""
     counts = plan.window.counts
-    height = plan.window.padded_size[0] if plan.shifted else counts[0]
-    return itemsize * channels * int(np.prod(plan.kernel)) * height * int(np.prod(counts[1:]))
+    return itemsize * channels * int(np.prod(plan.kernel)) * int(np.prod(counts))
 
 
 def kind_of(plan: Plan) -> str:
@@ -179,7 +166,6 @@ def test_blocks_do_not_change_the_results(
     channels: tuple[int, int, int],
     options: dict[str, Any],
     size: tuple[int, ...],
-    shifted: bool,
     block: str,
     samples: int,
     share: float,
@@ -191,17 +177,17 @@ def test_blocks_do_not_change_the_results(
     made = watched(monkeypatch)
     monkeypatch.setattr(backend64, "cache_size", UNBOUNDED)
     whole = run_layer(layer, x)
-    assert {(plan.images, plan.whole, plan.shifted) for plan in made} == {(samples, True, shifted)}
+    assert {(plan.images, plan.whole) for plan in made} == {(samples, True)}
     wide = channels[1] if kind is ConvTranspose2d else channels[0]
     cache = int(share * columns_of_an_image(made[0], wide, 8))
     made.clear()
     monkeypatch.setattr(backend64, "cache_size", cache)
     agrees(Report(str(layer), "one block", compare(run_layer(layer, x), whole, close)))
-    assert {(kind_of(plan), plan.shifted) for plan in made} == {(block, shifted)}
+    assert {kind_of(plan) for plan in made} == {block}
 
 
 @pytest.mark.parametrize(
-    ("kind", "channels", "options", "size", "shifted"),
+    ("kind", "channels", "options", "size"),
     [row for row in LAYERS if row[0] is not ConvTranspose2d],
 )
 @over_blocks
@@ -210,7 +196,6 @@ def test_blocks_in_float32_are_within_the_bound(
     channels: tuple[int, int, int],
     options: dict[str, Any],
     size: tuple[int, ...],
-    shifted: bool,
     block: str,
     samples: int,
     share: float,
@@ -228,7 +213,7 @@ def test_blocks_in_float32_are_within_the_bound(
     monkeypatch.setattr(backend, "cache_size", cache)
     found = {name: value.astype("float64") for name, value in run_layer(layer, x, g).items()}
     agrees(Report(str(layer), "float64", compare(found, right, lambda name, _: bounds[name])))
-    assert {(kind_of(plan), plan.shifted) for plan in made} == {(block, shifted)}
+    assert {kind_of(plan) for plan in made} == {block}
 
 
 @settings(
