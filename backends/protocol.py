@@ -78,7 +78,7 @@ class Primitives(Protocol):
         ...
 
     def arange(self, start: int, stop: int, step: int = 1, *, dtype: str = "int64") -> Tensor:
-        """Return start, start + step, ... before stop, as Python's range -> (ceil((stop - start) / step),)."""
+        """Return Python's range(start, stop, step) -> (ceil((stop - start) / step),)."""
         ...
 
     def astype(self, x: Tensor, dtype: str) -> Tensor:

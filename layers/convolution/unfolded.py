@@ -8,6 +8,11 @@ from .correlation import Correlation
 
 
 class _Unfolded(Convolution):
+    """Memory: besides input, output and their gradients, the columns of one block of the batch and what is
+    computed with them: some 8 to 32 times the backend's `cache_size` (1 MB), however large the batch. For
+    `backward` the input is kept; the columns are made again.
+    """
+
     def forward(self, x: Tensor) -> Tensor:
         """x: (N, C, *size) -> (N, O, *counts)."""
         b, shape = self.backend, self.backend.shape(x)
@@ -32,18 +37,18 @@ class _Unfolded(Convolution):
 
 
 class Conv1d(_Unfolded):
-    """Convolution over (N, C, L)."""
+    """Convolution over (N, C, L); its memory is as Conv2d's."""
 
     rank = 1
 
 
 class Conv2d(_Unfolded):
-    """Convolution over (N, C, H, W)."""
+    """Convolution over (N, C, H, W); beyond input and output it takes at most 32 MB, whatever the batch."""
 
     rank = 2
 
 
 class Conv3d(_Unfolded):
-    """Convolution over (N, C, D, H, W)."""
+    """Convolution over (N, C, D, H, W); its memory is as Conv2d's."""
 
     rank = 3

@@ -57,7 +57,7 @@ MISTAKES = [
     ("train disc --out words.csv", "Cannot make the run folder 'words.csv': a file of that name exists"),
     ("train disc --out words.csv/x", "Cannot write the run folder 'words.csv/x': Not a directory"),
     ("train disc --out idx", "--out: the folder 'idx' is not empty; name another, or remove it"),
-    ("predict absent", "'absent' is no run folder (it has no model.safetensors) and no .safetensors file"),
+    ("predict absent", "'absent' is no run folder (it has no model.safetensors) and no .safetensors or"),
     ("predict absent.safetensors", "Cannot read model 'absent.safetensors': No such file"),
     ("predict words.csv", "'words.csv' is no run folder"),
     ("summary absent", "Unknown data set 'absent'"),
