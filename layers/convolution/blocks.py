@@ -58,7 +58,9 @@ class Plan:
         image = itemsize * channels * math.prod(window.kernel_size) * math.prod(counts)
         places = max(channels * math.prod(window.size), outputs * math.prod(counts))
         most = max(image, itemsize * places, 1)
-        images = 1 if image > cache_size else max(1, min(samples, budget // most))
+        # Of one place a window, an image is its own columns: to lay several innermost would be a copy.
+        alone = cache_size // 4 if _is_pointwise(window) else cache_size
+        images = 1 if image > alone else max(1, min(samples, budget // most))
         rows = counts[0] if most <= budget else min(counts[0], max(1, budget * counts[0] // most))
         return Plan(window, samples, images, rows)
 
@@ -70,8 +72,7 @@ class Plan:
     @property
     def pointwise(self) -> bool:
         """Whether every window is one place of the input, and the input its own columns."""
-        window = self.window
-        return math.prod(window.kernel_size) == math.prod(window.stride) == 1 and not window.padded
+        return _is_pointwise(self.window)
 
     @property
     def kernel(self) -> tuple[int, ...]:
@@ -106,6 +107,10 @@ class Plan:
             before = min(max(-start, 0), stop - start)
             after = stop - start - before - (high - low)
             yield Block(images, (top, bottom), (low, high), ((before, after), *window.padding[1:]))
+
+
+def _is_pointwise(window: Window) -> bool:
+    return math.prod(window.kernel_size) == math.prod(window.stride) == 1 and not window.padded
 
 
 class Workspace:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
@@ -45,6 +46,8 @@ class AdaptiveAvgPool(Module):
         shape = self.backend.shape(x)
         y_shape = self.output_shape(shape)
         self.keep(shape, y_shape)
+        if all(parts == 1 for parts in y_shape[2:]):
+            return self.backend.mean(x, axis=tuple(range(2, len(shape))), keepdims=True)
         for axis in range(2, len(shape)):
             x = self._along(x, axis, shape[axis], y_shape[axis], transposed=True)
         return x
@@ -53,6 +56,9 @@ class AdaptiveAvgPool(Module):
         """dL/dx = Pᵀ g along each spatial axis."""
         shape, y_shape = self.kept()
         self.check_gradient(grad_output, y_shape)
+        if all(parts == 1 for parts in y_shape[2:]):
+            b = self.backend
+            return b.broadcast_to(b.divide(grad_output, float(math.prod(shape[2:]))), shape)
         for axis in range(2, len(shape)):
             grad_output = self._along(grad_output, axis, shape[axis], y_shape[axis], transposed=False)
         return grad_output
