@@ -1,7 +1,7 @@
 """Which backend: by argument, `with use_backend(...)`, `--backend`, `LAMINA_BACKEND`, or the default.
 
 In that order. A backend is written "numpy", "torch", "torch:cuda:0" or "package.module:Class", with
-decorators before it, outermost first: "strict+torch". It is resolved at first use. What was named and
+decorators before it, outermost first: "strict+torch", "crosscheck(numpy)+torch". It is resolved at first use. What was named and
 cannot run is an error. The dtype likewise: by argument, that of the current `use_backend`, `--dtype`,
 `LAMINA_DTYPE`, or float32.
 """
@@ -25,7 +25,14 @@ from .wrapper import Wrapper
 
 RAW = {"numpy": ("numpy_backend", "NumpyBackend"), "torch": ("torch_backend", "TorchBackend")}
 # In the order in which they may stand, outermost first.
-DECORATORS = {"strict": ("decorators.strict", "StrictBackend")}
+DECORATORS = {
+    "strict": ("decorators.strict", "StrictBackend"),
+    "autodiff": ("decorators.autodiff", "AutodiffBackend"),
+    "crosscheck": ("decorators.crosscheck", "CrosscheckBackend"),
+    "profile": ("decorators.profile", "ProfileBackend"),
+}
+# Those that take another backend in brackets: crosscheck(numpy).
+REFERRING = ("crosscheck",)
 
 _instances: dict[tuple[str, str, str], Backend] = {}
 _by_text: dict[tuple[str, str], Backend] = {}
@@ -149,15 +156,17 @@ def _dtype(dtype: str | None) -> str:
 
 def _make(text: str, dtype: str, source: str) -> Backend:
     """Build a stack from its text, innermost first."""
-    *names, raw = [part.strip() for part in text.split("+")]
+    *parts, raw = _parts(text)
     order = list(DECORATORS)
+    references = dict(map(_bracket, parts))
+    names = [name for name, _ in map(_bracket, parts)]
     for name in names:
         if name not in DECORATORS:
             raise BackendError(
                 f"Unknown decorator {name!r} in backend {text!r} ({source}). Available decorators: "
                 f"{', '.join(order)}.{did_you_mean(name, order)}"
             )
-    if raw in DECORATORS:
+    if _bracket(raw)[0] in DECORATORS:
         raise BackendError(
             f"Backend {text!r} ({source}) must end in one that computes: {', '.join(available())}, "
             f"for example '{text}+{available()[0]}'."
@@ -170,8 +179,33 @@ def _make(text: str, dtype: str, source: str) -> Backend:
     for name in reversed(names):
         module, cls = DECORATORS[name]
         wrapper: type[Wrapper] = getattr(importlib.import_module(f".{module}", __package__), cls)
-        backend = wrapper(backend)
+        reference = references[name]
+        if (reference is not None) != (name in REFERRING):
+            needs = (
+                "needs a reference in brackets, as crosscheck(numpy)" if reference is None else "takes none"
+            )
+            raise BackendError(f"Backend {text!r} ({source}): {name} {needs}.")
+        given = () if reference is None else (_make(reference, "float64", source),)
+        backend = wrapper(backend, *given)
     return backend
+
+
+def _parts(text: str) -> list[str]:
+    """Cut a stack's text at each + that is not inside brackets."""
+    parts, depth = [""], 0
+    for letter in text:
+        depth += {"(": 1, ")": -1}.get(letter, 0)
+        if letter == "+" and depth == 0:
+            parts.append("")
+        else:
+            parts[-1] += letter
+    return [part.strip() for part in parts]
+
+
+def _bracket(part: str) -> tuple[str, str | None]:
+    """Return ("crosscheck", "numpy") for "crosscheck(numpy)", ("strict", None) for "strict"."""
+    found = re.fullmatch(r"(\w+)\s*\((.*)\)", part)
+    return (found[1], found[2].strip()) if found else (part, None)
 
 
 def _raw(text: str, dtype: str, source: str) -> Backend:
