@@ -1,9 +1,9 @@
 """Which backend: by argument, `with use_backend(...)`, `--backend`, `LAMINA_BACKEND`, or the default.
 
 In that order. A backend is written "numpy", "torch", "torch:cuda:0" or "package.module:Class", with
-decorators before it, outermost first: "strict+torch", "crosscheck(numpy)+torch". It is resolved at first use. What was named and
-cannot run is an error. The dtype likewise: by argument, that of the current `use_backend`, `--dtype`,
-`LAMINA_DTYPE`, or float32.
+decorators before it, outermost first: "strict+torch", "autodiff+crosscheck(numpy)+torch". It is resolved
+at first use. What was named and cannot run is an error. The dtype likewise: by argument, that of the
+current `use_backend`, `--dtype`, `LAMINA_DTYPE`, or float32.
 """
 
 from __future__ import annotations
@@ -169,7 +169,7 @@ def _make(text: str, dtype: str, source: str) -> Backend:
     if _bracket(raw)[0] in DECORATORS:
         raise BackendError(
             f"Backend {text!r} ({source}) must end in one that computes: {', '.join(available())}, "
-            f"for example '{text}+{available()[0]}'."
+            f"for example '{text}+{available()[-1]}'."
         )
     if names != sorted(set(names), key=order.index):
         raise BackendError(
@@ -177,14 +177,13 @@ def _make(text: str, dtype: str, source: str) -> Backend:
         )
     backend = _raw(raw, dtype, source)
     for name in reversed(names):
-        module, cls = DECORATORS[name]
-        wrapper: type[Wrapper] = getattr(importlib.import_module(f".{module}", __package__), cls)
         reference = references[name]
         if (reference is not None) != (name in REFERRING):
-            needs = (
-                "needs a reference in brackets, as crosscheck(numpy)" if reference is None else "takes none"
-            )
-            raise BackendError(f"Backend {text!r} ({source}): {name} {needs}.")
+            needs = "needs another backend in brackets, as crosscheck(numpy)"
+            what = needs if reference is None else f"takes nothing in brackets, got {reference!r}"
+            raise BackendError(f"Backend {text!r} ({source}): {name} {what}.")
+        module, cls = DECORATORS[name]
+        wrapper: type[Wrapper] = getattr(importlib.import_module(f".{module}", __package__), cls)
         given = () if reference is None else (_make(reference, "float64", source),)
         backend = wrapper(backend, *given)
     return backend
