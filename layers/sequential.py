@@ -29,6 +29,8 @@ class Sequential(Module):
 
     """
 
+    enters_scopes = True
+
     def __init__(self, *layers: Module | Mapping[str, Module], backend: str | Backend | None = None) -> None:
         named: dict[str, Any] = {}
         if len(layers) == 1 and isinstance(layers[0], Mapping):

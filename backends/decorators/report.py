@@ -1,0 +1,185 @@
+"""What `profile` found: rows by layer, pass and op, their sums, and tables that people can read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+_NUMBERS = ("calls", "time", "share", "FLOPs", "FLOP/s", "bytes", "allocated", "peak")
+_OUTSIDE = "(no layer)"
+
+
+@dataclass
+class Row:
+    """What one op cost in one pass of one layer; of a sum, "" stands for what was summed over.
+
+    `seconds` is time in the ops. `new` tensors got storage of their own, of `allocated` bytes; `peak` is the
+    most bytes of tensors that were alive after one of the calls, whoever made them.
+    """
+
+    layer: str = ""
+    backward: bool = False
+    op: str = ""
+    calls: int = 0
+    seconds: float = 0.0
+    flops: int = 0
+    bytes: int = 0
+    new: int = 0
+    allocated: int = 0
+    peak: int = 0
+
+    def copy(self) -> Row:
+        """Return a row of its own."""
+        return replace(self)
+
+    def clear(self) -> None:
+        """Set all counts to 0."""
+        self.calls = self.flops = self.bytes = self.new = self.allocated = self.peak = 0
+        self.seconds = 0.0
+
+    def add(self, other: Row) -> None:
+        """Add the counts of another row."""
+        self.calls += other.calls
+        self.seconds += other.seconds
+        self.flops += other.flops
+        self.bytes += other.bytes
+        self.new += other.new
+        self.allocated += other.allocated
+        self.peak = max(self.peak, other.peak)
+
+    @property
+    def flops_per_second(self) -> float:
+        """FLOPs in a second of the ops' time; 0 where there was none."""
+        return self.flops / self.seconds if self.seconds else 0.0
+
+    @property
+    def intensity(self) -> float:
+        """FLOPs for each byte moved; 0 where none was."""
+        return self.flops / self.bytes if self.bytes else 0.0
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the row as JSON can hold it."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Report:
+    """The rows, in the order in which their layers first ran; `str()` gives the tables."""
+
+    spec: str
+    dtype: str
+    rows: tuple[Row, ...]
+    """One for each layer path ("" outside all), pass and op."""
+    steps: tuple[Row, ...] = ()
+    """One for each compiled step, `op` its name; what ran in it is in `rows` as well."""
+
+    @property
+    def total(self) -> Row:
+        """All rows in one."""
+        return _summed(self.rows, lambda row: Row())[0] if self.rows else Row()
+
+    def by_layer(self) -> tuple[Row, ...]:
+        """Return a row for each layer and pass: forward, then backward."""
+        found = _summed(self.rows, lambda row: Row(row.layer, row.backward))
+        order = list(dict.fromkeys(row.layer for row in found))
+        return tuple(sorted(found, key=lambda row: (order.index(row.layer), row.backward)))
+
+    def by_op(self) -> tuple[Row, ...]:
+        """Return a row for each op, the longest first."""
+        found = _summed(self.rows, lambda row: Row(op=row.op))
+        return tuple(sorted(found, key=lambda row: -row.seconds))
+
+    def layer_table(self, *, per: int = 1) -> Table:
+        """Return `by_layer` as text; calls, times, FLOPs and bytes divided by `per`, the steps that ran."""
+        total, rows = self.total, self.by_layer()
+        names = [(row.layer or _OUTSIDE, "backward" if row.backward else "forward") for row in rows]
+        cells = tuple((*name, *_numbers(row, total, per)) for name, row in zip(names, rows, strict=True))
+        return Table(("layer", "pass"), cells, ("total", "", *_numbers(total, total, per)))
+
+    def op_table(self, *, per: int = 1) -> Table:
+        """Return `by_op` as text."""
+        total = self.total
+        cells = tuple((row.op, *_numbers(row, total, per)) for row in self.by_op())
+        return Table(("op",), cells, ("total", *_numbers(total, total, per)))
+
+    def step_table(self) -> Table:
+        """Return the compiled steps as text."""
+        total = _summed(self.steps, lambda row: Row())[0]
+        return Table(("step",), tuple((row.op, *_numbers(row, total, 1)) for row in self.steps))
+
+    def __str__(self) -> str:
+        if not self.rows:
+            return f"{self.spec} {self.dtype}: nothing ran"
+        tables = [self.layer_table(), self.op_table(), *([self.step_table()] if self.steps else [])]
+        return "\n\n".join([f"{self.spec} {self.dtype}", *map(str, tables)])
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows of texts: first names, then numbers under `numbers`; `str()` aligns them."""
+
+    names: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    total: tuple[str, ...] = ()
+    numbers: tuple[str, ...] = _NUMBERS
+
+    def __str__(self) -> str:
+        lines = [(*self.names, *self.numbers), *self.rows, *([self.total] if self.total else [])]
+        widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+        text = []
+        for line in lines:
+            cells = [
+                cell.ljust(width) if i < len(self.names) else cell.rjust(width)
+                for i, (cell, width) in enumerate(zip(line, widths, strict=True))
+            ]
+            text.append("  ".join(cells).rstrip())
+        rule = "-" * max(map(len, text))
+        return "\n".join(
+            [text[0], rule, *text[1 : 1 + len(self.rows)], *([rule, text[-1]] if self.total else [])]
+        )
+
+
+def si(value: float) -> str:
+    """Return a number with three digits and a prefix: "12.3 G"."""
+    return _scaled(value, 1000.0, ("", " k", " M", " G", " T", " P"))
+
+
+def size(nbytes: float) -> str:
+    """Return bytes in binary units: "12.3 MiB"."""
+    return _scaled(nbytes, 1024.0, (" B", " KiB", " MiB", " GiB", " TiB"))
+
+
+def duration(seconds: float) -> str:
+    """Return a time in the unit that suits it: "12.3 ms"."""
+    return f"{_scaled(seconds * 1e6, 1000.0, (' µs', ' ms', ' s'))}"
+
+
+def _scaled(value: float, base: float, units: tuple[str, ...]) -> str:
+    index = 0
+    while abs(value) >= 999.5 and index < len(units) - 1:
+        value, index = value / base, index + 1
+    digits = 0 if value == int(value) or value >= 99.95 else 1 if value >= 9.995 else 2
+    return f"{value:.{digits}f}{units[index]}"
+
+
+def _numbers(row: Row, total: Row, per: int) -> tuple[str, ...]:
+    return (
+        f"{row.calls / per:g}",
+        duration(row.seconds / per),
+        f"{row.seconds / total.seconds:.1%}" if total.seconds else "",
+        si(row.flops / per),
+        si(row.flops_per_second) if row.flops else "",
+        size(row.bytes / per),
+        size(row.allocated / per),
+        size(row.peak),
+    )
+
+
+def _summed(rows: Iterable[Row], group: Callable[[Row], Row]) -> list[Row]:
+    """Add up the rows that `group` gives equal empty rows for, in the order of the first of each."""
+    sums: dict[tuple[str, bool, str], Row] = {}
+    for row in rows:
+        empty = group(row)
+        sums.setdefault((empty.layer, empty.backward, empty.op), empty).add(row)
+    return list(sums.values())

@@ -1,0 +1,442 @@
+"""`profile` counts by closed form, times, follows layers and memory, and changes no value."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import time
+import tracemalloc
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+from lamina.backends import Backend, get_backend
+from lamina.backends.conformance import all_cases
+from lamina.backends.decorators.profile import ProfileBackend
+from lamina.backends.decorators.report import Report, Row, duration, si, size
+from lamina.backends.meta import Meta
+from lamina.backends.numpy_backend import NumpyBackend
+from lamina.backends.ops import OPS
+from lamina.backends.shape_backend import ShapeBackend
+from lamina.layers import (
+    Conv2d,
+    Dropout,
+    Linear,
+    MaxPool2d,
+    Module,
+    MSELoss,
+    ReLU,
+    Residual,
+    Sequential,
+    named_scopes,
+)
+from lamina.train.optimizers import SGD, Adam
+
+N, I, O = 6, 5, 3  # noqa: E741
+
+
+@pytest.fixture(params=["numpy", "torch"])
+def profile(request: pytest.FixtureRequest) -> ProfileBackend:
+    if request.param == "torch":
+        pytest.importorskip("torch", reason="torch is what is profiled")
+    backend = get_backend(f"profile+{request.param}")
+    assert isinstance(backend, ProfileBackend)
+    return backend
+
+
+def ones(backend: Backend, *shape: int) -> Any:
+    return backend.full(shape, 1.0)
+
+
+def _meta(array: Any) -> Meta:
+    return Meta(array.shape, array.dtype.name)
+
+
+def flops(backend: ProfileBackend) -> dict[tuple[str, bool], int]:
+    return {(row.layer, row.backward): row.flops for row in backend.report().by_layer()}
+
+
+# -- FLOPs and bytes ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("input_gradient", [True, False])
+def test_linear_in_closed_form(profile: ProfileBackend, bias: bool, input_gradient: bool) -> None:
+    layer = Linear(I, O, bias=bias, backend=profile)
+    layer.input_gradient = input_gradient
+    x, g = ones(profile, N, I), ones(profile, N, O)
+    for steps in (1, 2):
+        profile.reset()
+        with named_scopes(layer):
+            for _ in range(steps):
+                layer.zero_grad()
+                layer(x)
+                layer.backward(g)
+        product = 2 * N * I * O
+        expected = {
+            ("Linear", False): steps * (product + N * O * bias),
+            # dW and (if asked for) dx are products; db sums g, which linear_grad gives without a bias too.
+            ("Linear", True): steps * (product + N * O + product * input_gradient),
+        }
+        assert flops(profile) == expected
+
+
+@pytest.mark.parametrize("batch", [2, 40])
+def test_convolution_in_closed_form(profile: ProfileBackend, batch: int) -> None:
+    channels, outputs, kernel, side = 3, 4, 3, 20
+    conv = Conv2d(channels, outputs, kernel, backend=profile)
+    model = Sequential({"conv": conv})
+    places = (side - kernel + 1) ** 2
+    x, g = ones(profile, batch, channels, side, side), ones(profile, batch, outputs, *[side - kernel + 1] * 2)
+    profile.reset()
+    model(x)
+    model.backward(g)
+    products = 2 * batch * outputs * channels * kernel**2 * places
+    found = {(row.layer, row.backward, row.op): row.flops for row in profile.report().rows}
+    assert found["conv", False, "matmul"] == products
+    assert found["conv", False, "add"] == batch * outputs * places  # the bias
+    assert flops(profile)["conv", False] == products + batch * outputs * places
+    assert found["conv", True, "matmul"] == 2 * products  # dL/dw and dL/dx
+    assert found["conv", True, "fold"] == batch * channels * kernel**2 * places
+    # Sums over samples and places: of g for the bias, and of the blocks' weight gradients.
+    rest = flops(profile)["conv", True] - 2 * products - found["conv", True, "fold"]
+    blocks = (rest - batch * outputs * places) / (outputs * channels * kernel**2)
+    assert blocks == int(blocks) >= 0
+
+
+@pytest.mark.parametrize("op", all_cases())
+def test_costs_are_those_of_the_op_table(op: str) -> None:
+    row = OPS[op]
+    if row.shape is None and row.kind != "derived":
+        pytest.skip("it has no cost rule: a transfer, a cell, metadata or control")
+    backend = get_backend("profile+numpy")
+    assert isinstance(backend, ProfileBackend)
+    for case in all_cases()[op]:
+        args, kwargs = case.map(lambda tensor: tensor.handle(backend, "float32"))
+        metas, options = case.map(lambda tensor: _meta(tensor.value("float32")))
+        counter: Any = ShapeBackend()
+        getattr(counter, op)(*metas, **options)
+        backend.reset()
+        with backend.session():
+            getattr(backend, op)(*args, **kwargs)
+        total = backend.report().total
+        expected = counter.costs[""]
+        assert (total.calls, total.flops, total.bytes) == (1, expected.flops, expected.bytes), case.label
+
+
+def test_transfers_and_cells_count_what_they_move(profile: ProfileBackend) -> None:
+    x = profile.from_host(np.ones((4, 5)))
+    flat, views = profile.cells({"a": (4, 5), "b": (2,)})
+    profile.assign(views["a"], x)
+    profile.assign(views["a"], views["a"])
+    profile.to_host(x)
+    profile.item(profile.sum(x))
+    assert profile.shape(flat) == (22,)
+    moved = {row.op: row.bytes for row in profile.report().rows}
+    assert moved == {"from_host": 80, "cells": 88, "assign": 160, "to_host": 80, "item": 4, "sum": 84}
+
+
+def test_numbers_that_change_are_no_new_combination(profile: ProfileBackend) -> None:
+    from lamina.backends.decorators import profile as module
+
+    x, g = ones(profile, 7), ones(profile, 7)
+    profile.sgd_step(x, g, 0.1)
+    before = module._counted.cache_info().misses
+    for rate in (0.2, 0.3):
+        profile.sgd_step(x, g, rate)
+    assert module._counted.cache_info().misses == before
+
+
+# -- layers ------------------------------------------------------------------------------------------
+
+
+def test_layers_are_told_apart_and_passes_too(profile: ProfileBackend) -> None:
+    b = profile
+    model = Sequential(
+        {
+            "first": Linear(4, 4, backend=b),
+            "block": Residual(Linear(4, 4, backend=b), ReLU(backend=b), shortcut=Linear(4, 4, backend=b)),
+            "last": Linear(4, 2, backend=b),
+        }
+    )
+    loss, optimizer = MSELoss(backend=b), SGD(model.parameters(), lr=0.1)
+    x, y = ones(b, 3, 4), ones(b, 3, 2)
+    profile.reset()
+    loss(model(x), y)
+    model.backward(loss.backward())
+    optimizer.step()
+    layers = ["first", "block.body.0", "block.body.1", "block.shortcut", "block", "last", ""]
+    found = [(row.layer, row.backward) for row in profile.report().by_layer()]
+    assert set(found) == {*((name, way) for name in layers[:-1] for way in (False, True)), ("", False)}
+    places = [found.index((name, False)) for name in layers[:-1]]
+    assert [found[i + 1] for i in places] == [(name, True) for name in layers[:-1]]
+    text = str(profile.report())
+    assert "block.shortcut  backward" in text
+    assert "(no layer)" in text
+
+
+def test_an_error_leaves_the_scope(profile: ProfileBackend) -> None:
+    x: Any = object()
+    with pytest.raises(TypeError), profile.scope("a"):
+        profile.exp(x)
+    with profile.scope("a"):
+        ones(profile, 2)
+    ones(profile, 2)
+    rows = profile.report().rows
+    assert {(row.layer, row.op) for row in rows} == {("a", "full"), ("", "full")}
+
+
+class Net(Module):
+    """A container of one's own."""
+
+    def __init__(self, backend: Backend) -> None:
+        super().__init__(backend)
+        self.fc = Linear(4, 4, backend=backend)
+        self.blocks = [Linear(4, 4, backend=backend), Sequential(ReLU(backend=backend))]
+
+    def forward(self, x: Any) -> Any:
+        return self.blocks[1](self.blocks[0](self.fc(x)))
+
+    def backward(self, grad_output: Any) -> Any:
+        return self.fc.backward(self.blocks[0].backward(self.blocks[1].backward(grad_output)))
+
+
+def test_a_container_of_ones_own_is_named(profile: ProfileBackend) -> None:
+    net = Net(profile)
+    x = ones(profile, 2, 4)
+    profile.reset()
+    with named_scopes(net):
+        net.backward(net(x))
+    names = ["fc", "blocks.0", "blocks.1.0"]
+    assert set(flops(profile)) == {(name, way) for name in names for way in (False, True)}
+    assert [name for name, _ in net.named_modules()] == ["", "fc", "blocks.0", "blocks.1", "blocks.1.0"]
+    profile.reset()
+    net(x)
+    assert set(flops(profile)) == {("", False), ("0", False)}  # outside the `with`, only Sequential's own
+
+
+def test_names_cost_raw_backends_nothing() -> None:
+    net = Net(get_backend("numpy"))
+    with named_scopes(net):
+        assert all("forward" not in vars(module) for _, module in net.named_modules())
+
+
+# -- time, memory, steps -----------------------------------------------------------------------------
+
+
+class Slow(NumpyBackend):
+    """numpy that takes its time, on a device that must be waited for."""
+
+    waited = 0
+
+    def exp(self, x: Any, *, out: Any = None) -> Any:
+        time.sleep(0.02)
+        return super().exp(x, out=out)
+
+    def synchronize(self) -> None:
+        self.waited += 1
+
+
+def test_time_is_that_of_the_op() -> None:
+    backend = ProfileBackend(Slow())
+    x = ones(backend, 3)
+    for _ in range(2):
+        backend.exp(x)
+    row = next(row for row in backend.report().rows if row.op == "exp")
+    assert row.calls == 2
+    assert 0.04 <= row.seconds < 0.4
+    assert row.flops_per_second == pytest.approx(6 / row.seconds)
+
+
+def test_other_devices_are_waited_for() -> None:
+    near, far = Slow(), Slow()
+    far.device = "far:0"
+    for inner in (near, far):
+        backend = ProfileBackend(inner)
+        backend.exp(ones(backend, 3))
+    assert (near.waited, far.waited) == (0, 2)
+
+
+def test_memory_lives_as_long_as_its_handles(profile: ProfileBackend) -> None:
+    x = ones(profile, 100)
+    assert profile.report().total.peak == 400
+    view = profile.reshape(profile.reshape(x, (10, 10)), (100,))
+    part = profile.slice(x, (0,), (3,))
+    y = profile.exp(x)
+    row = profile.report().total
+    assert (row.allocated, row.new, row.peak) == (800, 2, 800)
+    del x
+    assert profile.exp(y, out=y) is y
+    assert profile.report().total.peak == 800
+    del view, part
+    z = profile.exp(y)
+    assert profile.report().total.peak == 800  # what x held is free again
+    flat, views = profile.cells({"a": (50,), "b": (50,)})
+    assert profile.report().total.peak == 1200
+    del flat, views["a"]
+    ones(profile, 1)
+    assert profile.report().total.peak == 1204  # b holds the buffer of both
+    del views, y, z
+    profile.reset()
+    ones(profile, 1)
+    assert profile.report().total.peak == 4
+
+
+def test_the_memory_of_a_step_is_near_what_numpy_takes() -> None:
+    tracemalloc.start()
+    try:
+        b = get_backend("profile+numpy")
+        assert isinstance(b, ProfileBackend)
+        model = Sequential(Linear(200, 300, backend=b), ReLU(backend=b), Linear(300, 200, backend=b))
+        model.input_gradient = False
+        loss, optimizer = MSELoss(backend=b), Adam(model.parameters())
+        x = ones(b, 1000, 200)
+
+        def step() -> None:
+            optimizer.zero_grad()
+            loss(model(x), x)
+            model.backward(loss.backward())
+            optimizer.step()
+
+        step()
+        b.reset()
+        tracemalloc.reset_peak()
+        step()
+        _, real = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    # What is not seen: what an op takes for itself while it runs.
+    assert 0.7 * real < b.report().total.peak <= real
+
+
+def test_a_compiled_step_has_a_row(profile: ProfileBackend) -> None:
+    x = ones(profile, 10)
+
+    def twice(scale: float) -> Any:
+        """Scale twice."""
+        return profile.multiply(profile.multiply(x, scale), scale)
+
+    step = profile.compile(twice)
+    assert step.__doc__ == "Scale twice."
+    profile.reset()
+    assert "compiled" not in str(profile.report())
+    results = [float(profile.item(profile.sum(step(scale)))) for scale in (1.0, 2.0, 3.0)]
+    assert results == [10.0, 40.0, 90.0]
+    report = profile.report()
+    (row,) = report.steps
+    assert (row.op, row.calls, row.flops, row.bytes) == ("twice", 3, 60, 6 * 80)
+    assert row.seconds >= sum(r.seconds for r in report.rows if r.op == "multiply")
+    assert report.total.flops == 60 + 3 * 10
+    assert "\ntwice " in str(report)
+    with pytest.raises(TypeError):
+        step("x", "y")
+    profile.multiply(x, 2.0)
+    assert profile.report().steps[0].flops == 60
+    profile.reset()
+    assert profile.report().steps == ()
+
+
+def test_a_timeline_nests(profile: ProfileBackend) -> None:
+    model = Sequential({"a": Linear(4, 4, backend=profile)})
+    model(ones(profile, 2, 4))
+    assert profile.timeline is None
+    profile.timeline = []
+    step = profile.compile(lambda x: model(x))
+    step(ones(profile, 2, 4))
+    kinds = [(event.kind, event.name) for event in profile.timeline]
+    assert kinds == [("op", "full"), ("op", "linear"), ("layer", "a"), ("step", "<lambda>")]
+    _, op, layer, whole = profile.timeline
+    assert whole.start <= layer.start <= op.start <= op.end <= layer.end <= whole.end
+    profile.reset()
+    assert profile.timeline == []
+
+
+# -- the report --------------------------------------------------------------------------------------
+
+
+def test_the_report_adds_up_and_stays(profile: ProfileBackend) -> None:
+    model = Sequential(
+        Conv2d(1, 2, 3, backend=profile), MaxPool2d(2, backend=profile), Dropout(0.5, backend=profile)
+    )
+    y = model(ones(profile, 2, 1, 8, 8))
+    model.backward(y)
+    report = profile.report()
+    for rows in (report.by_layer(), report.by_op()):
+        for field in ("calls", "flops", "bytes", "new", "allocated"):
+            assert sum(getattr(row, field) for row in rows) == getattr(report.total, field)
+        assert sum(row.seconds for row in rows) == pytest.approx(report.total.seconds)
+        assert max(row.peak for row in rows) == report.total.peak
+    assert [row.seconds for row in report.by_op()] == sorted(
+        (r.seconds for r in report.by_op()), reverse=True
+    )
+    before = str(report)
+    model(ones(profile, 2, 1, 8, 8))
+    assert str(report) == before
+    assert str(profile.report()) != before
+    assert Row(**report.rows[0].to_dict()) == report.rows[0]
+
+
+def test_nothing_ran() -> None:
+    report = Report("profile+numpy", "float32", ())
+    assert str(report) == "profile+numpy float32: nothing ran"
+    assert report.total == Row()
+    assert Row().intensity == Row().flops_per_second == 0.0
+
+
+def test_a_table_can_be_read() -> None:
+    rows = (
+        Row("0", False, "linear", 4, 2e-3, 4_000_000, 2048, 2, 1024, 4096),
+        Row("", False, "add", 2, 1e-3),
+    )
+    lines = str(Report("profile+numpy", "float32", rows)).splitlines()
+    assert " ".join(lines[2].split()) == "layer pass calls time share FLOPs FLOP/s bytes allocated peak"
+    assert " ".join(lines[4].split()) == "0 forward 4 2 ms 66.7% 4 M 2 G 2 KiB 1 KiB 4 KiB"
+    assert " ".join(lines[5].split()) == "(no layer) forward 2 1 ms 33.3% 0 0 B 0 B 0 B"
+    assert " ".join(lines[7].split()) == "total 6 3 ms 100.0% 4 M 1.33 G 2 KiB 1 KiB 4 KiB"
+    assert len({len(line) for line in lines[2:8]}) == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (si(0), "0"), (si(999), "999"), (si(1000), "1 k"), (si(12_345), "12.3 k"), (si(999_999), "1.00 M"),
+        (size(0), "0 B"), (size(1536), "1.50 KiB"), (size(3 * 2**30), "3 GiB"),
+        (duration(2.5e-6), "2.50 µs"), (duration(0.25), "250 ms"), (duration(90), "90 s"),
+    ],
+)  # fmt: skip
+def test_numbers_are_short(text: str, expected: str) -> None:
+    assert text == expected
+
+
+# -- no value changes --------------------------------------------------------------------------------
+
+
+def test_handles_are_the_inner_backends_own(profile: ProfileBackend) -> None:
+    x = profile.inner.full((2,), 3.0)  # made without it: counted, and not followed
+    y = profile.add(x, 1.0)
+    assert type(y) is type(x)
+    assert profile.inner.to_host(y).tolist() == [4.0, 4.0]
+    assert profile.report().total.peak == 8
+    profile.reshape(x, (1, 2))
+    assert profile.report().total.peak == 8
+
+
+def test_it_stands_within_strict() -> None:
+    backend: Any = get_backend("strict+profile+numpy")
+    backend.exp(backend.full((3,), 0.0))
+    assert backend.spec == "strict+profile+numpy"
+    assert backend.inner.report().total.flops == 3
+
+
+def test_what_is_worked_out_matches_real_storage(profile: ProfileBackend) -> None:
+    def handles() -> Iterator[Any]:
+        yield profile.from_host(np.ones((3, 4)))
+        yield profile.astype(profile.full((5,), 1.0), "float64")
+        yield profile.arange(0, 7)
+
+    kept = list(handles())
+    real = sum(math.prod(h.shape) * h.itemsize for h in kept)
+    assert profile._memory.live == real
+    assert dataclasses.asdict(profile.report().total)["peak"] == real
