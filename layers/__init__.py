@@ -56,6 +56,7 @@ from .pooling import (
 )
 from .random import manual_seed
 from .residual import Residual
+from .scopes import named_scopes
 from .sequential import Sequential
 from .shaping import Flatten, Identity
 
@@ -123,4 +124,5 @@ __all__ = [
     "XavierUniform",
     "inference",
     "manual_seed",
+    "named_scopes",
 ]

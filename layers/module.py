@@ -56,6 +56,9 @@ class Module:
 
     """
 
+    enters_scopes: bool = False
+    """Whether its passes run each direct sub-module in the scope of its name (see `named_scopes`)."""
+
     def __init__(self, backend: str | Backend | None = None) -> None:
         self.backend = get_backend(backend)
         self.training = True

@@ -22,6 +22,8 @@ class Residual(Module):
 
     """
 
+    enters_scopes = True
+
     def __init__(
         self, *layers: Module, shortcut: Module | None = None, backend: str | Backend | None = None
     ) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from lamina.backends import Backend, BackendError, get_backend
 
-EVERY = ("numpy", "torch", "strict+numpy", "strict+torch", "torch:cuda")
+EVERY = ("numpy", "torch", "strict+numpy", "strict+torch", "profile+numpy", "torch:cuda")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -116,10 +116,8 @@ def test_tensors_of_another_backend(backend: Backend, layer: str) -> None:
     }[layer]()
     array = np.zeros((4, 3), np.float32)
     strangers: list[Any] = [array.tolist(), None, 3.0, "text"]
-    if b.name != "numpy":
-        strangers.append(array)
-    if b.name != "torch":
-        strangers.append(torch.tensor(array))
+    # A decorator may have handles of its own, or its inner backend's.
+    strangers += [x for x in (array, torch.tensor(array)) if type(x) is not type(b.from_host(array))]
     if b.name == "strict":
         strangers.append(get_backend(b.spec).from_host(array))
     for stranger in strangers:

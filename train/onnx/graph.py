@@ -91,6 +91,8 @@ class Graph(Module):
 
     """
 
+    enters_scopes = True
+
     def __init__(
         self,
         steps: Sequence[Step],
@@ -144,7 +146,8 @@ class Graph(Module):
         for step in reversed(self._steps):
             if step.outputs[0] not in gradients:
                 continue
-            grad = step.module.backward(gradients.pop(step.outputs[0]))
+            with self.backend.scope(f"{step.name}.backward"):
+                grad = step.module.backward(gradients.pop(step.outputs[0]))
             earlier = gradients.get(step.inputs[0])
             gradients[step.inputs[0]] = grad if earlier is None else self.backend.add(earlier, grad)
         return gradients.get(self.inputs[0].name)
