@@ -92,6 +92,13 @@ class Backend(Primitives):
         """Return the step as it is."""
         return step
 
+    def unrecorded(self) -> AbstractContextManager[None]:
+        """Enter where gradients are computed by hand; for `autodiff`, which then records nothing."""
+        return contextlib.nullcontext()
+
+    def leaf(self, cell: Tensor, owner: Any) -> None:
+        """Note that a cell is a parameter's, which has `grad` and `accumulate`; for `autodiff`."""
+
     # -- elementwise ---------------------------------------------------------------------------
 
     def square(self, x: Tensor, *, out: Tensor | None = None) -> Tensor:
@@ -353,6 +360,6 @@ def _names(cls: type) -> tuple[str, ...]:
     return tuple(n for n, member in vars(cls).items() if callable(member) and not n.startswith("_"))
 
 
-_NOT_OPS = ("details",)
+_NOT_OPS = ("details", "leaf", "unrecorded")
 PRIMITIVES: tuple[str, ...] = _names(Primitives)
 DERIVED: tuple[str, ...] = tuple(n for n in _names(Backend) if n not in PRIMITIVES and n not in _NOT_OPS)

@@ -13,7 +13,7 @@ from typing import Any
 
 from .base import Backend
 from .protocol import Shape, Tensor, Widths
-from .shapes import reduced
+from .shapes import count, reduced
 
 VJP = tuple[Callable[..., Any] | None, ...]
 
@@ -25,7 +25,8 @@ def unbroadcast(b: Backend, g: Tensor, x: Tensor) -> Tensor:
         return g
     lead = len(shape) - len(target)
     stretched = tuple(lead + i for i, n in enumerate(target) if n == 1 and shape[lead + i] != 1)
-    return b.reshape(b.sum(g, axis=(*range(lead), *stretched)), target)
+    total = b.sum(g, axis=(*range(lead), *stretched))
+    return b.reshape(total, target) if stretched else total
 
 
 def _zeros(b: Backend, x: Tensor) -> Tensor:
@@ -95,6 +96,12 @@ def _split(b: Backend, g: Tensor, tensors: Any, axis: int) -> list[Tensor]:
     return parts
 
 
+def _rows(b: Backend, x: Tensor) -> Tensor:
+    """Return x (..., n) as a matrix of rows."""
+    shape = b.shape(x)
+    return x if len(shape) == 2 else b.reshape(x, (-1, shape[-1]))
+
+
 def _unpad(b: Backend, g: Tensor, x: Tensor, widths: Widths) -> Tensor:
     starts = tuple(before for before, _ in widths)
     stops: Shape = tuple(s + n for s, n in zip(starts, b.shape(x), strict=True))
@@ -154,7 +161,15 @@ VJPS: dict[str, VJP] = {
                b.fold(g, tuple(b.shape(x)[2:]), kernel_size, **window),),
     "fold": (lambda b, g, y, columns, output_size, kernel_size, **window:
              b.unfold(g, kernel_size, **window),),
-    # Derived ops with a kink, or whose definition would meet one in passing; the rest are lowered.
+    # Derived ops with a kink, or whose definition would meet one in passing, and those that every step
+    # takes many times; the rest are lowered.
+    "square": (lambda b, g, y, x: b.multiply(b.multiply(g, x), 2.0),),
+    "mean": (lambda b, g, y, x, *, axis=None, keepdims=False:
+             _spread(b, b.divide(g, float(count(b.shape(x), axis))), x, axis),),
+    "linear": (lambda b, g, y, x, weight, bias=None: b.matmul(g, weight),
+               lambda b, g, y, x, weight, bias=None:
+               b.matmul(b.permute_dims(_rows(b, g), (1, 0)), _rows(b, x)),
+               lambda b, g, y, x, weight, bias: b.sum(_rows(b, g), axis=0)),
     "clip": (lambda b, g, y, x, low, high:
              b.where(b.less_equal(low, x), b.where(b.less_equal(x, high), g, 0.0), 0.0),),
     "relu": (lambda b, g, y, x: b.relu_grad(g, y),),

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Any, TypeVar
 
 from .base import Backend
@@ -68,6 +69,14 @@ class Wrapper(Backend):
     def details(self) -> dict[str, str | int]:
         """Return what the inner backend says."""
         return self.inner.details()
+
+    def unrecorded(self) -> AbstractContextManager[None]:
+        """Enter the inner backend's."""
+        return self.inner.unrecorded()
+
+    def leaf(self, cell: Any, owner: Any) -> None:
+        """Hand on; a decorator with handles of its own opens the cell, and closes the gradients."""
+        self.inner.leaf(cell, owner)
 
     def around(self, op: Op, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
         """Run one op; override this."""

@@ -46,6 +46,7 @@ class Parameter:
         self.backend = backend
         self.data, self._grad = _own_cells(backend, shape)
         backend.assign(self.data, initializer(backend, shape, fan or shape, seed, stream))
+        backend.leaf(self.data, self)
         self.grad_out: Tensor | None = self._grad
         """Where the next gradient may be computed into (`out=`): its cell, until one was accumulated."""
         self.storage: FlatStorage | None = None
@@ -96,6 +97,7 @@ class Parameter:
         self.backend = backend
         self.data, self._grad = _own_cells(backend, self.shape)
         backend.assign(self.data, value)
+        backend.leaf(self.data, self)
         self.grad_out = self._grad
 
     def __deepcopy__(self, memo: dict[int, object]) -> Parameter:
@@ -121,6 +123,7 @@ class Parameter:
         self.data, self._grad = _own_cells(backend, shape, dtype)
         self.grad_out = self._grad
         backend.assign(self.data, value)
+        backend.leaf(self.data, self)
         Parameter.note_change()
 
     def _move_into(self, data: Tensor, grad: Tensor, storage: FlatStorage) -> None:
@@ -132,6 +135,7 @@ class Parameter:
         if self.storage is not None:
             self.storage.retire("its parameters were packed again by a later optimizer")
         self.data, self._grad, self.storage = data, grad, storage
+        self.backend.leaf(data, self)
 
 
 class FlatStorage:

@@ -156,6 +156,12 @@ class Sequential(Module):
         """
         if not self._layers:
             return grad_output
+        if self.backend.scoped:
+            with self.backend.unrecorded():
+                return self._backward(grad_output)
+        return self._backward(grad_output)
+
+    def _backward(self, grad_output: Tensor) -> Any:
         plan = self._plan
         if plan is None or plan.version != Parameter.structure_version:
             plan = self._plan = _Plan(self._layers)

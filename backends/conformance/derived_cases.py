@@ -110,7 +110,6 @@ def _rest() -> Iterator[Case]:
         yield case("linear", f"{batch} samples, bias", x, weight, normal(3, seed=2))
         yield case("linear", f"{batch} samples, no bias", x, weight, None)
     yield case("linear", "no inputs", normal(2, 0), normal(3, 0), normal(3))
-    yield case("linear", "bias by name", normal(2, 4), normal(3, 4), bias=normal(3))
     yield case("linear", "many inputs", normal(7, 600), normal(5, 600, seed=1), normal(5))
     for batch in ((5,), (2, 3), (0,), (1,)):
         g, x = normal(*batch, 3, seed=1), normal(*batch, 4)

@@ -56,6 +56,24 @@ class StrictBackend(Wrapper):
         result = getattr(self.inner, op.name)(*args, **kwargs)
         return op.map_result(lambda value: Handle(self, value), result)
 
+    def leaf(self, cell: Any, owner: Any) -> None:
+        """Hand on the open cell, and an owner whose gradients are closed."""
+        self.inner.leaf(cell._value, _Owner(self, owner))
+
+
+class _Owner:
+    """A parameter, as a backend within sees it."""
+
+    def __init__(self, backend: StrictBackend, owner: Any) -> None:
+        self.backend, self.owner = backend, owner
+
+    @property
+    def grad(self) -> Any:
+        return None if self.owner.grad is None else self.owner.grad._value
+
+    def accumulate(self, gradient: Any) -> None:
+        self.owner.accumulate(Handle(self.backend, gradient))
+
 
 def _kind(value: object) -> str:
     if type(value) is Handle:

@@ -159,7 +159,8 @@ class Optimizer:
             group.storage.finish_gradients()
         step = self.steps + 1
         try:
-            self.update(self.scalars(step))
+            with self.groups[0].backend.unrecorded():
+                self.update(self.scalars(step))
         except KeyError as error:
             self._explain(error)
             raise
