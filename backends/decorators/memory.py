@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from ..ops import Op
@@ -35,44 +35,36 @@ class Memory:
 
     Storage counts from the op that made it until the last handle on it is gone. What an op takes for itself
     while it runs is not seen; a view counts as its source's storage, also where a backend had to copy.
-
-    Parameters
-    ----------
-    nbytes
-        Gives the bytes of a handle.
-
     """
 
-    def __init__(self, nbytes: Callable[[Any], int]) -> None:
+    def __init__(self) -> None:
         self.live = 0
-        self._nbytes = nbytes
         self._watched: dict[int, _Watched] = {}
 
-    def note(self, op: Op, args: Sequence[Any], result: Any) -> tuple[int, int]:
-        """Watch what an op gave; return how many tensors got new storage, and its bytes."""
+    def note(self, op: Op, args: Sequence[Any], result: Any, sizes: Sequence[int]) -> tuple[int, int]:
+        """Watch what an op gave, tensors of these bytes; return how many got new storage, and its bytes."""
         if op.gives == "tensor":
             if op.view:
                 source = self._watched.get(id(args[op.positions[0]]))
                 if source is not None:
                     self._watch(result, source.storage)
                 return 0, 0
-            return self._new((result,))
+            return self._new((result,), sizes)
         if op.gives == "tensors":
-            return self._new(result)
+            return self._new(result, sizes)
         if op.gives == "cells":
             flat, views = result
-            count, size = self._new((flat,))
+            count, size = self._new((flat,), sizes)
             owner = self._watched.get(id(flat))
             for view in views.values() if owner is not None else ():
                 self._watch(view, owner.storage)
             return count, size
         return 0, 0
 
-    def _new(self, handles: Sequence[Any]) -> tuple[int, int]:
+    def _new(self, handles: Sequence[Any], sizes: Sequence[int]) -> tuple[int, int]:
         count = size = 0
-        for handle in handles:
+        for handle, nbytes in zip(handles, sizes, strict=True):
             if id(handle) not in self._watched:  # else it was `out`, or an argument itself
-                nbytes = self._nbytes(handle)
                 self._watch(handle, _Storage(self, nbytes))
                 count, size = count + 1, size + nbytes
         return count, size

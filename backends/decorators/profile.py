@@ -14,12 +14,15 @@ from typing import Any, Literal, NamedTuple
 
 from ..base import Backend
 from ..meta import Meta
-from ..ops import OPS, Op
+from ..ops import Op
 from ..protocol import Step
 from ..shape_backend import ShapeBackend
 from ..wrapper import Wrapper
 from .memory import Memory
 from .report import Report, Row
+
+MOST_COMBINATIONS = 4096
+"""How many combinations of ops, shapes and options a backend knows the cost of by heart."""
 
 
 class Event(NamedTuple):
@@ -31,6 +34,14 @@ class Event(NamedTuple):
     end: int
     flops: int = 0
     bytes: int = 0
+
+
+class _Cost(NamedTuple):
+    """What a call costs, and the bytes of each tensor that it gives."""
+
+    flops: int
+    bytes: int
+    sizes: tuple[int, ...]
 
 
 class _Place:
@@ -53,7 +64,8 @@ class ProfileBackend(Wrapper):
         super().__init__(inner)
         self.timeline: list[Event] | None = None
         self._waits = inner.device != "cpu"  # an op on another device only begins when it is called
-        self._memory = Memory(lambda handle: self._meta(handle).nbytes)
+        self._memory = Memory()
+        self._costs: dict[tuple[Any, ...], _Cost] = {}
         self._here = _Place()
         self._places = {("", False): self._here}
         self._steps: list[Row] = []
@@ -87,9 +99,9 @@ class ProfileBackend(Wrapper):
         if self._waits:
             self.inner.synchronize()
         end = perf_counter_ns()
-        new, allocated = self._memory.note(op, args, result)
-        flops, moved = self._cost(op, args, kwargs, allocated)
-        rows = self._here.rows
+        flops, moved, sizes = self._cost(op, args, kwargs, result)
+        new, allocated = self._memory.note(op, args, result, sizes)
+        live, rows = self._memory.live, self._here.rows
         row = rows.get(op.name)
         if row is None:
             row = rows[op.name] = Row(self._here.layer, self._here.backward, op.name)
@@ -100,7 +112,8 @@ class ProfileBackend(Wrapper):
             counting.bytes += moved
             counting.new += new
             counting.allocated += allocated
-            counting.peak = max(counting.peak, self._memory.live)
+            if live > counting.peak:
+                counting.peak = live
         if self.timeline is not None:
             self.timeline.append(Event("op", op.name, start, end, flops, moved))
         return result
@@ -147,39 +160,64 @@ class ProfileBackend(Wrapper):
 
     # -- costs -------------------------------------------------------------------------------------
 
+    def _cost(self, op: Op, args: Sequence[Any], kwargs: Mapping[str, Any], result: Any) -> _Cost:
+        if op.shape is None and op.kind != "derived":
+            return self._transfer(op, args, result)
+        key = self._key(op, args, kwargs)
+        cost = self._costs.get(key)
+        if cost is None:
+            if len(self._costs) >= MOST_COMBINATIONS:
+                self._costs.clear()
+            cost = self._costs[key] = self._by_table(op, args, kwargs)
+        return cost
+
+    def _key(self, op: Op, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[Any, ...]:
+        """Return what the cost of a call depends on: shapes, dtypes, options, but no value of a float."""
+        shape, dtype = self.inner.shape, self.inner.dtype
+        key: list[Any] = [op.name]
+        for i, value in enumerate(args):
+            kind = type(value)
+            if kind in _PLAIN or i not in op.positions:
+                key.append(_frozen(value))
+            elif kind is list or kind is tuple:
+                key.append(tuple((shape(handle), dtype(handle)) for handle in value))
+            else:
+                key.append((shape(value), dtype(value)))
+        for name, value in kwargs.items():
+            if name != "out":
+                key += (name, _frozen(value))
+        return tuple(key)
+
+    def _by_table(self, op: Op, args: Sequence[Any], kwargs: Mapping[str, Any]) -> _Cost:
+        """Count with shapes alone: a primitive by its row, a derived op as its definition."""
+        counter: Any = ShapeBackend(dtype=self.default_dtype)  # type: ignore[abstract]  # made by funnelled
+        options = {name: value for name, value in kwargs.items() if name != "out"}
+        metas, options = op.map_arguments(self._meta, args, options)
+        result = getattr(counter, op.name)(*metas, **options)
+        results: tuple[Meta, ...] = result if op.gives == "tensors" else (result,)
+        total = counter.costs[""]
+        return _Cost(total.flops, total.bytes, tuple(meta.nbytes for meta in results))
+
+    def _transfer(self, op: Op, args: Sequence[Any], result: Any) -> _Cost:
+        """Count what has no rule: it reads its tensors and fills those that it makes."""
+        read: list[Any] = []
+        op.map_arguments(read.append, args, {})
+        if len({id(handle) for handle in read}) < len(read):
+            return _Cost(0, 0, ())  # what is there already is assigned
+        made = (result,) if op.gives == "tensor" else result[:1] if op.gives == "cells" else ()
+        sizes = tuple(self._meta(handle).nbytes for handle in made)
+        return _Cost(0, sum(sizes) + sum(self._meta(handle).nbytes for handle in read), sizes)
+
     def _meta(self, handle: Any) -> Meta:
         return Meta(tuple(self.inner.shape(handle)), self.inner.dtype(handle))
 
-    def _cost(
-        self, op: Op, args: Sequence[Any], kwargs: Mapping[str, Any], allocated: int
-    ) -> tuple[int, int]:
-        """Return FLOPs and bytes of a call."""
-        options = {name: value for name, value in kwargs.items() if name != "out"}
-        if op.shape is None and op.kind != "derived":
-            # A transfer or an assignment reads its tensors and fills what is new; x := x does nothing.
-            read: list[Any] = []
-            op.map_arguments(read.append, args, options)
-            if len({id(handle) for handle in read}) < len(read):
-                return 0, 0
-            return 0, allocated + sum(self._meta(handle).nbytes for handle in read)
-        metas, options = op.map_arguments(self._meta, args, options)
-        frozen = tuple((name, _frozen(value)) for name, value in options.items())
-        return _counted(op.name, _frozen(metas), frozen, self.default_dtype)
+
+_PLAIN = (float, int, bool, str, type(None))
 
 
 def _frozen(value: Any) -> Any:
-    """Return an argument as what its cost depends on: hashable, and never the value of a float."""
+    """Return an argument in a form that can be looked up; all floats are one."""
     kind = type(value)
     if kind is list or kind is tuple:
         return tuple(map(_frozen, value))
     return 1.0 if kind is float else value
-
-
-@functools.lru_cache(maxsize=4096)
-def _counted(
-    op: str, args: tuple[Any, ...], options: tuple[tuple[str, Any], ...], dtype: str
-) -> tuple[int, int]:
-    """Return FLOPs and bytes by the op table; of a derived op, those of its primitives."""
-    counter: Any = ShapeBackend(dtype=dtype)  # type: ignore[abstract]  # made by funnelled
-    getattr(counter, OPS[op].name)(*args, **dict(options))
-    return counter.costs[""].flops, counter.costs[""].bytes

@@ -139,14 +139,20 @@ def test_transfers_and_cells_count_what_they_move(profile: ProfileBackend) -> No
 
 
 def test_numbers_that_change_are_no_new_combination(profile: ProfileBackend) -> None:
-    from lamina.backends.decorators import profile as module
-
     x, g = ones(profile, 7), ones(profile, 7)
     profile.sgd_step(x, g, 0.1)
-    before = module._counted.cache_info().misses
+    known = len(profile._costs)
     for rate in (0.2, 0.3):
         profile.sgd_step(x, g, rate)
-    assert module._counted.cache_info().misses == before
+    assert len(profile._costs) == known
+
+
+def test_what_is_known_by_heart_has_a_bound(profile: ProfileBackend, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lamina.backends.decorators.profile.MOST_COMBINATIONS", 3)
+    for extent in range(1, 9):
+        profile.exp(ones(profile, extent))
+        assert len(profile._costs) <= 3
+    assert profile.report().total.flops == 36
 
 
 # -- layers ------------------------------------------------------------------------------------------
