@@ -18,7 +18,7 @@ from ..layers.losses import BCELoss, BCEWithLogitsLoss, CrossEntropyLoss, Loss, 
 from . import metrics, plots
 from .callbacks import BestWeights, Callback, EarlyStopping
 from .checkpoint import save_model
-from .data import Dataset, Scaling, Splits, circle
+from .data import Scaling, Splits, circle
 from .files import atomic_write
 from .models import Description
 from .objective import decision_threshold
@@ -207,12 +207,6 @@ class Experiment:
                 threshold=threshold,
             )
         return pictures
-
-
-def describe(recipe: Recipe) -> tuple[Sequential, Dataset]:
-    """Return the untrained model of a recipe and the training set that it is for."""
-    experiment = Experiment.prepare(recipe)
-    return experiment.model, experiment.splits.train
 
 
 def _suit_threads(model: Sequential, shape: tuple[int, ...], batch_size: int) -> None:

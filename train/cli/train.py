@@ -10,10 +10,8 @@ from typing import Annotated, Any
 
 import typer
 
-from ...backends import OptionError
 from ...layers import Module
-from ..experiment import Experiment, describe
-from ..predictor import Predictor
+from ..experiment import Experiment
 from ..recipe import Recipe
 from . import options as o
 from .app import (
@@ -27,7 +25,8 @@ from .app import (
     say,
     show_table,
 )
-from .folders import model_file, run_folder
+from .folders import run_folder
+from .source import NetworkSource, find_network
 
 Out = Annotated[
     str | None, typer.Option("--out", help="Folder for model, history and pictures (default: runs/NAME-K).")
@@ -118,9 +117,7 @@ def train(
 
 @command
 def summary(
-    source: Annotated[
-        str, typer.Argument(help="A run folder or model file, or a data set as in `lamina train`.")
-    ] = "digits",
+    source: NetworkSource = "digits",
     variant: o.Variant = None,
     target: o.Target = None,
     task: o.TaskOption = "auto",
@@ -134,34 +131,14 @@ def summary(
     as_json: JsonOption = False,
 ) -> None:
     """Show a network's layers: output shapes, parameters and FLOPs of one sample's forward pass."""
-    path = model_file(source)
-    if path is not None:
-        given = {"variant": variant, "target": target, "model": model, "hidden": hidden}
-        given |= {"activation": activation, "output": output, "loss": loss}
-        given |= {"task": None if task == "auto" else task}
-        for name, value in given.items():
-            if value is not None:
-                raise OptionError(f"--{name} is for a data set; '{source}' is a trained model, as it is")
-        predictor = Predictor.load(path)
-        network, shape = predictor.model, predictor.input_shape
-    else:
-        recipe = Recipe(
-            source=source,
-            variant=variant,
-            target=target,
-            task=task,
-            model=model,
-            hidden=o.sizes(hidden),
-            activation=o.names(activation),
-            output=output,
-            loss=loss,
-        )
-        network, data = describe(recipe)
-        shape = data.shape
+    options = {"variant": variant, "target": target, "task": None if task == "auto" else task}
+    options |= {"model": model, "hidden": o.sizes(hidden), "activation": o.names(activation)}
+    found = find_network(source, {**options, "output": output, "loss": loss})
+    network, shape = found.model, found.input_shape
     if as_json:
-        found = network.summary(shape)
-        rows = [vars(row) | {"output_shape": list(row.output_shape)} for row in found.rows]
-        print_json({"layers": rows, "parameters": found.parameters, "flops": found.flops})
+        table = network.summary(shape)
+        rows = [vars(row) | {"output_shape": list(row.output_shape)} for row in table.rows]
+        print_json({"layers": rows, "parameters": table.parameters, "flops": table.flops})
     else:
         show_summary(network, shape)
 
