@@ -17,6 +17,7 @@ _FACE = {
     "backends": ("get_backend", "use_backend", "describe_backends", "LaminaError"),
     "layers": ("Module", "Parameter", "Sequential", "inference", "manual_seed"),
     "train.trainer": ("Trainer",),
+    "train.proofs.check": ("check",),
 }
 _HOME = {name: module for module, names in _FACE.items() for name in names}
 __all__ = ["__version__", "backends", "layers", "train", *_HOME]

@@ -25,6 +25,8 @@ class BCELoss(Loss):
 
     """
 
+    tensors = ("weight",)
+
     def __init__(
         self,
         weight: Tensor | None = None,
@@ -81,6 +83,8 @@ class BCEWithLogitsLoss(Loss):
         Where it computes; the current backend if None.
 
     """
+
+    tensors = ("weight", "pos_weight")
 
     def __init__(
         self,

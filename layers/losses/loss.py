@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeVar
 
 from ...backends import Backend, OptionError, ShapeError, StateError, Tensor, get_backend
 from ...backends.protocol import Shape
 from ..module import is_inference, raise_named
 from ..parameter import check_same_shape
 
+Self = TypeVar("Self", bound="Loss")
 REDUCTIONS = ("mean", "sum", "none")
 
 
@@ -25,6 +26,8 @@ class Loss:
     """
 
     reductions: tuple[str, ...] = REDUCTIONS
+    tensors: tuple[str, ...] = ()
+    """The attributes that hold tensors, or None: weights of classes, for one."""
 
     def __init__(self, reduction: str = "mean", *, backend: str | Backend | None = None) -> None:
         if reduction not in self.reductions:
@@ -65,6 +68,17 @@ class Loss:
 
     def __getstate__(self) -> dict[str, Any]:
         return {**vars(self), "_kept": None}  # a copy starts without what was kept for backward
+
+    def to(self: Self, backend: str | Backend, *, dtype: str | None = None) -> Self:
+        """Move to another backend, in place; what was kept for `backward` is dropped."""
+        target = get_backend(backend, dtype=dtype)
+        held = {name: getattr(self, name) for name in self.tensors}
+        moved = {
+            name: None if value is None else target.from_host(self.backend.to_host(value))
+            for name, value in held.items()
+        }
+        vars(self).update(moved, backend=target, _kept=None)
+        return self
 
     # -- for the losses' own use ---------------------------------------------------------------------
 

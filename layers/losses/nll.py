@@ -29,6 +29,7 @@ class NLLLoss(Loss):
     """
 
     label_smoothing = 0.0
+    tensors = ("weight",)
 
     def __init__(
         self,

@@ -3,6 +3,7 @@
 from .against_torch import compare_layer, compare_loss
 from .case import LayerCase, LossCase, OptimizerCase
 from .cases import LAYER_CASES, LOSS_CASES, OPTIMIZER_CASES
+from .check import Proof, check, check_case
 from .finite_differences import check_layer, check_loss
 from .report import Difference, Report
 
@@ -14,7 +15,10 @@ __all__ = [
     "LayerCase",
     "LossCase",
     "OptimizerCase",
+    "Proof",
     "Report",
+    "check",
+    "check_case",
     "check_layer",
     "check_loss",
     "compare_layer",

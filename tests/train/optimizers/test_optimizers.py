@@ -6,8 +6,8 @@ They are compared on the way too: a fault in the first steps is forgotten by the
 from __future__ import annotations
 
 import copy
+import functools
 import inspect
-import itertools
 from collections.abc import Callable
 from fractions import Fraction
 from typing import Any
@@ -22,10 +22,17 @@ from lamina.layers.initializers import Constant
 from lamina.layers.parameter import Parameter
 from lamina.train.optimizers import SGD, Adam, Optimizer, clip_grad_norm, clip_grad_value
 from lamina.train.proofs import OPTIMIZER_CASES, OptimizerCase
+from lamina.train.proofs.trajectories import (
+    compare_trajectories,
+    drive,
+    formula_trajectory,
+    parameters_on,
+    slope,
+    starts,
+    torch_trajectory,
+    trajectory,
+)
 
-STEPS = (1, 2, 3, 10, 100, 1000)
-RTOL = 1e-9
-SHAPES = ((3, 2), (4,), ())
 Host = np.ndarray[Any, Any]
 
 
@@ -33,84 +40,26 @@ def each(cases: Any) -> Any:
     return pytest.mark.parametrize("case", cases, ids=[case.name for case in cases])
 
 
-def starts() -> list[Host]:
-    source = np.random.default_rng(1)
-    return [np.asarray(source.standard_normal(shape)) for shape in SHAPES]
-
-
-def slope(p: Host, step: int) -> Host:
-    """The gradient of a bowl that sways from step to step: it depends on p, so that errors would grow."""
-    curvature = 0.5 + np.arange(p.size).reshape(p.shape) / max(p.size, 1)
-    return np.asarray(curvature * (p - 0.3 * np.sin(0.05 * step)) + 0.05 * np.cos(step))
-
-
-def parameters_on(b: Backend) -> list[Parameter]:
-    parameters = [Parameter(shape, Constant(0.0), b) for shape in SHAPES]
-    for parameter, value in zip(parameters, starts(), strict=True):
-        parameter.set(b.from_host(value, dtype=b.default_dtype))
-    return parameters
-
-
-def drive(optimizer: Optimizer, parameters: list[Parameter], steps: range) -> None:
-    b = parameters[0].backend
-    dtype = b.default_dtype
-    for step in steps:
-        optimizer.zero_grad()
-        for parameter in parameters:
-            gradient = slope(np.asarray(b.to_host(parameter.data), np.float64), step)
-            parameter.accumulate(b.from_host(gradient, dtype=dtype))
-        optimizer.step()
-
-
 def values(parameters: list[Parameter]) -> list[Host]:
     return [np.asarray(p.backend.to_host(p.data)) for p in parameters]
 
 
-def close(actual: list[Host], expected: list[Host], rtol: float = RTOL) -> None:
+def close(actual: list[Host], expected: list[Host], rtol: float = 1e-9) -> None:
     __tracebackhide__ = True
     for one, two in zip(actual, expected, strict=True):
         np.testing.assert_allclose(one, two, rtol=rtol, atol=1e-12, strict=True)
 
 
-def trajectory(case: OptimizerCase, b: Backend) -> list[list[Host]]:
-    """The values after each of STEPS."""
-    parameters = parameters_on(b)
-    optimizer = case.make(parameters)
-    found = []
-    for start, stop in itertools.pairwise((0, *STEPS)):
-        drive(optimizer, parameters, range(start, stop))
-        found.append(values(parameters))
-    return found
-
-
-def close_all_the_way(actual: list[list[Host]], expected: list[list[Host]]) -> None:
-    __tracebackhide__ = True
-    for one, two in zip(actual, expected, strict=True):
-        close(one, two)
-
-
-_theirs: dict[str, list[list[Host]]] = {}
-
-
-def torch_result(case: OptimizerCase) -> list[list[Host]]:
-    torch = pytest.importorskip("torch", reason="the oracle is torch.optim")
-    if case.name not in _theirs:
-        twins = [torch.nn.Parameter(torch.tensor(value)) for value in starts()]
-        optimizer = case.torch(twins)
-        _theirs[case.name] = []
-        for step in range(STEPS[-1]):
-            for twin in twins:
-                twin.grad = torch.tensor(slope(twin.detach().numpy(), step))
-            optimizer.step()
-            if step + 1 in STEPS:
-                _theirs[case.name].append([twin.detach().numpy().copy() for twin in twins])
-    return _theirs[case.name]
+@functools.cache
+def torch_result(case: OptimizerCase) -> Any:
+    pytest.importorskip("torch", reason="the oracle is torch.optim")
+    return torch_trajectory(case)
 
 
 @each([case for case in OPTIMIZER_CASES if case.torch is not None])
 def test_a_thousand_steps_against_torch(case: OptimizerCase, backend64: Backend) -> None:
-    expected = torch_result(case)
-    close_all_the_way(trajectory(case, backend64), expected)
+    report = compare_trajectories(case.name, "torch.optim", trajectory(case, backend64), torch_result(case))
+    assert report.passed, str(report)
 
 
 def ema(p: Host, g: Callable[[Host, int], Host], steps: int) -> Host:
@@ -146,9 +95,9 @@ FORMULAS = {"SGD ema": ema, "SGD lr_inside": lr_inside, "RMSprop eps_inside_root
 
 @each([case for case in OPTIMIZER_CASES if case.torch is None])
 def test_a_thousand_steps_against_the_papers_formula(case: OptimizerCase, backend64: Backend) -> None:
-    formula = FORMULAS[case.name]
-    expected = [[np.asarray(formula(p, slope, steps)) for p in starts()] for steps in STEPS]
-    close_all_the_way(trajectory(case, backend64), expected)
+    expected = formula_trajectory(FORMULAS[case.name])
+    report = compare_trajectories(case.name, "its formula", trajectory(case, backend64), expected)
+    assert report.passed, str(report)
 
 
 @each(OPTIMIZER_CASES)

@@ -22,16 +22,16 @@ from ..case import LayerCase
 from .twins import EDGES, torch_twin
 
 
-def _again(layer: Dropout) -> Dropout:
-    """Let a dropout draw the same mask at every forward pass, as differences need."""
-    draw = layer.forward
+def _again(kind: type[Dropout], p: float, b: Backend) -> Dropout:
+    """Return a dropout that draws the same mask at every forward pass, as differences need."""
 
-    def forward(x: Tensor) -> Tensor:
-        layer.step = 0
-        return draw(x)
+    class OneMask(kind):  # type: ignore[misc, valid-type]
+        def forward(self, x: Tensor) -> Any:
+            self.step = 0
+            return super().forward(x)
 
-    layer.forward = forward  # type: ignore[method-assign]
-    return layer
+    OneMask.__name__ = kind.__name__
+    return OneMask(p, backend=b)
 
 
 def _block(b: Backend) -> Module:
@@ -76,8 +76,8 @@ REGULARIZATION_CASES: tuple[LayerCase, ...] = (
     ),
     LayerCase("Dropout of nothing", lambda b: Dropout(0.0, backend=b), (3, 4), torch_twin("Dropout", 0.0)),
     LayerCase("Dropout of everything", lambda b: Dropout(1.0, backend=b), (3, 4), torch_twin("Dropout", 1.0)),
-    LayerCase("Dropout with one mask", lambda b: _again(Dropout(0.4, backend=b)), (4, 5)),
-    LayerCase("Dropout2d with one mask", lambda b: _again(Dropout2d(0.4, backend=b)), (3, 4, 2, 2)),
+    LayerCase("Dropout with one mask", lambda b: _again(Dropout, 0.4, b), (4, 5)),
+    LayerCase("Dropout2d with one mask", lambda b: _again(Dropout2d, 0.4, b), (3, 4, 2, 2)),
     LayerCase(
         "Dropout2d in evaluation",
         lambda b: Dropout2d(backend=b).eval(),

@@ -1,0 +1,208 @@
+"""`lamina check`: is this backward pass right, on every backend?"""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import math
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+from rich.progress import Progress
+
+from ...backends import Backend, OptionError, get_backend
+from ...backends.conformance import run as run_conformance
+from ...backends.decorators.replay import replay as replay_repro
+from ...backends.errors import did_you_mean
+from ...layers import Loss, Module, manual_seed
+from ..proofs import LAYER_CASES, LOSS_CASES, OPTIMIZER_CASES, Proof, check_case
+from ..proofs import check as prove
+from ..proofs.check import ORACLES, Case, families
+from .app import BackendOption, JsonOption, command, console, errors, print_json, say, show_table
+
+EVERY: tuple[Case, ...] = (*LAYER_CASES, *LOSS_CASES, *OPTIMIZER_CASES)
+
+
+@command
+def check(
+    name: Annotated[
+        str | None,
+        typer.Argument(
+            help="A layer, loss or optimizer (Conv2d), or one of your own, module:Class; all if left out."
+        ),
+    ] = None,
+    arguments: Annotated[
+        str, typer.Option(help='For module:Class: what it is made with, such as "3, bias=True".')
+    ] = "",
+    shape: Annotated[
+        str | None,
+        typer.Option("--input", help="For module:Class: the input's shape, such as 4,3 (batch first)."),
+    ] = None,
+    replay: Annotated[
+        Path | None, typer.Option(help="Run the op again that crosscheck wrote to this .npz file.")
+    ] = None,
+    backend: BackendOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Prove backward passes: against finite differences, the graph of operators, a second backend and torch.
+
+    With --backend and no name, the backend's own ops are checked first (the conformance suite).
+    """
+    if replay is not None:
+        _replay(replay, as_json)
+        return
+    if (arguments or shape) and (name is None or ":" not in name):
+        raise OptionError("--arguments and --input are for a class of your own, module:Class")
+    b = get_backend(backend, dtype="float64")
+    conformance = _conformance(b, as_json) if backend is not None and name is None else None
+    if name is not None and ":" in name:
+        proofs = {name.partition(":")[2]: [_own(name, arguments, shape, b)]}
+    else:
+        proofs = _prove(_chosen(name), b, as_json)
+    passed = all(p.passed for found in proofs.values() for p in found) and conformance in (None, True)
+    if as_json:
+        rows = [_row(kind, found) for kind, found in proofs.items()]
+        print_json({"backend": b.spec, "passed": passed, "conformance": conformance, "rows": rows})
+    else:
+        _show(proofs, b)
+    if not passed:
+        raise typer.Exit(1)
+
+
+def _chosen(name: str | None) -> tuple[Case, ...]:
+    if name is None:
+        return EVERY
+    known = [kind for kind, _ in families(EVERY)]
+    if name not in known:
+        raise OptionError(
+            f"unknown layer, loss or optimizer {name!r}; there are {', '.join(known)}, and module:Class for "
+            f"one of your own.{did_you_mean(name, known)}"
+        )
+    return tuple(case for case in EVERY if case.name.split()[0] == name)
+
+
+def _prove(cases: tuple[Case, ...], b: Backend, quiet: bool) -> dict[str, list[Proof]]:
+    """Prove the cases, by class, with a bar that tells how far it is."""
+    found: dict[str, list[Proof]] = {}
+    with Progress(console=errors, disable=quiet, transient=True) as progress:
+        task = progress.add_task("proving", total=len(cases))
+        for kind, rows in families(cases):
+            for case in rows:
+                progress.update(task, description=kind)
+                found.setdefault(kind, []).append(check_case(case, b))
+                progress.advance(task)
+    return found
+
+
+def _own(name: str, arguments: str, shape: str | None, b: Backend) -> Proof:
+    """Make a class of the user's and prove it."""
+    made = _made(name, arguments, b)
+    if isinstance(made, Loss):
+        raise OptionError(f"{name} is a loss: prove it in Python, lamina.check(loss, prediction, target)")
+    if not isinstance(made, Module):
+        raise OptionError(f"{name}: expected a subclass of lamina.Module, got {type(made).__name__}")
+    extents = (
+        (2, *made.input_shape) if shape is None and made.input_shape is not None else _extents(shape, name)
+    )
+    return prove(made, np.random.default_rng(0).standard_normal(extents))
+
+
+def _made(name: str, arguments: str, b: Backend) -> Any:
+    module, _, cls = name.partition(":")
+    sys.path.insert(0, os.getcwd())
+    try:
+        kind = getattr(importlib.import_module(module), cls)
+    except (ImportError, AttributeError) as error:
+        raise OptionError(f"{name}: {error}") from error
+    finally:
+        sys.path.remove(os.getcwd())
+    try:
+        call: Any = ast.parse(f"f({arguments})", mode="eval").body
+        given = [ast.literal_eval(value) for value in call.args]
+        options = {word.arg: ast.literal_eval(word.value) for word in call.keywords}
+    except (SyntaxError, ValueError) as error:
+        raise OptionError(
+            f'--arguments: expected values such as "3, bias=True", got {arguments!r}'
+        ) from error
+    manual_seed(0)
+    try:
+        return kind(*given, **options, backend=b)
+    except TypeError as error:
+        raise OptionError(
+            f"{name} cannot be made with ({arguments}) and backend=...: {error}; see --arguments"
+        ) from error
+
+
+def _extents(shape: str | None, name: str) -> tuple[int, ...]:
+    if shape is None:
+        raise OptionError(
+            f"{name} does not know its input's shape; give it with --input, such as --input 4,3"
+        )
+    parts = [part.strip() for part in shape.split(",")]
+    if not all(part.isdecimal() for part in parts):
+        raise OptionError(f"--input: expected extents such as 4,3, got {shape!r}")
+    return tuple(map(int, parts))
+
+
+def _conformance(b: Backend, quiet: bool) -> bool:
+    """Run the conformance suite on a backend; return the verdict."""
+    with Progress(console=errors, disable=quiet, transient=True) as progress:
+        task = progress.add_task("conformance", total=None)
+        report = run_conformance(b, on_result=lambda result: progress.update(task, description=result.op))
+    if not quiet:
+        console.print(str(report), style="" if report.passed else "red", highlight=False)
+    return report.passed
+
+
+def _replay(path: Path, as_json: bool) -> None:
+    result = replay_repro(path)
+    if as_json:
+        print_json({"file": str(path), "passed": result.passed, "report": str(result)})
+    else:
+        console.print(str(result), highlight=False)
+    if not result.passed:
+        raise typer.Exit(1)
+
+
+def _worst(found: list[Proof], oracle: str) -> float | None:
+    values = [error for proof in found if (error := proof.error(oracle)) is not None]
+    return max(values) if values else None
+
+
+def _row(kind: str, found: list[Proof]) -> dict[str, Any]:
+    return {
+        "name": kind,
+        "cases": len(found),
+        **{oracle: _worst(found, oracle) for oracle in ORACLES},
+        "passed": all(proof.passed for proof in found),
+        "failures": [str(proof) for proof in found if not proof.passed],
+    }
+
+
+def _show(proofs: dict[str, list[Proof]], b: Backend) -> None:
+    heads = {"": "left", "cases": "right", **dict.fromkeys(ORACLES, "right"), "verdict": "left"}
+    rows = []
+    for kind, found in proofs.items():
+        cells = [_cell(_worst(found, oracle)) for oracle in ORACLES]
+        rows.append(
+            (kind, str(len(found)), *cells, "proven" if all(p.passed for p in found) else "NOT PROVEN")
+        )
+    say(f"on {b.spec}, float64; largest error as a share of the bar: above 1 fails", style="dim")
+    show_table(heads, rows)
+    for oracle, what in ORACLES.items():
+        say(f"{oracle}: {what}", style="dim")
+    failures = [proof for found in proofs.values() for proof in found if not proof.passed]
+    for proof in failures:
+        console.print(str(proof), style="red", highlight=False, markup=False)
+    count = sum(map(len, proofs.values()))
+    say((f"{count - len(failures)} of {count} cases proven", "bold"))
+
+
+def _cell(error: float | None) -> str:
+    if error is None:
+        return "-"
+    return "fails" if not math.isfinite(error) else f"{error:.2g}"

@@ -1,0 +1,171 @@
+"""`check`: every proof of a layer, a loss or an optimizer, and what each of them says.
+
+Four oracles that have nothing in common: finite differences, the graph of operators (autodiff), a second
+backend, and torch. Each judges the backward pass that was written by hand.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from ...backends import Backend, LaminaError, get_backend
+from ...backends.select import available
+from ...layers import Loss, Module
+from .against_backend import compare_layer_with_backend, compare_loss_with_backend
+from .against_graph import compare_layer_with_graph, compare_loss_with_graph
+from .against_torch import compare_layer, compare_loss
+from .case import LayerCase, LossCase, OptimizerCase
+from .finite_differences import check_layer, check_loss
+from .report import Report
+from .trajectories import compare_trajectories, torch_trajectory, trajectory
+
+Host = np.ndarray[Any, Any]
+Case = LayerCase | LossCase | OptimizerCase
+
+DIFFERENCES, GRAPH, BACKEND, TORCH = "differences", "graph", "backend", "torch"
+ORACLES = {
+    DIFFERENCES: "central finite differences, every index, rtol 1e-6",
+    GRAPH: "the graph of operators (autodiff), 1e-9",
+    BACKEND: "a second backend, 1e-9",
+    TORCH: "torch.nn and torch.autograd, or torch.optim over 1,000 steps, 1e-9",
+}
+
+
+@dataclass
+class Proof:
+    """What each oracle said; one that does not apply is absent."""
+
+    subject: str
+    reports: dict[str, Report] = field(default_factory=dict)
+    failures: dict[str, str] = field(default_factory=dict)
+    """By oracle: what went wrong where no comparison came about."""
+
+    @property
+    def passed(self) -> bool:
+        """Whether something was compared, and every oracle agrees."""
+        return bool(self.reports) and not self.failures and all(r.passed for r in self.reports.values())
+
+    def error(self, oracle: str) -> float | None:
+        """Return the largest error as a share of the bar: above 1 is a failure; None if it does not apply."""
+        if oracle in self.failures:
+            return float("inf")
+        return self.reports[oracle].error if oracle in self.reports else None
+
+    def __str__(self) -> str:
+        lines = [f"{self.subject}: {'proven' if self.passed else 'NOT proven'}"]
+        for oracle, what in ORACLES.items():
+            if oracle in self.failures:
+                lines.append(f"  {oracle}: {self.failures[oracle]}")
+            elif oracle in self.reports:
+                report = self.reports[oracle]
+                lines.append(f"  {oracle}: worst {report.error:.3g} of the bar ({what})")
+                lines += [f"    {d}" for d in report.differences if not d.error <= 1.0]
+        return "\n".join(lines)
+
+
+def check(subject: Module | Loss, *inputs: Any, torch: Any = None) -> Proof:
+    """Prove a layer or a loss of one's own; the subject itself is not changed.
+
+    Parameters
+    ----------
+    subject
+        A layer, with one input; or a loss, with a prediction and a target. It is copied into float64.
+    inputs
+        Host arrays (N, ...), clear of kinks: finite differences see nothing there.
+    torch
+        A torch.nn module that does the same, its state_dict under the same names; or for a loss a function
+        of (prediction, target).
+
+    """
+    arrays = tuple(_array(value) for value in inputs)
+    raw = subject.backend.spec.rpartition("+")[2]
+    wide = copy.deepcopy(subject).to(get_backend(raw, dtype="float64"))
+    proof = Proof(str(subject).partition("\n")[0])
+    is_layer = isinstance(wide, Module)
+    pairs: dict[str, tuple[Any, Any]] = {
+        DIFFERENCES: (check_layer, check_loss),
+        GRAPH: (compare_layer_with_graph, compare_loss_with_graph),
+    }
+    for oracle, functions in pairs.items():
+        _try(proof, oracle, lambda f=functions: f[0 if is_layer else 1](copy.deepcopy(wide), *arrays))
+    if (other := second_backend(wide.backend)) is not None:
+        against: Any = compare_layer_with_backend if is_layer else compare_loss_with_backend
+        _try(proof, BACKEND, lambda: against(wide, other, *arrays))
+    if torch is not None:
+        with_torch: Any = compare_layer if is_layer else compare_loss
+        _try(proof, TORCH, lambda: with_torch(copy.deepcopy(wide), torch, *arrays))
+    return proof
+
+
+def check_case(case: Case, backend: Backend) -> Proof:
+    """Prove a row of the table on a backend of float64: at its inputs, and at its special ones on kinks."""
+    if isinstance(case, OptimizerCase):
+        return _check_optimizer(case, backend)
+    inputs: Any = case.inputs()
+    special: Any = case.special_inputs()
+    subject: Any = case.build(backend)
+    twin = case.torch if "torch" in available() else None
+    one = isinstance(case, LayerCase)
+    proof = check(subject, *((inputs,) if one else inputs), torch=None if twin is None else twin())
+    proof.subject = case.name
+    if isinstance(case, LayerCase) and not case.whole_derivative:
+        for oracle in (DIFFERENCES, GRAPH):
+            proof.reports.pop(oracle, None)
+    if special is not None and twin is not None:
+        given = (special,) if one else special
+        function: Any = compare_layer if one else compare_loss
+        _try(proof, TORCH, lambda: function(case.build(backend), twin(), *given))
+    return proof
+
+
+def second_backend(backend: Backend) -> Backend | None:
+    """Return another raw backend of float64 to compare with; None where only one is installed."""
+    mine = backend.spec.rpartition("+")[2].partition(":")[0]
+    other = next((name for name in available() if name != mine), None)
+    return None if other is None else get_backend(other, dtype="float64")
+
+
+def _check_optimizer(case: OptimizerCase, backend: Backend) -> Proof:
+    proof = Proof(case.name)
+    ours = trajectory(case, backend)
+    if (other := second_backend(backend)) is not None:
+        _try(
+            proof,
+            BACKEND,
+            lambda: compare_trajectories(case.name, other.spec, ours, trajectory(case, other)),
+        )
+    if case.torch is not None and "torch" in available():
+        _try(
+            proof, TORCH, lambda: compare_trajectories(case.name, "torch.optim", ours, torch_trajectory(case))
+        )
+    return proof
+
+
+def _try(proof: Proof, oracle: str, run: Callable[[], Report]) -> None:
+    """Add a report, worst of two where there is one already; or what went wrong."""
+    try:
+        report = run()
+    except (LaminaError, AssertionError, RuntimeError, ValueError, TypeError, KeyError) as error:
+        proof.failures[oracle] = f"{type(error).__name__}: {error}"
+        return
+    earlier = proof.reports.get(oracle)
+    if earlier is None or report.error > earlier.error:
+        proof.reports[oracle] = report
+
+
+def _array(value: Any) -> Host:
+    array = np.asarray(value)
+    return array.astype(np.float64) if array.dtype.kind == "f" else array
+
+
+def families(cases: tuple[Case, ...]) -> Iterator[tuple[str, list[Case]]]:
+    """Yield each class with its rows, in the order of the table."""
+    found: dict[str, list[Case]] = {}
+    for case in cases:
+        found.setdefault(case.name.split()[0], []).append(case)
+    yield from found.items()
