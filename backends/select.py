@@ -123,6 +123,16 @@ def describe_backends() -> list[Description]:
     return found
 
 
+def with_decorator(text: str, name: str) -> str:
+    """Return the text of a stack with a decorator of that name in its place, if it lacks one."""
+    *parts, raw = _parts(text)
+    order = list(DECORATORS)
+    names = [_bracket(part)[0] for part in parts]
+    if name not in names:
+        parts.insert(sum(order.index(other) < order.index(name) for other in names), name)
+    return "+".join([*parts, raw])
+
+
 def available() -> list[str]:
     """Return the names of the raw backends whose package is installed."""
     return [name for name in RAW if importlib.util.find_spec(name) is not None]

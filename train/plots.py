@@ -76,9 +76,9 @@ def learning_curves(
             axes = figure.add_subplot(1, len(panels), index + 1)
             _draw_curves(axes, history, what, baseline if what == "accuracy" else None)
         if title:
-            figure.suptitle(_plain(title), fontsize=13)
+            figure.suptitle(plain(title), fontsize=13)
 
-    _save(draw, path)
+    save_figure(draw, path)
 
 
 def _series(history: History, what: str) -> list[tuple[str, Array, Array]]:
@@ -188,11 +188,11 @@ def decision_boundary(
         _draw_samples(axes, points, true, wrong, classes)
         _draw_circles(axes, circle or ())
         axes.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]), aspect="equal")
-        axes.set(xlabel="$x_1$", ylabel="$x_2$", title=_plain(title))
+        axes.set(xlabel="$x_1$", ylabel="$x_2$", title=plain(title))
         handles, names = axes.get_legend_handles_labels()
         figure.legend(handles, names, loc="outside right upper", frameon=False, markerscale=1.3)
 
-    _save(draw, path)
+    save_figure(draw, path)
 
 
 def _limits(points: Array) -> tuple[Array, Array]:
@@ -253,7 +253,7 @@ def _draw_samples(axes: Axes, points: Array, true: Array, wrong: Array, classes:
     size = float(np.clip(20000 / len(points), 16, 40))
     for k, name in enumerate(classes):
         x, y = points[true == k].T
-        marker, label = MARKERS[k % len(MARKERS)], _plain(name)
+        marker, label = MARKERS[k % len(MARKERS)], plain(name)
         edge: dict[str, Any] = {"edgecolors": "#222222", "linewidths": 0.5, "zorder": 2}
         axes.scatter(x, y, size, _colour(k), marker=marker, label=label, **edge)
     x, y = points[wrong].T
@@ -292,7 +292,7 @@ def confusion_matrix(matrix: npt.ArrayLike, classes: Sequence[str], path: PathLi
     if counts.dtype.kind not in "iu" or counts.min() < 0 or counts.sum() == 0:
         raise DataError("confusion_matrix: expected whole counts >= 0, not all 0.")
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    names = [_plain(_short(name)) for name in classes]
+    names = [plain(_short(name)) for name in classes]
     longest = max(map(len, names))
     heading = f"accuracy {np.trace(counts) / counts.sum():.1%} ({np.trace(counts)} of {counts.sum()})"
 
@@ -310,12 +310,12 @@ def confusion_matrix(matrix: npt.ArrayLike, classes: Sequence[str], path: PathLi
         axes.set(xlabel="predicted class", ylabel="true class")
         axes.tick_params(length=0)
         axes.spines[:].set_visible(False)
-        axes.set_title(f"{_plain(title)}\n{heading}" if title else heading)
+        axes.set_title(f"{plain(title)}\n{heading}" if title else heading)
         bar = figure.colorbar(image, cax=axes.inset_axes((1 + 0.15 / k**0.7, 0.1, 0.04, 0.8)))
         bar.set_label("share of the true class")
         bar.outline.set_visible(False)
 
-    _save(draw, path)
+    save_figure(draw, path)
 
 
 def _write_counts(axes: Axes, counts: Array, shares: Array, cell: float) -> None:
@@ -372,21 +372,21 @@ def regression_scatter(
         if lost:
             axes.plot([], [], " ", label=f"not finite: {lost} left out")
         axes.set(xlim=ends, ylim=ends, aspect="equal", xlabel="true", ylabel="predicted")
-        axes.set_title(f"{_plain(title)}\n{scores}" if title else scores)
+        axes.set_title(f"{plain(title)}\n{scores}" if title else scores)
         axes.grid(True)
         legend = axes.legend(loc="upper left")
         for handle in legend.legend_handles:
             if handle is not None:
                 handle.set_alpha(1.0)
 
-    _save(draw, path)
+    save_figure(draw, path)
 
 
 def _colour(k: int) -> str:
     return COLOURS[k % len(COLOURS)]
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
     """Return text in which matplotlib sees no mathematics ("$5 or $6") and that no legend drops ("_a")."""
     return (" " if text.startswith("_") else "") + text.replace("$", r"\$")
 
@@ -406,7 +406,8 @@ def _suffix(path: PathLike) -> str:
     return suffix[1:]
 
 
-def _save(draw: Callable[[Figure], None], path: PathLike) -> None:
+def save_figure(draw: Callable[[Figure], None], path: PathLike) -> None:
+    """Let `draw` fill a figure of our style, and write it as .png or .svg, whole or not at all."""
     kind = _suffix(path)
     from matplotlib import rc_context
     from matplotlib.backends.backend_agg import FigureCanvasAgg

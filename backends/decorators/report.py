@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-_NUMBERS = ("calls", "time", "share", "FLOPs", "FLOP/s", "bytes", "allocated", "peak")
+_NUMBERS = ("calls", "time", "share", "FLOPs", "FLOP/s", "bytes", "new", "peak")
 _OUTSIDE = "(no layer)"
 
 
@@ -90,12 +90,20 @@ class Report:
         found = _summed(self.rows, lambda row: Row(op=row.op))
         return tuple(sorted(found, key=lambda row: -row.seconds))
 
-    def layer_table(self, *, per: int = 1) -> Table:
-        """Return `by_layer` as text; calls, times, FLOPs and bytes divided by `per`, the steps that ran."""
-        total, rows = self.total, self.by_layer()
-        names = [(row.layer or _OUTSIDE, "backward" if row.backward else "forward") for row in rows]
-        cells = tuple((*name, *_numbers(row, total, per)) for name, row in zip(names, rows, strict=True))
-        return Table(("layer", "pass"), cells, ("total", "", *_numbers(total, total, per)))
+    def layer_table(self, *, per: int = 1, kinds: Mapping[str, str] | None = None) -> Table:
+        """Return `by_layer` as text.
+
+        per: how many steps ran: calls, times, FLOPs and bytes are divided by it. kinds: what else to call the
+        layers, by path.
+        """
+        total, cells, before = self.total, [], None
+        for row in self.by_layer():
+            name = f"{row.layer} {(kinds or {}).get(row.layer, '')}".strip() or _OUTSIDE
+            if row.backward:
+                name = "  backward" if row.layer == before else f"{name} backward"
+            cells.append((name, *_numbers(row, total, per)))
+            before = row.layer
+        return Table(("layer",), tuple(cells), ("total", *_numbers(total, total, per)))
 
     def op_table(self, *, per: int = 1) -> Table:
         """Return `by_op` as text."""
@@ -163,11 +171,15 @@ def _scaled(value: float, base: float, units: tuple[str, ...]) -> str:
     return f"{value:.{digits}f}{units[index]}"
 
 
+def _share(part: float) -> str:
+    return f"{part:.1%}" if part < 0.0995 else f"{part:.0%}"
+
+
 def _numbers(row: Row, total: Row, per: int) -> tuple[str, ...]:
     return (
         f"{row.calls / per:g}",
         duration(row.seconds / per),
-        f"{row.seconds / total.seconds:.1%}" if total.seconds else "",
+        _share(row.seconds / total.seconds) if total.seconds else "",
         si(row.flops / per),
         si(row.flops_per_second) if row.flops else "",
         size(row.bytes / per),

@@ -179,7 +179,11 @@ def test_layers_are_told_apart_and_passes_too(profile: ProfileBackend) -> None:
     places = [found.index((name, False)) for name in layers[:-1]]
     assert [found[i + 1] for i in places] == [(name, True) for name in layers[:-1]]
     text = str(profile.report())
-    assert "block.shortcut  backward" in text
+    lines = text.splitlines()
+    at = next(i for i, line in enumerate(lines) if line.startswith("block.shortcut "))
+    assert lines[at + 1].startswith("  backward ")
+    named = str(profile.report().layer_table(kinds={"first": "Linear"}))
+    assert "\nfirst Linear  " in named
     assert "(no layer)" in text
 
 
@@ -397,10 +401,10 @@ def test_a_table_can_be_read() -> None:
         Row("", False, "add", 2, 1e-3),
     )
     lines = str(Report("profile+numpy", "float32", rows)).splitlines()
-    assert " ".join(lines[2].split()) == "layer pass calls time share FLOPs FLOP/s bytes allocated peak"
-    assert " ".join(lines[4].split()) == "0 forward 4 2 ms 66.7% 4 M 2 G 2 KiB 1 KiB 4 KiB"
-    assert " ".join(lines[5].split()) == "(no layer) forward 2 1 ms 33.3% 0 0 B 0 B 0 B"
-    assert " ".join(lines[7].split()) == "total 6 3 ms 100.0% 4 M 1.33 G 2 KiB 1 KiB 4 KiB"
+    assert " ".join(lines[2].split()) == "layer calls time share FLOPs FLOP/s bytes new peak"
+    assert " ".join(lines[4].split()) == "0 4 2 ms 67% 4 M 2 G 2 KiB 1 KiB 4 KiB"
+    assert " ".join(lines[5].split()) == "(no layer) 2 1 ms 33% 0 0 B 0 B 0 B"
+    assert " ".join(lines[7].split()) == "total 6 3 ms 100% 4 M 1.33 G 2 KiB 1 KiB 4 KiB"
     assert len({len(line) for line in lines[2:8]}) == 1
 
 

@@ -336,3 +336,17 @@ def test_describe_backends() -> None:
     assert found["numpy"].available
     assert set(found["numpy"].details) == {"version", "device", "threads"}
     assert all(line.reason for line in found.values() if not line.available)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("numpy", "profile+numpy"),
+        ("torch:cuda:1", "profile+torch:cuda:1"),
+        ("profile+numpy", "profile+numpy"),
+        ("strict+numpy", "strict+profile+numpy"),
+        ("autodiff + crosscheck(strict+numpy) + torch", "autodiff+crosscheck(strict+numpy)+profile+torch"),
+    ],
+)
+def test_a_decorator_is_put_in_its_place(text: str, expected: str) -> None:
+    assert select.with_decorator(text, "profile") == expected
