@@ -193,11 +193,14 @@ class Variable:
         """Return the same values with no history."""
         return wrapped(self.tensor, self.backend)
 
-    def draw_graph(self) -> Any:
-        """Return the graph of operators that led here: DOT text, with `render(path)`."""
-        from .drawing import draw_operators  # which imports this class
+    def draw_graph(self, names: Mapping[str, Any] | None = None, title: str = "") -> Any:
+        """Return the graph of operators that led here: DOT text (`source`), with `render(path)`.
 
-        return draw_operators(self)
+        names: what Variables are called in it, {"x": x, "weight": layer.weight.data}.
+        """
+        from .operator_graph import draw_operators  # which imports this class
+
+        return draw_operators(self, title, names=names)
 
     # -- facts ---------------------------------------------------------------------------------------
 

@@ -20,8 +20,9 @@ from lamina.backends import (
     get_backend,
 )
 from lamina.backends.decorators.autodiff import grad, no_grad
+from lamina.backends.decorators.drawing import Dot
 from lamina.backends.decorators.variable import GradOperator, Variable
-from lamina.layers import Linear, Module, MSELoss, ReLU, Sequential, TorchDefault
+from lamina.layers import Linear, Module, MSELoss, ReLU, Residual, Sequential, Softmax, TorchDefault
 from lamina.train.optimizers import SGD
 
 RNG = np.random.default_rng(0)
@@ -337,17 +338,44 @@ def test_the_graph_as_dot_text(tape: Any, tmp_path: Path) -> None:
     labels = [label for label, _ in dot.boxes.values()]
     assert labels[:5] == ["permute_dims", "exp", "subtract", "pow", "sum"]
     assert dot.source.count(" -> ") == 7
-    assert 'label="(3, 3)"' in dot.source
+    assert 'label=" (3, 3)"' in dot.source
 
 
-def test_layers_are_frames_and_large_graphs_one_box_each(tape: Any) -> None:
-    model = Sequential(*(Linear(3, 3, backend=tape) for _ in range(3)))
+def test_layers_are_frames_unless_they_are_one_operator(tape: Any) -> None:
+    model = Sequential(Linear(3, 3, backend=tape), Softmax(backend=tape))
     y = model(Variable(np.ones((2, 3)), tape))
-    assert list(y.draw_graph().groups) == ["0", "1", "2"]
+    dot = y.draw_graph({"w": model[0].weight.data, "y": y}, "one")
+    assert list(dot.groups) == ["1"]
+    labels = [label for label, _ in dot.boxes.values()]
+    assert labels[0] == "linear\n0"
+    assert {"w\n(3, 3)", "parameter\n(3)", "variable\n(2, 3)", "y\n(2, 3)"} <= set(labels)
+    assert '<FONT POINT-SIZE="14">one</FONT>' in dot.source
+
+
+def test_a_large_graph_is_a_box_for_each_layer(tape: Any) -> None:
     large = Sequential(*(Linear(3, 3, backend=tape) for _ in range(80)))
     dot = large(Variable(np.ones((2, 3)), tape)).draw_graph()
     assert not dot.groups
     assert [kind for _, kind in dot.boxes.values()].count("layer") == 80
+    # Parameters are a layer's own affair; what comes from outside is not.
+    others = {label for label, kind in dot.boxes.values() if kind != "layer"}
+    assert others == {"result\n(2, 3)", "variable\n(2, 3)"}
+
+
+def test_deep_containers_of_a_large_graph_are_cut_where_they_fit(tape: Any) -> None:
+    block = lambda: Residual(*(Linear(3, 3, backend=tape) for _ in range(12)))  # noqa: E731
+    y = Sequential(*(block() for _ in range(4)))(Variable(np.ones((2, 3)), tape))
+    labels = [label for label, kind in y.draw_graph().boxes.values() if kind == "layer"]
+    assert labels == [f"{i}.body\n12 operators" for i in range(4)]
+
+
+def test_labels_are_escaped() -> None:
+    dot = Dot()
+    first = dot.add('<a & "b">\n\x00', "unary")
+    dot.arrows.append((first, dot.add("", "none", "f"), '"\\'))
+    assert "label=<&lt;a &amp; &quot;b&quot;&gt;<BR/>" in dot.source
+    assert 'label=" \\"\\\\"' in dot.source
+    assert "\x00" not in dot.source
 
 
 def test_without_the_dot_program(tape: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -363,3 +391,11 @@ def test_the_graph_as_a_picture(tape: Any, tmp_path: Path) -> None:
     dot = Variable(np.ones(2), tape).sum().draw_graph()
     assert dot.render(tmp_path / "model.gv").read_text().startswith("<?xml")
     assert dot.render(tmp_path / "model.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.skipif(shutil.which("dot") is None, reason="the picture is drawn by graphviz's dot program")
+def test_what_dot_cannot_draw(tmp_path: Path) -> None:
+    dot = Dot(boxes={"a": ("a", "unary")})
+    (tmp_path / "model.svg").mkdir()
+    with pytest.raises(BackendError, match=r"written to '.*model.gv', but dot cannot draw it: .+"):
+        dot.render(tmp_path / "model.svg")
