@@ -6,6 +6,7 @@ import weakref
 from collections.abc import Sequence
 from typing import Any
 
+from ..meta import Meta
 from ..ops import Op
 
 
@@ -23,10 +24,11 @@ class _Storage:
 
 
 class _Watched(weakref.ref[Any]):
-    """A handle that is watched: its number, and the storage that it keeps alive."""
+    """A handle that is watched: its number, what it is, and the storage that it keeps alive."""
 
-    __slots__ = ("key", "storage")
+    __slots__ = ("key", "meta", "storage")
     key: int
+    meta: Meta
     storage: _Storage
 
 
@@ -39,43 +41,46 @@ class Memory:
 
     def __init__(self) -> None:
         self.live = 0
-        self._watched: dict[int, _Watched] = {}
+        self.watched: dict[int, _Watched] = {}
+        """The handles that are alive, by `id`."""
 
-    def note(self, op: Op, args: Sequence[Any], result: Any, sizes: Sequence[int]) -> tuple[int, int]:
-        """Watch what an op gave, tensors of these bytes; return how many got new storage, and its bytes."""
+    def note(self, op: Op, args: Sequence[Any], result: Any, metas: Sequence[Meta]) -> tuple[int, int]:
+        """Watch what an op gave, tensors like these; return how many got new storage, and its bytes."""
         if op.gives == "tensor":
             if op.view:
-                source = self._watched.get(id(args[op.positions[0]]))
+                source = self.watched.get(id(args[op.positions[0]]))
                 if source is not None:
-                    self._watch(result, source.storage)
+                    self._watch(result, metas[0], source.storage)
                 return 0, 0
-            return self._new((result,), sizes)
+            return self._new((result,), metas)
         if op.gives == "tensors":
-            return self._new(result, sizes)
+            return self._new(result, metas)
         if op.gives == "cells":
             flat, views = result
-            count, size = self._new((flat,), sizes)
-            owner = self._watched.get(id(flat))
-            for view in views.values() if owner is not None else ():
-                self._watch(view, owner.storage)
+            count, size = self._new((flat,), metas[:1])
+            owner = self.watched.get(id(flat))
+            if owner is not None:
+                for view, meta in zip(views.values(), metas[1:], strict=True):
+                    self._watch(view, meta, owner.storage)
             return count, size
         return 0, 0
 
-    def _new(self, handles: Sequence[Any], sizes: Sequence[int]) -> tuple[int, int]:
+    def _new(self, handles: Sequence[Any], metas: Sequence[Meta]) -> tuple[int, int]:
         count = size = 0
-        for handle, nbytes in zip(handles, sizes, strict=True):
-            if id(handle) not in self._watched:  # else it was `out`, or an argument itself
-                self._watch(handle, _Storage(self, nbytes))
+        for handle, meta in zip(handles, metas, strict=True):
+            if id(handle) not in self.watched:  # else it was `out`, or an argument itself
+                nbytes = meta.nbytes
+                self._watch(handle, meta, _Storage(self, nbytes))
                 count, size = count + 1, size + nbytes
         return count, size
 
-    def _watch(self, handle: Any, storage: _Storage) -> None:
+    def _watch(self, handle: Any, meta: Meta, storage: _Storage) -> None:
         try:
             watched = _Watched(handle, self._forget)
         except TypeError:  # a kind of handle that cannot be watched: its life is not seen
             return
-        watched.key, watched.storage = id(handle), storage
-        self._watched[watched.key] = watched
+        watched.key, watched.meta, watched.storage = id(handle), meta, storage
+        self.watched[watched.key] = watched
 
     def _forget(self, watched: weakref.ref[Any]) -> None:
-        self._watched.pop(watched.key, None)  # type: ignore[attr-defined]  # only ours are made
+        self.watched.pop(watched.key, None)  # type: ignore[attr-defined]  # only ours are made

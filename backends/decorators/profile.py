@@ -37,11 +37,11 @@ class Event(NamedTuple):
 
 
 class _Cost(NamedTuple):
-    """What a call costs, and the bytes of each tensor that it gives."""
+    """What a call costs, and what the tensors are that it gives."""
 
     flops: int
     bytes: int
-    sizes: tuple[int, ...]
+    results: tuple[Meta, ...]
 
 
 class _Place:
@@ -99,8 +99,8 @@ class ProfileBackend(Wrapper):
         if self._waits:
             self.inner.synchronize()
         end = perf_counter_ns()
-        flops, moved, sizes = self._cost(op, args, kwargs, result)
-        new, allocated = self._memory.note(op, args, result, sizes)
+        flops, moved, metas = self._cost(op, args, kwargs, result)
+        new, allocated = self._memory.note(op, args, result, metas)
         live, rows = self._memory.live, self._here.rows
         row = rows.get(op.name)
         if row is None:
@@ -173,16 +173,14 @@ class ProfileBackend(Wrapper):
 
     def _key(self, op: Op, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[Any, ...]:
         """Return what the cost of a call depends on: shapes, dtypes, options, but no value of a float."""
-        shape, dtype = self.inner.shape, self.inner.dtype
         key: list[Any] = [op.name]
         for i, value in enumerate(args):
             kind = type(value)
             if kind in _PLAIN or i not in op.positions:
                 key.append(_frozen(value))
-            elif kind is list or kind is tuple:
-                key.append(tuple((shape(handle), dtype(handle)) for handle in value))
             else:
-                key.append((shape(value), dtype(value)))
+                several = kind is list or kind is tuple
+                key.append(tuple(map(self._meta, value)) if several else self._meta(value))
         for name, value in kwargs.items():
             if name != "out":
                 key += (name, _frozen(value))
@@ -196,7 +194,7 @@ class ProfileBackend(Wrapper):
         result = getattr(counter, op.name)(*metas, **options)
         results: tuple[Meta, ...] = result if op.gives == "tensors" else (result,)
         total = counter.costs[""]
-        return _Cost(total.flops, total.bytes, tuple(meta.nbytes for meta in results))
+        return _Cost(total.flops, total.bytes, results)
 
     def _transfer(self, op: Op, args: Sequence[Any], result: Any) -> _Cost:
         """Count what has no rule: it reads its tensors and fills those that it makes."""
@@ -204,11 +202,17 @@ class ProfileBackend(Wrapper):
         op.map_arguments(read.append, args, {})
         if len({id(handle) for handle in read}) < len(read):
             return _Cost(0, 0, ())  # what is there already is assigned
-        made = (result,) if op.gives == "tensor" else result[:1] if op.gives == "cells" else ()
-        sizes = tuple(self._meta(handle).nbytes for handle in made)
-        return _Cost(0, sum(sizes) + sum(self._meta(handle).nbytes for handle in read), sizes)
+        made: Sequence[Any] = (result,) if op.gives == "tensor" else ()
+        if op.gives == "cells":
+            made = (result[0], *result[1].values())
+        metas = tuple(map(self._meta, made))
+        filled = metas[:1]  # the flat buffer is its cells
+        return _Cost(0, sum(meta.nbytes for meta in (*filled, *map(self._meta, read))), metas)
 
     def _meta(self, handle: Any) -> Meta:
+        watched = self._memory.watched.get(id(handle))
+        if watched is not None:
+            return watched.meta
         return Meta(tuple(self.inner.shape(handle)), self.inner.dtype(handle))
 
 
