@@ -81,7 +81,12 @@ def profile(
     for option, value in (("--steps", steps), ("--batch-size", batch_size)):
         if value is not None and value < 1:
             raise OptionError(f"{option}: expected a whole number of at least 1, got {value}")
-    options = {"variant": variant, "target": target, "model": model, "hidden": o.sizes(hidden)}
+    options: dict[str, Any] = {
+        "variant": variant,
+        "target": target,
+        "model": model,
+        "hidden": o.sizes(hidden),
+    }
     options |= {"activation": o.names(activation), "loss": loss, "optimizer": optimizer}
     with use_backend(_profiled(get_backend())), run_folder(out, "profile") as folder:
         found = find_network(source, options)

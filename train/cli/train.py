@@ -131,7 +131,7 @@ def summary(
     as_json: JsonOption = False,
 ) -> None:
     """Show a network's layers: output shapes, parameters and FLOPs of one sample's forward pass."""
-    options = {"variant": variant, "target": target, "task": None if task == "auto" else task}
+    options: dict[str, Any] = {"variant": variant, "target": target, "task": None if task == "auto" else task}
     options |= {"model": model, "hidden": o.sizes(hidden), "activation": o.names(activation)}
     found = find_network(source, {**options, "output": output, "loss": loss})
     network, shape = found.model, found.input_shape

@@ -18,6 +18,7 @@ import numpy as np
 from ...backends import Backend
 from ...backends.decorators.report import Report, Row, si
 from ..plots import COLOURS, PathLike, plain, save_figure
+from .labels import LARGE_FONT, around, extent, label_box, offset, pixels, within, write
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -28,8 +29,7 @@ _LABELLED = 0.01
 """The share of the time from which on a point has a colour and its name beside it."""
 _NOTE_WIDTH = 92
 _SMALL = "#B5B5B5"
-# Of labels: the size, how far from the point they may stand (points), and in which direction (degrees).
-_FONT = 9
+# Where the label of a point may stand: how far from it (points), in which direction (degrees).
 _REACHES = (4, 9, 18, 30, 45, 65, 90)
 _ANGLES = (0, 180, 30, -30, 150, -150, 60, -60, 120, -120, 90, -90)
 
@@ -152,100 +152,43 @@ def _area(row: Row, total: float) -> float:
 
 def _draw_labels(figure: Figure, axes: Axes, roof: Roof, points: Sequence[Row], total: float) -> None:
     """Write each larger op's name and share near its point, where nothing is drawn yet."""
-    figure.draw_without_rendering()  # type: ignore[no-untyped-call]  # so that all places are known
+    figure.draw_without_rendering()  # so that all places are known
     pixel, inside = figure.dpi / 72, axes.get_window_extent()
     taken = [text.get_window_extent() for text in axes.texts]
     taken += [legend.get_window_extent()] if (legend := axes.get_legend()) is not None else []
     line = np.geomspace(*axes.get_xlim(), 120)
-    taken += [_around(*axes.transData.transform((x, roof.bound(x))), 2 * pixel) for x in line]
-    spots = [axes.transData.transform((row.intensity, row.flops_per_second)) for row in points]
+    taken += [around(pixels(axes, x, roof.bound(x)), 2 * pixel) for x in line]
+    spots = [pixels(axes, row.intensity, row.flops_per_second) for row in points]
     radii = [pixel * math.sqrt(_area(row, total) / math.pi) for row in points]
-    taken += [_around(x, y, radius + 2 * pixel) for (x, y), radius in zip(spots, radii, strict=True)]
-    for row, (x, y), radius in zip(points, spots, radii, strict=True):
+    taken += [around(spot, radius + 2 * pixel) for spot, radius in zip(spots, radii, strict=True)]
+    for row, spot, radius in zip(points, spots, radii, strict=True):
         if row.seconds < _LABELLED * total:
             continue
-        width, height = _extent(axes, _label(row, total))
+        width, height = extent(axes, _label(row, total))
         tried = [
-            (reach, _label_box(x, y, radius + pixel * reach, angle, width, height))
+            (reach, label_box(spot, radius + pixel * reach, angle, width, height))
             for reach in _REACHES
             for angle in _ANGLES
         ]
-        fitting = [(reach, box) for reach, box in tried if _within(box, inside)] or tried
+        fitting = [(reach, box) for reach, box in tried if within(box, inside)] or tried
         reach, box = min(fitting, key=lambda found: (sum(map(found[1].overlaps, taken)), found[0]))
         taken.append(box)
-        offset = ((box.x0 + box.x1) / 2 - x) / pixel, ((box.y0 + box.y1) / 2 - y) / pixel
-        spot = (row.intensity, row.flops_per_second)
-        _write(axes, _label(row, total), spot, offset, leader=reach > _REACHES[1])
+        place = (row.intensity, row.flops_per_second)
+        away = offset(spot, box, pixel)
+        write(axes, _label(row, total), place, away, leader=reach > _REACHES[1])
     _name_slope(axes, roof, pixel, taken)
 
 
 def _name_slope(axes: Axes, roof: Roof, pixel: float, taken: Sequence[Bbox]) -> None:
     """Write what the slope is above it, where there is room."""
     text = f"copy: {si(roof.bytes_per_second)}B/s"
-    width, height = _extent(axes, text, axes.xaxis.label.get_fontsize())
+    width, height = extent(axes, text, LARGE_FONT)
     low = axes.get_xlim()[0]
-    spots = [low ** (1 - part) * roof.ridge**part for part in (0.5, 0.6, 0.7, 0.8, 0.4, 0.3)]
+    places = [low ** (1 - part) * roof.ridge**part for part in (0.5, 0.6, 0.7, 0.8, 0.4, 0.3)]
 
     def box(x: float) -> Bbox:
-        return _label_box(*axes.transData.transform((x, roof.bound(x))), 8 * pixel, 150, width, height)
+        return label_box(pixels(axes, x, roof.bound(x)), 8 * pixel, 150, width, height)
 
-    x = min(spots, key=lambda spot: sum(map(box(spot).overlaps, taken)))
-    place, (x0, y0) = box(x), axes.transData.transform((x, roof.bound(x)))
-    offset = ((place.x0 + place.x1) / 2 - x0) / pixel, ((place.y0 + place.y1) / 2 - y0) / pixel
-    _write(axes, text, (x, roof.bound(x)), offset, font=axes.xaxis.label.get_fontsize())
-
-
-def _write(
-    axes: Axes,
-    text: str,
-    spot: tuple[float, float],
-    offset: tuple[float, float],
-    *,
-    leader: bool = False,
-    font: float = _FONT,
-) -> None:
-    """Write a text so many points away from a spot, with a line to it if it is far."""
-    from matplotlib.patheffects import withStroke
-
-    arrow = {"arrowstyle": "-", "color": "#777777", "linewidth": 0.7, "shrinkA": 1, "shrinkB": 2}
-    label = axes.annotate(
-        text,
-        spot,
-        offset,
-        textcoords="offset points",
-        fontsize=font,
-        ha="center",
-        va="center",
-        zorder=100,
-        arrowprops=arrow if leader else None,
-    )
-    label.set_path_effects([withStroke(linewidth=2, foreground="#F2F5F8")])
-    label.set_in_layout(False)  # else the axes would move, and the label with them
-
-
-def _extent(axes: Axes, text: str, font: float = _FONT) -> tuple[float, float]:
-    """Return the width and height of a text, in pixels."""
-    trial = axes.text(0, 0, text, fontsize=font, transform=None)
-    box = trial.get_window_extent()
-    trial.remove()
-    return box.width, box.height
-
-
-def _label_box(x: float, y: float, reach: float, angle: float, width: float, height: float) -> Bbox:
-    """Return where a label lies whose nearest edge is so far from (x, y), in that direction (degrees)."""
-    from matplotlib.transforms import Bbox
-
-    dx, dy = math.cos(math.radians(angle)), math.sin(math.radians(angle))
-    left = x + reach * dx + (dx - 1) * width / 2
-    bottom = y + reach * dy + (dy - 1) * height / 2
-    return Bbox([[left, bottom], [left + width, bottom + height]])
-
-
-def _around(x: float, y: float, half: float) -> Bbox:
-    from matplotlib.transforms import Bbox
-
-    return Bbox([[x - half, y - half], [x + half, y + half]])
-
-
-def _within(box: Bbox, outer: Any) -> bool:
-    return bool(outer.x0 <= box.x0 and box.x1 <= outer.x1 and outer.y0 <= box.y0 and box.y1 <= outer.y1)
+    x = min(places, key=lambda place: sum(map(box(place).overlaps, taken)))
+    away = offset(pixels(axes, x, roof.bound(x)), box(x), pixel)
+    write(axes, text, (x, roof.bound(x)), away, font=LARGE_FONT)

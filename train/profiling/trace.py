@@ -21,7 +21,7 @@ def chrome_trace(timeline: Iterable[Event], name: str) -> dict[str, Any]:
     found: list[dict[str, Any]] = [{"ph": "M", "name": "process_name", **where, "args": {"name": name}}]
     for event in events:
         took = event.end - event.start
-        complete = {"ph": "X", "name": event.name, "cat": event.kind, **where}
+        complete: dict[str, Any] = {"ph": "X", "name": event.name, "cat": event.kind, **where}
         complete |= {"ts": (event.start - start) / 1000, "dur": took / 1000}
         if event.kind == "op":
             complete["args"] = {"FLOPs": event.flops, "bytes": event.bytes}

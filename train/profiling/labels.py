@@ -1,0 +1,83 @@
+"""Texts beside points of a picture, where nothing else is drawn: their boxes, in pixels."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.transforms import Bbox
+
+Spot = tuple[float, float]
+FONT, LARGE_FONT = 9, 11
+
+
+def pixels(axes: Axes, x: float, y: float) -> Spot:
+    """Return where a point of the data lies."""
+    across, up = axes.transData.transform((x, y))
+    return float(across), float(up)
+
+
+def offset(spot: Spot, box: Bbox, pixel: float) -> Spot:
+    """Return how far the middle of a box is from a spot, in points."""
+    return ((box.x0 + box.x1) / 2 - spot[0]) / pixel, ((box.y0 + box.y1) / 2 - spot[1]) / pixel
+
+
+def write(
+    axes: Axes,
+    text: str,
+    place: Spot,
+    offset: Spot,
+    *,
+    leader: bool = False,
+    font: float = FONT,
+) -> None:
+    """Write a text so many points away from a place, with a line to it if it is far."""
+    from matplotlib.patheffects import withStroke
+
+    arrow = {"arrowstyle": "-", "color": "#777777", "linewidth": 0.7, "shrinkA": 1, "shrinkB": 2}
+    label = axes.annotate(
+        text,
+        place,
+        offset,
+        textcoords="offset points",
+        fontsize=font,
+        ha="center",
+        va="center",
+        zorder=100,
+        arrowprops=arrow if leader else None,
+    )
+    label.set_path_effects([withStroke(linewidth=2, foreground="#F2F5F8")])
+    label.set_in_layout(False)  # else the axes would move, and the label with them
+
+
+def extent(axes: Axes, text: str, font: float = FONT) -> tuple[float, float]:
+    """Return the width and height of a text, in pixels."""
+    trial = axes.text(0, 0, text, fontsize=font, transform=None)
+    box = trial.get_window_extent()
+    trial.remove()
+    return box.width, box.height
+
+
+def label_box(spot: Spot, reach: float, angle: float, width: float, height: float) -> Bbox:
+    """Return where a label lies whose nearest edge is so far from a spot, in that direction (degrees)."""
+    from matplotlib.transforms import Bbox
+
+    dx, dy = math.cos(math.radians(angle)), math.sin(math.radians(angle))
+    left = spot[0] + reach * dx + (dx - 1) * width / 2
+    bottom = spot[1] + reach * dy + (dy - 1) * height / 2
+    return Bbox([[left, bottom], [left + width, bottom + height]])
+
+
+def around(spot: Spot, half: float) -> Bbox:
+    """Return the square around a spot whose sides are so far from it."""
+    from matplotlib.transforms import Bbox
+
+    x, y = spot
+    return Bbox([[x - half, y - half], [x + half, y + half]])
+
+
+def within(box: Bbox, outer: Bbox) -> bool:
+    """Return whether a box lies inside another."""
+    return bool(outer.x0 <= box.x0 and box.x1 <= outer.x1 and outer.y0 <= box.y0 and box.y1 <= outer.y1)
