@@ -80,9 +80,9 @@ class Report:
         return _summed(self.rows, lambda row: Row())[0] if self.rows else Row()
 
     def by_layer(self) -> tuple[Row, ...]:
-        """Return a row for each layer and pass: forward, then backward."""
+        """Return a row for each layer and pass: forward, then backward; what is in no layer comes last."""
         found = _summed(self.rows, lambda row: Row(row.layer, row.backward))
-        order = list(dict.fromkeys(row.layer for row in found))
+        order = [*dict.fromkeys(row.layer for row in found if row.layer), ""]
         return tuple(sorted(found, key=lambda row: (order.index(row.layer), row.backward)))
 
     def by_op(self) -> tuple[Row, ...]:
