@@ -51,9 +51,9 @@ def _share_of_max(b: Backend, g: Tensor, y: Tensor, x: Tensor, axis: Any) -> Ten
 
 
 def _larger(b: Backend, g: Tensor, x: Any, y: Any) -> Tensor:
-    """Return g where x > y, half of it where they tie, 0 elsewhere."""
-    tie = b.where(b.equal(x, y), b.multiply(g, 0.5), 0.0)
-    return b.where(b.greater(x, y), g, tie)
+    """Return 0 where x < y, half of g where they tie, g elsewhere: at NaN, too."""
+    tie = b.where(b.equal(x, y), b.multiply(g, 0.5), g)
+    return b.where(b.greater(y, x), 0.0, tie)
 
 
 def _pow_base(b: Backend, g: Tensor, out: Tensor, x: Any, y: Any) -> Tensor:

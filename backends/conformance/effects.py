@@ -217,8 +217,9 @@ def compile_keeps_effects(backend: Backend, op: str) -> None:
     try:
         compiled = backend.compile(step)
     except StateError as error:
-        assert "compile" in str(error), f"the refusal does not say what it refuses: {error}"
-        return
+        if "compile" in str(error):  # it says what it refuses
+            return
+        raise
     for scale in (1.0, 2.0, 2.0):
         compiled(scale)
     _equal(backend, total, np.full(2, 7.0))

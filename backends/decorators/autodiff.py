@@ -47,6 +47,7 @@ class AutodiffBackend(Wrapper):
 
     def __init__(self, inner: Backend) -> None:
         super().__init__(inner)
+        self.cache_size = 1 << 62  # blocks are put together by assignment, where what is recorded ends
         self._ops = {name: getattr(inner, name) for name in OPS}
         self._path = ""
         for op in OPS.values():
@@ -209,8 +210,8 @@ class AutodiffBackend(Wrapper):
         if gradient is None:
             if self.shape(root) != ():
                 raise ShapeError(
-                    f"backward: a result of shape {tuple(self.shape(root))} needs the gradient of that shape; "
-                    "only a scalar has one by itself (take the sum or the mean)"
+                    f"backward: a result of shape {root.shape} needs the gradient of that shape; only a "
+                    "scalar has one by itself (take the sum or the mean)"
                 )
             return self.full((), 1.0, dtype=self.dtype(root))  # type: ignore[return-value]
         if not isinstance(gradient, Variable):

@@ -62,16 +62,18 @@ class Hardtanh(Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """x: (*) -> (*). NaN goes through."""
+        b = self.backend
         self.keep(x)
-        return self.backend.clip(x, self.min_val, self.max_val)
+        below = b.where(b.less_equal(self.max_val, x), self.max_val, x)
+        return b.where(b.less_equal(x, self.min_val), self.min_val, below)
 
     def backward(self, grad_output: Tensor) -> Tensor:
-        """dL/dx = g where min_val < x < max_val, else 0: at both bounds, and at NaN."""
+        """dL/dx = g where min_val < x < max_val, else 0: at both bounds, too."""
         b = self.backend
         (x,) = self.kept()
         self.check_gradient(grad_output, b.shape(x))
-        above = b.where(b.greater(x, self.min_val), grad_output, 0.0)
-        return b.where(b.greater(self.max_val, x), above, 0.0)
+        below = b.where(b.less_equal(self.max_val, x), 0.0, grad_output)
+        return b.where(b.less_equal(x, self.min_val), 0.0, below)
 
     def extra_repr(self) -> str:
         """The bounds."""

@@ -48,7 +48,7 @@ class ELU(Module):
     def forward(self, x: Tensor) -> Tensor:
         """x: (*) -> (*)."""
         b = self.backend
-        decay = b.exp(b.minimum(x, 0.0))
+        decay = b.exp(b.where(b.greater(x, 0.0), 0.0, x))
         self.keep(x, decay)
         return b.where(b.greater(x, 0.0), x, b.multiply(b.subtract(decay, 1.0), self.alpha))
 
@@ -74,7 +74,7 @@ class SELU(Module):
     def forward(self, x: Tensor) -> Tensor:
         """x: (*) -> (*)."""
         b = self.backend
-        decay = b.exp(b.minimum(x, 0.0))
+        decay = b.exp(b.where(b.greater(x, 0.0), 0.0, x))
         self.keep(x, decay)
         negative = b.multiply(b.subtract(decay, 1.0), self.alpha * self.scale)
         return b.where(b.greater(x, 0.0), b.multiply(x, self.scale), negative)

@@ -15,7 +15,8 @@ from lamina.backends.windows import Window
 from lamina.layers import AvgPool2d, BatchNorm1d, BatchNorm2d, Conv2d, ConvTranspose2d, MaxPool2d, Module
 from lamina.layers.convolution.blocks import Plan
 from lamina.train.proofs import LAYER_CASES, LayerCase
-from lamina.train.proofs.planted_faults import DIFFERENCES, TORCH, objections, planted
+from lamina.train.proofs.check import DIFFERENCES, GRAPH, TORCH
+from lamina.train.proofs.planted_faults import objections, planted
 
 # -- convolution ----------------------------------------------------------------------------------
 
@@ -174,24 +175,24 @@ class StatisticsTakenForConstants(BatchNorm2d):
 
 # -- caught ---------------------------------------------------------------------------------------
 
-BOTH = {DIFFERENCES, TORCH}
+ALL = {DIFFERENCES, GRAPH, TORCH}
 FAULTS: list[tuple[type[Module], str, set[str]]] = [
-    (KernelTransposed, "Conv2d 3x3", BOTH),
-    (KernelTransposedBackward, "Conv2d 3x3", BOTH),
-    (GroupsForgotten, "Conv2d in groups", BOTH),
-    (LastBlockDropped, "Conv2d padded", BOTH),
+    (KernelTransposed, "Conv2d 3x3", {DIFFERENCES, TORCH}),
+    (KernelTransposedBackward, "Conv2d 3x3", ALL),
+    (GroupsForgotten, "Conv2d in groups", ALL),
+    (LastBlockDropped, "Conv2d padded", ALL),
     (SameOnTheWrongSide, "Conv2d same, of an even kernel", {TORCH}),
-    (BiasMean, "Conv2d strided", BOTH),
-    (StrideForgotten, "ConvTranspose2d strided, padded", BOTH),
+    (BiasMean, "Conv2d strided", ALL),
+    (StrideForgotten, "ConvTranspose2d strided, padded", ALL),
     (PaddingCountedWrongly, "AvgPool2d 3, stride 2, padded", {TORCH}),
     (PaddingCountedWrongly, "AvgPool2d uncounted padding", {TORCH}),
-    (TieToTheLast, "MaxPool2d 2", {TORCH}),
-    (SharedMaximum, "MaxPool2d 3, stride 2, padded", BOTH),
+    (TieToTheLast, "MaxPool2d 2", {GRAPH, TORCH}),
+    (SharedMaximum, "MaxPool2d 3, stride 2, padded", ALL),
     (BiasedRunningVariance, "BatchNorm2d of (N, C, H, W)", {TORCH}),
     (StaleStatistics, "BatchNorm2d of (N, C, H, W)", {TORCH}),
     (MomentumOfTheOld, "BatchNorm1d of (N, C)", {TORCH}),
     (BatchStatisticsInEvaluation, "BatchNorm2d of (N, C, H, W), in evaluation", {TORCH}),
-    (StatisticsTakenForConstants, "BatchNorm2d of (N, C, H, W)", BOTH),
+    (StatisticsTakenForConstants, "BatchNorm2d of (N, C, H, W)", ALL),
 ]
 
 

@@ -16,7 +16,7 @@ from rich.progress import Progress
 
 from ...backends import Backend, OptionError, get_backend
 from ...backends.conformance import run as run_conformance
-from ...backends.decorators.replay import replay as replay_repro
+from ...backends.decorators.crosscheck.replay import replay as replay_repro
 from ...backends.errors import did_you_mean
 from ...layers import Loss, Module, manual_seed
 from ..proofs import LAYER_CASES, LOSS_CASES, OPTIMIZER_CASES, Proof, check_case

@@ -43,15 +43,16 @@ def compare_layer_with_graph(layer: Module, x: Host) -> Report:
     twin.zero_grad()
     given: Any = tape.from_host(x)
     given.requires_grad = x.dtype.kind == "f"
-    y: Any = twin(given)
-    c = cotangent(tape.shape(y))
-    if y.requires_grad:
-        y.backward(tape.from_host(c))
+    with tape.session():  # infinities may be meant
+        y: Any = twin(given)
+        c = cotangent(tape.shape(y))
+        if y.requires_grad:
+            y.backward(tape.from_host(c))
     found = {"output": host(tape, y)}
     if given.requires_grad:
         found["input"] = np.zeros_like(x) if given.grad is None else host(tape, given.grad)
     found |= gradients(twin)
-    with layer.backend.session():  # infinities may be meant
+    with layer.backend.session():
         ours = run_layer(copy.deepcopy(layer), x, c)
     return Report(str(layer), ORACLE, compare(ours, found, close, same=True))
 
@@ -63,8 +64,9 @@ def compare_loss_with_graph(loss: Loss, prediction: Host, target: Host) -> Repor
     twin = copy.deepcopy(loss).to(tape)
     given: Any = tape.from_host(prediction)
     given.requires_grad = True
-    value: Any = twin(given, tape.from_host(target))
-    value.backward(None if loss.reduction != "none" else tape.from_host(cotangent(tape.shape(value))))
+    with tape.session():
+        value: Any = twin(given, tape.from_host(target))
+        value.backward(None if loss.reduction != "none" else tape.from_host(cotangent(tape.shape(value))))
     right = {"loss": host(tape, value), "prediction": host(tape, given.grad)}
     with loss.backend.session():
         ours = run_loss(loss, prediction, target)

@@ -116,6 +116,8 @@ def check_case(case: Case, backend: Backend) -> Proof:
     if isinstance(case, LayerCase) and not case.whole_derivative:
         for oracle in (DIFFERENCES, GRAPH):
             proof.reports.pop(oracle, None)
+    if isinstance(case, LayerCase) and special is not None and case.whole_derivative:
+        _try(proof, GRAPH, lambda: compare_layer_with_graph(case.build(backend), special))
     if special is not None and twin is not None:
         given = (special,) if one else special
         function: Any = compare_layer if one else compare_loss

@@ -12,16 +12,15 @@ import numpy as np
 
 from ...backends import Backend, LaminaError
 from ...layers import Loss, Module
+from .against_graph import compare_layer_with_graph, compare_loss_with_graph
 from .against_torch import compare_layer, compare_loss
 from .case import LayerCase, LossCase
+from .check import DIFFERENCES, GRAPH, TORCH
 from .finite_differences import check_layer, check_loss
 from .report import Report
 
 Host = np.ndarray[Any, Any]
 Case = TypeVar("Case", LayerCase, LossCase)
-
-DIFFERENCES = "finite differences"
-TORCH = "torch"
 
 
 def planted(case: Case, faulty: type[Module] | type[Loss]) -> Case:
@@ -37,36 +36,29 @@ def planted(case: Case, faulty: type[Module] | type[Loss]) -> Case:
 
 
 def objections(case: LayerCase | LossCase, backend: Backend) -> set[str]:
-    """Return which proofs fail: DIFFERENCES, and TORCH at the row's inputs or at its special ones.
+    """Return which oracles object, at the row's inputs; torch, and of layers the graph, at special ones too.
 
-    An error of Lamina's own that the fault leads to counts as well.
+    An error of Lamina's own that the fault leads to counts as well. The graph is not asked of a loss at
+    special inputs: where BCE is clamped, its gradient is not that of its value.
     """
-    special = case.special_inputs()
-    found = set()
-    if _fails(case, backend, case.inputs(), torch=False):
-        found.add(DIFFERENCES)
-    if case.torch is not None and any(
-        _fails(case, backend, inputs, torch=True) for inputs in (case.inputs(), special) if inputs is not None
-    ):
-        found.add(TORCH)
-    return found
+    places = [inputs for inputs in (case.inputs(), case.special_inputs()) if inputs is not None]
+    tried: list[tuple[str, Host | tuple[Host, Host]]] = [(DIFFERENCES, places[0])]
+    tried += [(GRAPH, inputs) for inputs in (places if isinstance(case, LayerCase) else places[:1])]
+    tried += [(TORCH, inputs) for inputs in places if case.torch is not None]
+    return {oracle for oracle, inputs in tried if _fails(oracle, case, backend, inputs)}
 
 
-def _fails(
-    case: LayerCase | LossCase, backend: Backend, inputs: Host | tuple[Host, Host], *, torch: bool
-) -> bool:
+def _fails(oracle: str, case: LayerCase | LossCase, b: Backend, inputs: Host | tuple[Host, Host]) -> bool:
+    functions: dict[str, tuple[Any, Any]] = {
+        DIFFERENCES: (check_layer, check_loss),
+        GRAPH: (compare_layer_with_graph, compare_loss_with_graph),
+        TORCH: (compare_layer, compare_loss),
+    }
+    function = functions[oracle][0 if isinstance(case, LayerCase) else 1]
+    twin: Any = case.torch
+    given = inputs if isinstance(inputs, tuple) else (inputs,)
     try:
-        return not _report(case, backend, inputs, torch=torch).passed
+        report: Report = function(case.build(b), *([twin()] if oracle == TORCH else []), *given)
     except LaminaError:
         return True
-
-
-def _report(
-    case: LayerCase | LossCase, backend: Backend, inputs: Host | tuple[Host, Host], *, torch: bool
-) -> Report:
-    twin: Any = case.torch
-    if isinstance(case, LayerCase):
-        layer, x = case.build(backend), np.asarray(inputs)
-        return compare_layer(layer, twin(), x) if torch else check_layer(layer, x)
-    loss, (prediction, target) = case.build(backend), inputs
-    return compare_loss(loss, twin(), prediction, target) if torch else check_loss(loss, prediction, target)
+    return not report.passed

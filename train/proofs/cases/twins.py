@@ -82,7 +82,11 @@ def torch_stack(*makers: Callable[[], Any]) -> Callable[[], Any]:
 
 
 def activation(
-    kind: Callable[..., Module], label: str = "", *args: Any, kinks: tuple[float, ...] = ()
+    kind: Callable[..., Module],
+    label: str = "",
+    *args: Any,
+    kinks: tuple[float, ...] = (),
+    special: tuple[float, ...] = EDGES,
 ) -> LayerCase:
     """Return the row of an elementwise layer whose arguments torch has in the same order."""
     name = getattr(kind, "__name__", "")
@@ -92,7 +96,7 @@ def activation(
         (3, 5),
         torch_twin(name, *args),
         kinks,
-        EDGES,
+        special,
     )
 
 
