@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -44,7 +45,7 @@ class Tolerance:
 
     def errors(self, actual: Host, expected: Host, **how: Any) -> Host:
         """Return |actual - expected| / allowed, (*): above 1 is a failure, and NaN or inf must match."""
-        dtype = actual.dtype.name
+        dtype = dtype_name(actual.dtype)
         wide, actual = expected.astype(np.float64), actual.astype(np.float64)
         with np.errstate(all="ignore"):
             same = (actual == wide) | (np.isnan(actual) & np.isnan(wide))
@@ -54,6 +55,28 @@ class Tolerance:
             ratio = np.abs(actual - wide) / allowed
         judged: Host = np.where(same, 0.0, np.where(np.isfinite(ratio), ratio, np.inf))
         return judged
+
+
+def shares(actual: Host, expected: Host, tolerance: Tolerance, *, flush: bool = False, **how: Any) -> Host:
+    """Return each element's error as a share of its bar, (*): above 1 is a failure.
+
+    Integers and booleans are right or wrong, 0 or inf. With `flush`, 0 will do where the other number is
+    subnormal. `how` is what `Tolerance.allowed` takes.
+    """
+    if actual.dtype.kind != "f":
+        return np.where(actual == expected, 0.0, np.inf)
+    ratio = tolerance.errors(actual, expected, **how)
+    if flush:
+        tiny = np.finfo(actual.dtype).tiny
+        none = ((actual == 0) | (expected == 0)) & (np.abs(actual) < tiny) & (np.abs(expected) < tiny)
+        ratio = np.where(none, 0.0, ratio)
+    return ratio
+
+
+@functools.cache
+def dtype_name(dtype: np.dtype[Any]) -> str:
+    """Return the dtype's name, which numpy takes microseconds to put together."""
+    return dtype.name
 
 
 def ulp_of(value: Host, dtype: str) -> Host:

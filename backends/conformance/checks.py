@@ -19,7 +19,7 @@ from ..errors import LaminaError
 from ..meta import Meta
 from ..ops import OPS
 from ..shape_backend import ShapeBackend
-from ..tolerance import Tolerance
+from ..tolerance import Tolerance, shares
 from ..wrapper import Wrapper
 from . import oracles
 from .case import Case, Host, T
@@ -176,13 +176,8 @@ def judge(
     With `flush`, 0 will do where a subnormal number is expected.
     """
     assert actual.shape == expected.shape, f"{what}: expected shape {expected.shape}, got {actual.shape}"
-    if actual.dtype.kind != "f":
-        ratio = np.where(actual == expected, 0.0, np.inf)
-    else:
-        how: dict[str, Any] = {"terms": terms, "magnitude": magnitude, "cuda": cuda}
-        ratio = tolerance.errors(actual, expected, **how)
-        if flush:
-            ratio = np.where((actual == 0) & (np.abs(expected) < np.finfo(actual.dtype).tiny), 0.0, ratio)
+    how: dict[str, Any] = {"terms": terms, "magnitude": magnitude, "cuda": cuda}
+    ratio = shares(actual, expected, tolerance, flush=flush, **how)
     if not ratio.size or np.max(ratio) <= 1.0:
         return
     worst = np.unravel_index(int(np.argmax(ratio)), ratio.shape)

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from .. import summation
 from ..base import Backend
 from ..numpy_backend import NumpyBackend
 from ..ops import OPS
@@ -47,24 +48,15 @@ def apply(op: str, args: tuple[Any, ...], kwargs: dict[str, Any], default_dtype:
 @functools.cache
 def magnitude(case: Case, dtype: str) -> Any:
     """Return the oracle's answer to the absolute inputs: what rounding errors of a sum are relative to."""
-    args, kwargs = case.map(lambda tensor: np.abs(_wide(tensor.value(dtype))))
-    return apply(case.op, args, kwargs)
+    args, kwargs = case.map(lambda tensor: _wide(tensor.value(dtype)))
+    return summation.magnitude(OPS[case.op], apply, args, kwargs)
 
 
 @functools.cache
 def terms(case: Case, dtype: str) -> int:
     """Return how many roundings the longest sum of a case may see."""
-    if case.op in ("sum", "mean") and dtype == "float32":
-        x = case.tensors()[0]
-        ones = apply("sum", (np.ones(x.array.shape),), case.kwargs)
-        longest = int(np.max(ones, initial=1))
-        # In float32 pairwise or wider accumulation is part of the protocol: log2 n levels over short runs.
-        return min(longest, 64 + longest.bit_length()) + 1
-    if case.op == "mean":
-        return case.tensors()[0].array.size + 1
-    args, kwargs = case.map(lambda t: np.ones(t.array.shape) if t.floating else t.value(dtype))
-    counts = apply(case.op, args, kwargs)
-    return max(int(np.max(c, initial=1)) for c in (counts if type(counts) is tuple else (counts,)))
+    args, kwargs = case.map(lambda tensor: _wide(tensor.value(dtype)))
+    return summation.terms(OPS[case.op], apply, args, kwargs, dtype)
 
 
 def _wide(value: Host) -> Host:
