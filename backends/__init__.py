@@ -1,7 +1,16 @@
 """The protocol, its op table, the backends, and the decorators over them. Imports nothing above it."""
 
 from .base import Backend
-from .errors import BackendError, DataError, DtypeError, LaminaError, OptionError, ShapeError, StateError
+from .errors import (
+    BackendError,
+    DataError,
+    DivergenceError,
+    DtypeError,
+    LaminaError,
+    OptionError,
+    ShapeError,
+    StateError,
+)
 from .protocol import Primitives, Tensor
 from .select import describe_backends, get_backend, use_backend
 
@@ -9,6 +18,7 @@ __all__ = [
     "Backend",
     "BackendError",
     "DataError",
+    "DivergenceError",
     "DtypeError",
     "LaminaError",
     "OptionError",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from pathlib import Path
 
 
 class LaminaError(Exception):
@@ -39,6 +40,19 @@ class StateError(LaminaError, RuntimeError):
 
 class DataError(LaminaError, ValueError):
     """A data set or a file cannot be used as it is."""
+
+
+class DivergenceError(LaminaError, ArithmeticError):
+    """Two backends gave different results for the same op (or cells, for the same step)."""
+
+    names_layer = True
+    """By its path: the op may belong to a layer that others contain."""
+    op = ""
+    """The op that diverged."""
+    layer = ""
+    """The path of the layer that called it, "" outside every layer."""
+    repro: Path | None = None
+    """The file that holds the op's arguments and both results, where one was written."""
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

@@ -1,0 +1,116 @@
+"""One result beside another's, and a table of many: what `crosscheck` finds and reports."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ...tolerance import Host, Tolerance, dtype_name, shares, ulp_of
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A result beside the reference's: how far off it is at its worst element."""
+
+    share: float = 0.0
+    """The error as a share of the bar; inf where what must be equal is not."""
+    ulp: float = 0.0
+    """The same error in units in the last place; NaN where there is no such measure."""
+    said: str = ""
+    """Where, both values, the error and the bar; empty where it is within the bar."""
+    discrete: bool = False
+    """Whether integers or booleans were compared."""
+
+    @staticmethod
+    def wrong(said: str) -> Comparison:
+        """Return what is no matter of numbers: another shape or dtype, an error."""
+        return Comparison(np.inf, np.nan, said)
+
+
+def compare(
+    actual: Host, expected: Host, tolerance: Tolerance, *, limit: float = 1.0, **how: Any
+) -> Comparison:
+    """Compare a result (*) with the reference's (*), whose dtype may be wider.
+
+    `limit` is how many times the bar an element may be off before it is counted; `how` is what
+    `tolerance.shares` takes.
+    """
+    discrete = actual.dtype.kind != "f"
+    if actual.shape != expected.shape:
+        return Comparison.wrong(f"got shape {actual.shape}, expected {expected.shape}")
+    if (actual == expected).all():  # most are: moves, assignments, comparisons
+        return Comparison(discrete=discrete)
+    share = shares(actual, expected, tolerance, **how)
+    place = int(np.argmax(share))
+    worst = np.unravel_index(place, share.shape)
+    got, right, ulp = actual[worst], expected[worst], np.nan
+    if not discrete:
+        ulp = abs(float(got) - float(right)) / float(ulp_of(right, dtype_name(actual.dtype)))
+    found = Comparison(float(share[worst]), ulp, discrete=discrete)
+    if found.share <= limit:
+        return found
+    bar = "equal"
+    if not discrete and tolerance.kind != "exact":
+        how.pop("flush", None)
+        allowed = tolerance.allowed(expected.astype(np.float64), dtype_name(actual.dtype), **how)[worst]
+        bar = f"within {allowed:.3g} ({tolerance.kind})"
+    where = f"at {tuple(map(int, worst))} " if worst else ""
+    off = "" if np.isnan(ulp) else f", off by {abs(float(got) - float(right)):.3g} or {ulp:.3g} ULP"
+    count = f"{int(np.sum(share > limit))} of {share.size} elements"
+    times = f" times {limit:g}" if limit != 1 and bar != "equal" else ""
+    said = f"{where}got {got}, expected {right}{off}; it must be {bar}{times}, and {count} are not"
+    return replace(found, said=said)
+
+
+@dataclass
+class Tally:
+    """What was found of one op."""
+
+    calls: int = 0
+    share: float = 0.0
+    """The worst error as a share of the bar."""
+    ulp: float = 0.0
+    """That error in units in the last place."""
+    divergences: int = 0
+    layer: str = ""
+    """Where the worst was."""
+    repro: Path | None = None
+
+    def add(self, found: Comparison, layer: str) -> None:
+        """Count a call and keep the worst."""
+        self.calls += 1
+        if found.share > self.share:
+            self.share, self.ulp, self.layer = found.share, found.ulp, layer
+
+
+@dataclass(frozen=True)
+class Table:
+    """All ops that ran; `str` of it is a table, and `passed` the verdict."""
+
+    title: str
+    rows: dict[str, Tally] = field(default_factory=dict)
+
+    @property
+    def divergences(self) -> int:
+        """How many results were over their bar."""
+        return sum(row.divergences for row in self.rows.values())
+
+    @property
+    def passed(self) -> bool:
+        """Whether something ran and nothing diverged."""
+        return bool(self.rows) and not self.divergences
+
+    def __str__(self) -> str:
+        calls = sum(row.calls for row in self.rows.values())
+        lines = [
+            f"{self.title}: {calls:,} calls of {len(self.rows)} ops, {self.divergences:,} divergences",
+            f"{'op':<20} {'calls':>9} {'of the bar':>10} {'ULP':>9} {'divergences':>11}  worst in",
+        ]
+        for op, row in sorted(self.rows.items(), key=lambda item: (-item[1].divergences, -item[1].share)):
+            ulp = "-" if np.isnan(row.ulp) else f"{row.ulp:.3g}"
+            line = f"{op:<20} {row.calls:>9,} {row.share:>10.3g} {ulp:>9} {row.divergences:>11,}  {row.layer}"
+            lines.append(line.rstrip() + (f"  {row.repro}" if row.repro else ""))
+        return "\n".join(lines)

@@ -1,0 +1,76 @@
+"""Whether what an op gave is what the reference gave, and left its arguments alone."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from ... import summation
+from ...base import FLOAT_DTYPES, Backend
+from ...conformance.differences import flushes
+from ...ops import OPS
+from ...tolerance import FORWARD, Host, Tolerance, dtype_name
+from .call import Call, brought
+from .comparison import Comparison, compare
+
+
+class Judge:
+    """Compares results by the bars of the op table, in drift by those of a forward pass."""
+
+    def __init__(self, primary: Backend, reference: Backend) -> None:
+        self.primary, self.reference = primary, reference
+        self._terms: dict[str, int] = {}
+
+    def __call__(
+        self, call: Call, actual: list[Host], expected: list[Host] | str, *, drift: bool, limit: float
+    ) -> Comparison:
+        """Return the worst of a call's results beside the reference's, or what that raised."""
+        op = call.op
+        if isinstance(expected, str):
+            return Comparison.wrong(expected)
+        if len(actual) != len(expected):
+            return Comparison.wrong(f"gave {len(actual)} results, expected {len(expected)}")
+        if (changed := call.changed(self.primary)) is not None:
+            return Comparison.wrong(f"its tensor {changed} is not what it was before the op")
+        tolerance = FORWARD if drift else op.tolerance
+        bars = self._bars(call, actual, tolerance)
+        found = []
+        for i, (mine, right, how) in enumerate(zip(actual, expected, bars, strict=True)):
+            dtype, name = call.dtype_of(right), dtype_name(mine.dtype)
+            if name != dtype and not (drift and mine.dtype.kind == right.dtype.kind == "f"):
+                return Comparison.wrong(f"got {name}, expected {dtype}")
+            if op.name == "empty" and mine.shape == right.shape:  # whose content is unspecified
+                right = mine
+            one = compare(mine, right, tolerance, limit=limit, **how)
+            found.append(replace(one, said=f"result {i}: {one.said}") if len(actual) > 1 else one)
+        return max(found, key=lambda one: one.share)
+
+    def _bars(self, call: Call, actual: list[Host], tolerance: Tolerance) -> list[dict[str, Any]]:
+        """Return for each result what `tolerance.shares` takes.
+
+        Terms and magnitudes of sums are found by running the reference's op on other numbers.
+        """
+        op, dtype = call.op, dtype_name(actual[0].dtype)
+        flush = flushes(self.primary, op.name) or flushes(self.reference, op.name)
+        how = {"flush": flush, "cuda": "cuda" in self.primary.device}
+        if tolerance.kind != "summed" or dtype not in FLOAT_DTYPES:
+            return [how] * len(actual)
+        key = f"{op.name} {dtype} {op.map_arguments(np.shape, call.args, call.kwargs)}"
+        terms = self._terms.get(key)
+        if terms is None:
+            terms = summation.terms(op, self._run, call.args, call.kwargs, dtype)
+            if all(x.dtype.kind == "f" for x in call.inputs):  # where indices point is not in the key
+                self._terms[key] = terms
+        sizes = summation.magnitude(op, self._run, call.args, call.kwargs)
+        return [
+            how | {"terms": terms, "magnitude": size}
+            for size in (sizes if op.gives == "tensors" else [sizes])
+        ]
+
+    def _run(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Run an op of the reference on host arrays."""
+        op, b = OPS[name], self.reference
+        given, options = op.map_arguments(lambda value: brought(b, value), args, kwargs)
+        return op.map_result(b.to_host, getattr(b, name)(*given, **options))

@@ -1,0 +1,76 @@
+"""Run the op of a repro file again, on any two backends."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+from ...base import Backend
+from ...errors import DivergenceError
+from ...select import get_backend
+from .backend import CrosscheckBackend
+from .repro import Repro, load
+
+
+@dataclass(frozen=True)
+class Replay:
+    """How a repro went; `str` of it says so in full."""
+
+    passed: bool
+    """Whether the two backends agree now."""
+    message: str
+    repro: Repro
+    """What the file holds: the call, both results of the time, and where they came from."""
+
+    def __str__(self) -> str:
+        return self.message
+
+
+def replay(
+    path: str | os.PathLike[str], primary: str | Backend | None = None, reference: str | Backend | None = None
+) -> Replay:
+    """Run the op that a repro file holds on two backends, those of the time by default, and compare.
+
+    Tensors come from the host: how they lay in memory, and storage that was shared by others than an `out`
+    and its input, are not in the file.
+
+    Raises
+    ------
+    DataError
+        If the file is missing, damaged, or not one that crosscheck wrote.
+    BackendError
+        If a backend cannot run, or the two are the same.
+
+    """
+    found = load(path)
+    first = _backend(primary or found.about["primary"], found.about["dtype"])
+    backend = CrosscheckBackend(
+        first, _backend(reference or found.about["reference"], "float64"), folder=None
+    )
+    call = found.call
+    handles = []
+
+    def handle(value: object) -> object:
+        handles.append(backend.from_host(value, dtype=value.dtype.name))  # type: ignore[attr-defined]
+        return handles[-1]
+
+    args, kwargs = call.op.map_arguments(handle, call.args, call.kwargs)
+    out = [handles[o] if isinstance(o, int) else backend.empty(tuple(o[0]), dtype=o[1]) for o in call.out]
+    if out:
+        kwargs["out"] = tuple(out) if call.op.gives == "tensors" else out[0]
+    layer = f" (from layer {found.about['layer']})" if found.about["layer"] else ""
+    try:
+        getattr(backend, call.op.name)(*args, **kwargs)
+    except DivergenceError as error:
+        return Replay(False, f"{error}{layer}", found)
+    row = backend.report().rows[call.op.name]
+    ulp = "" if row.ulp != row.ulp else f", {row.ulp:.3g} ULP"
+    said = (
+        f"{call.op.name}{layer}: {first.spec} agrees with {backend.reference.spec}: the worst error is "
+        f"{row.share:.3g} of its bar{ulp}.\n  arguments: {call}\n  of the time: {found.about['said']}"
+    )
+    return Replay(True, said, found)
+
+
+def _backend(backend: str | Backend, dtype: str) -> Backend:
+    return backend if isinstance(backend, Backend) else get_backend(backend, dtype=dtype)

@@ -1,0 +1,119 @@
+"""The `.npz` file that keeps a call of an op and what two backends made of it."""
+
+from __future__ import annotations
+
+import io
+import itertools
+import json
+import os
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ...errors import DataError
+from ...ops import OPS
+from ...tolerance import Host
+from .call import Call
+
+_FORMAT = "lamina repro 1"
+
+
+@dataclass(frozen=True)
+class Repro:
+    """What a file holds: a call, where it came from, and both results."""
+
+    call: Call
+    about: dict[str, Any]
+    """"layer", "primary", "reference", "dtype", "mode", and what was "said" of the difference."""
+    primary: list[Host]
+    reference: list[Host]
+
+
+def save(folder: Path, repro: Repro) -> Path:
+    """Write a new file into the folder, whole or not at all, and return its path.
+
+    Raises
+    ------
+    OSError
+        If it cannot be written.
+
+    """
+    arrays: dict[str, Host] = {}
+    call = repro.call
+    about = repro.about | {
+        "format": _FORMAT,
+        "op": call.op.name,
+        "args": [_encoded(value, arrays) for value in call.args],
+        "kwargs": {name: _encoded(value, arrays) for name, value in call.kwargs.items()},
+        "out": call.out,
+    }
+    for side, values in (("primary", repro.primary), ("reference", repro.reference)):
+        arrays |= {f"{side}.{i}": value for i, value in enumerate(values)}
+    data = io.BytesIO()
+    np.savez(data, about=np.array(json.dumps(about)), **arrays)
+    temporary = folder / f".lamina-{secrets.token_hex(8)}.tmp"
+    try:
+        temporary.write_bytes(data.getbuffer())
+        names = (f"crosscheck-{call.op.name}-{i}.npz" for i in itertools.count(1))
+        path = next(path for name in names if not (path := folder / name).exists())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return path
+
+
+def load(path: str | os.PathLike[str]) -> Repro:
+    """Read a file that `save` wrote.
+
+    Raises
+    ------
+    DataError
+        If it is missing, damaged, or something else.
+
+    """
+    what = f"Repro file '{os.fspath(path)}'"
+    try:
+        with np.load(io.BytesIO(Path(path).read_bytes()), allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files}
+        about = json.loads(str(arrays.pop("about")))
+        if about["format"] != _FORMAT:
+            raise DataError(f"{what} is of another version: '{about['format']}', not '{_FORMAT}'.")
+        args = [_decoded(value, arrays) for value in about.pop("args")]
+        kwargs = {name: _decoded(value, arrays) for name, value in about.pop("kwargs").items()}
+        call = Call(OPS[about["op"]], args, kwargs, about.pop("out"))
+        call.op.map_arguments(call.inputs.append, args, kwargs)
+    except (DataError, MemoryError):
+        raise
+    except FileNotFoundError:
+        raise DataError(f"{what} does not exist.") from None
+    except Exception as error:  # whatever numpy, zipfile and json make of bytes that are not theirs
+        raise DataError(f"{what} is damaged, or not one that crosscheck wrote: {error!r}.") from error
+    sides = (
+        [v for name, v in arrays.items() if name.startswith(side)] for side in ("primary.", "reference.")
+    )
+    return Repro(call, about, *sides)
+
+
+def _encoded(value: Any, arrays: dict[str, Host]) -> Any:
+    if isinstance(value, np.ndarray):
+        arrays[f"argument.{len(arrays)}"] = value
+        return {"array": f"argument.{len(arrays) - 1}"}
+    if isinstance(value, (tuple, list)):
+        return [_encoded(v, arrays) for v in value]
+    if isinstance(value, Mapping):
+        return {"mapping": {str(k): _encoded(v, arrays) for k, v in value.items()}}
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def _decoded(value: Any, arrays: dict[str, Host]) -> Any:
+    if isinstance(value, list):
+        return tuple(_decoded(v, arrays) for v in value)
+    if isinstance(value, dict):
+        if "array" in value:
+            return arrays[value["array"]]
+        return {k: _decoded(v, arrays) for k, v in value["mapping"].items()}
+    return value

@@ -1,0 +1,504 @@
+"""crosscheck: planted faults are caught where they are, its files run again, what is right passes."""
+
+from __future__ import annotations
+
+import os
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from lamina.backends import (
+    Backend,
+    BackendError,
+    DataError,
+    DivergenceError,
+    DtypeError,
+    OptionError,
+    get_backend,
+)
+from lamina.backends.conformance import run
+from lamina.backends.decorators.crosscheck import CrosscheckBackend, crosscheck_of, load, replay
+from lamina.backends.numpy_backend import NumpyBackend
+from lamina.layers import Linear, Module, MSELoss, ReLU, Sequential
+from lamina.train.optimizers import SGD, Adam
+
+WIDE = NumpyBackend("cpu", "float64")
+
+
+class Plain(NumpyBackend):
+    """numpy once more: two of one class would be refused."""
+
+
+class WrongRounding(Plain):
+    def relu(self, x: Any) -> Any:
+        y = super().relu(x)
+        return np.where(y > 0, np.nextafter(y, np.float32(9)), y)
+
+
+class WrongAxis(Plain):
+    def linear_grad(self, grad: Any, x: Any, *, out: Any = None) -> Any:
+        weight, _ = super().linear_grad(grad, x)
+        return weight, np.sum(grad, axis=1)
+
+
+class WritesItsInput(Plain):
+    def relu_grad(self, grad: Any, y: Any) -> Any:
+        return np.multiply(grad, y > 0, out=grad)
+
+
+class ReadsWhatItWrote(Plain):
+    def add_scaled(self, x: Any, y: Any, scale: float, *, out: Any = None) -> Any:
+        return np.add(x, np.multiply(y, scale, out=out), out=out)
+
+
+class Stale(Plain):
+    def __init__(self) -> None:
+        super().__init__()
+        self.transposed: dict[int, tuple[Any, Any]] = {}
+
+    def linear(self, x: Any, weight: Any, bias: Any = None) -> Any:
+        _, transposed = self.transposed.setdefault(id(weight), (weight, weight.T.copy()))
+        return x @ transposed + bias
+
+
+class WrongDtype(Plain):
+    def relu(self, x: Any) -> Any:
+        return super().relu(x).astype(np.float64)
+
+
+class WrongShape(Plain):
+    def relu(self, x: Any) -> Any:
+        return super().relu(x)[:1]
+
+
+class Forgets(Plain):
+    def assign(self, cell: Any, value: Any) -> None:
+        cell[:1] = value[:1]
+
+
+def checked(kind: type[Plain], folder: Path | None = None, **options: Any) -> CrosscheckBackend:
+    return CrosscheckBackend(kind(), WIDE, folder=folder, **options)
+
+
+def network(backend: Backend) -> Module:
+    return Sequential(*(f(backend) for f in (_linear, lambda b: ReLU(backend=b), _linear)))
+
+
+def _linear(backend: Backend) -> Module:
+    return Linear(4, 4, backend=backend)
+
+
+def train(backend: Backend, steps: int = 3, optimizer: Callable[..., Any] = SGD) -> Module:
+    model, criterion = network(backend), MSELoss(backend=backend)
+    steps_of = optimizer(model.parameters(), lr=0.1)
+    source = np.random.default_rng(0)
+    x, y = (backend.from_host(source.standard_normal((4, 4))) for _ in range(2))
+    for _ in range(steps):
+        with backend.session():
+            steps_of.zero_grad()
+            criterion(model(x), y)
+            model.backward(criterion.backward())
+            steps_of.step()
+    return model
+
+
+@pytest.mark.parametrize("mode", ["lockstep", "drift"])
+@pytest.mark.parametrize("optimizer", [SGD, Adam])
+def test_what_is_right_passes(mode: Any, optimizer: Any) -> None:
+    backend = checked(Plain, mode=mode)
+    train(backend, optimizer=optimizer)
+    report = backend.report()
+    assert report.passed
+    assert report.rows["linear"].calls == 6
+    assert 0 < report.rows["linear"].share <= 1
+
+
+@pytest.mark.parametrize(
+    ("kind", "op", "layer", "said"),
+    [
+        (WrongRounding, "relu", "1", "or 1 ULP; it must be equal"),
+        (WrongAxis, "linear_grad", "2.backward", "result 1: at ("),
+        (WritesItsInput, "relu_grad", "1.backward", "its tensor 0 is not what it was before the op"),
+        (ReadsWhatItWrote, "sgd_step", "", "out is tensor 0"),
+        (Stale, "linear", "0", "(summed)"),
+        (WrongDtype, "relu", "1", "got float64, expected float32"),
+        (WrongShape, "relu", "1", "got shape (1, 4), expected (4, 4)"),
+        (Forgets, "assign", "", "it must be equal"),
+    ],
+)
+def test_planted_faults_are_caught_where_they_are(
+    tmp_path: Path, kind: type[Plain], op: str, layer: str, said: str
+) -> None:
+    with pytest.raises(DivergenceError) as caught:
+        train(checked(kind, tmp_path))
+    error = caught.value
+    assert (error.op, error.layer) == (op, layer)
+    assert error.repro == tmp_path / f"crosscheck-{op}-1.npz"
+    text = str(error)
+    assert text.startswith(f"{op}{' in layer ' + layer if layer else ''}: ")
+    for part in (said, "(lockstep)", "arguments: ", "float32", f"lamina check --replay {error.repro}"):
+        assert part in text
+    assert isinstance(error, ArithmeticError)
+    # The file shows the fault again, and that numpy is right; a stale value is not in it.
+    assert replay(error.repro, kind(), WIDE).passed == (kind is Stale)
+    again = replay(error.repro, Plain(), WIDE)
+    assert again.passed
+    assert f"{op}{' (from layer ' + layer + ')' if layer else ''}: " in str(again)
+
+
+def test_a_message_in_full(tmp_path: Path) -> None:
+    backend = checked(WrongRounding, tmp_path)
+    with pytest.raises(DivergenceError) as caught, backend.scope("net"), backend.scope("3"):
+        backend.relu(backend.from_host([[-1.0, 2.0]]))
+    path = tmp_path / "crosscheck-relu-1.npz"
+    assert str(caught.value) == (
+        "relu in layer net.3: numpy differs from numpy (lockstep): at (0, 1) got 2.000000238418579, "
+        "expected 2.0, off by 2.38e-07 or 1 ULP; it must be equal, and 1 of 2 elements are not\n"
+        "  arguments: x (1, 2) float32\n"
+        f"  repro: {path} (lamina check --replay {path} runs it again)"
+    )
+
+
+def test_the_path_ends_with_its_scope() -> None:
+    backend = checked(WrongRounding)
+    with pytest.raises(KeyError), backend.scope("0"):
+        raise KeyError
+    with pytest.raises(DivergenceError) as caught:
+        backend.relu(backend.full((2,), 1.0))
+    assert (caught.value.layer, caught.value.repro) == ("", None)
+
+
+def test_a_reference_that_raises_is_a_divergence() -> None:
+    class Refuses(NumpyBackend):
+        def exp(self, x: Any, *, out: Any = None) -> Any:
+            raise ValueError("not today")
+
+    backend = CrosscheckBackend(Plain(), Refuses(), folder=None)
+    with pytest.raises(DivergenceError, match=r"exp: .* raised ValueError: not today"):
+        backend.exp(backend.full((2,), 1.0))
+
+
+# -- keep_going and tolerance --------------------------------------------------------------------
+
+
+def test_keep_going_counts_and_reports(tmp_path: Path) -> None:
+    backend = checked(WrongRounding, tmp_path, keep_going=True)
+    train(backend, steps=5)
+    report = backend.report()
+    assert not report.passed
+    assert report.divergences == report.rows["relu"].divergences == report.rows["relu"].calls == 5
+    assert (report.rows["relu"].layer, report.rows["relu"].share) == ("1", np.inf)
+    assert [path.name for path in tmp_path.iterdir()] == ["crosscheck-relu-1.npz"], "one file for an op"
+    lines = str(report).splitlines()
+    assert lines[0].endswith(f"calls of {len(report.rows)} ops, 5 divergences")
+    assert lines[2].split()[:5] == ["relu", "5", "inf", "1", "5"]
+    assert lines[2].endswith(str(tmp_path / "crosscheck-relu-1.npz"))
+
+
+def test_tolerance_is_a_factor_on_the_bar() -> None:
+    class Coarse(Plain):
+        def multiply(self, x: Any, y: Any, *, out: Any = None) -> Any:
+            return np.nextafter(super().multiply(x, y), np.float32(9))
+
+    backend = checked(Coarse)
+    x = backend.full((3,), 1.5)
+    with pytest.raises(DivergenceError, match=r"must be within 2\.98e-08 \(ulp\), and 3 of 3"):
+        backend.multiply(x, 0.5)
+    backend.tolerance = 1.5
+    with pytest.raises(DivergenceError, match=r"\(ulp\) times 1\.5, and"):
+        backend.multiply(x, 0.5)
+    backend.tolerance = 2.0
+    backend.multiply(x, 0.5)
+    assert backend.report().rows["multiply"].share == 2.0
+
+
+# -- drift ---------------------------------------------------------------------------------------
+
+
+class Truncates(Plain):
+    """Every result is within the bar, and every one too small."""
+
+    def add_scaled(self, x: Any, y: Any, scale: float, *, out: Any = None) -> Any:
+        return np.nextafter(super().add_scaled(x, y, scale), np.float32(0))
+
+
+def accumulate(backend: Backend) -> None:
+    value, one = backend.full((3,), 1.0), backend.full((3,), 1.0)
+    for _ in range(200):
+        value = backend.add_scaled(value, one, 2.0**-12)
+
+
+def test_drift_sees_what_adds_up() -> None:
+    accumulate(checked(Truncates))
+    accumulate(checked(Plain, mode="drift"))
+    with pytest.raises(DivergenceError, match=r"\(drift\)") as caught:
+        accumulate(checked(Truncates, mode="drift"))
+    assert caught.value.op == "add_scaled"
+    loose = checked(Truncates, mode="drift", tolerance=1000.0)
+    accumulate(loose)
+    assert loose.report().rows["add_scaled"].share > 1
+
+
+class SharesStorage(Plain):
+    def relu(self, x: Any) -> Any:
+        return x if np.all(x > 0) else super().relu(x)
+
+
+def test_drift_sees_storage_that_is_shared() -> None:
+    def reuse(backend: Backend) -> float:
+        x = backend.full((2,), 1.0)
+        y = backend.relu(x)
+        backend.multiply(y, 3.0, out=y)
+        return float(backend.item(backend.sum(x)))
+
+    assert reuse(checked(SharesStorage)) == 6.0, "each op is right by itself"
+    with pytest.raises(DivergenceError, match=r"sum: .* got 6\.0, expected 2\.0"):
+        reuse(checked(SharesStorage, mode="drift"))
+
+
+def test_drift_holds_views_of_cells_together() -> None:
+    backend = checked(Plain, mode="drift")
+    flat, views = backend.cells({"a": (2,), "b": (2,)})
+    backend.assign(views["b"], backend.full((2,), 5.0))
+    assert backend.to_host(flat).tolist() == [0, 0, 5, 5]
+    assert backend.to_host(backend.add(flat, 1.0)).tolist() == [1, 1, 6, 6]
+
+
+def test_a_decision_near_a_tie_does_not_stop_a_drift() -> None:
+    backend = checked(Truncates, mode="drift")
+    one = backend.full((1,), 1.0)
+    value = backend.add_scaled(one, one, 2.0**-12)
+    assert backend.to_host(backend.less(value, 1.0 + 2.0**-12)).tolist() == [True]
+    assert backend.report().rows["less"].divergences == 1
+
+
+def test_drift_runs_the_conformance_suite() -> None:
+    backend = checked(Plain, mode="drift", tolerance=1e9, keep_going=True)
+    report = run(backend, only=["values", "out", "out is an input", "strangers", "assign", "cells", "random"])
+    # Drift may pass through float32 what float64 holds: only what the primary gives is judged here.
+    assert report.passed, str(report)
+
+
+# -- compiled steps ------------------------------------------------------------------------------
+
+
+def compiles(scale: float) -> type[Plain]:
+    class Compiles(Plain):
+        def compile(self, step: Any) -> Any:
+            return lambda factor: step(factor * scale)
+
+    return Compiles
+
+
+def test_a_compiled_step_leaves_the_cells_that_the_step_does() -> None:
+    for scale in (1.0, 2.0):
+        backend = checked(compiles(scale))
+        _, cells = backend.cells({"total": (2,), "other": (2,)})
+
+        def step(factor: float, b: Backend = backend, total: Any = cells["total"]) -> str:
+            b.assign(total, b.add(b.multiply(total, factor), 1.0))
+            return "done"
+
+        compiled = backend.compile(step)
+        assert compiled is not step
+        assert compiled(3.0) == "done", "0 times anything is 0"
+        assert backend.to_host(cells["total"]).tolist() == [1, 1], "the step ran once, as far as cells go"
+        if scale == 1.0:
+            compiled(3.0)
+            assert backend.to_host(cells["total"]).tolist() == [4, 4]
+        else:
+            with pytest.raises(
+                DivergenceError, match=r"cell 'total' after the compiled step: at \(0,\) got 7"
+            ):
+                compiled(3.0)
+
+
+def test_what_compiles_nothing_is_compared_op_by_op() -> None:
+    backend = checked(Plain)
+
+    def step() -> None:
+        backend.full((), 1.0)
+
+    assert backend.compile(step) is step
+    drift = checked(compiles(2.0), mode="drift")
+    assert drift.compile(step) is step
+
+
+# -- repro files -----------------------------------------------------------------------------------
+
+
+class AllWrong(Plain):
+    """Whatever these give, it is not what the reference gives."""
+
+    def concat(self, tensors: Any, *, axis: int = 0) -> Any:
+        return super().concat(tensors[::-1], axis=axis)
+
+    def clip(self, x: Any, low: Any, high: Any) -> Any:
+        return super().clip(x, high, low)
+
+    def max_pool(self, x: Any, kernel_size: Any, **options: Any) -> Any:
+        values, indices = super().max_pool(x, kernel_size, **options)
+        return values, indices + 1
+
+    def adam_step(self, *tensors: Any, out: Any = None, **options: Any) -> Any:
+        return super().adam_step(*tensors, out=out, **options | {"epsilon": 1.0})
+
+    def cells(self, shapes: Any, *, dtype: Any = None) -> Any:
+        flat, views = super().cells(shapes, dtype=dtype)
+        flat[...] = 1
+        return flat, views
+
+    def full(self, shape: Any, value: Any, *, dtype: Any = None) -> Any:
+        return super().full(shape, -1, dtype=dtype)
+
+    def take(self, x: Any, indices: Any, *, axis: int) -> Any:
+        return super().take(x, indices[::-1], axis=axis)
+
+
+ADAM: dict[str, Any] = {
+    "learning_rate": 0.1,
+    "beta1": 0.9,
+    "beta2": 0.999,
+    "epsilon": 1e-8,
+    "correction1": 0.1,
+    "correction2": 0.001,
+}
+
+
+def _state(b: Backend) -> list[Any]:
+    return [b.from_host([0.5, 2.0]) for _ in range(4)]
+
+
+CALLS: dict[str, Callable[[Backend], Any]] = {
+    "concat": lambda b: b.concat([b.from_host([1.0, np.inf]), b.from_host([3.0])], axis=-1),
+    "clip": lambda b: b.clip(b.from_host([1.0, 0.05, np.nan]), 0.1, 0.9),
+    "max_pool": lambda b: b.max_pool(b.from_host(np.ones((1, 1, 4, 4))), (2, 2), padding=((1, 1), (0, 0))),
+    "adam_step": lambda b: b.adam_step(*(p := _state(b)), **ADAM, out=(p[0], *p[2:])),
+    "cells": lambda b: b.cells({"a": (2,), "b": ()}),
+    "full": lambda b: b.full((2,), float("-inf")),
+    "take": lambda b: b.take(b.from_host([1.0, 2.0]), b.from_host([0, 1]), axis=0),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("op", CALLS)
+def test_a_repro_file_holds_the_call(tmp_path: Path, op: str) -> None:
+    backend = checked(AllWrong, tmp_path)
+    with pytest.raises(DivergenceError) as caught, backend.scope("here"):
+        CALLS[op](backend)
+    path = caught.value.repro
+    assert path is not None
+    found = load(path)
+    assert (found.call.op.name, found.about["layer"], found.about["mode"]) == (op, "here", "lockstep")
+    assert all(value.dtype.name in ("float32", "int64") for value in found.primary)
+    assert (
+        len(found.primary) == len(found.reference) == {"max_pool": 2, "adam_step": 3, "cells": 3}.get(op, 1)
+    )
+    assert not replay(path, AllWrong(), WIDE).passed
+    assert replay(path, Plain(), WIDE).passed
+    for name in ("arguments: ", "of the time: "):
+        assert name in str(replay(path, Plain(), WIDE))
+
+
+def test_files_do_not_overwrite_each_other(tmp_path: Path) -> None:
+    for i in (1, 2):
+        with pytest.raises(DivergenceError, match=f"crosscheck-full-{i}.npz"):
+            checked(AllWrong, tmp_path).full((1,), 0.0)
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_no_file_is_no_reason_to_hide_the_divergence(tmp_path: Path) -> None:
+    with pytest.raises(DivergenceError, match=r"no repro file in '.*missing'") as caught:
+        checked(AllWrong, tmp_path / "missing").full((1,), 0.0)
+    assert caught.value.repro is None
+
+
+def test_the_current_folder_is_the_default(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(DivergenceError):
+        CrosscheckBackend(AllWrong(), WIDE).full((1,), 0.0)
+    assert os.listdir(tmp_path) == ["crosscheck-full-1.npz"]
+
+
+def test_files_that_are_not_ours(tmp_path: Path) -> None:
+    with pytest.raises(DivergenceError) as caught:
+        checked(AllWrong, tmp_path).take(*_taken(checked(AllWrong, tmp_path)), axis=0)
+    path = caught.value.repro
+    assert path is not None
+    with pytest.raises(DataError, match="does not exist"):
+        replay(tmp_path / "none.npz")
+    np.savez(tmp_path / "other.npz", x=np.ones(3))
+    (tmp_path / "text.npz").write_text("no archive")
+    (tmp_path / "empty.npz").write_bytes(b"")
+    for name in ("other.npz", "text.npz", "empty.npz", "."):
+        with pytest.raises(DataError, match="damaged, or not one that crosscheck wrote"):
+            replay(tmp_path / name)
+    whole = path.read_bytes()
+    for position in range(0, len(whole), 101):
+        flipped = bytearray(whole)
+        flipped[position] ^= 4
+        path.write_bytes(flipped)
+        try:
+            again = load(path)
+        except DataError:
+            continue
+        assert again.call.op.name == "take", "a bit that nobody reads"
+    path.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(DataError, match="damaged"):
+        replay(path)
+
+
+def _taken(backend: Backend) -> tuple[Any, Any]:
+    return backend.from_host([1.0, 2.0]), backend.from_host([0, 1])
+
+
+# -- what is refused -------------------------------------------------------------------------------
+
+
+def test_a_backend_is_not_compared_with_itself() -> None:
+    for text in ("crosscheck(numpy)+numpy", "crosscheck(strict+numpy)+numpy"):
+        with pytest.raises(BackendError, match="would compare numpy with itself"):
+            get_backend(text)
+    with pytest.raises(BackendError, match="one crosscheck is enough"):
+        CrosscheckBackend(Plain(), checked(Plain))
+    with pytest.raises(BackendError, match="one crosscheck is enough"):
+        CrosscheckBackend(checked(Plain), WIDE)
+
+
+@pytest.mark.parametrize("options", [{"mode": "both"}, {"tolerance": 0.0}, {"tolerance": float("nan")}])
+def test_options_that_do_not_exist(options: dict[str, Any]) -> None:
+    with pytest.raises(OptionError, match=next(iter(options))):
+        checked(Plain, **options)
+    backend = checked(Plain)
+    with pytest.raises(OptionError):
+        setattr(backend, *next(iter(options.items())))
+
+
+def test_handles_of_others_are_refused() -> None:
+    lockstep, drift, other = checked(Plain), checked(Plain, mode="drift"), checked(Plain, mode="drift")
+    for stranger in (drift.full((2,), 1.0), object(), "x"):
+        with pytest.raises(DtypeError, match="exp: expected a tensor"):
+            lockstep.exp(stranger)
+    for stranger in (lockstep.full((2,), 1.0), other.full((2,), 1.0), object()):
+        with pytest.raises(DtypeError, match=r"exp: expected a tensor of .* in drift mode"):
+            drift.exp(stranger)
+
+
+# -- the stack as a whole ----------------------------------------------------------------------------
+
+
+def test_names_and_options_of_a_stack() -> None:
+    pytest.importorskip("torch", reason="the two libraries that ship")
+    stack = get_backend("strict+crosscheck(numpy)+torch")
+    found = crosscheck_of(stack)
+    assert found is not None
+    assert (stack.spec, found.reference.default_dtype) == ("strict+crosscheck(numpy)+torch", "float64")
+    assert crosscheck_of(get_backend("strict+numpy")) is None
+    found.mode, found.tolerance, found.keep_going = "drift", 3.0, True
+    again = pickle.loads(pickle.dumps(found))
+    assert (again.spec, again.mode, again.tolerance, again.keep_going) == (found.spec, "drift", 3.0, True)
+    stack.exp(stack.full((2,), 1.0))
+    assert "exp" in str(found.report())
