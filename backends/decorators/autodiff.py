@@ -54,6 +54,9 @@ class AutodiffBackend(Wrapper):
             if op.kind == "metadata":  # asked for often, by every rule
                 setattr(self, op.name, self._fact(op))
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return AutodiffBackend, (self.inner,)  # a pickle's is made anew
+
     def around(self, op: Op, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
         """Open the Variables, run the op, and record it if it descends from one that requires a gradient."""
         opened, wanted = self._opened(op, args)
