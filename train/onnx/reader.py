@@ -164,6 +164,8 @@ class _Reader:
 
     def _attribute(self, attribute: Any) -> Any:
         value = onnx_library("helper").get_attribute_value(attribute)
+        if isinstance(value, float):
+            return float(str(np.float32(value)))  # 0.1, where a float32 of it was written
         if isinstance(value, bytes):
             return value.decode(errors="replace")
         if hasattr(value, "raw_data"):
