@@ -181,6 +181,7 @@ class AutodiffBackend(Wrapper):
         retain_graph: keep what was recorded (default: create_graph). Returns the gradients of `inputs`.
         """
         keep = create_graph if retain_graph is None else retain_graph
+        b: Any = self  # whose handles are Variables
         first, order = self._first(root, gradient), operators(root)
         gradients: dict[int, Variable] = {id(root.source): first}
         leaves: dict[int, Variable] = {id(root): root} if root.grad_op is None else {}
@@ -191,7 +192,7 @@ class AutodiffBackend(Wrapper):
                 for parent, part in node.pass_grad(self, g) if g is not None else ():
                     key = id(parent.source)
                     earlier = gradients.get(key)
-                    gradients[key] = part if earlier is None else self.add(earlier, part)
+                    gradients[key] = part if earlier is None else b.add(earlier, part)
                     if parent.grad_op is None:
                         leaves[key] = parent
                 if not keep:
@@ -202,7 +203,7 @@ class AutodiffBackend(Wrapper):
                 leaf.accumulate(gradients[key])
         return []
 
-    def _first(self, root: Variable, gradient: Variable | None) -> Variable:
+    def _first(self, root: Variable, gradient: Any) -> Variable:
         """Return the gradient that the walk starts with."""
         self._open(OPS["shape"], root)
         if not root.requires_grad:
@@ -211,18 +212,16 @@ class AutodiffBackend(Wrapper):
                 "(or was computed under no_grad)"
             )
         if gradient is None:
-            if self.shape(root) != ():
+            if root.shape != ():
                 raise ShapeError(
                     f"backward: a result of shape {root.shape} needs the gradient of that shape; only a "
                     "scalar has one by itself (take the sum or the mean)"
                 )
-            return self.full((), 1.0, dtype=self.dtype(root))  # type: ignore[return-value]
+            return wrapped(self.inner.full((), 1.0, dtype=root.dtype), self)
         if not isinstance(gradient, Variable):
-            gradient = Variable(gradient, self, requires_grad=False)
-        if self.shape(gradient) != self.shape(root):
-            raise ShapeError(
-                f"backward: expected a gradient of shape {tuple(self.shape(root))}, got {gradient.shape}"
-            )
+            return self._first(root, Variable(gradient, self, requires_grad=False))
+        if gradient.shape != root.shape:
+            raise ShapeError(f"backward: expected a gradient of shape {root.shape}, got {gradient.shape}")
         return gradient
 
 
@@ -261,7 +260,8 @@ def tape_backend(backend: Any = None) -> AutodiffBackend:
         return found
     if isinstance(found, Wrapper):
         raise BackendError(f"Variables live on a stack that begins with autodiff, {found.spec!r} does not")
-    return _around.setdefault(id(found), AutodiffBackend(found))
+    made = AutodiffBackend(found)  # type: ignore[abstract]  # made by funnelled
+    return _around.setdefault(id(found), made)
 
 
 _around: dict[int, AutodiffBackend] = {}  # raw backends are never let go of

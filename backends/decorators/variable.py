@@ -60,6 +60,7 @@ class GradOperator:
         y = wrapped(self.tensor, b)
         y.grad_op, y.requires_grad = self, True
         assert self.op.vjp is not None
+        value: Any
         for i, rule in zip(self.op.positions, self.op.vjp, strict=True):
             value = self.args[i] if i < len(self.args) else None
             if rule is None:
@@ -105,6 +106,24 @@ class Whole(Cell):
     def version(self) -> int:
         """Grows when anything in the buffer is assigned."""
         return self.storage[1]
+
+
+def _unary(op: str) -> Any:
+    def method(self: Variable) -> Variable:
+        """Return the backend's op of that name, elementwise: (*) -> (*)."""
+        return self._op(op)
+
+    method.__name__ = op
+    return method
+
+
+def _binary(op: str, swapped: bool = False) -> Any:
+    def method(self: Variable, other: Any) -> Variable:
+        other = self._with(other)
+        result: Variable = getattr(self.backend, op)(*((other, self) if swapped else (self, other)))
+        return result
+
+    return method
 
 
 class Variable:
@@ -260,6 +279,17 @@ class Variable:
         spread = once._op("broadcast_to", wide)
         return spread.reshape(*(k * n for k, n in zip(times, (*lead, *self.shape), strict=True)))
 
+    exp, log, sqrt, tanh = _unary("exp"), _unary("log"), _unary("sqrt"), _unary("tanh")
+    abs, sigmoid, relu, softplus = _unary("abs"), _unary("sigmoid"), _unary("relu"), _unary("softplus")
+    __neg__ = _unary("negative")
+    __add__, __radd__ = _binary("add"), _binary("add", swapped=True)
+    __sub__, __rsub__ = _binary("subtract"), _binary("subtract", swapped=True)
+    __mul__, __rmul__ = _binary("multiply"), _binary("multiply", swapped=True)
+    __truediv__, __rtruediv__ = _binary("divide"), _binary("divide", swapped=True)
+    __pow__, __rpow__ = _binary("pow"), _binary("pow", swapped=True)
+    __matmul__ = mm = _binary("matmul")
+    __array_ufunc__ = None  # numpy leaves `array * variable` to us
+
     def _op(self, name: str, *args: Any, **options: Any) -> Variable:
         result: Variable = getattr(self.backend, name)(self, *args, **options)
         return result
@@ -271,10 +301,10 @@ class Variable:
         return Variable(other, self.backend, requires_grad=False)
 
 
-def operators(root: Variable) -> list[GradOperator]:
+def operators(root: Variable, what: str = "backward") -> list[GradOperator]:
     """Return the operators that led to a Variable, each before those that it depends on.
 
-    Raises StateError where they were let go of.
+    Raises StateError where they were let go of; `what` needed them.
     """
     found: dict[int, GradOperator] = {}
     waiting = [root.grad_op] if root.grad_op is not None else []
@@ -282,7 +312,7 @@ def operators(root: Variable) -> list[GradOperator]:
         node = waiting.pop()
         if node is FREED:
             raise StateError(
-                "backward: what was recorded was let go of by an earlier backward; run the forward pass "
+                f"{what}: what was recorded was let go of by an earlier backward; run the forward pass "
                 "again, or keep it with retain_graph=True"
             )
         if id(node) not in found:
@@ -296,40 +326,6 @@ def wrapped(tensor: Any, backend: Any) -> Variable:
     variable = Variable.__new__(Variable)
     variable.tensor, variable.backend = tensor, backend
     return variable
-
-
-def _unary(op: str) -> Any:
-    def method(self: Variable) -> Variable:
-        """Return the backend's op of that name, elementwise: (*) -> (*)."""
-        return self._op(op)
-
-    method.__name__ = op
-    return method
-
-
-def _binary(op: str, swapped: bool = False) -> Any:
-    def method(self: Variable, other: Any) -> Variable:
-        other = self._with(other)
-        result: Variable = getattr(self.backend, op)(*((other, self) if swapped else (self, other)))
-        return result
-
-    return method
-
-
-for _name in ("exp", "log", "sqrt", "tanh", "sigmoid", "relu", "abs", "softplus"):
-    setattr(Variable, _name, _unary(_name))
-for _name, _op in {
-    "add": "add",
-    "sub": "subtract",
-    "mul": "multiply",
-    "truediv": "divide",
-    "pow": "pow",
-}.items():
-    setattr(Variable, f"__{_name}__", _binary(_op))
-    setattr(Variable, f"__r{_name}__", _binary(_op, swapped=True))
-Variable.__matmul__ = Variable.mm = _binary("matmul")  # type: ignore[attr-defined]
-Variable.__neg__ = _unary("negative")  # type: ignore[attr-defined]
-Variable.__array_ufunc__ = None  # type: ignore[attr-defined]  # numpy leaves `array * variable` to us
 
 
 class _Freed(GradOperator):

@@ -24,15 +24,16 @@ def compare_layer_with_backend(layer: Module, other: Backend, x: Host) -> Report
     with other.session():
         theirs = run_layer(twin, x)
     report = Report(str(layer), other.spec, compare(ours, theirs, close, same=True))
-    states = ({f"{name}, afterwards": value for name, value in m.state_dict().items()} for m in (mine, twin))
-    report.differences += compare(*states, close, same=True)
+    left, right = ({f"{n}, afterwards": v for n, v in m.state_dict().items()} for m in (mine, twin))
+    report.differences += compare(left, right, close, same=True)
     return report
 
 
 def compare_loss_with_backend(loss: Loss, other: Backend, prediction: Host, target: Host) -> Report:
     """Compare a loss and its gradient with those of its copy on another backend, at 1e-9."""
-    results = []
-    for one in (copy.deepcopy(loss), copy.deepcopy(loss).to(other)):
-        with one.backend.session():
-            results.append(run_loss(one, prediction, target))
-    return Report(str(loss), other.spec, compare(*results, close, same=True))
+    mine, twin = copy.deepcopy(loss), copy.deepcopy(loss).to(other)
+    with mine.backend.session():
+        ours = run_loss(mine, prediction, target)
+    with other.session():
+        theirs = run_loss(twin, prediction, target)
+    return Report(str(loss), other.spec, compare(ours, theirs, close, same=True))

@@ -87,12 +87,10 @@ def check(subject: Module | Loss, *inputs: Any, torch: Any = None) -> Proof:
     wide = copy.deepcopy(subject).to(get_backend(raw, dtype="float64"))
     proof = Proof(str(subject).partition("\n")[0])
     is_layer = isinstance(wide, Module)
-    pairs: dict[str, tuple[Any, Any]] = {
-        DIFFERENCES: (check_layer, check_loss),
-        GRAPH: (compare_layer_with_graph, compare_loss_with_graph),
-    }
-    for oracle, functions in pairs.items():
-        _try(proof, oracle, lambda f=functions: f[0 if is_layer else 1](copy.deepcopy(wide), *arrays))
+    differences: Any = check_layer if is_layer else check_loss
+    graph: Any = compare_layer_with_graph if is_layer else compare_loss_with_graph
+    _try(proof, DIFFERENCES, lambda: differences(copy.deepcopy(wide), *arrays))
+    _try(proof, GRAPH, lambda: graph(wide, *arrays))
     if (other := second_backend(wide.backend)) is not None:
         against: Any = compare_layer_with_backend if is_layer else compare_loss_with_backend
         _try(proof, BACKEND, lambda: against(wide, other, *arrays))
