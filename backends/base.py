@@ -68,7 +68,8 @@ class Backend(Primitives):
     @property
     def spec(self) -> str:
         """The text that `get_backend` takes for this backend."""
-        name = self.name or f"{type(self).__module__}:{type(self).__qualname__}"
+        # A subclass without a name of its own is not what its parent's name stands for.
+        name = vars(type(self)).get("name") or f"{type(self).__module__}:{type(self).__qualname__}"
         return self._text or (name if self.device == "cpu" else f"{name}:{self.device}")
 
     def details(self) -> dict[str, str | int]:

@@ -156,8 +156,9 @@ def test_a_message_in_full(tmp_path: Path) -> None:
         backend.relu(backend.from_host([[-1.0, 2.0]]))
     path = tmp_path / "crosscheck-relu-1.npz"
     assert str(caught.value) == (
-        "relu in layer net.3: numpy differs from numpy (lockstep): at (0, 1) got 2.000000238418579, "
-        "expected 2.0, off by 2.38e-07 or 1 ULP; it must be equal, and 1 of 2 elements are not\n"
+        f"relu in layer net.3: {__name__}:WrongRounding differs from numpy (lockstep): at (0, 1) got "
+        "2.000000238418579, expected 2.0, off by 2.38e-07 or 1 ULP; it must be equal, and 1 of 2 elements "
+        "are not\n"
         "  arguments: x (1, 2) float32\n"
         f"  repro: {path} (lamina check --replay {path} runs it again)"
     )

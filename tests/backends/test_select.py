@@ -248,10 +248,11 @@ def test_a_class_of_ones_own_is_named_again(tmp_path: Path) -> None:
         "from lamina.backends.numpy_backend import NumpyBackend\n"
         "class Mine(NumpyBackend):\n    name = 'my own'\n"
         "class Nameless(NumpyBackend):\n    name = ''\n"
+        "class Heir(NumpyBackend):\n    pass\n"  # not what numpy stands for
     )
     code = (
         "import pickle, mine\nfrom lamina.backends import get_backend, use_backend\n"
-        "for text in ('mine:Mine', 'strict+mine:Mine', mine.Nameless()):\n"
+        "for text in ('mine:Mine', 'strict+mine:Mine', mine.Nameless(), mine.Heir()):\n"
         "    with use_backend(text) as b:\n"
         "        wide = get_backend(dtype='float64')\n"
         "        print(b.spec, wide.spec, wide.default_dtype, get_backend(dtype='float32') is b)\n"
@@ -259,7 +260,8 @@ def test_a_class_of_ones_own_is_named_again(tmp_path: Path) -> None:
     )
     done = python(code, tmp_path)
     assert done.stdout.splitlines() == [
-        f"{spec} {spec} float64 True" for spec in ("mine:Mine", "strict+mine:Mine", "mine:Nameless")
+        f"{spec} {spec} float64 True"
+        for spec in ("mine:Mine", "strict+mine:Mine", "mine:Nameless", "mine:Heir")
     ], done.stderr
     assert done.returncode == 0, done.stderr
 
