@@ -58,7 +58,7 @@ class _Sketch:
     ) -> None:
         self.names = {id(variable): name for name, variable in names.items()}
         self.layers, self.constants = layers, constants
-        self.found = operators(root)[::-1]
+        self.found = operators(root, "draw_graph")[::-1]
         self.large = len(self.found) > LARGE
         depth = fitting_depth([node.path for node in self.found], LARGE) if self.large else None
         self.paths = {id(node): ".".join(node.path.split(".")[:depth]) for node in self.found}

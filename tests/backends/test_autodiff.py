@@ -283,6 +283,8 @@ def test_a_second_backward(tape: Any) -> None:
     y.backward()
     with pytest.raises(StateError, match="let go of by an earlier backward; run the forward pass again"):
         y.backward()
+    with pytest.raises(StateError, match="draw_graph: what was recorded was let go of"):
+        y.draw_graph()
 
 
 def test_a_cell_assigned_in_between(tape: Any) -> None:
