@@ -1,4 +1,4 @@
-"""What `profile` adds to a training step, on a network whose ops are worth timing (5 % at most, is the aim)."""
+"""What `profile` adds to a training step, on a network whose ops are worth timing: the aim is 5 % at most."""
 
 from __future__ import annotations
 
