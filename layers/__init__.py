@@ -59,6 +59,7 @@ from .residual import Residual
 from .scopes import named_scopes
 from .sequential import Sequential
 from .shaping import Flatten, Identity
+from .summary import output_shapes
 
 __all__ = [
     "ELU",
@@ -125,4 +126,5 @@ __all__ = [
     "inference",
     "manual_seed",
     "named_scopes",
+    "output_shapes",
 ]

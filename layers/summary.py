@@ -58,28 +58,50 @@ class Summary:
 
 def summarize(model: Model, input_shape: Shape | None = None) -> Summary:
     """Return the summary of a model for inputs of `input_shape` (without the batch axis)."""
-    shape = input_shape if input_shape is not None else model.input_shape
-    if shape is None:
-        raise ShapeError(
-            f"{type(model).__name__}.summary: the first layer does not know its input; pass input_shape"
-        )
-    counter = ShapeBackend(dtype=model.backend.default_dtype)  # type: ignore[abstract]  # made by funnelled
-    twin = copy.deepcopy(model).to(counter).eval()
-    counter.costs.clear()
+    shape, twin, counter = _twin(model, input_shape, "summary")
     leaves = [(n, m) for n, m in twin.named_modules() if next(m.named_children(), None) is None]
     shapes, flops = _watch_all([m for _, m in leaves], counter)
-    try:
-        twin(counter.empty((1, *shape)))
-    except LaminaError as error:
-        raise type(error)(
-            f"{type(model).__name__}.summary with input (N, {', '.join(map(str, shape))}): {error}"
-        ) from error
+    _run(twin, counter, shape, "summary")
     rows = tuple(
         Row(name, str(leaf), shapes.get(id(leaf), ()), _size(leaf), flops.get(id(leaf), 0))
         for name, leaf in leaves
     )
     total = sum(p.size for p in model.parameters())
     return Summary(rows, tuple(shape), total, _total(counter))
+
+
+def output_shapes(model: Model, input_shape: Shape | None = None) -> dict[str, Shape]:
+    """Return {path: output shape (1, ...)} of the model ("") and every layer in it that one sample meets.
+
+    Arguments and errors as in `summarize`.
+    """
+    shape, twin, counter = _twin(model, input_shape, "output_shapes")
+    layers = dict(twin.named_modules())
+    shapes, _ = _watch_all(list(layers.values()), counter)
+    _run(twin, counter, shape, "output_shapes")
+    return {path: shapes[id(layer)] for path, layer in layers.items() if id(layer) in shapes}
+
+
+def _twin(model: Model, input_shape: Shape | None, what: str) -> tuple[Shape, Model, ShapeBackend]:
+    """Return one sample's shape, and a copy of the model on a shapes backend."""
+    shape = input_shape if input_shape is not None else model.input_shape
+    if shape is None:
+        raise ShapeError(
+            f"{type(model).__name__}.{what}: the first layer does not know its input; pass input_shape"
+        )
+    counter = ShapeBackend(dtype=model.backend.default_dtype)  # type: ignore[abstract]  # made by funnelled
+    twin = copy.deepcopy(model).to(counter).eval()
+    counter.costs.clear()
+    return tuple(shape), twin, counter
+
+
+def _run(twin: Model, counter: ShapeBackend, shape: Shape, what: str) -> None:
+    try:
+        twin(counter.empty((1, *shape)))
+    except LaminaError as error:
+        raise type(error)(
+            f"{type(twin).__name__}.{what} with input (N, {', '.join(map(str, shape))}): {error}"
+        ) from error
 
 
 def _total(counter: ShapeBackend) -> int:
@@ -91,7 +113,7 @@ def _size(module: Model) -> int:
 
 
 def _watch_all(leaves: list[Model], counter: ShapeBackend) -> tuple[dict[int, Shape], dict[int, int]]:
-    """Make each leaf of the copy note its output's shape and its FLOPs, wherever it is called from."""
+    """Make each layer of the copy note its output's shape and its FLOPs, wherever it is called from."""
     shapes: dict[int, Shape] = {}
     flops: dict[int, int] = {}
 

@@ -168,6 +168,11 @@ class Graph(Module):
             return None
         return tuple(int(n) for n in shape[1:] if n is not None)
 
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        """The modules in the order in which they run, with what each takes and gives."""
+        return self._steps
+
     def named_children(self) -> Any:
         """Yield the modules under the names of their nodes."""
         yield from self._modules.items()
