@@ -18,6 +18,8 @@ _FACE = {
     "layers": ("Module", "Parameter", "Sequential", "inference", "manual_seed"),
     "train.trainer": ("Trainer",),
     "train.proofs.check": ("check",),
+    "backends.decorators.variable": ("Variable",),
+    "backends.decorators.autodiff": ("grad", "no_grad"),
 }
 _HOME = {name: module for module, names in _FACE.items() for name in names}
 __all__ = ["__version__", "backends", "layers", "train", *_HOME]
