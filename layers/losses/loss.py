@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any, TypeVar
 
 from ...backends import Backend, OptionError, ShapeError, StateError, Tensor, get_backend
@@ -79,6 +80,14 @@ class Loss:
         }
         vars(self).update(moved, backend=target, _kept=None)
         return self
+
+    def __deepcopy__(self: Self, memo: dict[int, object]) -> Self:
+        """Copy all but the tensors, which are values and never change."""
+        twin = object.__new__(type(self))
+        memo[id(self)] = twin
+        for name, value in self.__getstate__().items():
+            vars(twin)[name] = value if name in self.tensors else copy.deepcopy(value, memo)
+        return twin
 
     # -- for the losses' own use ---------------------------------------------------------------------
 
