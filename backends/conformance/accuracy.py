@@ -9,11 +9,11 @@ from collections.abc import Callable
 import numpy as np
 
 from ..base import Backend
+from ..differences import flushes
 from ..ops import OPS
 from ..tolerance import FORWARD
 from .case import SPECIAL, Host
 from .checks import judge
-from .differences import flushes
 
 SAMPLES = 1_000_000
 

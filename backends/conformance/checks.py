@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from ..base import Backend
+from ..differences import flushes
 from ..errors import LaminaError
 from ..meta import Meta
 from ..ops import OPS
@@ -23,7 +24,6 @@ from ..tolerance import Tolerance, shares
 from ..wrapper import Wrapper
 from . import oracles
 from .case import Case, Host, T
-from .differences import flushes
 
 _BIT_EQUAL_KINDS = ("create", "move")
 _BIT_EQUAL = ("negative", "abs", "take", "take_along_axis", "unfold", "where")

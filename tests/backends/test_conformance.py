@@ -11,10 +11,10 @@ import pytest
 
 from lamina.backends import Backend, get_backend
 from lamina.backends.conformance import all_cases, items, run
-from lamina.backends.conformance.differences import UNDERFLOW
 from lamina.backends.conformance.oracles import ORACLES
 from lamina.backends.conformance.refusals import strangers
 from lamina.backends.conformance.suite import attempt
+from lamina.backends.differences import UNDERFLOW
 from lamina.backends.numpy_backend import NumpyBackend
 from lamina.backends.ops import OPS
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from ... import summation
 from ...base import FLOAT_DTYPES, Backend
-from ...conformance.differences import flushes
+from ...differences import flushes
 from ...ops import OPS
 from ...tolerance import FORWARD, Host, Tolerance, dtype_name
 from .call import Call, brought

@@ -5,7 +5,7 @@ A test fails when one of these starts to be right, so that the list does not out
 
 from __future__ import annotations
 
-from ..base import Backend
+from .base import Backend
 
 UNDERFLOW: dict[tuple[str, str], str] = {
     ("torch", "sigmoid"): (
