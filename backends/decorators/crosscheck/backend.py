@@ -102,8 +102,9 @@ class CrosscheckBackend(Wrapper):
         self._numbers = itertools.count()
 
     def __reduce__(self) -> tuple[Any, ...]:
+        kind: Any = type(self)  # its methods are generated, which mypy does not see
         options = {"mode": self.mode, "tolerance": self.tolerance, "keep_going": self.keep_going}
-        make = functools.partial(CrosscheckBackend, folder=self.folder, **options)  # type: ignore[arg-type]
+        make = functools.partial(kind, folder=self.folder, **options)
         return make, (self.inner, self.reference)
 
     @property
@@ -136,6 +137,10 @@ class CrosscheckBackend(Wrapper):
     def report(self) -> Table:
         """Return what was found so far, by op."""
         return Table(f"{self.spec} {self.default_dtype}, {self.mode}", dict(self._tallies))
+
+    def reset(self) -> None:
+        """Forget what was found."""
+        self._tallies.clear()
 
     # -- what is no op ---------------------------------------------------------------------------
 
