@@ -25,6 +25,7 @@ from .app import (
     say,
     show_table,
 )
+from .crosscheck import KeepGoing, Tolerance, chosen_crosscheck, show_crosscheck
 from .folders import run_folder
 from .source import NetworkSource, find_network
 
@@ -63,6 +64,8 @@ def train(
     best: o.Best = False,
     seed: o.Seed = None,
     out: Out = None,
+    tolerance: Tolerance = None,
+    keep_going: KeepGoing = False,
     backend: BackendOption = None,
     dtype: DtypeOption = None,
     as_json: JsonOption = False,
@@ -97,6 +100,7 @@ def train(
         best=best,
         seed=o.seed_or_default(seed),
     )
+    crosscheck = chosen_crosscheck(tolerance, keep_going)
     experiment = Experiment.prepare(recipe, progress=not as_json)
     with run_folder(out, source) as folder:
         if not as_json:
@@ -105,13 +109,17 @@ def train(
         with interrupts_deferred("Saving what was learnt ...") as late:
             results = experiment.test()
             files = experiment.save(folder)
+    if crosscheck is not None:
+        results["divergences"] = crosscheck.report().divergences
     if as_json:
         print_json({**results, "folder": str(folder), "files": [str(path) for path in files]})
     else:
         _report(experiment, folder, files)
+        if crosscheck is not None:
+            show_crosscheck(crosscheck)
     if experiment.interrupted or late:
         raise typer.Exit(INTERRUPTED)
-    if not math.isfinite(results["test_loss"]):
+    if not math.isfinite(results["test_loss"]) or results.get("divergences"):
         raise typer.Exit(1)
 
 

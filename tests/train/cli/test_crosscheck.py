@@ -1,0 +1,63 @@
+"""A training run under crosscheck, as it is typed: its options, its verdict, and a file that runs again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+FAULTY = """
+import numpy as np
+from lamina.backends.numpy_backend import NumpyBackend
+
+class Faulty(NumpyBackend):
+    def relu(self, x):
+        return super().relu(x) * np.float32(1.0001)
+"""
+TRAIN = "train disc --n 40 --epochs 1 --activation relu"
+
+
+def test_a_run_that_is_right(lamina: Any) -> None:
+    pytest.importorskip("torch", reason="the second library")
+    found = lamina(f"{TRAIN} --out a --backend crosscheck(numpy)+torch --json").json
+    assert found["divergences"] == 0
+    assert found["backend"] == "crosscheck(numpy)+torch"
+    text = lamina(f"{TRAIN} --out b --backend crosscheck(numpy)+torch").stdout
+    assert "crosscheck(numpy)+torch float32, lockstep: " in text
+    assert " ops, 0 divergences" in text
+    assert "of the bar" not in text, "a line is enough where there is nothing to see"
+
+
+def test_a_run_stops_at_the_first_divergence(lamina: Any, folder: Path) -> None:
+    (folder / "faulty.py").write_text(FAULTY)
+    error = lamina(f"{TRAIN} --backend crosscheck(numpy)+faulty:Faulty", code=2).stderr
+    assert "relu in layer 1: faulty:Faulty differs from numpy (lockstep): at (" in error
+    assert "crosscheck-relu-1.npz" in error
+    assert "differs from numpy" in lamina("check --replay crosscheck-relu-1.npz", code=1).stdout
+    again = lamina("check --replay crosscheck-relu-1.npz --json", code=1).json
+    assert again["passed"] is False
+    assert "differs from numpy" in again["report"]
+
+
+def test_a_run_that_keeps_going_ends_with_a_table(lamina: Any, folder: Path) -> None:
+    (folder / "faulty.py").write_text(FAULTY)
+    run = f"{TRAIN} --backend crosscheck(numpy)+faulty:Faulty --keep-going"
+    text = lamina(f"{run} --out a", code=1).stdout
+    assert "of the bar" in text
+    assert "crosscheck-relu-1.npz" in text
+    found = lamina(f"{run} --out b --json", code=1).json
+    assert found["divergences"] > 0
+    assert (folder / "b" / "model.safetensors").exists()
+
+
+@pytest.mark.parametrize("option", ["--keep-going", "--tolerance 2"])
+def test_options_without_a_crosscheck(lamina: Any, option: str) -> None:
+    error = lamina(f"{TRAIN} {option} --backend numpy", code=2).stderr
+    assert f"{option.split()[0]} is for crosscheck: name one, as --backend 'crosscheck(numpy)+torch'" in error
+
+
+def test_a_tolerance_that_is_none(lamina: Any, folder: Path) -> None:
+    (folder / "faulty.py").write_text(FAULTY)
+    line = f"{TRAIN} --backend crosscheck(numpy)+faulty:Faulty --tolerance 0"
+    assert "tolerance must be a number above 0, got 0.0" in lamina(line, code=2).stderr
