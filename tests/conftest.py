@@ -11,7 +11,18 @@ import pytest
 
 from lamina.backends import Backend, BackendError, get_backend
 
-EVERY = ("numpy", "torch", "strict+numpy", "strict+torch", "profile+numpy", "torch:cuda")
+EVERY = (
+    "numpy",
+    "torch",
+    "strict+numpy",
+    "strict+torch",
+    "autodiff+numpy",
+    "autodiff+torch",
+    "crosscheck(numpy)+torch",
+    "profile+numpy",
+    "strict+autodiff+crosscheck(numpy)+profile+torch",
+    "torch:cuda",
+)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
