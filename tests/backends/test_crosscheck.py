@@ -277,6 +277,17 @@ def test_a_decision_near_a_tie_does_not_stop_a_drift() -> None:
     assert backend.report().rows["less"].divergences == 1
 
 
+def test_a_decision_does_not_hide_the_number_beside_it() -> None:
+    class Drifts(AllWrong):
+        def max_pool(self, x: Any, kernel_size: Any, **options: Any) -> Any:
+            values, indices = super().max_pool(x, kernel_size, **options)
+            return values + 1, indices
+
+    backend = checked(Drifts, mode="drift")
+    with pytest.raises(DivergenceError, match=r"max_pool: .* result 0: at"):
+        CALLS["max_pool"](backend)
+
+
 def test_drift_runs_the_conformance_suite() -> None:
     backend = checked(Plain, mode="drift", tolerance=1e9, keep_going=True)
     report = run(backend, only=["values", "out", "out is an input", "strangers", "assign", "cells", "random"])

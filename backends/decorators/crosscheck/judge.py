@@ -45,7 +45,8 @@ class Judge:
                 right = mine
             one = compare(mine, right, tolerance, limit=limit, **how)
             found.append(replace(one, said=f"result {i}: {one.said}") if len(actual) > 1 else one)
-        return max(found, key=lambda one: one.share)
+        # Numbers before decisions, which do not stop a drift.
+        return max(found, key=lambda one: (one.share > limit and not one.discrete, one.share))
 
     def _bars(self, call: Call, actual: list[Host], tolerance: Tolerance) -> list[dict[str, Any]]:
         """Return for each result what `tolerance.shares` takes.
