@@ -41,7 +41,7 @@ def compare(
     discrete = actual.dtype.kind != "f"
     if actual.shape != expected.shape:
         return Comparison.wrong(f"got shape {actual.shape}, expected {expected.shape}")
-    if (actual == expected).all():  # most are: moves, assignments, comparisons
+    if not actual.size:
         return Comparison(discrete=discrete)
     share = shares(actual, expected, tolerance, **how)
     place = int(np.argmax(share))
