@@ -154,7 +154,7 @@ def _conformance(b: Backend, quiet: bool) -> bool:
         task = progress.add_task("conformance", total=None)
         report = run_conformance(b, on_result=lambda result: progress.update(task, description=result.op))
     if not quiet:
-        console.print(str(report), style="" if report.passed else "red", highlight=False)
+        console.print(str(report), style="" if report.passed else "red", highlight=False, markup=False)
     return report.passed
 
 
@@ -163,7 +163,7 @@ def _replay(path: Path, as_json: bool) -> None:
     if as_json:
         print_json({"file": str(path), "passed": result.passed, "report": str(result)})
     else:
-        console.print(str(result), highlight=False)
+        console.print(str(result), highlight=False, markup=False)
     if not result.passed:
         raise typer.Exit(1)
 
