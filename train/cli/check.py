@@ -7,6 +7,7 @@ import importlib
 import math
 import os
 import sys
+import warnings
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -150,7 +151,8 @@ def _extents(shape: str | None, name: str) -> tuple[int, ...]:
 
 def _conformance(b: Backend, quiet: bool) -> bool:
     """Run the conformance suite on a backend; return the verdict."""
-    with Progress(console=errors, disable=quiet, transient=True) as progress:
+    with Progress(console=errors, disable=quiet, transient=True) as progress, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # numpy's, of NaN and infinities that the cases mean
         task = progress.add_task("conformance", total=None)
         report = run_conformance(b, on_result=lambda result: progress.update(task, description=result.op))
     if not quiet:
