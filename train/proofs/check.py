@@ -46,6 +46,11 @@ class Proof:
     """By oracle: what went wrong where no comparison came about."""
 
     @property
+    def without_oracle(self) -> bool:
+        """Whether nothing could be compared: an optimizer where neither torch nor a second backend is there."""
+        return not self.reports and not self.failures
+
+    @property
     def passed(self) -> bool:
         """Whether something was compared, and every oracle agrees."""
         return bool(self.reports) and not self.failures and all(r.passed for r in self.reports.values())
