@@ -47,7 +47,7 @@ class Proof:
 
     @property
     def without_oracle(self) -> bool:
-        """Whether nothing could be compared: an optimizer where neither torch nor a second backend is there."""
+        """Whether nothing could be compared: an optimizer, without torch and a second backend."""
         return not self.reports and not self.failures
 
     @property
