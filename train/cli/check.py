@@ -202,9 +202,7 @@ def _show(proofs: dict[str, list[Proof]], b: Backend) -> None:
         console.print(str(proof), style="red", highlight=False, markup=False)
     say((f"{sum(proof.passed for proof in every)} of {len(every)} cases proven", "bold"))
     if alone := sum(proof.without_oracle for proof in every):
-        say(
-            f"{alone} have no oracle here: they are compared with torch or a second backend (pip install torch)"
-        )
+        say(f"{alone} have no oracle here: they need torch, or a second backend", style="yellow")
 
 
 def _verdict(found: list[Proof]) -> str:

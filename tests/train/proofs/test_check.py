@@ -38,6 +38,8 @@ class Cube(Module):
 def test_every_row_is_proven(case: Any) -> None:
     """On numpy; torch, where it is installed, is the second backend."""
     proof = check_case(case, get_backend("numpy", dtype="float64"))
+    if proof.without_oracle:
+        pytest.importorskip("torch", reason="its oracles are torch and a second backend")
     assert proof.passed, str(proof)
     if case in LAYER_CASES and case.whole_derivative:
         assert {DIFFERENCES, GRAPH} <= set(proof.reports)
