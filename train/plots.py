@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -163,6 +163,33 @@ def decision_boundary(
     resolution
         The number of grid points along each axis.
     """
+    decision_boundaries(
+        {title: score},
+        inputs,
+        labels,
+        path,
+        classes=classes,
+        circle=circle,
+        threshold=threshold,
+        resolution=resolution,
+    )
+
+
+def decision_boundaries(
+    scores: Mapping[str, Callable[[Array], Array]],
+    inputs: npt.ArrayLike,
+    labels: npt.ArrayLike,
+    path: PathLike,
+    *,
+    classes: Sequence[str],
+    circle: Sequence[Circle] | None = None,
+    threshold: float = 0.5,
+    resolution: int = 400,
+) -> None:
+    """Draw what several classifiers, by title, make of the same samples side by side.
+
+    The other parameters are those of `decision_boundary`.
+    """
     points, true = np.asarray(inputs), target_classes(labels)
     if points.ndim != 2 or points.shape[1] != 2 or len(points) != len(true):
         raise ShapeError(
@@ -178,18 +205,26 @@ def decision_boundary(
     _suffix(path)
     low, high = _limits(points)
     grid = _grid(low, high, resolution).astype(points.dtype if points.dtype.kind == "f" else np.float64)
-    regions = _classify(score, grid, threshold, len(classes)).reshape(resolution, resolution)
-    wrong = _classify(score, points, threshold, len(classes)) != true
+    found = []
+    for title, score in scores.items():
+        regions = _classify(score, grid, threshold, len(classes)).reshape(resolution, resolution)
+        found.append((title, regions, _classify(score, points, threshold, len(classes)) != true))
 
     def draw(figure: Figure) -> None:
-        figure.set_size_inches(7.2, 5.2)
-        axes = figure.add_subplot()
-        _draw_regions(axes, regions, low, high)
-        _draw_samples(axes, points, true, wrong, classes)
-        _draw_circles(axes, circle or ())
-        axes.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]), aspect="equal")
-        axes.set(xlabel="$x_1$", ylabel="$x_2$", title=plain(title))
+        many = len(found) > 1
+        columns = 2 if many else 1
+        rows = -(-len(found) // columns)
+        figure.set_size_inches(7.2 + 2.8 * (columns - 1), 5.2 if not many else 4.4 * rows)
+        for index, (title, regions, wrong) in enumerate(found):
+            axes = figure.add_subplot(rows, columns, index + 1)
+            _draw_regions(axes, regions, low, high)
+            _draw_samples(axes, points, true, wrong, classes)
+            _draw_circles(axes, circle or ())
+            axes.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]), aspect="equal")
+            count = f": {wrong.sum()} of {len(points)} wrong" if many else ""
+            axes.set(xlabel="$x_1$", ylabel="$x_2$", title=plain(title + count))
         handles, names = axes.get_legend_handles_labels()
+        names = ["misclassified" if many and n.startswith("misclassified") else n for n in names]
         figure.legend(handles, names, loc="outside right upper", frameon=False, markerscale=1.3)
 
     save_figure(draw, path)

@@ -3,10 +3,10 @@
 import io
 import sys
 
-from . import backends, check, export, graph, predict, profile, train
+from . import backends, check, export, graph, predict, profile, reproduce, train
 from .app import app
 
-__all__ = ["app", "backends", "check", "export", "graph", "main", "predict", "profile", "train"]
+__all__ = ["app", "backends", "check", "export", "graph", "main", "predict", "profile", "reproduce", "train"]
 
 
 def main() -> None:

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from ...backends import Backend, OptionError, get_backend
-from ...layers import Flatten, Linear, Module, Sequential
+from ...layers import BatchNorm1d, Flatten, Linear, Module, Sequential
 from .names import ACTIVATIONS, INITIALIZERS, OUTPUTS, check_name, ending, initial
 
 
@@ -29,6 +29,8 @@ class Dense:
         A name in `OUTPUTS` after the last layer; "" for nothing.
     initializer
         What the weights hold at first; biases are torch's default, or as the weights under "uniform".
+    batch_norm
+        Whether each layer but the last normalises over the batch before its activation.
 
     """
 
@@ -38,6 +40,7 @@ class Dense:
     activation: tuple[str, ...] = ("relu",)
     output: str = ""
     initializer: str = "torch"
+    batch_norm: bool = False
     kind: str = field(default="dense", init=False)
 
     def __post_init__(self) -> None:
@@ -59,7 +62,8 @@ class Dense:
         names = self.activation * len(self.hidden) if len(self.activation) == 1 else self.activation
         layers: list[Module] = [Flatten(backend=b)] if len(self.input_shape) > 1 else []
         for width, name in zip(self.hidden, names, strict=True):
-            layers += [self._linear(size, width, b), ACTIVATIONS[name](b)]
+            norm: list[Module] = [BatchNorm1d(width, backend=b)] if self.batch_norm else []
+            layers += [self._linear(size, width, b), *norm, ACTIVATIONS[name](b)]
             size = width
         layers.append(self._linear(size, self.outputs, b))
         return Sequential(*layers, *ending(self.output, b))

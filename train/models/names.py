@@ -35,6 +35,7 @@ OUTPUTS: dict[str, Callable[[Backend], Module]] = {
     "softmax": lambda b: Softmax(1, backend=b),
     "log_softmax": lambda b: LogSoftmax(1, backend=b),
     "tanh": lambda b: Tanh(b),
+    "relu": lambda b: ReLU(b),
 }
 INITIALIZERS: dict[str, Callable[[], Initializer]] = {
     "torch": TorchDefault,

@@ -1,0 +1,1 @@
+"""The five papers: each one's experiments, beside what it reports."""

@@ -1,0 +1,174 @@
+"""Three engines for one plan: our layers, our graph of operators, and torch.nn beside them.
+
+All start from the same weights, see the same batches and do the same arithmetic, so that their losses can
+be compared step by step, and their seconds.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import numpy as np
+
+from ....backends import Backend, OptionError, get_backend
+from ....backends.select import with_decorator
+from ....layers import Module, inference
+from ....layers.losses import L2Penalty
+from ...samples import Samples, cuts
+from ...trainer import Trainer
+from .plan import OPTIMIZERS, Host, Part, Plan, criterion, network
+
+
+class Learner(Protocol):
+    """A network in training."""
+
+    def epoch(self, order: Host, lr_factor: float) -> list[float]:
+        """Take one pass over the training data in the given order (N,); return each step's loss."""
+
+    def outputs(self, inputs: Host) -> Host:
+        """Return what the network makes of inputs (N, ...), on the host."""
+
+    def weights(self) -> dict[str, Host]:
+        """Return the network's state, by torch's names."""
+
+
+class Layers:
+    """Backward passes written by hand: what `Trainer` does in each step."""
+
+    def __init__(self, plan: Plan, seed: int, train: Part, backend: Backend) -> None:
+        self.plan, self.backend = plan, backend
+        self.model: Module = network(plan, seed, backend)
+        self.model.input_gradient = False
+        loss = criterion(plan, backend)
+        optimizer = OPTIMIZERS[plan.optimizer](self.model.parameters(), **plan.options)
+        penalty = L2Penalty(self.model.parameters(), plan.penalty) if plan.penalty else None
+        self.trainer = Trainer(self.model, loss, optimizer, penalty=penalty)
+        self.samples = Samples.of((train.inputs, train.targets), loss)
+        loss.validate = False  # MSE takes any targets
+
+    def epoch(self, order: Host, lr_factor: float) -> list[float]:
+        """Take one pass by `Trainer.train_step`."""
+        self.model.train()
+        self.trainer.optimizer.lr_factor = lr_factor
+        samples = self.samples.taken(order)
+        losses = [self.step(*samples.rows(*cut)) for cut in cuts(samples.size, self.plan.batch_size)]
+        return [float(self.backend.item(loss)) for loss in losses]
+
+    def step(self, x: Any, y: Any) -> Any:
+        """Take one step; return the loss before it."""
+        return self.trainer.train_step(x, y)[1]
+
+    def outputs(self, inputs: Host) -> Host:
+        """Run the network in evaluation mode."""
+        b = self.backend
+        self.model.eval()
+        with inference(), b.session():
+            return np.asarray(b.to_host(self.model(b.from_host(inputs))))
+
+    def weights(self) -> dict[str, Host]:
+        """Return the state."""
+        return self.model.state_dict()
+
+
+class Graph(Layers):
+    """The same layers, forward alone: gradients come from the operators that autodiff recorded."""
+
+    def __init__(self, plan: Plan, seed: int, train: Part, backend: Backend) -> None:
+        stack = get_backend(with_decorator(backend.spec, "autodiff"), dtype=backend.default_dtype)
+        super().__init__(plan, seed, train, stack)
+
+    def step(self, x: Any, y: Any) -> Any:
+        """Take one step; the loss is a `Variable`, and `backward` walks from it."""
+        trainer = self.trainer
+        with self.backend.session():
+            trainer.optimizer.zero_grad()
+            loss: Any = trainer.loss(self.model(x), y)
+            loss.backward()
+            if trainer.penalty is not None:
+                trainer.penalty.backward()
+            trainer.optimizer.step()
+        return loss
+
+
+class Torch:
+    """torch.nn with torch's own autograd and optimizers, from the weights that our layers start with."""
+
+    def __init__(self, plan: Plan, seed: int, train: Part, backend: Backend) -> None:
+        torch = self.torch = importlib.import_module("torch")
+        self.plan, self.dtype = plan, getattr(torch, backend.default_dtype)
+        ours = network(plan, seed, get_backend("numpy", dtype=backend.default_dtype))
+        layers = [_twin(torch, layer) for layer in ours]
+        self.model = torch.nn.Sequential(*layers).to(self.dtype)
+        self.model.load_state_dict({k: torch.tensor(v) for k, v in ours.state_dict().items()})
+        self.lr = plan.options["lr"]
+        self.optimizer = _optimizer(torch, plan, self.model.parameters())
+        self.criterion = _criterion(torch, plan.loss)
+        self.x = torch.tensor(train.inputs, dtype=self.dtype)
+        self.y = torch.tensor(train.targets, dtype=self.dtype)
+
+    def epoch(self, order: Host, lr_factor: float) -> list[float]:
+        """Take one pass as a user of torch would write it."""
+        self.model.train()
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.lr * lr_factor
+        index = self.torch.tensor(order)
+        x, y, losses = self.x[index], self.y[index], []
+        for first, last in cuts(len(order), self.plan.batch_size):
+            self.optimizer.zero_grad()
+            loss = self.criterion(self.model(x[first:last]), y[first:last])
+            loss.backward()
+            self.optimizer.step()
+            losses.append(loss.detach())
+        return [float(loss) for loss in losses]
+
+    def outputs(self, inputs: Host) -> Host:
+        """Run the network in evaluation mode."""
+        self.model.eval()
+        with self.torch.inference_mode():
+            return np.asarray(self.model(self.torch.tensor(inputs, dtype=self.dtype)).numpy())
+
+    def weights(self) -> dict[str, Host]:
+        """Return the state."""
+        return {name: value.numpy().copy() for name, value in self.model.state_dict().items()}
+
+
+ENGINES: dict[str, Callable[[Plan, int, Part, Backend], Learner]] = {
+    "layers": Layers,
+    "graph": Graph,
+    "torch": Torch,
+}
+
+
+def _twin(torch: Any, layer: Module) -> Any:
+    """Return torch.nn's layer of the same name."""
+    name = type(layer).__name__
+    options: dict[str, Any] = {"Linear": ("in_features", "out_features"), "Softmax": ("dim",)}
+    if name not in ("Linear", "ReLU", "Tanh", "Sigmoid", "Softmax"):
+        raise OptionError(f"the engine 'torch' has no twin for {layer}; use 'layers' or 'graph'")
+    return getattr(torch.nn, name)(*(getattr(layer, option) for option in options.get(name, ())))
+
+
+def _optimizer(torch: Any, plan: Plan, parameters: Any) -> Any:
+    """Return torch's optimizer; a convention that torch lacks is refused, not imitated."""
+    options = dict(plan.options)
+    constant = plan.decay == 1.0
+    # With a constant rate μ v + lr g is lr times torch's v: the same steps.
+    if options.get("momentum_form") == "heavy_ball" or (
+        constant and options.get("momentum_form") == "lr_inside"
+    ):
+        del options["momentum_form"]
+    if lacking := {"momentum_form", "eps_inside_root"} & {k for k, v in options.items() if v}:
+        raise OptionError(f"torch.optim.{plan.optimizer} has no {lacking.pop()}; use the engine 'layers'")
+    options.pop("eps_inside_root", None)
+    return getattr(torch.optim, plan.optimizer)(parameters, **options)
+
+
+def _criterion(torch: Any, reduction: str) -> Callable[[Any, Any], Any]:
+    """Return the loss in torch's own functions."""
+    mse = torch.nn.functional.mse_loss
+    if reduction in ("mean", "sum"):
+        return torch.nn.MSELoss(reduction=reduction)  # type: ignore[no-any-return]
+    half = 2 if reduction == "half_batchmean" else 1
+    return lambda prediction, target: mse(prediction, target, reduction="sum") / (half * len(target))

@@ -1,0 +1,168 @@
+"""The pictures that several papers draw: curves over many runs, decision boundaries, data sets."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ...data import Scaling, circle, disc, disc_variant
+from ...plots import COLOURS, decision_boundaries, decision_boundary, plain, save_figure
+from .paper import Results
+from .plan import PARTS, Host, Plan, dataset
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+
+@dataclass(frozen=True)
+class Band:
+    """One line with its band: a number at each evaluated epoch, for each run."""
+
+    label: str
+    epochs: Sequence[float]
+    values: Sequence[Sequence[float]]
+    """(runs, epochs); a run that ended early may be shorter."""
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One diagram of a picture."""
+
+    title: str
+    ylabel: str
+    bands: list[Band]
+    log: bool = False
+    xlabel: str = "epoch"
+
+
+def band(results: Results, name: str, what: str, label: str = "") -> Band:
+    """Return the series of an experiment's runs as a band."""
+    return Band(label or name, longest(results.series(name, "epoch")), results.series(name, what))
+
+
+def longest(rows: Sequence[Sequence[float]]) -> Sequence[float]:
+    """Return the longest of some rows; () of none."""
+    return max(rows, key=len, default=())
+
+
+def curves(path: Path, panels: Sequence[Panel], *, columns: int = 2, title: str = "") -> None:
+    """Draw panels of lines: the mean over runs, and one standard deviation around it."""
+
+    def draw(figure: Figure) -> None:
+        across = min(columns, len(panels))
+        down = -(-len(panels) // across)
+        figure.set_size_inches(5.0 * across + 0.4, 3.8 * down)
+        for index, panel in enumerate(panels):
+            _panel(figure.add_subplot(down, across, index + 1), panel)
+        if title:
+            figure.suptitle(plain(title), fontsize=13)
+
+    save_figure(draw, path)
+
+
+def _panel(axes: Axes, panel: Panel) -> None:
+    from matplotlib.ticker import FuncFormatter, PercentFormatter
+
+    shown = [one for one in panel.bands if len(one.epochs)]
+    for index, one in enumerate(shown):
+        mean, std = _mean_std(one.values, len(one.epochs))
+        colour = COLOURS[index % len(COLOURS)]
+        style = "-" if index < len(COLOURS) else "--"
+        axes.plot(one.epochs, mean, style, color=colour, label=plain(one.label), linewidth=1.7)
+        low = mean - std
+        if panel.log:  # a band that reaches 0 has no place on a logarithmic axis
+            low = np.maximum(low, 0.5 * mean)
+        axes.fill_between(one.epochs, low, mean + std, color=colour, alpha=0.18, linewidth=0)
+    if panel.log:
+        axes.set_yscale("log")
+        for ticks in (axes.yaxis.set_major_formatter, axes.yaxis.set_minor_formatter):
+            ticks(FuncFormatter(lambda value, place: f"{value:g}" if f"{value:e}"[0] in "125" else ""))
+    if panel.ylabel == "accuracy":
+        axes.yaxis.set_major_formatter(PercentFormatter(1.0))
+    axes.set(xlabel=panel.xlabel, ylabel=panel.ylabel, title=plain(panel.title))
+    axes.grid(True)
+    axes.spines[["top", "right"]].set_visible(False)
+    if shown:
+        axes.legend(frameon=True, framealpha=0.9, fontsize=9)
+
+
+def _mean_std(values: Sequence[Sequence[float]], length: int) -> tuple[Host, Host]:
+    """Return mean and deviation over runs at each epoch; where a run ended or diverged it does not count."""
+    table = np.full((len(values), length), np.nan)
+    for row, run in zip(table, values, strict=True):
+        row[: len(run)] = run
+    table[~np.isfinite(table)] = np.nan
+    count = np.sum(~np.isnan(table), axis=0)
+    some = count > 0
+    mean, std = np.full(length, np.nan), np.zeros(length)
+    mean[some] = np.nanmean(table[:, some], axis=0)
+    std[count > 1] = np.nanstd(table[:, count > 1], axis=0, ddof=1)
+    return mean, std
+
+
+def parts_panels(results: Results, name: str, title: str, names: dict[str, str] | None = None) -> list[Panel]:
+    """Return the two panels of learning curves, loss and accuracy, of training and another part."""
+    shown = names or {"train": "train", "test": "test"}
+    found = []
+    for what in ("loss", "accuracy"):
+        lines = [band(results, name, f"{part}_{what}", label) for part, label in shown.items()]
+        found.append(Panel(title, what, lines))
+    return found
+
+
+def boundary(results: Results, name: str, path: Path, title: str) -> bool:
+    """Draw what the network of an experiment's first run makes of its test data; False if it was not run."""
+    return boundaries(results, {title: name}, path)
+
+
+def boundaries(results: Results, names: dict[str, str], path: Path) -> bool:
+    """Draw the networks of several experiments, {title: name}, over the test data of the first of them.
+
+    Experiments that were not run are left out; False if none was.
+    """
+    found = {title: pair for title, name in names.items() if (pair := results.model(name)) is not None}
+    if not found:
+        return False
+    run = next(iter(found.values()))[0]
+    test = dataset(run.plan, run.seed, "test")
+    scores = {title: _score(model, one.plan, one.seed) for title, (one, model) in found.items()}
+    decision_boundaries(
+        scores,
+        test.inputs,
+        test.targets,
+        path,
+        classes=test.classes or (),
+        circle=[(arc.centre, arc.radius) for arc in circle(run.plan.data)],
+    )
+    return True
+
+
+def _score(model: Any, plan: Plan, seed: int) -> Any:
+    """Return what maps points as they are drawn to the network's outputs."""
+    scaling = Scaling.fit(dataset(plan, seed, PARTS[0]).inputs) if plan.standardize else None
+
+    def score(points: Host) -> Host:
+        b = model.backend
+        inputs = points if scaling is None else scaling.apply(points)
+        return np.asarray(b.to_host(model(b.from_host(inputs))))
+
+    return score
+
+
+def data(variant: str, seed: int, path: Path, title: str, n: int = 1000) -> None:
+    """Draw a data set over the regions of its rule."""
+    found, rule = disc(n, variant=variant, seed=seed), disc_variant(variant)
+    decision_boundary(
+        lambda points: np.eye(2)[rule.labels(points)],
+        found.inputs,
+        found.targets,
+        path,
+        classes=found.classes or (),
+        circle=[(arc.centre, arc.radius) for arc in circle(variant)],
+        title=title,
+    )

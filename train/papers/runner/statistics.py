@@ -1,0 +1,68 @@
+"""Mean, deviation, a bootstrap interval, and what they say of a number that was reported."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+Statistic = Literal["mean", "median"]
+_RESAMPLES = 10_000
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What several runs gave of one number."""
+
+    n: int
+    centre: float
+    """Their mean, or median."""
+    std: float
+    """Their sample standard deviation (n - 1); NaN for one run."""
+    low: float
+    high: float
+    """The 95 % interval of the centre (percentile bootstrap; Efron 1979)."""
+
+    def to_dict(self) -> dict[str, float]:
+        """Return it by name."""
+        return dict(vars(self))
+
+
+def summarize(values: Sequence[float], statistic: Statistic = "mean") -> Summary:
+    """Return the summary of values (n,), n of at least 1; equal values give an equal interval."""
+    x = np.asarray(values, dtype=np.float64)
+    centre: Any = np.mean if statistic == "mean" else np.median
+    std = float(np.std(x, ddof=1)) if len(x) > 1 else math.nan
+    low, high = bootstrap(x, centre)
+    return Summary(len(x), float(centre(x)), std, low, high)
+
+
+def bootstrap(values: Any, centre: Any, *, level: float = 0.95) -> tuple[float, float]:
+    """Return the percentile interval of a centre under resampling; the resampling has a fixed seed."""
+    if len(values) == 1 or not np.isfinite(values).all():
+        return math.nan, math.nan
+    drawn = np.random.default_rng(0).integers(0, len(values), (_RESAMPLES, len(values)))
+    found = centre(values[drawn], axis=1)
+    tail = 50.0 * (1.0 - level)
+    low, high = np.percentile(found, [tail, 100.0 - tail])
+    return float(low), float(high)
+
+
+def verdict(reported: float, std: float | None, found: Summary, better: str) -> str:
+    """Return "within", "better" or "worse".
+
+    Within is at most two deviations off: the paper's where it gives one, else those of our own runs (a
+    paper's single run is one draw of them). `better` is "higher" or "lower", or "" where neither is.
+    """
+    spread = found.std if std is None else std
+    off = found.centre - reported
+    if not math.isfinite(off):
+        return "worse"
+    if abs(off) <= 2.0 * (0.0 if math.isnan(spread) else spread):
+        return "within"
+    if not better:
+        return "higher" if off > 0 else "lower"
+    return "better" if (off > 0) == (better == "higher") else "worse"

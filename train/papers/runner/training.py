@@ -1,0 +1,101 @@
+"""`perform`: one run from its first weights to what is measured of it."""
+
+from __future__ import annotations
+
+import importlib.util
+import math
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from ....backends import Backend, get_backend
+from ...data import order
+from .engines import ENGINES, Learner
+from .plan import PARTS, Host, Part, Plan, loss_of, parts
+
+
+@dataclass(frozen=True)
+class Run:
+    """A plan and a seed, under the name of the experiment that it belongs to."""
+
+    name: str
+    """Of the experiment; runs of one name differ in their seed alone."""
+    seed: int
+    plan: Plan
+    timed: bool = False
+    """Whether its seconds are compared: then nothing else may run beside it."""
+    keep_weights: bool = False
+
+    @property
+    def key(self) -> str:
+        """What its file is called."""
+        return f"{self.name}-{self.seed}"
+
+    @property
+    def lacks(self) -> str:
+        """What it needs and is not installed; "" if nothing."""
+        return "torch" if self.plan.engine == "torch" and importlib.util.find_spec("torch") is None else ""
+
+
+@dataclass
+class Outcome:
+    """What a run gave."""
+
+    numbers: dict[str, float] = field(default_factory=dict)
+    """Of the end: {train, validation, test}_{loss, accuracy, right, baseline}, seconds (of training alone),
+    epochs, and the first loss that was not finite ends a run."""
+    series: dict[str, list[float]] = field(default_factory=dict)
+    """Of each evaluated epoch: "epoch", and loss and accuracy of each part."""
+    weights: dict[str, Any] | None = None
+
+
+def perform(run: Run, spec: str, dtype: str) -> Outcome:
+    """Train a plan on a backend and measure it: equal arguments give equal numbers, but for the seconds."""
+    plan, outcome, seconds = run.plan, Outcome(), 0.0
+    backend: Backend = get_backend(spec, dtype=dtype)
+    data = parts(plan, run.seed)
+    learner = ENGINES[plan.engine](plan, run.seed, data["train"], backend)
+    epoch = 0
+    with np.errstate(over="ignore", invalid="ignore"):  # a rate that is too high diverges, and that is shown
+        for epoch in range(1, plan.epochs + 1):
+            rows = order(plan.samples, seed=run.seed, epoch=epoch - 1)
+            start = time.perf_counter()
+            losses = learner.epoch(rows, plan.decay ** (epoch - 1))
+            seconds += time.perf_counter() - start
+            diverged = not math.isfinite(losses[-1])
+            if epoch % plan.every == 0 or epoch == plan.epochs or diverged:
+                _measure(outcome, plan, learner, data, epoch)
+            if diverged:
+                break
+    outcome.numbers |= {name: values[-1] for name, values in outcome.series.items() if name != "epoch"}
+    for name, part in data.items():
+        outcome.numbers[f"{name}_baseline"] = part.baseline
+        outcome.numbers[f"{name}_right"] = round(outcome.numbers[f"{name}_accuracy"] * plan.samples)
+    outcome.numbers |= {"seconds": seconds, "seconds_per_epoch": seconds / epoch, "epochs": epoch}
+    if run.keep_weights:
+        outcome.weights = {name: value.tolist() for name, value in learner.weights().items()}
+    return outcome
+
+
+def first_losses(plan: Plan, seed: int, backend: Backend, steps: int) -> Host:
+    """Return the losses (steps,) of a plan's first steps."""
+    learner = ENGINES[plan.engine](plan, seed, parts(plan, seed)["train"], backend)
+    losses: list[float] = []
+    epoch = 0
+    while len(losses) < steps:
+        losses += learner.epoch(order(plan.samples, seed=seed, epoch=epoch), plan.decay**epoch)
+        epoch += 1
+    return np.array(losses[:steps])
+
+
+def _measure(outcome: Outcome, plan: Plan, learner: Learner, data: dict[str, Part], epoch: int) -> None:
+    """Evaluate all three parts, and add to the series."""
+    row: dict[str, float] = {"epoch": epoch}
+    for name in PARTS:
+        outputs = learner.outputs(data[name].inputs)
+        row[f"{name}_loss"] = loss_of(plan, outputs, data[name].targets)
+        row[f"{name}_accuracy"] = data[name].right(outputs) / plan.samples
+    for name, value in row.items():
+        outcome.series.setdefault(name, []).append(value)

@@ -1,0 +1,8 @@
+"""All papers by name, in the order in which `lamina reproduce all` takes them."""
+
+from __future__ import annotations
+
+from . import chahed
+from .runner import Paper
+
+PAPERS: dict[str, Paper] = {module.PAPER.name: module.PAPER for module in (chahed,)}
