@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import time
 from collections.abc import Sequence
@@ -15,7 +14,7 @@ from ...backends import Backend, OptionError, get_backend
 from ...backends.errors import did_you_mean
 from ..papers.runner import Options, Paper, Report
 from ..papers.runner import reproduce as run_paper
-from ..papers.runner.report import figure, index
+from ..papers.runner.report import figure, index, span
 from ..papers.table import PAPERS
 from .app import (
     INTERRUPTED,
@@ -29,8 +28,7 @@ from .app import (
     show_table,
 )
 
-_NAMES = (*PAPERS, "all")
-Name = Annotated[str, typer.Argument(metavar="PAPER", help=f"One of {', '.join(_NAMES)}.")]
+Name = Annotated[str, typer.Argument(metavar="PAPER", help=f"{', '.join(PAPERS)}, or all.")]
 Quick = Annotated[bool, typer.Option("--quick", help="Fewer and shorter runs: all papers in five minutes.")]
 Full = Annotated[bool, typer.Option("--full", help="felisaz: all 700 runs of its grid (hours).")]
 Choose = Annotated[
@@ -63,9 +61,10 @@ def reproduce(
     as_json: JsonOption = False,
 ) -> None:
     """Run a paper's experiments and set what it reports beside what comes out."""
-    if paper not in _NAMES:
+    names = (*PAPERS, "all")
+    if paper not in names:
         raise OptionError(
-            f"unknown paper {paper!r}; there are {', '.join(_NAMES)}.{did_you_mean(paper, _NAMES)}"
+            f"unknown paper {paper!r}; there are {', '.join(names)}.{did_you_mean(paper, names)}"
         )
     if quick and full:
         raise OptionError("--quick and --full exclude each other")
@@ -82,7 +81,7 @@ def reproduce(
         "reproduced" + ("-quick" if quick else "-full" if full else ""), *(paper,) * (paper != "all")
     )
     b = get_backend(backend)
-    reports = _run(plans, folder, paper == "all", b, jobs or len(os.sched_getaffinity(0)), as_json)
+    reports = _run(plans, folder, paper == "all", b, jobs or _cores(), as_json)
     if as_json:
         print_json({"folder": str(folder), "papers": [report.to_dict() for report in reports]})
 
@@ -115,6 +114,13 @@ def _run(
     return reports
 
 
+def _cores() -> int:
+    """Return how many cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 def _given(choices: list[str]) -> dict[str, str]:
     found = {}
     for text in choices:
@@ -139,20 +145,25 @@ def _list_options(papers: list[Paper], as_json: bool) -> None:
 
 
 def _show(report: Report) -> None:
-    """Print a report's table and where the rest is."""
+    """Print a report's table, why a verdict is what it is, and where the rest is."""
     say((report.paper.title, "bold"))
-    heads: dict[str, str] = {"": "left", "where": "left"}
-    heads |= dict.fromkeys(("reported", "reproduced", "95 % interval", "n", "baseline"), "right")
+    heads = {"": "left"} | dict.fromkeys(
+        ("reported", "reproduced", "95 % interval", "n", "baseline"), "right"
+    )
     rows: list[tuple[str, ...]] = []
+    reasons: dict[str, list[str]] = {}
     for line in report.lines:
         row, found = line.row, line.found
         reported = "-" if row.reported is None else figure(row.reported, row.form, row.std)
         ours = "-" if found is None else figure(found.centre, row.form, found.std)
-        interval = ""
-        if found is not None and not math.isnan(found.low):
-            interval = f"{figure(found.low, row.form)} to {figure(found.high, row.form)}"
+        interval = "" if found is None else span(found, row.form)
         n = str(found.n) if found is not None else "0"
         baseline = "" if line.baseline is None else figure(line.baseline, "percent")
-        rows.append((row.what, row.where, reported, ours, interval, n, baseline, line.verdict))
+        said, _, reason = line.verdict.partition(": ")
+        if reason:
+            reasons.setdefault(f"{said}: {reason}", []).append(row.what)
+        rows.append((row.what, reported, ours, interval, n, baseline, said))
     show_table({**heads, "verdict": "left"}, rows)
+    for reason, names in reasons.items():
+        say(f"{'; '.join(names)}: {reason}", style="dim")
     say(f"{len(report.pictures)} pictures and report.md in ", (str(report.folder), "bold"))

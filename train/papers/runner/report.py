@@ -208,8 +208,8 @@ def _lines(lines: list[Line]) -> str:
         row, found = line.row, line.found
         reported = "-" if row.reported is None else figure(row.reported, row.form, row.std)
         ours = "-" if found is None else figure(found.centre, row.form, found.std)
-        if found is not None and not math.isnan(found.low):
-            ours += f" [{figure(found.low, row.form)}, {figure(found.high, row.form)}]"
+        if found is not None and (interval := span(found, row.form)):
+            ours += f" [{interval}]"
         n = "0" if found is None else str(found.n)
         baseline = "" if line.baseline is None else figure(line.baseline, "percent")
         median = " (median)" if row.statistic == "median" else ""
@@ -223,6 +223,13 @@ def figure(value: float, form: str, std: float | None = None) -> str:
         return "not finite"
     spread = "" if std is None or math.isnan(std) else " ± " + _plain(std, form)
     return f"{_plain(value, form)}{spread}{_UNITS.get(form, '')}"
+
+
+def span(found: Summary, form: str) -> str:
+    """Return the interval of a summary: 98.1 to 98.7; "" where one run gave none."""
+    if math.isnan(found.low):
+        return ""
+    return f"{_plain(found.low, form)} to {_plain(found.high, form)}"
 
 
 _UNITS = {"percent": " %", "seconds": " s"}

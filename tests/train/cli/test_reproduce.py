@@ -1,0 +1,111 @@
+"""`lamina reproduce` as a user types it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lamina.train.models import Dense
+from lamina.train.papers.runner import Choice, Paper, Plan, Row, Run, measured
+from lamina.train.papers.table import PAPERS
+
+from .test_interrupts import started
+
+Lamina = Callable[..., Any]
+PLAN = Plan(network=Dense((2,), (4,), 2), epochs=2, samples=20)
+TINY = Paper(
+    "tiny",
+    "A tiny paper",
+    "Nobody",
+    (Choice("loss", ("mean", "sum"), "For the test."),),
+    lambda options: [Run("first", seed, PLAN) for seed in options.seeds(3, 2)],
+    lambda options: [Row("accuracy", "table 1", 0.5, measured("first", "test_accuracy"), std=0.5)],
+    lambda results, folder, options: [],
+)
+
+
+@pytest.fixture(autouse=True)
+def only_tiny(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lamina.train.cli.reproduce.PAPERS", {"tiny": TINY})
+
+
+def test_a_paper(lamina: Lamina, folder: Path) -> None:
+    out = lamina("reproduce tiny --jobs 1").stdout
+    assert "A tiny paper" in out
+    assert "within" in out
+    assert "reproduced/tiny/report.md" in out
+    assert (folder / "reproduced/tiny/report.md").exists()
+    found = lamina("reproduce tiny --jobs 1 --json").json
+    (row,) = found["papers"][0]["rows"]
+    assert row["verdict"] == "within"
+    assert row["reproduced"]["n"] == 3
+    assert row["baseline"] is None
+
+
+def test_all_papers_have_an_index(lamina: Lamina, folder: Path) -> None:
+    lamina("reproduce all --quick --jobs 1")
+    text = (folder / "reproduced-quick/README.md").read_text()
+    assert "[A tiny paper](tiny/report.md)" in text
+    assert "| accuracy | table 1 |" in text
+
+
+def test_options_are_listed_and_set(lamina: Lamina) -> None:
+    assert "For the test." in lamina("reproduce tiny --options").stdout
+    listed = lamina("reproduce tiny --options --json").json
+    assert listed["tiny"]["loss"]["values"] == ["mean", "sum"]
+    found = lamina("reproduce tiny --jobs 1 --set loss=sum --json").json
+    assert found["papers"][0]["options"] == {"loss": "sum"}
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("reproduce tyni", "unknown paper 'tyni'; there are tiny, all. Did you mean 'tiny'?"),
+        ("reproduce tiny --set loss", "--set: expected NAME=VALUE"),
+        ("reproduce tiny --set los=sum", "no option 'los'"),
+        ("reproduce tiny --set loss=max", "loss must be one of mean, sum"),
+        ("reproduce all --set loss=sum", "--set goes with one paper"),
+        ("reproduce tiny --quick --full", "exclude each other"),
+        ("reproduce tiny --backend numpi", "Unknown backend 'numpi'"),
+    ],
+)
+def test_mistakes(lamina: Lamina, folder: Path, line: str, said: str) -> None:
+    result = lamina(line, code=2)
+    assert said in " ".join(result.stderr.split())
+    assert not list(folder.iterdir())
+
+
+def test_another_set_of_options_is_not_mixed(lamina: Lamina) -> None:
+    lamina("reproduce tiny --jobs 1 --out here")
+    said = lamina("reproduce tiny --jobs 1 --out here --set loss=sum", code=2).stderr
+    assert "loss is 'mean' there and 'sum' here" in " ".join(said.split())
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows sends no SIGINT to one process")
+def test_ctrl_c_keeps_what_is_done_and_leaves_no_process(folder: Path) -> None:
+    assert "chahed" in PAPERS
+    process = started("reproduce", "chahed", "--quick", "--jobs", "2", "--backend", "numpy")
+    runs = folder / "reproduced-quick/chahed/runs"
+    try:
+        stop = time.monotonic() + 120
+        while not (runs.exists() and list(runs.glob("*.json"))):
+            assert process.poll() is None
+            assert time.monotonic() < stop
+            time.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=60)  # returns when all that hold the pipe have ended
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
+    assert process.returncode == 130, err
+    assert "Traceback" not in out + err
+    assert "goes on from there" in " ".join(err.split())
+    assert list(runs.glob("*.json"))
+    assert not (runs.parent / "report.md").exists()

@@ -1,0 +1,77 @@
+"""The three engines of a plan do the same arithmetic: their seconds may be compared."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from lamina.backends import Backend, OptionError, get_backend
+from lamina.train.papers.runner import Plan, Run, first_losses, perform
+from lamina.train.papers.table import PAPERS
+
+STEPS = 100
+
+
+def compared() -> dict[str, Plan]:
+    """Return a plan of ours for each that the papers run on another engine."""
+    found: dict[str, Plan] = {}
+    for name, paper in PAPERS.items():
+        for run in paper.runs(paper.options({})):
+            if run.plan.engine != "layers":
+                found.setdefault(f"{name}, {run.name}", run.plan)
+    return found
+
+
+PLANS = compared()
+
+
+@pytest.mark.parametrize("name", PLANS)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_losses_agree_over_the_first_steps(name: str, dtype: str) -> None:
+    """At most 1e-6 apart over 100 steps, from the same weights over the same batches."""
+    plan = PLANS[name]
+    if plan.engine == "torch":
+        pytest.importorskip("torch")
+    for spec in ("numpy", "torch"):
+        if spec == "torch":
+            pytest.importorskip("torch")
+        backend = get_backend(spec, dtype=dtype)
+        theirs = first_losses(plan, 0, backend, STEPS)
+        ours = first_losses(replace(plan, engine="layers"), 0, backend, STEPS)
+        assert len(ours) == STEPS
+        assert ours[-1] != ours[0]
+        np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-6 if dtype == "float32" else 1e-12)
+
+
+def test_a_run_is_repeatable(backend: Backend) -> None:
+    run = Run("again", 3, Plan(epochs=3, samples=60), keep_weights=True)
+    first, second = (perform(run, backend.spec, "float32") for _ in range(2))
+    assert first.series == second.series
+    assert first.weights == second.weights
+    assert first.numbers["test_loss"] == second.numbers["test_loss"]
+    other = perform(replace(run, seed=4), backend.spec, "float32")
+    assert other.series != first.series
+
+
+def test_what_diverges_ends_and_shows() -> None:
+    run = Run("too fast", 0, Plan(epochs=50, samples=60, loss="sum", options={"lr": 1e3}))
+    outcome = perform(run, "numpy", "float32")
+    assert outcome.numbers["epochs"] < 50
+    assert not np.isfinite(outcome.numbers["train_loss"])
+    assert outcome.numbers["test_right"] == 0
+
+
+@pytest.mark.parametrize(
+    ("changes", "lacks"),
+    [
+        ({"options": {"lr": 0.1, "momentum": 0.9, "momentum_form": "ema"}}, "momentum_form"),
+        ({"optimizer": "RMSprop", "options": {"lr": 0.1, "eps_inside_root": True}}, "eps_inside_root"),
+    ],
+)
+def test_torch_refuses_a_convention_that_it_lacks(changes: dict[str, object], lacks: str) -> None:
+    pytest.importorskip("torch")
+    plan = replace(Plan(engine="torch"), **changes)  # type: ignore[arg-type]
+    with pytest.raises(OptionError, match=lacks):
+        perform(Run("torch", 0, plan), "numpy", "float32")

@@ -1,0 +1,44 @@
+"""Every paper's file: its options, its runs at each scale, and rows that read what is run."""
+
+from __future__ import annotations
+
+import pytest
+
+from lamina.train.papers.runner import Paper
+from lamina.train.papers.table import PAPERS
+
+every = pytest.mark.parametrize("paper", PAPERS.values(), ids=PAPERS)
+
+
+@every
+@pytest.mark.parametrize("scale", ["quick", "standard", "full"])
+def test_runs_are_one_of_each(paper: Paper, scale: str) -> None:
+    options = paper.options({}, scale=scale)  # type: ignore[arg-type]
+    runs = paper.runs(options)
+    assert len({run.key for run in runs}) == len(runs)
+    plans: dict[str, object] = {}
+    for run in runs:  # of one experiment: one plan
+        assert plans.setdefault(run.name, run.plan) == run.plan
+
+
+@every
+def test_each_choice_changes_what_is_run(paper: Paper) -> None:
+    default = {run.key: run.plan for run in paper.runs(paper.options({}))}
+    for choice in paper.choices:
+        for value in choice.values[1:]:
+            changed = {run.key: run.plan for run in paper.runs(paper.options({choice.name: value}))}
+            assert changed != default, (choice.name, value)
+
+
+@every
+def test_the_quick_scale_is_quick(paper: Paper) -> None:
+    steps = {
+        scale: sum(run.plan.steps for run in paper.runs(paper.options({}, scale=scale)))  # type: ignore[arg-type]
+        for scale in ("quick", "standard")
+    }
+    assert steps["quick"] < 0.5 * steps["standard"]
+    assert steps["quick"] < 1_500_000
+
+
+def test_all_five() -> None:
+    assert list(PAPERS) == ["chahed", "boschin", "jin", "felisaz", "carlier"]

@@ -1,0 +1,56 @@
+"""Summaries against scipy, and verdicts."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from lamina.train.papers.runner.statistics import Summary, summarize, verdict
+
+
+@pytest.mark.parametrize("statistic", ["mean", "median"])
+def test_the_interval_is_scipy_s(statistic: str) -> None:
+    stats = pytest.importorskip("scipy.stats")
+    values = np.random.default_rng(1).normal(3.0, 2.0, 40)
+    found = summarize(values.tolist(), statistic)  # type: ignore[arg-type]
+    theirs = stats.bootstrap(
+        (values,),
+        getattr(np, statistic),
+        n_resamples=20_000,
+        method="percentile",
+        rng=np.random.default_rng(0),
+    ).confidence_interval
+    assert found.centre == pytest.approx(getattr(np, statistic)(values))
+    assert found.std == pytest.approx(np.std(values, ddof=1))
+    assert (found.low, found.high) == pytest.approx((theirs.low, theirs.high), abs=0.06)
+    assert summarize(values.tolist(), statistic) == found  # type: ignore[arg-type]
+
+
+def test_one_run_has_no_interval() -> None:
+    found = summarize([0.5])
+    assert (found.n, found.centre) == (1, 0.5)
+    assert all(map(math.isnan, (found.std, found.low, found.high)))
+
+
+def test_a_run_that_diverged_shows() -> None:
+    assert math.isnan(summarize([0.5, math.nan]).centre)
+
+
+@pytest.mark.parametrize(
+    ("centre", "spread", "std", "better", "said"),
+    [
+        (0.96, 0.01, 0.01, "higher", "within"),
+        (0.99, 0.01, 0.01, "higher", "better"),
+        (0.90, 0.01, 0.01, "higher", "worse"),
+        (0.90, 0.04, None, "higher", "within"),  # one run of theirs is one draw of ours
+        (0.90, math.nan, None, "higher", "worse"),
+        (0.90, 0.01, 0.01, "lower", "better"),
+        (0.99, 0.01, 0.01, "lower", "worse"),
+        (0.90, 0.01, 0.01, "", "lower"),
+        (math.nan, 0.01, 0.01, "higher", "worse"),
+    ],
+)
+def test_verdicts(centre: float, spread: float, std: float | None, better: str, said: str) -> None:
+    assert verdict(0.96, std, Summary(5, centre, spread, centre, centre), better) == said
