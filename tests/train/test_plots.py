@@ -135,6 +135,18 @@ def test_decision_boundary(tmp_path: Path, seen: Seen) -> None:
     assert is_png(path)
 
 
+def test_several_classifiers_side_by_side(tmp_path: Path, seen: Seen) -> None:
+    points, labels = disc()
+    scores = {f"radius {r}": lambda p, r=r: r - np.hypot(*(p - 0.5).T) for r in (0.2, 0.4, 0.6)}
+    path = tmp_path / "a.png"
+    plots.decision_boundaries(scores, points, labels, path, classes=["out", "in"], threshold=0.0)
+    wrong = {name: int(((score(points) >= 0) != labels).sum()) for name, score in scores.items()}
+    assert len(set(wrong.values())) == 3
+    assert [axes.get_title() for axes in seen.axes] == [f"{n}: {k} of 200 wrong" for n, k in wrong.items()]
+    assert seen.legend() == ["out", "in", "misclassified"]
+    assert is_png(path)
+
+
 def test_regions_lie_where_the_scores_say(tmp_path: Path, seen: Seen) -> None:
     points, _ = disc()
     labels = (points[:, 0] > 0.5) + 2 * (points[:, 1] > 0.5)
