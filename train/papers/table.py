@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from . import chahed
+from . import boschin, chahed
 from .runner import Paper
 
-PAPERS: dict[str, Paper] = {module.PAPER.name: module.PAPER for module in (chahed,)}
+PAPERS: dict[str, Paper] = {module.PAPER.name: module.PAPER for module in (chahed, boschin)}

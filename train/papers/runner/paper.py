@@ -119,12 +119,16 @@ class Row:
     """Said beside a verdict that is not "within" or "better"."""
 
 
-def measured(name: str, number: str) -> Callable[[Results], list[float]]:
+Values = Callable[[Results], list[float]]
+"""What reads one value a run from the results."""
+
+
+def measured(name: str, number: str) -> Values:
     """Return what reads one number of an experiment's runs."""
     return lambda results: results.numbers(name, number)
 
 
-def ratio(name: str, other: str, number: str = "seconds") -> Callable[[Results], list[float]]:
+def ratio(name: str, other: str, number: str = "seconds") -> Values:
     """Return what divides a number of one experiment by that of another, seed by seed."""
     return lambda results: [
         a / b for a, b in zip(results.numbers(name, number), results.numbers(other, number), strict=False)
