@@ -8,6 +8,7 @@ import math
 import os
 import sys
 import warnings
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -22,10 +23,25 @@ from ...backends.errors import did_you_mean
 from ...layers import Loss, Module, manual_seed
 from ..proofs import LAYER_CASES, LOSS_CASES, OPTIMIZER_CASES, Proof, check_case
 from ..proofs import check as prove
-from ..proofs.check import ORACLES, Case, families
+from ..proofs.check import EFFECTS, ORACLES, RANGE, Case, families
 from .app import BackendOption, JsonOption, command, console, errors, print_json, say, show_table
 
 EVERY: tuple[Case, ...] = (*LAYER_CASES, *LOSS_CASES, *OPTIMIZER_CASES)
+
+
+class Prediction(StrEnum):
+    """What a loss of the user's own is given."""
+
+    PROBABILITIES = "probabilities"
+    NUMBERS = "numbers"
+
+
+class Target(StrEnum):
+    """And what it is compared with."""
+
+    PROBABILITIES = "probabilities"
+    ONE_HOT = "one-hot"
+    LABELS = "labels"
 
 
 @command
@@ -41,8 +57,30 @@ def check(
     ] = "",
     shape: Annotated[
         str | None,
-        typer.Option("--input", help="For module:Class: the input's shape, such as 4,3 (batch first)."),
+        typer.Option(
+            "--input",
+            help="For module:Class: the shape of the input (of a loss: the prediction), such as 4,3.",
+        ),
     ] = None,
+    prediction: Annotated[
+        Prediction,
+        typer.Option(help="For a loss, module:Class: probabilities, within (0, 1), or numbers of any size."),
+    ] = Prediction.PROBABILITIES,
+    target: Annotated[
+        Target,
+        typer.Option(
+            help="For a loss, module:Class: of the prediction's shape, within (0, 1) or one-hot; "
+            "or labels, an integer for each row."
+        ),
+    ] = Target.PROBABILITIES,
+    large: Annotated[
+        bool,
+        typer.Option(
+            " /--no-range",
+            help="For module:Class: leave out large inputs (a function not defined there).",
+            show_default=False,
+        ),
+    ] = True,
     replay: Annotated[
         Path | None, typer.Option(help="Run the op again that crosscheck wrote to this .npz file.")
     ] = None,
@@ -51,17 +89,22 @@ def check(
 ) -> None:
     """Prove backward passes: against finite differences, the graph of operators, a second backend and torch.
 
+    Two columns more appear when they object. "effects": a pass changes the
+    input, the output or the gradient that it was given. "range": large inputs
+    (100 and 1000; for a loss of probabilities, 0 and 1) give NaN, or an
+    infinity without need.
+
     With --backend and no name, the backend's own ops are checked first (the conformance suite).
     """
     if replay is not None:
         _replay(replay, as_json)
         return
-    if (arguments or shape) and (name is None or ":" not in name):
-        raise OptionError("--arguments and --input are for a class of your own, module:Class")
+    if (arguments or shape or not large) and (name is None or ":" not in name):
+        raise OptionError("--arguments, --input and --no-range are for a class of your own, module:Class")
     b = get_backend(backend, dtype="float64")
     conformance = _conformance(b, as_json) if backend is not None and name is None else None
     if name is not None and ":" in name:
-        proofs = {name.partition(":")[2]: [_own(name, arguments, shape, b)]}
+        proofs = {name.partition(":")[2]: [_own(name, arguments, shape, b, prediction, target, large)]}
     else:
         proofs = _prove(_chosen(name), b, as_json)
     judged = [p for found in proofs.values() for p in found if not p.without_oracle]
@@ -100,17 +143,42 @@ def _prove(cases: tuple[Case, ...], b: Backend, quiet: bool) -> dict[str, list[P
     return found
 
 
-def _own(name: str, arguments: str, shape: str | None, b: Backend) -> Proof:
+def _own(
+    name: str,
+    arguments: str,
+    shape: str | None,
+    b: Backend,
+    prediction: Prediction,
+    target: Target,
+    large: bool,
+) -> Proof:
     """Make a class of the user's and prove it."""
     made = _made(name, arguments, b)
     if isinstance(made, Loss):
-        raise OptionError(f"{name} is a loss: prove it in Python, lamina.check(loss, prediction, target)")
+        return prove(made, *_pair(_extents(shape, name), prediction, target), large=large)
     if not isinstance(made, Module):
-        raise OptionError(f"{name}: expected a subclass of lamina.Module, got {type(made).__name__}")
+        raise OptionError(
+            f"{name}: expected a subclass of lamina.Module or lamina.Loss, got {type(made).__name__}"
+        )
     extents = (
         (2, *made.input_shape) if shape is None and made.input_shape is not None else _extents(shape, name)
     )
-    return prove(made, np.random.default_rng(0).standard_normal(extents))
+    return prove(made, np.random.default_rng(0).standard_normal(extents), large=large)
+
+
+def _pair(extents: tuple[int, ...], prediction: Prediction, target: Target) -> tuple[Any, Any]:
+    """Draw a prediction of those extents, and a target."""
+    rng = np.random.default_rng(0)
+    numbers = prediction is Prediction.NUMBERS
+    given = rng.standard_normal(extents) if numbers else rng.uniform(0.05, 0.95, extents)
+    if target is Target.PROBABILITIES:
+        return given, rng.uniform(0.05, 0.95, extents)
+    if len(extents) < 2:
+        raise OptionError(f"--target {target} needs an --input of (N, classes), such as 4,3")
+    labels = rng.integers(0, extents[1], (extents[0], *extents[2:]))
+    if target is Target.LABELS:
+        return given, labels
+    return given, np.moveaxis(np.eye(extents[1])[labels], -1, 1)
 
 
 def _made(name: str, arguments: str, b: Backend) -> Any:
@@ -187,22 +255,31 @@ def _row(kind: str, found: list[Proof]) -> dict[str, Any]:
 
 
 def _show(proofs: dict[str, list[Proof]], b: Backend) -> None:
-    heads = {"": "left", "cases": "right", **dict.fromkeys(ORACLES, "right"), "verdict": "left"}
+    every = [proof for found in proofs.values() for proof in found]
+    columns = [oracle for oracle in ORACLES if _is_shown(every, oracle)]
+    heads = {"": "left", "cases": "right", **dict.fromkeys(columns, "right"), "verdict": "left"}
     rows = []
     for kind, found in proofs.items():
-        cells = [_cell(_worst(found, oracle)) for oracle in ORACLES]
+        cells = [_cell(_worst(found, oracle)) for oracle in columns]
         rows.append((kind, str(len(found)), *cells, _verdict(found)))
     say(f"on {b.spec}, float64; largest error as a share of the bar: above 1 fails", style="dim")
     show_table(heads, rows)
     for oracle, what in ORACLES.items():
-        say(f"{oracle}: {what}", style="dim")
-    every = [proof for found in proofs.values() for proof in found]
+        quiet = oracle not in columns and any(oracle in proof.reports for proof in every)
+        if quiet or oracle in columns:
+            say(f"{oracle}: {what}{' (nothing found)' if quiet else ''}", style="dim")
     failures = [proof for proof in every if not (proof.passed or proof.without_oracle)]
     for proof in failures:
         console.print(str(proof), style="red", highlight=False, markup=False)
     say((f"{sum(proof.passed for proof in every)} of {len(every)} cases proven", "bold"))
     if alone := sum(proof.without_oracle for proof in every):
         say(f"{alone} have no oracle here: they need torch, or a second backend", style="yellow")
+
+
+def _is_shown(every: list[Proof], oracle: str) -> bool:
+    """Whether an oracle has a column: it was asked and, where it has no numbers to show, it objects."""
+    worst = _worst(every, oracle)
+    return worst is not None and (oracle not in (EFFECTS, RANGE) or not worst <= 1.0)
 
 
 def _verdict(found: list[Proof]) -> str:

@@ -1,7 +1,8 @@
 """`check`: every proof of a layer, a loss or an optimizer, and what each of them says.
 
 Four oracles that have nothing in common: finite differences, the graph of operators (autodiff), a second
-backend, and torch. Each judges the backward pass that was written by hand.
+backend, and torch. Each judges the backward pass that was written by hand. Two checks more look for what a
+right formula can still do wrong: change what it was given, and overflow.
 """
 
 from __future__ import annotations
@@ -20,19 +21,24 @@ from .against_backend import compare_layer_with_backend, compare_loss_with_backe
 from .against_graph import compare_layer_with_graph, compare_loss_with_graph
 from .against_torch import compare_layer, compare_loss
 from .case import LayerCase, LossCase, OptimizerCase
+from .effects import check_layer_effects, check_loss_effects
 from .finite_differences import check_layer, check_loss
-from .report import Report
+from .magnitudes import check_range
+from .report import FaultError, Report
 from .trajectories import compare_trajectories, torch_trajectory, trajectory
 
 Host = np.ndarray[Any, Any]
 Case = LayerCase | LossCase | OptimizerCase
 
 DIFFERENCES, GRAPH, BACKEND, TORCH = "differences", "graph", "backend", "torch"
+EFFECTS, RANGE = "effects", "range"
 ORACLES = {
     DIFFERENCES: "central finite differences, every index, rtol 1e-6",
     GRAPH: "the graph of operators (autodiff), 1e-9",
     BACKEND: "a second backend, 1e-9",
     TORCH: "torch.nn and torch.autograd, or torch.optim over 1,000 steps, 1e-9",
+    EFFECTS: "input, output and the gradient that backward is given stay as they were",
+    RANGE: "large inputs (100, 1000; probabilities of 0 and 1) give finite values, in float32 and float64",
 }
 
 
@@ -68,12 +74,15 @@ class Proof:
                 lines.append(f"  {oracle}: {self.failures[oracle]}")
             elif oracle in self.reports:
                 report = self.reports[oracle]
+                if oracle in (EFFECTS, RANGE) and report.passed:
+                    lines.append(f"  {oracle}: nothing found ({what})")
+                    continue
                 lines.append(f"  {oracle}: worst {report.error:.3g} of the bar ({what})")
                 lines += [f"    {d}" for d in report.differences if not d.error <= 1.0]
         return "\n".join(lines)
 
 
-def check(subject: Module | Loss, *inputs: Any, torch: Any = None) -> Proof:
+def check(subject: Module | Loss, *inputs: Any, torch: Any = None, large: bool = True) -> Proof:
     """Prove a layer or a loss of one's own; the subject itself is not changed.
 
     Parameters
@@ -85,6 +94,8 @@ def check(subject: Module | Loss, *inputs: Any, torch: Any = None) -> Proof:
     torch
         A torch.nn module that does the same, its state_dict under the same names; or for a loss a function
         of (prediction, target).
+    large
+        Whether large inputs are tried, too; False for a function that has no value there, such as arccos.
 
     """
     arrays = tuple(_array(value) for value in inputs)
@@ -102,6 +113,10 @@ def check(subject: Module | Loss, *inputs: Any, torch: Any = None) -> Proof:
     if torch is not None:
         with_torch: Any = compare_layer if is_layer else compare_loss
         _try(proof, TORCH, lambda: with_torch(copy.deepcopy(wide), torch, *arrays))
+    effects: Any = check_layer_effects if is_layer else check_loss_effects
+    _try(proof, EFFECTS, lambda: effects(wide, *arrays))
+    if large:
+        _try(proof, RANGE, lambda: check_range(wide, other, *arrays))
     return proof
 
 
@@ -151,12 +166,17 @@ def _check_optimizer(case: OptimizerCase, backend: Backend) -> Proof:
     return proof
 
 
-def _try(proof: Proof, oracle: str, run: Callable[[], Report]) -> None:
-    """Add a report, worst of two where there is one already; or what went wrong."""
+def _try(proof: Proof, oracle: str, run: Callable[[], Report | None]) -> None:
+    """Add a report, if there is one, worst of two where there is one already; or what went wrong."""
     try:
         report = run()
+    except FaultError as finding:
+        proof.failures[oracle] = str(finding)
+        return
     except (LaminaError, AssertionError, RuntimeError, ValueError, TypeError, KeyError) as error:
         proof.failures[oracle] = f"{type(error).__name__}: {error}"
+        return
+    if report is None:
         return
     earlier = proof.reports.get(oracle)
     if earlier is None or report.error > earlier.error:

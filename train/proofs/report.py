@@ -8,7 +8,13 @@ from typing import Any
 
 import numpy as np
 
+from ...backends import LaminaError
+
 Host = np.ndarray[Any, Any]
+
+
+class FaultError(LaminaError):
+    """What a proof found where it is not two numbers that differ."""
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,52 @@ class Times(Module):
         return self.backend.multiply(grad_output, 2.0)
 
 class Own(Loss):
-    pass
+    """The mean of (p - t)², or of ½ (p - t)²."""
+
+    def __init__(self, factor=1.0, backend=None):
+        super().__init__(backend=backend)
+        self.factor = factor
+
+    def forward(self, prediction, target):
+        b = self.backend
+        self.keep(b.subtract(prediction, target))
+        return b.mean(b.square(self._kept[0]))
+
+    def backward(self, grad_output=None):
+        (difference,) = self.kept(grad_output)
+        return self.scaled(self.backend.multiply(difference, 2.0 * self.factor), grad_output, 12)
+
+class Labels(Loss):
+    """Minus the mean of the right class's score."""
+
+    def forward(self, prediction, target):
+        b = self.backend
+        hot = b.one_hot(target, b.shape(prediction)[1])
+        self.keep(hot)
+        return b.negative(b.mean(b.sum(b.multiply(prediction, hot), axis=1)))
+
+    def backward(self, grad_output=None):
+        (hot,) = self.kept(grad_output)
+        return self.backend.multiply(hot, -1.0 / self.backend.shape(hot)[0])
+
+class Naive(Module):
+    """y = ln(1 + e^x), which has overflowed long before its value has."""
+
+    def forward(self, x):
+        b = self.backend
+        self.keep(x)
+        return b.log(b.add(b.exp(x), 1.0))
+
+    def backward(self, grad_output):
+        (x,) = self.kept()
+        return self.backend.multiply(grad_output, self.backend.sigmoid(x))
+
+class Overwriting(Times):
+    """y = 2 x, whose backward pass writes into what it was given."""
+
+    def backward(self, grad_output):
+        self.kept()
+        return self.backend.multiply(grad_output, 2.0, out=grad_output)
 
 number = dict
 '''
@@ -59,6 +104,37 @@ def test_a_class_of_ones_own(lamina: Run, own: None) -> None:
     assert lamina("check my_layers:Times --arguments 3.0 --input 4,3 --json", code=1).json["passed"] is False
 
 
+def test_a_loss_of_ones_own(lamina: Run, own: None) -> None:
+    for options in ("", "--target one-hot", "--prediction numbers --target one-hot"):
+        assert "1 of 1 cases proven" in lamina(f"check my_layers:Own --input 4,3 {options}").stdout
+    wrong = lamina("check my_layers:Own --arguments 0.5 --input 4,3", code=1).stdout
+    assert "Own(): NOT proven" in wrong
+    assert "prediction[" in wrong
+    assert "1 of 1 cases proven" in lamina("check my_layers:Labels --input 4,3 --target labels").stdout
+
+
+def test_large_inputs_have_a_column_when_it_objects(lamina: Run, own: None) -> None:
+    out = " ".join(lamina("check my_layers:Naive --input 4,3", code=1).stdout.split())
+    assert "backend range verdict" in out
+    assert "range: not finite for inputs of size 1000, float32: output inf at [" in out
+    (row,) = lamina("check my_layers:Naive --input 4,3 --json", code=1).json["rows"]
+    assert row["range"] is None  # not a number; the words are among the failures
+    assert row["effects"] == 0.0
+    assert "range: not finite" in row["failures"][0]
+    assert "range" not in lamina("check my_layers:Naive --input 4,3 --no-range").stdout
+
+
+def test_effects_have_a_column_when_they_object(lamina: Run, own: None) -> None:
+    out = " ".join(lamina("check my_layers:Overwriting --input 4,3", code=1).stdout.split())
+    assert "backend effects verdict" in out
+    assert "effects: backward changed the gradient that it was given: [0, 0] was " in out
+
+
+def test_the_columns_are_in_the_help(lamina: Run) -> None:
+    text = lamina("check --help").stdout
+    assert all(word in text for word in ('"effects"', '"range"', "--prediction", "--target", "--no-range"))
+
+
 @pytest.mark.parametrize(
     ("line", "message"),
     [
@@ -72,12 +148,13 @@ def test_a_class_of_ones_own(lamina: Run, own: None) -> None:
             '--arguments: expected values such as "3, bias=True"',
         ),
         ("check my_layers:Times --arguments bad=1 --input 2", "cannot be made with (bad=1) and backend=..."),
-        ("check my_layers:number --input 2", "expected a subclass of lamina.Module, got dict"),
+        ("check my_layers:number --input 2", "expected a subclass of lamina.Module or lamina.Loss, got dict"),
+        ("check my_layers:Own", "my_layers:Own does not know its input's shape; give it with --input"),
         (
-            "check my_layers:Own --input 2",
-            "is a loss: prove it in Python, lamina.check(loss, prediction, target)",
+            "check my_layers:Own --input 4 --target one-hot",
+            "--target one-hot needs an --input of (N, classes)",
         ),
-        ("check Linear --input 2", "--arguments and --input are for a class of your own, module:Class"),
+        ("check Linear --input 2", "--input and --no-range are for a class of your own, module:Class"),
         ("check Linear --backend numpi", "Did you mean 'numpy'?"),
         ("check --replay no.npz", "no.npz"),
     ],
