@@ -27,7 +27,7 @@ CHOICES = (
         "region",
         tuple(REGIONS),
         "The radius is typeset as 1/(√2 π), 16 % of the square, where 1/√(2π) would make it half; no centre "
-        "is given. As typeset, in the middle, losses come out as reported; with half of the square they do not.",
+        "is given. As typeset, in the middle, losses come out as reported; with half the square they do not.",
     ),
     r.Choice(
         "torch_init", ("torch", "uniform"), "What the PyTorch model starts with is not said: torch's default."
@@ -219,15 +219,17 @@ def notes(results: r.Results, options: r.Options) -> list[str]:
     ours, theirs = (results.mean(name, "validation_accuracy") for name in ("SGD", same))
     ratio = results.mean("seconds, PyTorch", "seconds") / results.mean("seconds, ours", "seconds")
     return [
-        "**Why is PyTorch's MSE lower at a lower accuracy?** It is another quantity. The paper's loss is the sum "
-        "over both outputs, averaged over samples; PyTorch's is the mean over all elements, half of that. In the "
-        f"paper's unit the PyTorch model's validation loss is {2 * torch:.4f}, beside {loss:.4f} of SGD.",
-        "**Why does PyTorch need more epochs?** Its gradient is half as long for the same reason, as if the rate "
-        "were .005, and that rate stays constant: the curves keep jumping where the paper's settle. Under the "
-        f"paper's convention PyTorch's validation accuracy is {theirs:.2%}, beside {ours:.2%} of ours.",
-        f"**Why are its epochs longer?** They take {ratio:.1f} times as long here, with the same arithmetic and as "
-        "many steps: each of 1,000 steps an epoch pays for general machinery (dispatch, the graph that autograd "
-        "builds, the optimizer's loop), not for products of 25 numbers.",
+        "**Why is PyTorch's MSE lower at a lower accuracy?** It is another quantity. The paper's loss is "
+        "the sum over both outputs, averaged over samples; PyTorch's is the mean over all elements, half "
+        f"of it. In the paper's unit PyTorch's validation loss is {2 * torch:.4f}, beside {loss:.4f} "
+        "of SGD.",
+        "**Why does PyTorch need more epochs?** Its gradient is half as long for the same reason, as if the "
+        "rate were .005, and that rate stays constant: the curves keep jumping where the paper's settle. "
+        f"Under the paper's convention PyTorch's validation accuracy is {theirs:.2%}, beside {ours:.2%} of "
+        "ours.",
+        f"**Why are its epochs longer?** They take {ratio:.1f} times as long here, with the same arithmetic "
+        "and as many steps: each of 1,000 steps an epoch pays for general machinery (dispatch, the graph "
+        "that autograd builds, the optimizer's loop), not for products of 25 numbers.",
     ]
 
 
