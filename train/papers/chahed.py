@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from ..models import Dense
 from . import runner as r
 from .runner import pictures
 
 NETWORK = Dense((2,), (25, 25, 25), 2, initializer="xavier_uniform")
-OPTIMIZERS = {
+OPTIMIZERS: dict[str, tuple[str, dict[str, Any]]] = {
     "SGD": ("SGD", {"lr": 0.01}),
     "momentum": ("SGD", {"lr": 0.01, "momentum": 0.9, "momentum_form": "lr_inside"}),
     "RMSprop": ("RMSprop", {"lr": 0.001, "alpha": 0.9, "eps_inside_root": True}),

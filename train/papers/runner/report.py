@@ -6,6 +6,7 @@ import math
 import os
 import platform
 import subprocess
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -93,7 +94,7 @@ def write(
     return report
 
 
-def judge(row: Row, results: Results, lacking: list[str] = ()) -> Line:  # type: ignore[assignment]
+def judge(row: Row, results: Results, lacking: Sequence[str] = ()) -> Line:
     """Set a reported number beside what the runs gave."""
     values = row.of(results)
     shares = row.baseline(results) if row.baseline is not None else []
@@ -245,7 +246,7 @@ def _plain(value: float, form: str) -> str:
 
 def accuracies(results: Results, names: list[str], title: str, about: str = "") -> Table:
     """Return a table of experiments: accuracy and loss at the end, over their runs."""
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for name in names:
         if name not in results:
             rows.append((name, *("not run",) * 3, "0"))
@@ -262,7 +263,7 @@ def accuracies(results: Results, names: list[str], title: str, about: str = "") 
     return Table(title, ("", "train accuracy", "test accuracy", "test loss", "n"), rows, about)
 
 
-def grid(heads: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+def grid(heads: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
     """Return a Markdown table."""
     lines = [heads, tuple("---" for _ in heads), *rows]
     return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
