@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Annotated, Any, NoReturn, TypeVar
 
@@ -136,7 +136,9 @@ def say(*parts: str | tuple[str, str], style: str = "") -> None:
     console.print(Text.assemble(*parts), style=style, highlight=False, soft_wrap=True)
 
 
-def show_table(heads: dict[str, str], rows: list[tuple[str, ...]], *, total: tuple[str, ...] = ()) -> None:
+def show_table(
+    heads: dict[str, str], rows: Sequence[tuple[str, ...]], *, total: tuple[str, ...] = ()
+) -> None:
     """Print a table: {head: "left" or "right"}, rows of texts, and a last row that sums them up."""
     table = Table(box=None, header_style="bold", pad_edge=False)
     for head, justify in heads.items():
