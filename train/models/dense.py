@@ -8,7 +8,7 @@ from typing import Any
 
 from ...backends import Backend, OptionError, get_backend
 from ...layers import BatchNorm1d, Flatten, Linear, Module, Sequential
-from .names import ACTIVATIONS, INITIALIZERS, OUTPUTS, check_name, ending, initial
+from .names import ACTIVATIONS, BIASES, INITIALIZERS, OUTPUTS, check_name, ending, initial
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,8 @@ class Dense:
         What the weights hold at first; biases are torch's default, or as the weights under "uniform".
     batch_norm
         Whether each layer but the last normalises over the batch before its activation.
+    biases
+        What biases hold at first, a name in `BIASES`; "" for what goes with the initializer.
 
     """
 
@@ -41,6 +43,7 @@ class Dense:
     output: str = ""
     initializer: str = "torch"
     batch_norm: bool = False
+    biases: str = ""
     kind: str = field(default="dense", init=False)
 
     def __post_init__(self) -> None:
@@ -49,6 +52,8 @@ class Dense:
         if self.output:
             check_name("output", self.output, OUTPUTS)
         check_name("initializer", self.initializer, INITIALIZERS)
+        if self.biases:
+            check_name("biases", self.biases, BIASES)
         if len(self.activation) not in (1, len(self.hidden)):
             raise OptionError(
                 f"activation: expected 1 name or {len(self.hidden)}, one for each hidden layer, "
@@ -69,7 +74,7 @@ class Dense:
         return Sequential(*layers, *ending(self.output, b))
 
     def _linear(self, size: int, width: int, b: Backend) -> Linear:
-        return Linear(size, width, **initial(self.initializer), backend=b)
+        return Linear(size, width, **initial(self.initializer, self.biases), backend=b)
 
     def to_dict(self) -> dict[str, Any]:
         """Return what `model_from_dict` takes."""

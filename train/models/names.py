@@ -8,6 +8,7 @@ from typing import TypedDict
 from ...backends import Backend, OptionError
 from ...backends.errors import did_you_mean
 from ...layers import (
+    Constant,
     Initializer,
     KaimingNormal,
     KaimingUniform,
@@ -54,10 +55,21 @@ class Initial(TypedDict):
     bias_init: Initializer
 
 
-def initial(name: str) -> Initial:
-    """Return what a name in `INITIALIZERS` means; biases are torch's default, but for "uniform"."""
+BIASES: dict[str, Callable[[Initializer], Initializer]] = {
+    "torch": lambda weights: TorchDefault(),
+    "zeros": lambda weights: Constant(0.0),
+    "as_weights": lambda weights: weights,
+}
+
+
+def initial(name: str, biases: str = "") -> Initial:
+    """Return what names in `INITIALIZERS` and `BIASES` mean.
+
+    Without a name biases are torch's default, or as the weights under "uniform".
+    """
     make = INITIALIZERS[name]
-    return {"weight_init": make(), "bias_init": make() if name == "uniform" else TorchDefault()}
+    kind = BIASES[biases or ("as_weights" if name == "uniform" else "torch")]
+    return {"weight_init": make(), "bias_init": kind(make())}
 
 
 def ending(output: str, backend: Backend) -> list[Module]:

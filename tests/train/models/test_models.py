@@ -11,6 +11,7 @@ import pytest
 
 from lamina.backends import Backend, DataError, LaminaError, OptionError, ShapeError
 from lamina.layers import BatchNorm2d, Conv2d, Linear, MaxPool2d, NaiveConv2d, Sequential, manual_seed
+from lamina.layers.random import seeded
 from lamina.train import CNN, Dense, Jin, LeNet, load_model, save_model
 from lamina.train.models import MODELS, Description, model_from_dict, models_for
 
@@ -188,6 +189,19 @@ def test_the_initializer_reaches_every_layer() -> None:
                 weight = layer.backend.to_host(layer.weight.data)
                 assert abs(weight).max() > 0.7, layer  # torch's default would stay below 1 / sqrt(fan in)
             assert not isinstance(layer, BatchNorm2d) or (layer.backend.to_host(layer.weight.data) == 1).all()
+
+
+def test_biases_by_name() -> None:
+    def biases(name: str) -> np.ndarray:
+        with seeded(0):
+            first = Dense((2,), (400,), 2, initializer="xavier_normal", biases=name).build("numpy")[0]
+        return np.asarray(first.backend.to_host(first.bias.data))
+
+    assert not biases("zeros").any()
+    assert biases("as_weights").std() == pytest.approx((2 / 402) ** 0.5, rel=0.15)
+    np.testing.assert_array_equal(biases(""), biases("torch"))
+    with pytest.raises(OptionError, match="biases: expected one of torch, zeros, as_weights"):
+        Dense((2,), (4,), 2, biases="zero")
 
 
 # -- what each refuses -----------------------------------------------------------------------------------

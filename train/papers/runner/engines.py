@@ -170,5 +170,7 @@ def _criterion(torch: Any, reduction: str) -> Callable[[Any, Any], Any]:
     mse = torch.nn.functional.mse_loss
     if reduction in ("mean", "sum"):
         return torch.nn.MSELoss(reduction=reduction)  # type: ignore[no-any-return]
+    if reduction == "mean_error":
+        return lambda prediction, target: len(target) * (prediction - target).mean(0).square().sum()
     half = 2 if reduction == "half_batchmean" else 1
     return lambda prediction, target: mse(prediction, target, reduction="sum") / (half * len(target))

@@ -13,6 +13,7 @@ from ....layers.random import seeded
 from ...data import Dataset, Scaling, cubes, disc, one_hot
 from ...models import Dense, Jin
 from ...optimizers import SGD, Adam, Optimizer, RMSprop
+from .mean_error import MeanErrorLoss
 
 Host = np.ndarray[Any, Any]
 Engine = Literal["layers", "graph", "torch"]
@@ -34,7 +35,8 @@ class Plan:
     network
         With one output, targets are a column of 0 and 1; else one-hot.
     loss
-        The reduction of `MSELoss`: "mean", "sum", "batchmean" or "half_batchmean".
+        The reduction of `MSELoss`: "mean", "sum", "batchmean" or "half_batchmean"; or "mean_error" for
+        `MeanErrorLoss`.
     optimizer, options
         A name in `OPTIMIZERS`, and what it is made with.
     decay
@@ -128,6 +130,8 @@ def network(plan: Plan, seed: int, backend: Any) -> Any:
 
 def criterion(plan: Plan, backend: Any) -> MSELoss:
     """Return the plan's loss."""
+    if plan.loss == "mean_error":
+        return MeanErrorLoss("sum", backend=backend)
     return MSELoss(plan.loss, backend=backend)
 
 
