@@ -25,8 +25,6 @@ def compared() -> dict[str, Plan]:
 
 
 PLANS = compared()
-MEAN_ERROR = Plan(data="felisaz", loss="mean_error", options={"lr": 0.01}, batch_size=20, standardize=True)
-PLANS |= {f"the mean error, {name}": replace(MEAN_ERROR, engine=name) for name in ("graph", "torch")}  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("name", PLANS)
