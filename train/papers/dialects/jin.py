@@ -1,0 +1,192 @@
+"""Jin, Shen, Zhu: one `Module` is a layer with its batch normalisation and its activation.
+
+Section III. A `Module` made with the shape of its weights is one such layer; one made without is a
+sequence of those that are appended to it. `NeuralNet` is a sequence that trains itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from .... import layers
+from ....backends import Backend, OptionError, ShapeError, StateError, Tensor, get_backend
+from ... import metrics
+from ...history import History
+from ...models.names import ACTIVATIONS, check_name
+from ...optimizers import SGD
+from ...trainer import Trainer
+from .arrays import Host, column, tensor
+
+
+class Module:
+    """A layer, its optional batch normalisation and activation; or a sequence of such (figure 1).
+
+    Parameters
+    ----------
+    shape
+        Of the weights: (in, out) fully connected, (out, in, height, width) a convolution; None: a sequence.
+    batch_norm, activation
+        Whether the output is normalised, and "relu", "sigmoid", "tanh" or None.
+    stride, padding, naive
+        Of a convolution; naive: by the loops of section II-B, hundreds of times slower.
+    rho
+        What the running statistics keep of their old value (section II-C): 1 - torch's momentum.
+
+    """
+
+    def __init__(
+        self,
+        shape: Sequence[int] | None = None,
+        batch_norm: bool = False,
+        activation: str | None = None,
+        *,
+        stride: int = 1,
+        padding: int = 0,
+        naive: bool = False,
+        rho: float = 0.9,
+        backend: str | Backend | None = None,
+    ) -> None:
+        self.backend = b = get_backend(backend)
+        self.shape = None if shape is None else tuple(shape)
+        self.modules: list[Module] = []
+        parts: list[layers.Module] = []
+        if self.shape is None and (batch_norm or activation):
+            raise OptionError("Module: batch_norm and activation need the shape of the weights")
+        if self.shape is not None and len(self.shape) == 2:
+            parts.append(layers.Linear(*self.shape, backend=b))
+        elif self.shape is not None and len(self.shape) == 4:
+            outputs, inputs, *kernel = self.shape
+            kind = layers.NaiveConv2d if naive else layers.Conv2d
+            parts.append(kind(inputs, outputs, tuple(kernel), stride, padding, backend=b))
+        elif self.shape is not None:
+            raise OptionError(f"Module: expected shape (in, out) or (out, in, height, width), got {shape}")
+        if batch_norm and self.shape is not None:
+            flat = len(self.shape) == 2
+            norm = layers.BatchNorm1d if flat else layers.BatchNorm2d
+            size = self.shape[1] if flat else self.shape[0]
+            parts.append(norm(size, momentum=rho, momentum_of="old", biased_running_variance=True, backend=b))
+        if activation is not None:
+            check_name("Module: activation", activation, ("relu", "sigmoid", "tanh"))
+            parts.append(ACTIVATIONS[activation](b))
+        self.net = layers.Sequential(*parts, backend=b)
+        """The real network, all layers in one row."""
+        self._loss = layers.MSELoss(backend=b)
+        self._sgd: SGD | None = None
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({'' if self.shape is None else ' x '.join(map(str, self.shape))})"
+
+    @property
+    def W(self) -> Tensor:  # noqa: N802
+        """The weights: (in, out), or (out, in, height, width) of a convolution."""
+        weight = self._layer().weight.data
+        return weight if len(self.shape or ()) == 4 else self.backend.permute_dims(weight, (1, 0))
+
+    @property
+    def b(self) -> Tensor:
+        """The bias (out,)."""
+        return self._layer().bias.data  # type: ignore[no-any-return]
+
+    def append(self, module: Module) -> None:
+        """Add a Module at the end; a convolution's output is flattened for a fully connected one."""
+        if self.shape is not None or not isinstance(module, Module):
+            raise OptionError(
+                f"append: a sequence, Module() or NeuralNet(), takes Modules; got {module!r} for {self}"
+            )
+        before = list(self._singles())
+        after = list(module._singles())
+        turn = before and after and len(before[-1].shape or ()) == 4 and len(after[0].shape or ()) == 2
+        between = [layers.Flatten(backend=self.backend)] if turn else []
+        try:
+            self.net = layers.Sequential(*self.net, *between, *module.net, backend=self.backend)
+        except ShapeError as error:
+            raise ShapeError(f"append: {after[0]} does not fit after {before[-1]}: {error}") from error
+        self.modules.append(module)
+        self._sgd = None
+
+    def forward(self, x: Any, test: bool = False) -> Tensor:
+        """x: (N, ...) -> (N, ...); in a test the running statistics normalise."""
+        self.net.train(not test)
+        return self.net(tensor(self.backend, x))
+
+    __call__ = forward
+
+    def loss(self, z: Any, y: Any) -> Tensor:
+        """Return the mean squared error of outputs (N, K) and targets, 0-d; labels (N,) are a column."""
+        return self._loss(tensor(self.backend, z), tensor(self.backend, column(y)))
+
+    def backward(self, gradient: Any = None) -> Any:
+        """Run back from the last `loss`, or from a gradient (N, K); return the input's gradient."""
+        g = self._loss.backward() if gradient is None else tensor(self.backend, gradient)
+        self.net.zero_grad()
+        return self.net.backward(g)
+
+    def update_params(self, lr: float, reg: float = 0.0) -> None:
+        """w = w - lr (dL/dw + reg w): a step of gradient descent on the loss and reg/2 Σ w²."""
+        optimizer = self._optimizer(lr, reg)
+        if all(parameter.grad is None for parameter in self.net.parameters()):
+            raise StateError("update_params: no gradient; it needs backward() before it")
+        optimizer.step()
+
+    def _optimizer(self, lr: float, reg: float) -> SGD:
+        if self._sgd is None:
+            self._sgd = SGD(self.net.parameters())
+        options = {"lr": lr, "weight_decay": reg}
+        self._sgd.check({**self._sgd.groups[0].options, **options})
+        self._sgd.groups[0].options.update(options)
+        return self._sgd
+
+    def _layer(self) -> Any:
+        if self.shape is None:
+            raise OptionError(f"{self} is a sequence; its Modules have the weights: modules[0].W")
+        return self.net[0]
+
+    def _singles(self) -> Iterator[Module]:
+        if self.shape is not None:
+            yield self
+        for module in self.modules:
+            yield from module._singles()
+
+
+class NeuralNet(Module):
+    """A sequence of Modules with what training needs (figure 2; the numbers of section IV).
+
+    Parameters
+    ----------
+    lr, reg, epochs, batch_size
+        The learning rate, λ of λ/2 Σ w², how often through the data, and the mini-batch.
+    seed
+        Of the order in which mini-batches are picked.
+
+    """
+
+    def __init__(
+        self,
+        lr: float = 2e-3,
+        reg: float = 0.05,
+        epochs: int = 1000,
+        batch_size: int = 64,
+        *,
+        seed: int = 0,
+        backend: str | Backend | None = None,
+    ) -> None:
+        super().__init__(backend=backend)
+        self.lr, self.reg, self.epochs, self.batch_size, self.seed = lr, reg, epochs, batch_size, seed
+
+    def train(self, x: Any, y: Any, x_test: Any = None, y_test: Any = None) -> History:
+        """Train on inputs (N, ...) and targets (N, K) or (N,); return the losses of each epoch."""
+        trainer = Trainer(self.net, self._loss, self._optimizer(self.lr, self.reg), seed=self.seed)
+        test = None if x_test is None else (x_test, column(y_test))
+        return trainer.fit((x, column(y)), test, epochs=self.epochs, batch_size=self.batch_size)
+
+    def predict(self, x: Any) -> Host:
+        """Return the outputs (N, K), by the running statistics."""
+        with layers.inference():
+            return np.asarray(self.backend.to_host(self.forward(x, test=True)))
+
+    def accuracy(self, x: Any, y: Any) -> float:
+        """Return the share of right classes: the greatest output, or whether the only one is above 1/2."""
+        return metrics.accuracy(self.predict(x), y)
