@@ -101,7 +101,8 @@ def check(subject: Module | Loss, *inputs: Any, torch: Any = None, large: bool =
     arrays = tuple(_array(value) for value in inputs)
     raw = subject.backend.spec.rpartition("+")[2]
     wide = copy.deepcopy(subject).to(get_backend(raw, dtype="float64"))
-    proof = Proof(str(subject).partition("\n")[0])
+    title = str(subject)
+    proof = Proof(type(subject).__name__ if "\n" in title else title)
     is_layer = isinstance(wide, Module)
     differences: Any = check_layer if is_layer else check_loss
     graph: Any = compare_layer_with_graph if is_layer else compare_loss_with_graph

@@ -75,9 +75,8 @@ class _Watch:
             if changed.any():
                 index = tuple(int(i) for i in np.unravel_index(int(np.argmax(changed)), changed.shape))
                 place = f"[{', '.join(map(str, index))}] " if index else "it "
-                raise FaultError(
-                    f"{act} changed {name}: {place}was {before[index]:.6g} and is {after[index]:.6g}"
-                )
+                was, now = before[index] + 0.0, after[index] + 0.0  # no -0
+                raise FaultError(f"{act} changed {name}: {place}was {was:.6g} and is {now:.6g}")
 
     def report(self) -> Report:
         unchanged = [Difference(name, (), 0.0, 0.0, 0.0) for name, _, _ in self.seen]
