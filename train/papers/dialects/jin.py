@@ -31,7 +31,7 @@ class Module:
     batch_norm, activation
         Whether the output is normalised, and "relu", "sigmoid", "tanh" or None.
     stride, padding, naive
-        Of a convolution; naive: by the loops of section II-B, hundreds of times slower.
+        Of a convolution; naive: by the loops of section II-B, over a hundred times slower.
     rho
         What the running statistics keep of their old value (section II-C): 1 - torch's momentum.
 
