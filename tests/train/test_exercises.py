@@ -33,7 +33,6 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     shutil.copytree(FOLDER, tmp_path, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("LAMINA_BACKEND", "numpy")
-    monkeypatch.setenv("COLUMNS", "200")
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
     for name in FILES:
         monkeypatch.delitem(sys.modules, Path(name).stem, raising=False)
@@ -90,7 +89,7 @@ def test_the_fault_is_caught_and_the_solution_mends_it(
     if columns == "itself":
         assert "NOT" in printed
     else:
-        assert "NOT PROVEN" in printed
+        assert ": NOT proven" in printed
         assert objecting(printed) == set(columns.split(", "))
     mend(name)
     code, printed = run(command, capsys)
@@ -103,8 +102,9 @@ def test_the_solution_shows_what_is_printed(name: str, capsys: pytest.CaptureFix
     printed = "\n".join(run(command, capsys)[1] for of, _, command in ROWS if of == name)
     shown = re.findall(r"```text\n(.*?)```", SOLUTIONS[name], re.S)
     assert shown
+    words = " ".join(printed.split())  # however wide the terminal
     for line in "".join(shown).splitlines():
-        assert "\n" + line.removesuffix("...") in "\n" + printed
+        assert " ".join(line.removesuffix("...").split()) in words
 
 
 @pytest.mark.parametrize(
