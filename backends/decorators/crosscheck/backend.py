@@ -14,22 +14,21 @@ import itertools
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from pathlib import Path
 from typing import Any, Literal
 from weakref import WeakValueDictionary
 
 import numpy as np
 
 from ...base import Backend
-from ...errors import BackendError, DivergenceError, DtypeError, OptionError
+from ...errors import BackendError, DtypeError, OptionError
 from ...ops import Op
 from ...protocol import Step
 from ...tolerance import FORWARD, Host
 from ...wrapper import Wrapper
 from .call import Call, brought, without_out
-from .comparison import Comparison, Table, Tally, compare
+from .comparison import Table, compare
 from .judge import Judge
-from .repro import Repro, save
+from .ledger import Ledger
 
 Mode = Literal["lockstep", "drift"]
 _MODES = ("lockstep", "drift")
@@ -94,9 +93,7 @@ class CrosscheckBackend(Wrapper):
         super().__init__(inner)
         self.reference = reference
         self.mode, self.tolerance, self.keep_going, self.folder = mode, tolerance, keep_going, folder
-        self._tallies: dict[str, Tally] = {}
-        self._judge = Judge(inner, reference)
-        self._path: list[str] = []
+        self._ledger, self._judge = Ledger(self), Judge(inner, reference)
         self._alone = False  # inside a compiled step: only the primary runs
         self._cells: WeakValueDictionary[tuple[int, str], Any] = WeakValueDictionary()
         self._numbers = itertools.count()
@@ -136,23 +133,17 @@ class CrosscheckBackend(Wrapper):
 
     def report(self) -> Table:
         """Return what was found so far, by op."""
-        return Table(f"{self.spec} {self.default_dtype}, {self.mode}", dict(self._tallies))
+        return Table(f"{self.spec} {self.default_dtype}, {self.mode}", dict(self._ledger.tallies))
 
     def reset(self) -> None:
         """Forget what was found."""
-        self._tallies.clear()
+        self._ledger.tallies.clear()
 
     # -- what is no op ---------------------------------------------------------------------------
 
-    @contextlib.contextmanager
-    def scope(self, name: str) -> Iterator[None]:
+    def scope(self, name: str) -> AbstractContextManager[None]:
         """Name the layer that runs inside, for errors."""
-        self._path.append(name)
-        try:
-            with self.inner.scope(name):
-                yield
-        finally:
-            self._path.pop()
+        return _both(self._ledger.layer(name), self.inner.scope(name))
 
     def session(self) -> AbstractContextManager[None]:
         """Enter the session of both."""
@@ -182,8 +173,9 @@ class CrosscheckBackend(Wrapper):
                 self._alone = False
             for key, cell in cells.items():
                 found = compare(b.to_host(cell), right[key], FORWARD, limit=self.tolerance)
-                if self._over("compile", found) and not self.keep_going:
-                    raise self._error("compile", f"cell {key[1]!r} after the compiled step: {found.said}")
+                if self._ledger.over("compile", found) and not self.keep_going:
+                    said = f"cell {key[1]!r} after the compiled step: {found.said}"
+                    raise self._ledger.error("compile", said)
             return result
 
         return both  # type: ignore[return-value]
@@ -213,8 +205,8 @@ class CrosscheckBackend(Wrapper):
                 pairs = iter(theirs or [brought(self.reference, value) for value in actual])
                 result = op.map_result(lambda handle: Pair(self, handle, next(pairs)), result)
         # In drift a number near a tie decides otherwise sooner or later; what comes of it is compared.
-        if self._over(op.name, found) and not (drift and found.discrete):
-            self._diverged(call, actual, expected, found)
+        if self._ledger.over(op.name, found) and not (drift and found.discrete):
+            self._ledger.diverged(call, actual, expected, found)
         if op.gives == "cells":
             named = {**result[1], "of them all": result[0]}
             self._cells.update({(next(self._numbers), name): cell for name, cell in named.items()})
@@ -247,45 +239,6 @@ class CrosscheckBackend(Wrapper):
         if drift:
             op.map_result(theirs.append, result)
         return theirs, expected
-
-    # -- what is found ---------------------------------------------------------------------------
-
-    def _over(self, name: str, found: Comparison) -> bool:
-        """Count a comparison; return whether it is a divergence."""
-        tally = self._tallies.setdefault(name, Tally())
-        tally.add(found, ".".join(self._path))
-        tally.divergences += found.share > self.tolerance
-        return found.share > self.tolerance
-
-    def _diverged(
-        self, call: Call, actual: list[Host], expected: list[Host] | str, found: Comparison
-    ) -> None:
-        """Write a repro (of each op's first divergence), and raise unless we keep going."""
-        tally = self._tallies[call.op.name]
-        said, saved = f"{found.said}\n  arguments: {call}", ""
-        if self.folder is not None and not (self.keep_going and tally.repro):
-            about = {
-                "layer": ".".join(self._path),
-                "primary": self.inner.spec,
-                "reference": self.reference.spec,
-            }
-            about |= {"dtype": self.default_dtype, "mode": self.mode, "said": found.said}
-            right = [] if isinstance(expected, str) else expected
-            try:
-                tally.repro = save(Path(self.folder), Repro(call, about, actual, right))
-                saved = f"\n  repro: {tally.repro} (lamina check --replay {tally.repro} runs it again)"
-            except (OSError, TypeError, ValueError) as error:
-                saved = f"\n  no repro file in '{self.folder}': {error}"
-        if not self.keep_going:
-            raise self._error(call.op.name, said + saved, tally.repro)
-
-    def _error(self, name: str, said: str, path: Path | None = None) -> DivergenceError:
-        layer = ".".join(self._path)
-        where = f" in layer {layer}" if layer else ""
-        what = f"{name}{where}: {self.inner.spec} differs from {self.reference.spec} ({self.mode}): {said}"
-        error = DivergenceError(what)
-        error.op, error.layer, error.repro = name, layer, path
-        return error
 
 
 def crosscheck_of(backend: Backend | None) -> CrosscheckBackend | None:
