@@ -22,7 +22,7 @@ class MSELoss(Loss):
 
     """
 
-    reductions = (*REDUCTIONS, "batchmean", "half_batchmean")
+    reductions: tuple[str, ...] = (*REDUCTIONS, "batchmean", "half_batchmean")
 
     def forward(self, prediction: Tensor, target: Tensor) -> Tensor:
         """prediction, target: (N, ...) of equal shape -> () or, with "none", (N, ...)."""
