@@ -18,7 +18,8 @@ from ..errors import BackendError, DtypeError, ShapeError, StateError
 from ..ops import OPS, Op
 from ..select import get_backend
 from ..wrapper import Wrapper
-from .variable import Cell, GradOperator, Variable, Whole, operators, wrapped
+from .tape import GradOperator, walk
+from .variable import Cell, Variable, Whole, wrapped
 
 _recording: ContextVar[bool] = ContextVar("lamina_recording", default=True)
 _SCALARS = (float, int, bool, type(None))
@@ -181,27 +182,8 @@ class AutodiffBackend(Wrapper):
         retain_graph: keep what was recorded (default: create_graph). Returns the gradients of `inputs`.
         """
         keep = create_graph if retain_graph is None else retain_graph
-        b: Any = self  # whose handles are Variables
-        first, order = self._first(root, gradient), operators(root)
-        gradients: dict[int, Variable] = {id(root.source): first}
-        leaves: dict[int, Variable] = {id(root): root} if root.grad_op is None else {}
-        wanted = [id(variable.source) for variable in inputs or ()]
         with contextlib.nullcontext() if create_graph else no_grad():
-            for node in order:
-                g = gradients.get(id(node)) if id(node) in wanted else gradients.pop(id(node), None)
-                for parent, part in node.pass_grad(self, g) if g is not None else ():
-                    key = id(parent.source)
-                    earlier = gradients.get(key)
-                    gradients[key] = part if earlier is None else b.add(earlier, part)
-                    if parent.grad_op is None:
-                        leaves[key] = parent
-                if not keep:
-                    node.free()
-            if inputs is not None:
-                return [gradients.get(key) for key in wanted]
-            for key, leaf in leaves.items():
-                leaf.accumulate(gradients[key])
-        return []
+            return walk(self, root, self._first(root, gradient), inputs, keep=keep)
 
     def _first(self, root: Variable, gradient: Any) -> Variable:
         """Return the gradient that the walk starts with."""

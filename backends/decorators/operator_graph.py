@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from .drawing import Dot, fitting_depth
-from .variable import GradOperator, Variable, operators
+from .tape import GradOperator, operators
+from .variable import Variable
 
 LARGE = 40
 """More operators than this are drawn a box for each layer."""

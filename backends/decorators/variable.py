@@ -1,4 +1,4 @@
-"""`Variable` and `GradOperator`: a tensor that knows how it was made (Carlier, section 2.1).
+"""`Variable`: a tensor that knows how it was made (Carlier, section 2.1).
 
 A `Variable` is the handle of the `autodiff` backend, and what a person writes mathematics with: it has
 operators and methods, each one or a few ops of its backend.
@@ -6,77 +6,16 @@ operators and methods, each one or a few ops of its backend.
 
 from __future__ import annotations
 
-import itertools
-import weakref
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..base import Backend
-from ..errors import OptionError, StateError
-from ..ops import Op
+from ..errors import OptionError
 from ..protocol import Axis, Shape
 
-_numbers = itertools.count()
-
-
-class GradOperator:
-    """One op that was recorded: its arguments, its result, and how a gradient passes through it."""
-
-    __slots__ = ("args", "kwargs", "number", "op", "output", "path", "tensor", "versions")
-
-    def __init__(
-        self, op: Op, args: Sequence[Any], kwargs: Mapping[str, Any], result: Variable, path: str
-    ) -> None:
-        self.op, self.args, self.kwargs, self.path = op, args, kwargs, path
-        self.tensor = result.tensor
-        self.output = weakref.ref(result)  # which refers to this
-        self.number = next(_numbers)
-        self.versions = [(v, v.cell.version) for v in self.variables() if v.cell is not None]
-
-    def __repr__(self) -> str:
-        return f"<GradOperator {self.op.name}>"
-
-    def variables(self) -> list[Variable]:
-        """Return the Variables among the arguments."""
-        first = self.args[0] if self.args else None
-        given = first if type(first) is tuple or type(first) is list else self.args
-        return [value for value in given if type(value) is Variable]
-
-    @property
-    def children(self) -> list[GradOperator]:
-        """The operators that made the arguments."""
-        return [v.grad_op for v in self.variables() if v.grad_op is not None]
-
-    def pass_grad(self, b: Backend, g: Variable) -> Iterator[tuple[Variable, Variable]]:
-        """Yield each argument that requires a gradient with its part of it, for g = dL/dy."""
-        for variable, version in self.versions:
-            if variable.cell is not None and variable.cell.version != version:
-                raise StateError(
-                    f"backward through {self.op.name}: a cell of shape {variable.shape} that it used was "
-                    "assigned since; call backward before the optimizer's step, or run the forward pass again"
-                )
-        y = wrapped(self.tensor, b)
-        y.grad_op, y.requires_grad = self, True
-        assert self.op.vjp is not None
-        value: Any
-        for i, rule in zip(self.op.positions, self.op.vjp, strict=True):
-            value = self.args[i] if i < len(self.args) else None
-            if rule is None:
-                continue
-            if type(value) is Variable and value.requires_grad:
-                yield value, rule(b, g, y, *self.args, **self.kwargs)
-            elif type(value) in (tuple, list) and any(v.requires_grad for v in value):
-                parts = rule(b, g, y, *self.args, **self.kwargs)
-                yield from ((v, part) for v, part in zip(value, parts, strict=True) if v.requires_grad)
-
-    def free(self) -> None:
-        """Let go of what it holds."""
-        result = self.output()
-        if result is not None:
-            result.grad_op = FREED
-        self.args, self.kwargs, self.tensor, self.versions = (), {}, None, []
+if TYPE_CHECKING:
+    from .tape import GradOperator
 
 
 class Cell:
@@ -161,7 +100,7 @@ class Variable:
             )
 
     def __repr__(self) -> str:
-        how = f", grad_op={self.grad_op.op.name}" if self.grad_op not in (None, FREED) else ""
+        how = f", grad_op={self.grad_op.name}" if self.grad_op is not None and self.grad_op.name else ""
         return f"Variable({np.array2string(self.numpy(), separator=', ', prefix='Variable(')}{how})"
 
     @property
@@ -301,39 +240,8 @@ class Variable:
         return Variable(other, self.backend, requires_grad=False)
 
 
-def operators(root: Variable, what: str = "backward") -> list[GradOperator]:
-    """Return the operators that led to a Variable, each before those that it depends on.
-
-    Raises StateError where they were let go of; `what` needed them.
-    """
-    found: dict[int, GradOperator] = {}
-    waiting = [root.grad_op] if root.grad_op is not None else []
-    while waiting:
-        node = waiting.pop()
-        if node is FREED:
-            raise StateError(
-                f"{what}: what was recorded was let go of by an earlier backward; run the forward pass "
-                "again, or keep it with retain_graph=True"
-            )
-        if id(node) not in found:
-            found[id(node)] = node
-            waiting += node.children
-    return sorted(found.values(), key=lambda node: -node.number)
-
-
 def wrapped(tensor: Any, backend: Any) -> Variable:
     """Return a Variable around a handle of the inner backend."""
     variable = Variable.__new__(Variable)
     variable.tensor, variable.backend = tensor, backend
     return variable
-
-
-class _Freed(GradOperator):
-    __slots__ = ()
-
-    def __init__(self) -> None:
-        self.number = -1
-
-
-FREED = _Freed()
-"""In the place of an operator that was let go of."""

@@ -21,7 +21,8 @@ from lamina.backends import (
 )
 from lamina.backends.decorators.autodiff import grad, no_grad
 from lamina.backends.decorators.drawing import Dot
-from lamina.backends.decorators.variable import GradOperator, Variable
+from lamina.backends.decorators.tape import GradOperator
+from lamina.backends.decorators.variable import Variable
 from lamina.layers import Linear, Module, MSELoss, ReLU, Residual, Sequential, Softmax, TorchDefault
 from lamina.train.optimizers import SGD
 
