@@ -1,0 +1,270 @@
+"""Félisaz, Jacqueroud, Rezaie: a grid of activations, batch sizes and learning rates.
+
+Sections III to V. Neither the gradient of a batch nor what weights start as is given, and the learning rate
+was chosen on test data.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from pathlib import Path
+
+from ..models import Dense
+from . import runner as r
+from .runner import pictures
+
+RATES = (1e-2, 1e-3, 1e-4, 1e-5, 1e-6)
+ACTIVATIONS = ("ReLU", "Tanh")
+COLUMNS = ("train_loss", "test_loss", "train_accuracy", "test_accuracy")
+TABLE = {
+    1: (0.01, (0.0160, 0.0027, 0.0171, 0.0025), (0.0189, 0.0047, 0.0191, 0.0039),
+        (98.82, 0.19, 98.78, 0.17), (98.82, 0.29, 98.78, 0.24)),
+    5: (0.01, (0.0148, 0.0033, 0.0164, 0.0032), (0.0187, 0.0043, 0.0198, 0.0044),
+        (98.78, 0.27, 98.78, 0.27), (98.88, 0.27, 98.78, 0.36)),
+    10: (0.01, (0.0174, 0.0041, 0.0269, 0.0099), (0.0220, 0.0058, 0.0292, 0.0053),
+         (98.61, 0.29, 98.56, 0.45), (98.61, 0.44, 98.56, 0.32)),
+    20: (0.01, (0.0987, 0.0028, 0.0708, 0.0148), (0.0339, 0.0037, 0.0704, 0.0114),
+         (98.39, 0.22, 96.63, 0.91), (98.39, 0.36, 96.63, 0.83)),
+    50: (0.001, (0.1077, 0.0078, 0.1290, 0.0104), (0.1071, 0.0076, 0.1270, 0.0073),
+         (96.28, 0.63, 94.89, 1.25), (96.28, 0.79, 94.89, 0.89)),
+    100: (0.001, (0.1815, 0.0311, 0.2748, 0.0628), (0.1812, 0.0309, 0.2736, 0.0595),
+          (90.48, 3.67, 81.74, 2.91), (90.48, 3.62, 81.74, 4.00)),
+    200: (0.001, (0.3600, 0.0305, 0.3866, 0.0308), (0.3598, 0.0363, 0.3865, 0.0286),
+          (72.76, 4.06, 75.93, 6.36), (72.76, 5.87, 75.93, 6.45)),
+}  # fmt: skip
+"""Table I by batch size: learning rate; each of `COLUMNS`, mean and deviation with ReLU, then with Tanh."""
+
+GRADIENTS = {"mean error": "mean_error", "sum": "sum", "mean": "batchmean"}
+CHOICES = (
+    r.Choice(
+        "gradient",
+        tuple(GRADIENTS),
+        "Of a batch. Table I comes out where errors are averaged over the batch before they go backwards, as "
+        "in a public copy of the framework (its calls are those of figures 1 to 5); neither with the sum nor "
+        "with the mean of the samples' gradients.",
+    ),
+    r.Choice("inputs", ("standardized", "raw"), "Not said; that copy gives them mean 0 and deviation 1."),
+    r.Choice(
+        "init", ("xavier_normal", "torch"), "Not said; that copy draws from N(0, 2 / (in + out)), biases 0."
+    ),
+)
+
+
+def network(activation: str, init: str) -> Dense:
+    """Return 2-25-25-25-2 with one activation throughout."""
+    biases = "zeros" if init == "xavier_normal" else ""
+    return Dense((2,), (25, 25, 25), 2, (activation.lower(),), initializer=init, biases=biases)
+
+
+def plan(options: r.Options, batch: int, activation: str, rate: float) -> r.Plan:
+    """Return what a cell of the grid is trained with; losses are sums over the two outputs."""
+    return r.Plan(
+        data="felisaz",
+        network=network(activation, options["init"]),
+        loss=GRADIENTS[options["gradient"]],
+        options={"lr": rate},
+        epochs=500,
+        batch_size=batch,
+        standardize=options["inputs"] == "standardized",
+        every=5,
+    )
+
+
+def grid(options: r.Options) -> dict[tuple[int, str], tuple[tuple[float, ...], int]]:
+    """Return learning rates, and how many runs of each, by batch size and activation.
+
+    All is "full"; "standard" has all for batches of 20 and more, and less of those that take long.
+    """
+    cells = [(batch, activation) for batch in TABLE for activation in ACTIVATIONS]
+    if options.quick:
+        return {cell: (RATES[:2], 2) for cell in cells if cell[0] >= 20 or cell == (5, "ReLU")}
+    if options.scale == "full":
+        return dict.fromkeys(cells, (RATES, 10))
+    fewer = {1: (RATES[:2], 2), 5: (RATES, 3), 10: (RATES[:3], 3)}
+    return {cell: fewer.get(cell[0], (RATES, 10)) for cell in cells}
+
+
+def name(batch: int, activation: str, rate: float) -> str:
+    """Return what an experiment of the grid is called."""
+    return f"batch {batch}, {activation}, lr {rate:g}"
+
+
+def search(options: r.Options) -> dict[str, r.Plan]:
+    """Return what is open, one thing changed at a time, for batch sizes at which it shows."""
+    found = {}
+    for batch in (100,) if options.quick else (20, 100):
+        base = replace(plan(options, batch, "ReLU", TABLE[batch][0]), every=100)
+        label = f"search: batch {batch}"
+        for gradient, loss in GRADIENTS.items():
+            found[f"{label}, gradient: {gradient}"] = replace(base, loss=loss)
+        found[f"{label}, inputs as drawn"] = replace(base, standardize=False)
+        found[f"{label}, torch's initial weights"] = replace(base, network=network("ReLU", "torch"))
+    return found
+
+
+def runs(options: r.Options) -> list[r.Run]:
+    """Return the grid, and the search."""
+    found = [
+        r.Run(name(*cell, rate), seed, plan(options, *cell, rate))
+        for cell, (rates, repeats) in grid(options).items()
+        for rate in rates
+        for seed in options.seeds(repeats, repeats)
+    ]
+    for label, changed in search(options).items():
+        found += [r.Run(label, seed, changed) for seed in options.seeds(5, 2)]
+    return found
+
+
+def chosen(results: r.Results, batch: int, activation: str, part: str = "validation") -> float:
+    """Return the learning rate with the least mean loss on a part of the data; NaN if none was run."""
+    losses = {
+        rate: results.mean(name(batch, activation, rate), f"{part}_loss")
+        for rate in RATES
+        if name(batch, activation, rate) in results
+    }
+    return min(
+        losses, key=lambda rate: losses[rate] if losses[rate] < math.inf else math.inf, default=math.nan
+    )
+
+
+def tuned(batch: int, activation: str, number: str) -> r.Values:
+    """Return what reads a number of the runs with the rate that validation data chose."""
+    return lambda results: results.numbers(
+        name(batch, activation, chosen(results, batch, activation)), number
+    )
+
+
+def rows(options: r.Options) -> list[r.Row]:
+    """Return table I; unlike the paper's, its rates are chosen on validation data."""
+    found = []
+    for batch, (rate, *columns) in TABLE.items():
+        for place, activation in enumerate(ACTIVATIONS):
+            cell = f"batch {batch}, {activation}"
+            rates, repeats = grid(options).get((batch, activation), ((), 0))
+            whole = (len(rates), repeats) == (len(RATES), 10)
+            why = "" if whole else f"{repeats} of 10 runs of {len(rates)} of 5 rates"
+            found.append(_rate(batch, activation, rate, len(rates)))
+            for number, column in zip(COLUMNS, columns, strict=True):
+                loss, part = number.endswith("loss"), number.split("_")[0]
+                found.append(
+                    r.Row(
+                        f"{cell}: {number.replace('_', ' ')}",
+                        "table I",
+                        column[2 * place] / (1 if loss else 100),
+                        tuned(batch, activation, number),
+                        column[2 * place + 1] / (1 if loss else 100),
+                        form="number" if loss else "percent",
+                        better="lower" if loss else "higher",
+                        baseline=None if loss else tuned(batch, activation, f"{part}_baseline"),
+                        why=why,
+                    )
+                )
+    return found
+
+
+def _rate(batch: int, activation: str, reported: float, tried: int) -> r.Row:
+    """Return the row of a chosen rate, which says of how many where it was not of all."""
+
+    def read(results: r.Results) -> list[float]:
+        rate = chosen(results, batch, activation)
+        return [] if math.isnan(rate) else [rate]
+
+    of = f", of {tried}" if 0 < tried < len(RATES) else ""
+    what = f"batch {batch}, {activation}: lr{of}"
+    return r.Row(what, "table I", reported, read, form="number", better="")
+
+
+def draw(results: r.Results, folder: Path, options: r.Options) -> list[r.Picture]:
+    """Draw figures 6, 7 and 8."""
+    pictures.data("felisaz", options.seed, folder / "data.png", "A training set")
+    found = [r.Picture("data.png", "Figure 6: a training set over the regions of its rule.")]
+    rates = {name(5, "ReLU", rate): f"lr {rate:g}" for rate in RATES}
+    best = {batch: chosen(results, batch, "ReLU") for batch in TABLE}
+    batches = {name(batch, "ReLU", rate): f"batch {batch}, lr {rate:g}" for batch, rate in best.items()}
+    for file, what, shown in (
+        ("rates.png", "Figure 7: losses for each learning rate, batches of 5, ReLU.", rates),
+        ("batches.png", "Figure 8: losses for each batch size, ReLU, with the rate chosen for it.", batches),
+    ):
+        panels = []
+        for part in ("train", "test"):
+            bands = [
+                pictures.band(results, one, f"{part}_loss", label)
+                for one, label in shown.items()
+                if one in results
+            ]
+            panels.append(pictures.Panel(f"{part} loss", "loss", bands, log=True))
+        pictures.curves(folder / file, panels)
+        found.append(r.Picture(file, f"{what} Mean of the runs and one standard deviation."))
+    return found
+
+
+def tables(results: r.Results, options: r.Options) -> list[r.Table]:
+    """Return what choosing on test data does, the test losses of the grid, and the search."""
+
+    def mean(cell: tuple[int, str], rate: float, number: str) -> str:
+        one, form = name(*cell, rate), "number" if number == "test_loss" else "percent"
+        return r.figure(results.mean(one, number), form) if one in results else "not run"
+
+    numbers, lines, losses = ("lr", "test_loss", "test_accuracy"), [], []
+    for cell in grid(options):
+        label, rates = (
+            f"batch {cell[0]}, {cell[1]}",
+            [chosen(results, *cell, p) for p in ("validation", "test")],
+        )
+        means = [mean(cell, rate, number) for number in numbers[1:] for rate in rates]
+        lines.append((label, *(f"{rate:g}" for rate in rates), *means))
+        losses.append((label, *(mean(cell, rate, "test_loss") for rate in RATES)))
+    heads = [f"{n.replace('_', ' ')}, by {part}" for n in numbers for part in ("validation", "test")]
+    about = "The paper chose by the test loss that it then reports. Above, validation loss chooses."
+    searched = [one for one in results.runs if one.startswith("search")]
+    reported = [f"{TABLE[b][2][0]} and {TABLE[b][4][0]} % with batches of {b}" for b in (20, 100)]
+    return [
+        r.Table("The rate by validation and by test data", ("", *heads), lines, about),
+        r.Table("The grid: mean test loss", ("", *(f"lr {rate:g}" for rate in RATES)), losses),
+        r.accuracies(
+            results, searched, "The search", f"ReLU. Table I has a test loss of {' , '.join(reported)}."
+        ),
+    ]
+
+
+def notes(results: r.Results, options: r.Options) -> list[str]:
+    """Say which gradient it is, why large batches do worse, what cannot be in table I, what diverged."""
+    label = "search: batch 100, gradient: "
+    tried = [
+        (one, *(results.mean(label + one, f"test_{x}") for x in ("loss", "accuracy"))) for one in GRADIENTS
+    ]
+    columns = [row[3:] for row in TABLE.values()]
+    same = sum(train[k] == test[k] for train, test in columns for k in (0, 2))
+    twenty = results.mean(name(20, "ReLU", 0.01), "train_loss")
+    wild = [
+        one
+        for one in results.runs
+        if one.startswith("batch") and not math.isfinite(results.mean(one, "test_loss"))
+    ]
+    return [
+        "**Which gradient?** Test loss and accuracy with ReLU, batches of 100 and lr .001, where table I has "
+        f".181 and 90.48 %, and the more frequent class {results.mean(label + 'mean', 'test_baseline'):.2%}: "
+        f"{'; '.join(f'{one} {loss:.3f}, {accuracy:.2%}' for one, loss, accuracy in tried)}.",
+        "**Why are large batches worse?** The gradient of the mean error is that of another loss: N times "
+        "the squared norm of a batch's mean error. Errors of opposite sign cancel before they are squared: "
+        "the larger the batch, the less is left to learn from; for one sample it is the usual loss. What "
+        "table I shows of batch sizes is mostly this: `--set gradient=sum` is the grid without it.",
+        "**What cannot be in table I.** Training and test accuracy are the same to the last digit in "
+        f"{same} of 14 cells, on different data. With batches of 20 and ReLU the training loss is .0987, "
+        f"three times the test loss; it comes out as {twenty:.4f} at lr .01.",
+        f"**What diverged** in at least one run, and has no mean: {'; '.join(wild) or 'nothing'}.",
+    ]
+
+
+PAPER = r.Paper(
+    "felisaz",
+    "Félisaz et al.: learning rates, batch sizes, activations",
+    "Johan Félisaz, Lorenzo Jacqueroud, Amir Rezaie",
+    CHOICES,
+    runs,
+    rows,
+    draw,
+    tables,
+    notes,
+)
