@@ -234,8 +234,8 @@ def notes(results: r.Results, options: r.Options) -> list[str]:
         "**Does the text suffice?** Nearly: accuracies come out as reported, the training loss a little "
         f"higher: {results.mean('the graph', 'train_loss'):.4f}, where .0228 is reported. With one thing "
         f"changed it is {'; '.join(f'{loss:.4f} ({name})' for name, loss in train.items())}. Weights from "
-        "Kaiming's wider normal come nearest, but the text says Xavier; smaller batches go too far, Σ / N not "
-        "far enough.",
+        "Kaiming's wider normal come nearest, but the text says Xavier; smaller batches go too far, Σ / N "
+        "not far enough.",
         "**Two ways, one network.** Gradients by the recorded operators and by the layers' hand-written "
         "backward passes start from equal weights and take equal steps; after all 500 their test losses are "
         f"at most {max(apart):.1e} apart.",
