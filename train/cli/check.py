@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-import ast
-import importlib
 import math
-import os
-import sys
 import warnings
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
-import numpy as np
 import typer
 from rich.progress import Progress
 
@@ -20,28 +14,13 @@ from ...backends import Backend, OptionError, get_backend
 from ...backends.conformance import run as run_conformance
 from ...backends.decorators.crosscheck.replay import replay as replay_repro
 from ...backends.errors import did_you_mean
-from ...layers import Loss, Module, manual_seed
 from ..proofs import LAYER_CASES, LOSS_CASES, OPTIMIZER_CASES, Proof, check_case
-from ..proofs import check as prove
 from ..proofs.check import EFFECTS, ORACLES, RANGE, Case, families
 from .app import BackendOption, JsonOption, command, console, errors, print_json, say, show_table
+from .crosscheck import KeepGoing, Tolerance, chosen_crosscheck, show_crosscheck
+from .own import Arguments, Input, Large, Prediction, PredictionOption, Target, TargetOption, prove_own
 
 EVERY: tuple[Case, ...] = (*LAYER_CASES, *LOSS_CASES, *OPTIMIZER_CASES)
-
-
-class Prediction(StrEnum):
-    """What a loss of the user's own is given."""
-
-    PROBABILITIES = "probabilities"
-    NUMBERS = "numbers"
-
-
-class Target(StrEnum):
-    """And what it is compared with."""
-
-    PROBABILITIES = "probabilities"
-    ONE_HOT = "one-hot"
-    LABELS = "labels"
 
 
 @command
@@ -52,38 +31,16 @@ def check(
             help="A layer, loss or optimizer (Conv2d), or one of your own, module:Class; all if left out."
         ),
     ] = None,
-    arguments: Annotated[
-        str, typer.Option(help='For module:Class: what it is made with, such as "3, bias=True".')
-    ] = "",
-    shape: Annotated[
-        str | None,
-        typer.Option(
-            "--input",
-            help="For module:Class: the shape of the input (of a loss: the prediction), such as 4,3.",
-        ),
-    ] = None,
-    prediction: Annotated[
-        Prediction,
-        typer.Option(help="For a loss, module:Class: probabilities, within (0, 1), or numbers of any size."),
-    ] = Prediction.PROBABILITIES,
-    target: Annotated[
-        Target,
-        typer.Option(
-            help="For a loss, module:Class: of the prediction's shape, within (0, 1) or one-hot; "
-            "or labels, an integer for each row."
-        ),
-    ] = Target.PROBABILITIES,
-    large: Annotated[
-        bool,
-        typer.Option(
-            " /--no-range",
-            help="For module:Class: leave out large inputs (a function not defined there).",
-            show_default=False,
-        ),
-    ] = True,
+    arguments: Arguments = "",
+    shape: Input = None,
+    prediction: PredictionOption = Prediction.PROBABILITIES,
+    target: TargetOption = Target.PROBABILITIES,
+    large: Large = True,
     replay: Annotated[
         Path | None, typer.Option(help="Run the op again that crosscheck wrote to this .npz file.")
     ] = None,
+    tolerance: Tolerance = None,
+    keep_going: KeepGoing = False,
     backend: BackendOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -97,23 +54,31 @@ def check(
     With --backend and no name, the backend's own ops are checked first (the conformance suite).
     """
     if replay is not None:
-        _replay(replay, as_json)
+        if keep_going:
+            raise OptionError("--keep-going is for a run; --replay runs one op again")
+        _replay(replay, 1.0 if tolerance is None else tolerance, as_json)
         return
     if (arguments or shape or not large) and (name is None or ":" not in name):
         raise OptionError("--arguments, --input and --no-range are for a class of your own, module:Class")
     b = get_backend(backend, dtype="float64")
+    crosscheck = chosen_crosscheck(b, tolerance, keep_going)
     conformance = _conformance(b, as_json) if backend is not None and name is None else None
     if name is not None and ":" in name:
-        proofs = {name.partition(":")[2]: [_own(name, arguments, shape, b, prediction, target, large)]}
+        proofs = {name.partition(":")[2]: [prove_own(name, arguments, shape, b, prediction, target, large)]}
     else:
         proofs = _prove(_chosen(name), b, as_json)
     judged = [p for found in proofs.values() for p in found if not p.without_oracle]
     passed = all(p.passed for p in judged) and conformance in (None, True)
+    results: dict[str, Any] = {"backend": b.spec, "passed": passed, "conformance": conformance}
+    if crosscheck is not None:
+        results["divergences"] = crosscheck.report().divergences
+        results["passed"] = passed = passed and not results["divergences"]
     if as_json:
-        rows = [_row(kind, found) for kind, found in proofs.items()]
-        print_json({"backend": b.spec, "passed": passed, "conformance": conformance, "rows": rows})
+        print_json({**results, "rows": [_row(kind, found) for kind, found in proofs.items()]})
     else:
         _show(proofs, b)
+        if crosscheck is not None:
+            show_crosscheck(crosscheck)
     if not passed:
         raise typer.Exit(1)
 
@@ -143,81 +108,6 @@ def _prove(cases: tuple[Case, ...], b: Backend, quiet: bool) -> dict[str, list[P
     return found
 
 
-def _own(
-    name: str,
-    arguments: str,
-    shape: str | None,
-    b: Backend,
-    prediction: Prediction,
-    target: Target,
-    large: bool,
-) -> Proof:
-    """Make a class of the user's and prove it."""
-    made = _made(name, arguments, b)
-    if isinstance(made, Loss):
-        return prove(made, *_pair(_extents(shape, name), prediction, target), large=large)
-    if not isinstance(made, Module):
-        raise OptionError(
-            f"{name}: expected a subclass of lamina.Module or lamina.Loss, got {type(made).__name__}"
-        )
-    extents = (
-        (2, *made.input_shape) if shape is None and made.input_shape is not None else _extents(shape, name)
-    )
-    return prove(made, np.random.default_rng(0).standard_normal(extents), large=large)
-
-
-def _pair(extents: tuple[int, ...], prediction: Prediction, target: Target) -> tuple[Any, Any]:
-    """Draw a prediction of those extents, and a target."""
-    rng = np.random.default_rng(0)
-    numbers = prediction is Prediction.NUMBERS
-    given = rng.standard_normal(extents) if numbers else rng.uniform(0.05, 0.95, extents)
-    if target is Target.PROBABILITIES:
-        return given, rng.uniform(0.05, 0.95, extents)
-    if len(extents) < 2:
-        raise OptionError(f"--target {target} needs an --input of (N, classes), such as 4,3")
-    labels = rng.integers(0, extents[1], (extents[0], *extents[2:]))
-    if target is Target.LABELS:
-        return given, labels
-    return given, np.moveaxis(np.eye(extents[1])[labels], -1, 1)
-
-
-def _made(name: str, arguments: str, b: Backend) -> Any:
-    module, _, cls = name.partition(":")
-    sys.path.insert(0, os.getcwd())
-    try:
-        kind = getattr(importlib.import_module(module), cls)
-    except (ImportError, AttributeError) as error:
-        raise OptionError(f"{name}: {error}") from error
-    finally:
-        sys.path.remove(os.getcwd())
-    try:
-        call: Any = ast.parse(f"f({arguments})", mode="eval").body
-        given = [ast.literal_eval(value) for value in call.args]
-        options = {word.arg: ast.literal_eval(word.value) for word in call.keywords}
-    except (SyntaxError, ValueError) as error:
-        raise OptionError(
-            f'--arguments: expected values such as "3, bias=True", got {arguments!r}'
-        ) from error
-    manual_seed(0)
-    try:
-        return kind(*given, **options, backend=b)
-    except TypeError as error:
-        raise OptionError(
-            f"{name} cannot be made with ({arguments}) and backend=...: {error}; see --arguments"
-        ) from error
-
-
-def _extents(shape: str | None, name: str) -> tuple[int, ...]:
-    if shape is None:
-        raise OptionError(
-            f"{name} does not know its input's shape; give it with --input, such as --input 4,3"
-        )
-    parts = [part.strip() for part in shape.split(",")]
-    if not all(part.isdecimal() for part in parts):
-        raise OptionError(f"--input: expected extents such as 4,3, got {shape!r}")
-    return tuple(map(int, parts))
-
-
 def _conformance(b: Backend, quiet: bool) -> bool:
     """Run the conformance suite on a backend; return the verdict."""
     with Progress(console=errors, disable=quiet, transient=True) as progress, warnings.catch_warnings():
@@ -229,8 +119,8 @@ def _conformance(b: Backend, quiet: bool) -> bool:
     return report.passed
 
 
-def _replay(path: Path, as_json: bool) -> None:
-    result = replay_repro(path)
+def _replay(path: Path, tolerance: float, as_json: bool) -> None:
+    result = replay_repro(path, tolerance=tolerance)
     if as_json:
         print_json({"file": str(path), "passed": result.passed, "report": str(result)})
     else:

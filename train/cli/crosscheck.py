@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from ...backends import OptionError, get_backend
+from ...backends import Backend, OptionError
 from ...backends.decorators.crosscheck import CrosscheckBackend, crosscheck_of
 from .app import say
 
@@ -22,8 +22,10 @@ KeepGoing = Annotated[
 ]
 
 
-def chosen_crosscheck(tolerance: float | None, keep_going: bool) -> CrosscheckBackend | None:
-    """Return the crosscheck of the current backend, its options set; None if it has none.
+def chosen_crosscheck(
+    backend: Backend, tolerance: float | None, keep_going: bool
+) -> CrosscheckBackend | None:
+    """Return the crosscheck of a backend, its options set; None if it has none.
 
     Raises
     ------
@@ -31,7 +33,7 @@ def chosen_crosscheck(tolerance: float | None, keep_going: bool) -> CrosscheckBa
         If an option was given and there is no crosscheck that it is for, or it has no such value.
 
     """
-    found = crosscheck_of(get_backend())
+    found = crosscheck_of(backend)
     if found is None:
         for option, given in (("--tolerance", tolerance is not None), ("--keep-going", keep_going)):
             if given:

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
+from ...backends import get_backend
 from ...layers import Module
 from ..experiment import Experiment
 from ..recipe import Recipe
@@ -100,7 +101,7 @@ def train(
         best=best,
         seed=o.seed_or_default(seed),
     )
-    crosscheck = chosen_crosscheck(tolerance, keep_going)
+    crosscheck = chosen_crosscheck(get_backend(), tolerance, keep_going)
     experiment = Experiment.prepare(recipe, progress=not as_json)
     with run_folder(out, source) as folder:
         if not as_json:

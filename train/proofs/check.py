@@ -99,8 +99,9 @@ def check(subject: Module | Loss, *inputs: Any, torch: Any = None, large: bool =
 
     """
     arrays = tuple(_array(value) for value in inputs)
-    raw = subject.backend.spec.rpartition("+")[2]
-    wide = copy.deepcopy(subject).to(get_backend(raw, dtype="float64"))
+    wide = copy.deepcopy(subject)
+    if subject.backend.default_dtype != "float64":
+        wide = wide.to(get_backend(subject.backend.spec.rpartition("+")[2], dtype="float64"))
     title = str(subject)
     proof = Proof(type(subject).__name__ if "\n" in title else title)
     is_layer = isinstance(wide, Module)

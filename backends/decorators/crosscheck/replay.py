@@ -28,11 +28,15 @@ class Replay:
 
 
 def replay(
-    path: str | os.PathLike[str], primary: str | Backend | None = None, reference: str | Backend | None = None
+    path: str | os.PathLike[str],
+    primary: str | Backend | None = None,
+    reference: str | Backend | None = None,
+    *,
+    tolerance: float = 1.0,
 ) -> Replay:
     """Run the op that a repro file holds on two backends, those of the time by default, and compare.
 
-    Tensors come from the host: how they lay in memory, and storage that was shared by others than an `out`
+    tolerance is a factor on the op's bar. Tensors come from the host: how they lay in memory, and storage that was shared by others than an `out`
     and its input, are not in the file.
 
     Raises
@@ -47,7 +51,7 @@ def replay(
     first = _backend(primary or found.about["primary"], found.about["dtype"])
     second = _backend(reference or found.about["reference"], "float64")
     kind: Any = CrosscheckBackend  # its methods are generated, which mypy does not see
-    backend = kind(first, second, folder=None)
+    backend = kind(first, second, tolerance=tolerance, folder=None)
     call = found.call
     handles = []
 

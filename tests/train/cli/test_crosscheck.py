@@ -61,3 +61,31 @@ def test_a_tolerance_that_is_none(lamina: Any, folder: Path) -> None:
     (folder / "faulty.py").write_text(FAULTY)
     line = f"{TRAIN} --backend crosscheck(numpy)+faulty:Faulty --tolerance 0"
     assert "tolerance must be a number above 0, got 0.0" in lamina(line, code=2).stderr
+
+
+def test_proofs_under_a_crosscheck(lamina: Any, folder: Path) -> None:
+    (folder / "faulty.py").write_text(FAULTY)
+    check = "check ReLU --backend crosscheck(numpy)+faulty:Faulty"
+    assert "relu: faulty:Faulty differs from numpy" in " ".join(lamina(check, code=1).stdout.split())
+    text = lamina(f"{check} --keep-going", code=1).stdout
+    assert "of the bar" in text
+    assert "crosscheck-relu-2.npz" in text
+    assert lamina(f"{check} --keep-going --json", code=1).json["divergences"] > 0
+    pytest.importorskip("torch", reason="the second library")
+    right = "check ReLU --backend crosscheck(numpy)+torch"
+    assert " ops, 0 divergences" in lamina(right).stdout
+    assert lamina(f"{right} --json").json["divergences"] == 0
+    assert lamina(f"{right} --keep-going --tolerance 1e-30 --json", code=1).json["divergences"] > 0
+
+
+def test_a_replay_with_a_tolerance(lamina: Any, folder: Path) -> None:
+    (folder / "faulty.py").write_text(FAULTY)
+    lamina(f"{TRAIN} --backend crosscheck(numpy)+faulty:Faulty", code=2)
+    replay = "check --replay crosscheck-relu-1.npz"
+    lamina(replay, code=1)
+    assert lamina(f"{replay} --tolerance 1e9 --json", code=1).json["passed"] is False  # relu must be equal
+    assert "--keep-going is for a run" in lamina(f"{replay} --keep-going", code=2).stderr
+
+
+def test_options_of_check_without_a_crosscheck(lamina: Any) -> None:
+    assert "--keep-going is for crosscheck" in lamina("check ReLU --keep-going", code=2).stderr
