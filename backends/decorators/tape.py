@@ -80,7 +80,7 @@ class GradOperator:
 
 class _Freed(GradOperator):
     __slots__ = ()
-    name = ""  # type: ignore[assignment]
+    name = ""
 
     def __init__(self) -> None:
         self.number = -1

@@ -36,8 +36,8 @@ def replay(
 ) -> Replay:
     """Run the op that a repro file holds on two backends, those of the time by default, and compare.
 
-    tolerance is a factor on the op's bar. Tensors come from the host: how they lay in memory, and storage that was shared by others than an `out`
-    and its input, are not in the file.
+    tolerance is a factor on the op's bar. Tensors come from the host: how they lay in memory, and storage
+    that was shared by others than an `out` and its input, are not in the file.
 
     Raises
     ------

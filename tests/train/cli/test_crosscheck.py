@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -69,7 +70,7 @@ def test_proofs_under_a_crosscheck(lamina: Any, folder: Path) -> None:
     assert "relu: faulty:Faulty differs from numpy" in " ".join(lamina(check, code=1).stdout.split())
     text = lamina(f"{check} --keep-going", code=1).stdout
     assert "of the bar" in text
-    assert "crosscheck-relu-2.npz" in text
+    assert re.search(r"crosscheck-relu-\d+\.npz", text)
     assert lamina(f"{check} --keep-going --json", code=1).json["divergences"] > 0
     pytest.importorskip("torch", reason="the second library")
     right = "check ReLU --backend crosscheck(numpy)+torch"
