@@ -12,6 +12,7 @@ from .variable import Variable
 
 LARGE = 40
 """More operators than this are drawn a box for each layer."""
+_HEAVY = ("contract", "window")
 
 
 def draw_operators(
@@ -100,12 +101,17 @@ class _Sketch:
             if whole:
                 size = f"{count} operators" if count > 1 else node.op.name
                 label = f"{self.layers[path]}\n{path}: {size}" if path in self.layers else f"{path}\n{size}"
-                self.boxes[key] = self.dot.add(label, "layer", path.rpartition(".")[0])
+                self.boxes[key] = self.dot.add(label, self._kind(path), path.rpartition(".")[0])
             else:
                 frame = self._frame(path)
                 label = node.op.name if frame == path else f"{node.op.name}\n{self._called(path)}"
                 self.boxes[key] = self.dot.add(label, node.op.kind, frame)
         self.boxes[id(node)] = self.boxes[key]
+
+    def _kind(self, path: str) -> str:
+        """Return the colour of a layer's box: a product's where it has one, else its most frequent op's."""
+        kinds = Counter(node.op.kind for node in self.found if self.paths[id(node)] == path)
+        return max(kinds, key=lambda kind: (kind in _HEAVY, kinds[kind]))
 
     def _source(self, variable: Variable, node: GradOperator) -> tuple[str, str]:
         """Return the box that an argument comes from and what its arrow says; "" if it is not drawn."""
