@@ -18,7 +18,6 @@ COLOURS = {
     "parameter": "#cfe8cf",
     "input": "#e8e8e8",
     "result": "#f6d5d5",
-    "layer": "#d5e3f6",
     "unary": "#fdf1cf",
     "binary": "#fde3c4",
     "select": "#f3e3d3",
