@@ -42,7 +42,7 @@ CHOICES = (
         tuple(GRADIENTS),
         "Of a batch. Table I comes out where errors are averaged over the batch before they go backwards, as "
         "in a public copy of the framework (its calls are those of figures 1 to 5). With the sum of the "
-        "samples' gradients losses are far lower, with their mean lr .01 is best for every batch size.",
+        "samples' gradients losses are far lower; with their mean lr .01 is the best for large batches too.",
     ),
     r.Choice("inputs", ("standardized", "raw"), "Not said; that copy gives them mean 0 and deviation 1."),
     r.Choice(
