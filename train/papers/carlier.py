@@ -200,7 +200,8 @@ def classes() -> Dot:
         for one in found:
             boxes[one] = dot.add(f"{one.__name__}\n{one.__module__}", kind)
     for one, box in boxes.items():
-        dot.arrows += [(boxes[base], box, "") for base in one.__bases__ if base in boxes]
+        above = [boxes[base] for base in one.__mro__[1:] if base in boxes]
+        dot.arrows += [(base, box, "") for base in above[:1]]
     for user, used, what in (
         (Variable, GradOperator, "grad_op"),
         (GradOperator, Variable, "args"),

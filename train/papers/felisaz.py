@@ -74,7 +74,7 @@ def plan(options: r.Options, batch: int, activation: str, rate: float) -> r.Plan
 def grid(options: r.Options) -> dict[tuple[int, str], tuple[tuple[float, ...], int]]:
     """Return learning rates, and how many runs of each, by batch size and activation.
 
-    All is "full"; "standard" has all for batches of 50 and more, and less of those that take long.
+    All is "full"; "standard" has all for batches of 20 and more, and less of those that take long.
     """
     cells = [(batch, activation) for batch in TABLE for activation in ACTIVATIONS]
     if options.quick:
@@ -82,8 +82,8 @@ def grid(options: r.Options) -> dict[tuple[int, str], tuple[tuple[float, ...], i
         return {cell: (RATES[:2], 2) for cell in cells if cell[0] >= 50 or cell in shown}
     if options.scale == "full":
         return dict.fromkeys(cells, (RATES, 10))
-    fewer = {1: (RATES[:2], 2), 5: (RATES[:2], 3), 10: (RATES[:2], 3), 20: (RATES[:3], 5)}
-    return {cell: fewer.get(cell[0], (RATES, 10)) for cell in cells} | {(5, "ReLU"): (RATES, 3)}
+    fewer = {1: (RATES[:2], 3), 5: (RATES, 3), 10: (RATES[:3], 3)}
+    return {cell: fewer.get(cell[0], (RATES, 10)) for cell in cells}
 
 
 def name(batch: int, activation: str, rate: float) -> str:
