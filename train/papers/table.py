@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from . import boschin, chahed
+from . import boschin, carlier, chahed, felisaz, jin
 from .runner import Paper
 
-PAPERS: dict[str, Paper] = {module.PAPER.name: module.PAPER for module in (chahed, boschin)}
+PAPERS: dict[str, Paper] = {
+    module.PAPER.name: module.PAPER for module in (chahed, boschin, jin, felisaz, carlier)
+}

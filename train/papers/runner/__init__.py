@@ -1,6 +1,6 @@
 """The one runner of all papers: repeats by seed, statistics, pictures, a report, going on after a stop."""
 
-from .paper import Choice, Options, Paper, Picture, Results, Row, Table, Values, measured, ratio
+from .paper import Choice, Options, Paper, Picture, Results, Row, Table, Values, epochs_to, measured, ratio
 from .plan import MLP, Plan
 from .report import Report, accuracies, figure
 from .runner import reproduce
@@ -21,6 +21,7 @@ __all__ = [
     "Table",
     "Values",
     "accuracies",
+    "epochs_to",
     "figure",
     "first_losses",
     "measured",

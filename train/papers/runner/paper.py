@@ -135,6 +135,19 @@ def ratio(name: str, other: str, number: str = "seconds") -> Values:
     ]
 
 
+def epochs_to(name: str, series: str, value: float) -> Values:
+    """Return what reads the first epoch with at least that value in each run; the last, if there is none."""
+
+    def read(results: Results) -> list[float]:
+        runs = zip(results.series(name, "epoch"), results.series(name, series), strict=True)
+        return [
+            next((epoch for epoch, found in zip(epochs, values, strict=True) if found >= value), epochs[-1])
+            for epochs, values in runs
+        ]
+
+    return read
+
+
 @dataclass(frozen=True)
 class Picture:
     """A figure in the report: its file, and what it shows."""

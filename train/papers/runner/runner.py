@@ -6,6 +6,7 @@ import contextlib
 import multiprocessing
 import os
 import signal
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
@@ -105,9 +106,17 @@ def _side_by_side(runs: list[Run], spec: str, dtype: str, jobs: int) -> Iterator
 
 
 def _worker() -> None:
-    """Prepare a process: one thread, and no word of its own on Ctrl-C."""
+    """Prepare a process: one thread, no word of its own on Ctrl-C, and an end when its parent has one."""
     signal.signal(signal.SIGINT, lambda number, frame: os._exit(130))
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     limit_threads(1)
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 @contextlib.contextmanager

@@ -44,10 +44,10 @@ class Outcome:
     """What a run gave."""
 
     numbers: dict[str, float] = field(default_factory=dict)
-    """Of the end: {train, validation, test}_{loss, accuracy, right, baseline}, seconds (of training alone),
-    epochs, and the first loss that was not finite ends a run."""
+    """Of the end: {train, validation, test}_{loss, accuracy, zeros, right, baseline}, seconds (of training
+    alone), epochs, and the first loss that was not finite ends a run."""
     series: dict[str, list[float]] = field(default_factory=dict)
-    """Of each evaluated epoch: "epoch", and loss and accuracy of each part."""
+    """Of each evaluated epoch: "epoch", and each part's loss, accuracy and zeros (share of outputs 0)."""
     weights: dict[str, Any] | None = None
 
 
@@ -97,5 +97,6 @@ def _measure(outcome: Outcome, plan: Plan, learner: Learner, data: dict[str, Par
         outputs = learner.outputs(data[name].inputs)
         row[f"{name}_loss"] = loss_of(plan, outputs, data[name].targets)
         row[f"{name}_accuracy"] = data[name].right(outputs) / plan.samples
+        row[f"{name}_zeros"] = float(np.mean(outputs == 0))
     for name, value in row.items():
         outcome.series.setdefault(name, []).append(value)

@@ -1,0 +1,268 @@
+"""Jin, Shen, Zhu: batch normalisation on the disc, and convolutions by loops on small cubes.
+
+Section IV. What the regularisation is, over what the gradient is summed, the first weights, and whether the
+last layer has a ReLU too are not said; nor are the epochs of the convolutional network.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from ..models import Dense, Jin
+from . import runner as r
+from .runner import pictures
+
+DENSE = Dense((2,), (100, 50, 20), 1, batch_norm=True)
+"""2 x 100, 100 x 50, 50 x 20, 20 x 1; the first three with batch normalisation and ReLU."""
+CUBES = Jin((3, 4, 4), 1)
+USUAL, LESS = 0.977, 0.74
+"""Test accuracies of most of the paper's runs on the disc, and of some."""
+COLLAPSE, LEARNT = 0.85, 0.9
+"""A run that ends below the one collapsed; one that is above the other has learnt the disc."""
+
+ENDINGS = {"relu": "relu", "none": "", "sigmoid": "sigmoid"}
+CHOICES = (
+    r.Choice(
+        "last",
+        ("relu", "none"),
+        "The layers have ReLU, the last one perhaps too: only with it do runs on the disc collapse.",
+    ),
+    r.Choice("gradient", ("mean", "sum"), "Over a batch; the loss is said to be the mean squared error."),
+    r.Choice("initializer", ("torch", "xavier_uniform", "kaiming_uniform", "uniform"), "The first weights."),
+    r.Choice("penalty", ("half", "whole"), "Regularisation .05 as λ/2 Σ w², or as λ Σ w²."),
+    r.Choice("cubes_last", ("relu", "none", "sigmoid"), "After the last layer of the convolutional network."),
+    r.Choice(
+        "cubes_norm", ("yes", "no"), "Batch normalisation in the convolutional network; each layer may."
+    ),
+)
+
+
+def plan(options: r.Options) -> r.Plan:
+    """Return the disc: 1,000 epochs of batches of 64, rate .002, regularisation .05."""
+    return r.Plan(
+        data="jin",
+        network=replace(DENSE, output=ENDINGS[options["last"]], initializer=options["initializer"]),
+        loss=options["gradient"],
+        options={"lr": 2e-3},
+        epochs=100 if options.quick else 1000,
+        batch_size=64,
+        penalty={"half": 0.05, "whole": 0.1}[options["penalty"]],
+        every=5 if options.quick else 10,
+    )
+
+
+def cubes_network(options: r.Options) -> Jin:
+    """Return the two convolutions of 3 x 3 and the two linear layers."""
+    return replace(
+        CUBES,
+        output=ENDINGS[options["cubes_last"]],
+        initializer=options["initializer"],
+        batch_norm=options["cubes_norm"] == "yes",
+    )
+
+
+def cubes_plan(options: r.Options) -> r.Plan:
+    """Return the cubes: the same, at rate .003."""
+    return replace(plan(options), data="cubes", network=cubes_network(options), options={"lr": 3e-3})
+
+
+def experiments(options: r.Options) -> dict[str, tuple[r.Plan, range]]:
+    """Return what is run, and with which seeds."""
+    disc, cubes = plan(options), cubes_plan(options)
+    ours, few = options["last"], options.seeds(3, 1)
+    found = {
+        f"disc, last layer {last}": (
+            replace(disc, network=replace(DENSE, output=ENDINGS[last], initializer=options["initializer"])),
+            options.seeds(30 if last == ours else 20, 8 if last == ours else 3),
+        )
+        for last in ("relu", "none")
+    }
+    found["cubes"] = (cubes, options.seeds(10, 2))
+    searched = 30 if options.quick else 300
+    for loss in ("mean", "sum"):
+        for init in ("torch", "kaiming_uniform", "uniform"):
+            for last in ("relu", "none"):
+                network = replace(DENSE, output=ENDINGS[last], initializer=init)
+                found[f"search: disc, gradient {loss}, weights {init}, last {last}"] = (
+                    replace(disc, network=network, loss=loss, epochs=searched),
+                    few,
+                )
+        for last in () if options.quick else ENDINGS:
+            for norm in (True, False):
+                changed = replace(CUBES, output=ENDINGS[last], batch_norm=norm)
+                name = f"search: cubes, gradient {loss}, last {last}, {'' if norm else 'no '}batch norm"
+                found[name] = (replace(cubes, network=changed, loss=loss, epochs=searched), few)
+    return found
+
+
+def runs(options: r.Options) -> list[r.Run]:
+    """Return the disc, the cubes, what is searched, and a few steps by both convolutions in turns."""
+    found = [
+        r.Run(name, seed, plan) for name, (plan, seeds) in experiments(options).items() for seed in seeds
+    ]
+    samples = 128 if options.quick else 1000
+    once = replace(cubes_plan(options), epochs=1, samples=samples)
+    for seed in options.seeds(3, 1):
+        for name, naive in (("loops", True), ("unfold", False)):
+            changed = replace(once, network=replace(cubes_network(options), naive=naive))
+            found.append(r.Run(name, seed, changed, timed=True))
+    return found
+
+
+def collapsed(name: str) -> r.Values:
+    """Return what reads 1 for each run that ended below `COLLAPSE`, else 0."""
+    return lambda results: [float(x < COLLAPSE) for x in results.numbers(name, "test_accuracy")]
+
+
+def worst(name: str) -> r.Values:
+    """Return what reads the lowest test accuracy at the end of a run."""
+    return lambda results: [min(found)] if (found := results.numbers(name, "test_accuracy")) else []
+
+
+def difference(results: r.Results) -> list[float]:
+    """Return the largest difference of losses between loops and unfold, seed by seed."""
+    found = []
+    for seed in range(min(len(results.runs.get(name, [])) for name in ("loops", "unfold"))):
+        pairs = [
+            (results.numbers("loops", number)[seed], results.numbers("unfold", number)[seed])
+            for number in ("train_loss", "validation_loss", "test_loss")
+        ]
+        found.append(max(abs(a - b) for a, b in pairs))
+    return found
+
+
+def rows(options: r.Options) -> list[r.Row]:
+    """Return the accuracies of section IV, how many runs collapse, and the two convolutions."""
+    ours, baseline = f"disc, last layer {options['last']}", "test_baseline"
+    short = f"{plan(options).epochs} epochs instead of 1000" if options.quick else ""
+    found = [
+        r.Row(
+            "disc: test accuracy of a usual run",
+            "IV, fig. 4",
+            USUAL,
+            r.measured(ours, "test_accuracy"),
+            statistic="median",
+            baseline=r.measured(ours, baseline),
+            why=short,
+        ),
+        r.Row(
+            "disc: test accuracy of the worst run",
+            "IV",
+            LESS,
+            worst(ours),
+            baseline=r.measured(ours, baseline),
+            why=short or "an output that stays dead says the same class of every point",
+        ),
+    ]
+    for last, said in (("relu", "a last ReLU"), ("none", "no last ReLU")):
+        name = f"disc, last layer {last}"
+        found += [
+            r.Row(f"disc, {said}: runs that collapse", "IV", None, collapsed(name)),
+            r.Row(
+                f"disc, {said}: epochs to 90 %",
+                "IV",
+                None,
+                r.epochs_to(name, "test_accuracy", LEARNT),
+                form="count",
+            ),
+        ]
+    for part in ("test", "train"):
+        found.append(
+            r.Row(
+                f"cubes: {part} accuracy",
+                "IV, fig. 5",
+                0.7,
+                r.measured("cubes", f"{part}_accuracy"),
+                baseline=r.measured("cubes", f"{part}_baseline"),
+                why=short,
+            )
+        )
+    return [
+        *found,
+        r.Row(
+            "cubes: loops and unfold, largest difference of losses", "II-B", None, difference, form="number"
+        ),
+        r.Row("cubes: time of loops / unfold", "II-B", None, r.ratio("loops", "unfold"), form="ratio"),
+    ]
+
+
+def draw(results: r.Results, folder: Path, options: r.Options) -> list[r.Picture]:
+    """Draw figures 3, 4 and 5."""
+    pictures.data("jin", options.seed, folder / "data.png", "1,000 points and the disc")
+    found = [r.Picture("data.png", "Figure 3: the data of the first run.")]
+    panels = []
+    for what in ("loss", "accuracy"):
+        bands = [
+            pictures.band(results, f"disc, last layer {last}", f"{part}_{what}", f"{said}, {part}")
+            for last, said in (("relu", "a last ReLU"), ("none", "none"))
+            for part in ("train", "test")
+        ]
+        panels.append(pictures.Panel("disc", what, bands))
+    pictures.curves(folder / "disc.png", panels)
+    pictures.curves(folder / "cubes.png", pictures.parts_panels(results, "cubes", "cubes"))
+    for file, caption in (
+        ("disc.png", "Figure 4: losses on the disc, with and without a ReLU after the last layer."),
+        ("cubes.png", "Figure 5: losses of the convolutional network."),
+    ):
+        found.append(r.Picture(file, f"{caption} Mean of the runs and one standard deviation."))
+    return found
+
+
+def tables(results: r.Results, options: r.Options) -> list[r.Table]:
+    """Return the search over what is open."""
+    names = [name for name in results.runs if name.startswith("search")]
+    about = f"{30 if options.quick else 300} epochs each, everything else as chosen."
+    return [r.accuracies(results, names, "The search", about)]
+
+
+def notes(results: r.Results, options: r.Options) -> list[str]:
+    """Say why runs collapse, what 74 % is, and what loops cost, with the figures of the runs."""
+    relu, plain = (f"disc, last layer {last}" for last in ("relu", "none"))
+    if relu not in results or plain not in results:
+        return []
+    accuracies, zeros = results.numbers(relu, "test_accuracy"), results.numbers(relu, "test_zeros")
+    ended = [f"{a:.1%} with {z:.0%}" for a, z in zip(accuracies, zeros, strict=True) if a < COLLAPSE]
+    said = f" ({'; '.join(ended)} of the outputs on test data exactly 0)" if ended else ""
+    without = f"{sum(collapsed(plain)(results)):.0f} of {len(results.runs[plain])}"
+    reached, quick = (r.epochs_to(name, "test_accuracy", LEARNT)(results) for name in (relu, plain))
+    _, slowest = results.runs[relu][reached.index(max(reached))]
+    near, epoch = min(
+        zip(slowest.series["test_accuracy"], slowest.series["epoch"], strict=True),
+        key=lambda pair: abs(pair[0] - LESS),
+    )
+    train, test = (results.mean("cubes", f"{part}_accuracy") for part in ("train", "test"))
+    found = [
+        f"**Why do runs collapse?** With a ReLU after the last layer {len(ended)} of {len(accuracies)} runs "
+        f"end below {COLLAPSE:.0%}{said}; without it {without}. Where its input is negative, that ReLU gives "
+        "0 and passes no gradient; if it is for every point, only the penalty still moves a weight. The "
+        "other ReLUs are behind a batch normalisation, which keeps part of their input positive; this one is "
+        "not.",
+        "**What is 74 %?** A dead output rests at the share of one class, about half, not at 74 %. But an "
+        "output that is dead for most points may come back, slowly. The slowest run with that ReLU was above "
+        f"{LEARNT:.0%} after {max(reached):.0f} of {plan(options).epochs} epochs (at {near:.1%} after "
+        f"{epoch:.0f}), the slowest without it after {max(quick):.0f}.",
+        "**Cubes.** Of which data the accuracy of .7 is, the paper does not say. Here "
+        f"{train:.1%} of the training data are right, and {test:.1%} of the test data.",
+    ]
+    if "loops" in results and "unfold" in results:
+        loops, unfold = (results.mean(name, "seconds_per_epoch") for name in ("loops", "unfold"))
+        found.append(
+            f"**What do loops cost?** {loops:.2f} s a pass over {results.runs['loops'][0][0].plan.samples:,} "
+            f"samples, beside {unfold:.3f} s of the same convolution as one product; their losses differ by "
+            f"at most {max(difference(results)):.1g}."
+        )
+    return found
+
+
+PAPER = r.Paper(
+    "jin",
+    "Jin et al.: batch normalisation on the disc, and convolutions by loops",
+    "Menghe Jin, Yueqing Shen, Jiaan Zhu",
+    CHOICES,
+    runs,
+    rows,
+    draw,
+    tables,
+    notes,
+)
