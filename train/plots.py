@@ -141,6 +141,7 @@ def decision_boundary(
     title: str = "",
     threshold: float = 0.5,
     resolution: int = 400,
+    ring: bool = True,
 ) -> None:
     """Draw the regions that a classifier of the plane has learnt, with the samples that it gets wrong ringed.
 
@@ -162,6 +163,8 @@ def decision_boundary(
         Where a single score per point turns from class 0 to class 1.
     resolution
         The number of grid points along each axis.
+    ring
+        Whether samples that are misclassified are ringed, and counted in the legend.
     """
     decision_boundaries(
         {title: score},
@@ -172,6 +175,7 @@ def decision_boundary(
         circle=circle,
         threshold=threshold,
         resolution=resolution,
+        ring=ring,
     )
 
 
@@ -185,6 +189,7 @@ def decision_boundaries(
     circle: Sequence[Circle] | None = None,
     threshold: float = 0.5,
     resolution: int = 400,
+    ring: bool = True,
 ) -> None:
     """Draw what several classifiers, by title, make of the same samples side by side.
 
@@ -218,7 +223,7 @@ def decision_boundaries(
         for index, (title, regions, wrong) in enumerate(found):
             axes = figure.add_subplot(rows, columns, index + 1)
             _draw_regions(axes, regions, low, high)
-            _draw_samples(axes, points, true, wrong, classes)
+            _draw_samples(axes, points, true, wrong if ring else None, classes)
             _draw_circles(axes, circle or ())
             axes.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]), aspect="equal")
             count = f": {wrong.sum()} of {len(points)} wrong" if many else ""
@@ -284,17 +289,21 @@ def _draw_regions(axes: Axes, regions: Array, low: Array, high: Array) -> None:
         axes.scatter([], [], 40, "white", marker="s", edgecolors="#222222", label="no prediction (NaN)")
 
 
-def _draw_samples(axes: Axes, points: Array, true: Array, wrong: Array, classes: Sequence[str]) -> None:
+def _draw_samples(
+    axes: Axes, points: Array, true: Array, wrong: Array | None, classes: Sequence[str]
+) -> None:
     size = float(np.clip(20000 / len(points), 16, 40))
     for k, name in enumerate(classes):
         x, y = points[true == k].T
         marker, label = MARKERS[k % len(MARKERS)], plain(name)
         edge: dict[str, Any] = {"edgecolors": "#222222", "linewidths": 0.5, "zorder": 2}
         axes.scatter(x, y, size, _colour(k), marker=marker, label=label, **edge)
+    if wrong is None:
+        return
     x, y = points[wrong].T
     label = f"misclassified: {len(x)} of {len(points)}"
-    ring: dict[str, Any] = {"facecolors": "none", "edgecolors": WRONG, "linewidths": 1.4, "zorder": 3}
-    axes.scatter(x, y, 2.5 * size + 20, marker="o", label=label, **ring)
+    edge = {"facecolors": "none", "edgecolors": WRONG, "linewidths": 1.4, "zorder": 3}
+    axes.scatter(x, y, 2.5 * size + 20, marker="o", label=label, **edge)
 
 
 def _draw_circles(axes: Axes, circles: Sequence[Circle]) -> None:

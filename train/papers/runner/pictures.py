@@ -88,7 +88,7 @@ def _panel(axes: Axes, panel: Panel) -> None:
     axes.grid(True)
     axes.spines[["top", "right"]].set_visible(False)
     if shown:
-        axes.legend(frameon=True, framealpha=0.9, fontsize=9)
+        axes.legend(frameon=True, framealpha=0.75, fontsize=9)
 
 
 def _mean_std(values: Sequence[Sequence[float]], length: int) -> tuple[Host, Host]:
@@ -165,4 +165,5 @@ def data(variant: str, seed: int, path: Path, title: str, n: int = 1000) -> None
         classes=found.classes or (),
         circle=[(arc.centre, arc.radius) for arc in circle(variant)],
         title=title,
+        ring=False,
     )
