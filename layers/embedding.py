@@ -7,8 +7,8 @@ import math
 from ..backends import Backend, DataError, DtypeError, OptionError, Tensor
 from ..backends.protocol import Shape
 from .initializers import Initializer, Normal
+from .integers import integer, positive
 from .module import Module
-from .window_options import is_integer
 
 
 class Embedding(Module):
@@ -36,18 +36,16 @@ class Embedding(Module):
         weight_init: Initializer | None = None,
         backend: str | Backend | None = None,
     ) -> None:
-        for option, value in (("num_embeddings", num_embeddings), ("embedding_dim", embedding_dim)):
-            if not is_integer(value) or value < 1:
-                raise OptionError(f"Embedding: {option} must be an integer of at least 1, got {value!r}")
-        if padding_idx is not None and not (
-            is_integer(padding_idx) and -num_embeddings <= padding_idx < num_embeddings
-        ):
+        num_embeddings = positive("Embedding", "num_embeddings", num_embeddings)
+        embedding_dim = positive("Embedding", "embedding_dim", embedding_dim)
+        row = integer(padding_idx)
+        if padding_idx is not None and (row is None or not -num_embeddings <= row < num_embeddings):
             raise OptionError(
                 f"Embedding: padding_idx must be an index of {num_embeddings} rows, got {padding_idx!r}"
             )
         super().__init__(backend)
         self.num_embeddings, self.embedding_dim = num_embeddings, embedding_dim
-        self.padding_idx = None if padding_idx is None else padding_idx % num_embeddings
+        self.padding_idx = None if row is None else row % num_embeddings
         self.validate = True
         """Whether `forward` looks at the indices; that waits for the device."""
         self.weight = self.parameter((num_embeddings, embedding_dim), weight_init or Normal())

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from ..backends import Backend, OptionError, Tensor
+from ..backends import Backend, Tensor
 from ..backends.protocol import Shape
 from .initializers import Initializer, TorchDefault
+from .integers import positive
 from .module import Module
 
 
@@ -34,9 +35,8 @@ class Linear(Module):
         bias_init: Initializer | None = None,
         backend: str | Backend | None = None,
     ) -> None:
-        for option, value in (("in_features", in_features), ("out_features", out_features)):
-            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-                raise OptionError(f"Linear: {option} must be an integer of at least 1, got {value!r}")
+        in_features = positive("Linear", "in_features", in_features)
+        out_features = positive("Linear", "out_features", out_features)
         super().__init__(backend)
         self.in_features = in_features
         self.out_features = out_features

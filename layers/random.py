@@ -10,6 +10,7 @@ from contextvars import ContextVar
 
 from ..backends.errors import OptionError
 from ..backends.select import environment
+from .integers import integer
 
 _State = tuple[int, Iterator[int]]
 _of_all: list[_State] = []
@@ -53,9 +54,10 @@ def next_stream() -> tuple[int, str]:
 
 
 def _start(seed: int) -> _State:
-    if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**64:
+    number = integer(seed)
+    if number is None or not 0 <= number < 2**64:
         raise OptionError(f"seed must be an integer from 0 to 2**64 - 1, got {seed!r}")
-    return seed, itertools.count()
+    return number, itertools.count()
 
 
 def _shared() -> _State:

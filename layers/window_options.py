@@ -6,15 +6,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..backends import OptionError
+from .integers import integer
 
 Sizes = int | Sequence[int]
 Sides = tuple[tuple[int, int], ...]
 Padding = int | str | Sequence[int] | Sequence[Sequence[int]]
-
-
-def is_integer(value: object) -> bool:
-    """Whether it is an int, and not True or False."""
-    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def axes(rank: int) -> str:
@@ -24,12 +20,12 @@ def axes(rank: int) -> str:
 
 def sizes(layer: str, option: str, value: Sizes, rank: int, least: int = 1) -> tuple[int, ...]:
     """Return one integer for each spatial axis, from one integer for all or from a sequence of them."""
-    given: Any = (value,) * rank if isinstance(value, int) else value
-    entries = tuple(given) if isinstance(given, Sequence) and not isinstance(given, str) else ()
-    if len(entries) != rank or not all(is_integer(entry) and entry >= least for entry in entries):
+    given = value if isinstance(value, Sequence) else (value,) * rank
+    found = tuple(n for entry in given if (n := integer(entry)) is not None and n >= least)
+    if not len(found) == len(given) == rank:
         wanted = f"of at least {least}" if rank == 1 else f"or {rank} of them, each at least {least}"
         raise OptionError(f"{layer}: {option} must be an integer {wanted}, got {value!r}")
-    return entries
+    return found
 
 
 def sides(
@@ -53,19 +49,17 @@ def sides(
             raise OptionError(f"{layer}: padding 'same' needs stride 1, got stride {_short(stride)}")
         totals = [d * (k - 1) for d, k in zip(dilation, kernel_size, strict=True)]
         return tuple((total // 2, total - total // 2) for total in totals)
+    given = value if isinstance(value, Sequence) else (value,) * rank
+    entries = [integer(entry) for entry in given]
     pairs: list[tuple[Any, ...]] = []
-    if is_integer(value):
-        pairs = [(value, value)] * rank
-    elif isinstance(value, Sequence) and not isinstance(value, str):
-        entries: list[Any] = list(value)
-        if not all(is_integer(entry) for entry in entries):
-            pairs = [tuple(entry) if isinstance(entry, Sequence) else () for entry in entries]
-        elif len(entries) == rank:
-            pairs = [(entry, entry) for entry in entries]
-        elif len(entries) == 2 * rank:
-            pairs = [(entries[i], entries[i + 1]) for i in range(0, 2 * rank, 2)][::-1]
+    if None in entries:
+        pairs = [tuple(map(integer, entry)) if isinstance(entry, Sequence) else () for entry in given]
+    elif len(entries) == rank:
+        pairs = [(entry, entry) for entry in entries]
+    elif len(entries) == 2 * rank:
+        pairs = [(entries[i], entries[i + 1]) for i in range(0, 2 * rank, 2)][::-1]
     whole = len(pairs) == rank and all(len(pair) == 2 for pair in pairs)
-    if not whole or not all(is_integer(n) and n >= 0 for pair in pairs for n in pair):
+    if not whole or not all(n is not None and n >= 0 for pair in pairs for n in pair):
         order = ("", "left, right, top, bottom", "left, right, top, bottom, front, back")[rank - 1]
         wanted = (
             f"an integer, one for each of {rank} axes, (before, after) for each, the sides ({order})"

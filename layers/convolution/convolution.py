@@ -8,8 +8,9 @@ from ...backends import Backend, OptionError, ShapeError, Tensor
 from ...backends.protocol import Shape
 from ...backends.windows import Window
 from ..initializers import Initializer, TorchDefault
+from ..integers import positive
 from ..module import Module
-from ..window_options import Padding, Sizes, axes, described, is_integer, sides, sizes
+from ..window_options import Padding, Sizes, axes, described, sides, sizes
 from .borders import MODES, Border, least
 
 
@@ -63,7 +64,7 @@ class Convolution(Module):
         backend: str | Backend | None = None,
     ) -> None:
         name = type(self).__name__
-        check_channels(name, in_channels, out_channels, groups)
+        in_channels, out_channels, groups = checked_channels(name, in_channels, out_channels, groups)
         if padding_mode not in MODES:
             raise OptionError(f"{name}: padding_mode must be one of {', '.join(MODES)}, got {padding_mode!r}")
         super().__init__(backend)
@@ -116,15 +117,16 @@ class Convolution(Module):
         )
 
 
-def check_channels(name: str, in_channels: int, out_channels: int, groups: int) -> None:
-    """Raise OptionError unless all are at least 1 and the groups divide the channels."""
-    for option, value in (("in_channels", in_channels), ("out_channels", out_channels), ("groups", groups)):
-        if not is_integer(value) or value < 1:
-            raise OptionError(f"{name}: {option} must be an integer of at least 1, got {value!r}")
+def checked_channels(name: str, in_channels: int, out_channels: int, groups: int) -> tuple[int, int, int]:
+    """Return the three as ints; OptionError unless all are at least 1 and the groups divide the channels."""
+    in_channels = positive(name, "in_channels", in_channels)
+    out_channels = positive(name, "out_channels", out_channels)
+    groups = positive(name, "groups", groups)
     if in_channels % groups or out_channels % groups:
         raise OptionError(
             f"{name}: groups={groups} must divide in_channels={in_channels} and out_channels={out_channels}"
         )
+    return in_channels, out_channels, groups
 
 
 def check_images(layer: Module, channels: int, rank: int, shape: Shape) -> None:

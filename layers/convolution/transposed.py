@@ -10,7 +10,7 @@ from ...backends.windows import Window
 from ..initializers import Initializer, TorchDefault
 from ..module import Module
 from ..window_options import Padding, Sizes, described, sides, sizes
-from .convolution import channel_sum, check_channels, check_images
+from .convolution import channel_sum, check_images, checked_channels
 from .correlation import Correlation
 
 
@@ -63,7 +63,7 @@ class ConvTranspose(Module):
         backend: str | Backend | None = None,
     ) -> None:
         name = type(self).__name__
-        check_channels(name, in_channels, out_channels, groups)
+        in_channels, out_channels, groups = checked_channels(name, in_channels, out_channels, groups)
         if padding_mode != "zeros":
             raise OptionError(f"{name}: padding_mode must be 'zeros', got {padding_mode!r}")
         if isinstance(padding, str):

@@ -8,6 +8,7 @@ from ...backends import Backend, OptionError, ShapeError, Tensor
 from ...backends.protocol import Shape
 from ...backends.shapes import count
 from ..initializers import Constant
+from ..integers import positive
 from ..module import Module
 from .standardize import check_epsilon, inverse_deviation, moments, standardize_grad
 
@@ -56,8 +57,7 @@ class BatchNorm(Module):
         backend: str | Backend | None = None,
     ) -> None:
         name = type(self).__name__
-        if not isinstance(num_features, int) or isinstance(num_features, bool) or num_features < 1:
-            raise OptionError(f"{name}: num_features must be an integer of at least 1, got {num_features!r}")
+        num_features = positive(name, "num_features", num_features)
         if momentum is not None and not (isinstance(momentum, (int, float)) and 0 <= momentum <= 1):
             raise OptionError(f"{name}: momentum must be a number from 0 to 1, or None, got {momentum!r}")
         if momentum_of not in ("new", "old"):

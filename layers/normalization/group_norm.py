@@ -7,6 +7,7 @@ import math
 from ...backends import Backend, OptionError, Tensor
 from ...backends.protocol import Shape
 from ..initializers import Constant
+from ..integers import positive
 from ..module import Module
 from .standardize import check_epsilon, inverse_deviation, moments, normalized_grad
 
@@ -36,9 +37,8 @@ class GroupNorm(Module):
         *,
         backend: str | Backend | None = None,
     ) -> None:
-        for option, value in (("num_groups", num_groups), ("num_channels", num_channels)):
-            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-                raise OptionError(f"GroupNorm: {option} must be an integer of at least 1, got {value!r}")
+        num_groups = positive("GroupNorm", "num_groups", num_groups)
+        num_channels = positive("GroupNorm", "num_channels", num_channels)
         if num_channels % num_groups:
             raise OptionError(f"GroupNorm: num_groups={num_groups} must divide num_channels={num_channels}")
         super().__init__(backend)

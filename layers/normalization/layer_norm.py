@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from ...backends import Backend, OptionError, Tensor
 from ...backends.protocol import Shape
 from ..initializers import Constant
+from ..integers import integer
 from ..module import Module
 from .standardize import check_epsilon, inverse_deviation, moments, normalized_grad
 
@@ -36,8 +37,9 @@ class LayerNorm(Module):
         *,
         backend: str | Backend | None = None,
     ) -> None:
-        given = (normalized_shape,) if isinstance(normalized_shape, int) else tuple(normalized_shape)
-        if not given or not all(isinstance(n, int) and not isinstance(n, bool) and n >= 1 for n in given):
+        several = normalized_shape if isinstance(normalized_shape, Sequence) else (normalized_shape,)
+        given = tuple(integer(n) or 0 for n in several)
+        if not given or min(given) < 1:
             raise OptionError(
                 f"LayerNorm: normalized_shape must be integers of at least 1, got {normalized_shape!r}"
             )

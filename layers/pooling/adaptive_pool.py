@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from ...backends import Backend, OptionError, Tensor
 from ...backends.protocol import Shape
+from ..integers import integer
 from ..module import Module
-from ..window_options import axes, is_integer
+from ..window_options import axes
 
 
 class AdaptiveAvgPool(Module):
@@ -31,15 +32,14 @@ class AdaptiveAvgPool(Module):
         self, output_size: int | Sequence[int | None] | None, *, backend: str | Backend | None = None
     ) -> None:
         super().__init__(backend)
-        given: tuple[Any, ...] = (output_size,) * self.rank
-        if isinstance(output_size, Sequence):
-            given = tuple(output_size)
-        if len(given) != self.rank or not all(n is None or (is_integer(n) and n >= 1) for n in given):
+        given = output_size if isinstance(output_size, Sequence) else (output_size,) * self.rank
+        numbers = tuple(None if n is None else integer(n) or 0 for n in given)
+        if len(numbers) != self.rank or not all(n is None or n >= 1 for n in numbers):
             raise OptionError(
                 f"{type(self).__name__}: output_size must be an integer of at least 1, None, or {self.rank} "
                 f"of these, got {output_size!r}"
             )
-        self.output_size: tuple[int | None, ...] = given
+        self.output_size = numbers
 
     def forward(self, x: Tensor) -> Tensor:
         """x: (N, C, *size) -> (N, C, *output_size)."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from ...backends import Backend, OptionError, Tensor
 from ...backends.windows import Window
-from ..window_options import Padding, Sizes, described, is_integer
+from ..integers import integer
+from ..window_options import Padding, Sizes, described
 from .pool import Pool, parts
 
 
@@ -40,13 +41,14 @@ class AvgPool(Pool):
         super().__init__(
             kernel_size, stride, padding, dilation, ceil_mode, wide_padding=wide_padding, backend=backend
         )
-        if divisor_override is not None and (not is_integer(divisor_override) or divisor_override == 0):
+        divisor = integer(divisor_override)
+        if divisor_override is not None and not divisor:
             raise OptionError(
                 f"{type(self).__name__}: divisor_override must be an integer other than 0, "
                 f"got {divisor_override!r}"
             )
         self.count_include_pad = bool(count_include_pad)
-        self.divisor_override = divisor_override
+        self.divisor_override = divisor
 
     def forward(self, x: Tensor) -> Tensor:
         """x: (N, C, *size) -> (N, C, *counts)."""
