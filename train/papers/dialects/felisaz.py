@@ -109,15 +109,15 @@ class Sequential:
     *layers_
         `Linear`, `ReLU` and `Tanh`, or any of Lamina's layers.
     gradient
-        What a batch's gradient is, which the paper does not say: "sum" or "mean" over its samples, or that
-        of its "mean_error", in which errors of opposite sign cancel (`MeanErrorLoss`).
+        What a batch's gradient is, which the paper does not say: that of its "mean_error", in which errors
+        of opposite sign cancel (`MeanErrorLoss`; its table comes out so), or "sum" or "mean" over samples.
 
     """
 
     def __init__(
         self,
         *layers_: layers.Module,
-        gradient: Literal["sum", "mean", "mean_error"] = "sum",
+        gradient: Literal["sum", "mean", "mean_error"] = "mean_error",
         backend: str | Backend | None = None,
     ) -> None:
         if gradient not in _LOSSES:
