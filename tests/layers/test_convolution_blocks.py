@@ -125,12 +125,18 @@ LAYERS: list[Any] = [
 # What a block is, the batch, and the cache that leads to it as a share of an image's columns.
 BLOCKS = [("images", 40, 4.0), ("image", 3, 0.9), ("strip", 3, 1 / 24)]
 
-over_layers = pytest.mark.parametrize(("kind", "channels", "options", "size"), LAYERS)
 over_blocks = pytest.mark.parametrize(("block", "samples", "share"), BLOCKS)
 
 
-def build(kind: Any, channels: tuple[int, int, int], options: dict[str, Any], b: Backend) -> Any:
-    return kind(*channels[:2], groups=channels[2], backend=b, **options)
+def over_layers(rows: list[Any]) -> Any:
+    return pytest.mark.parametrize("row", rows, ids=lambda row: row[0].__name__)
+
+
+def build(row: Any, samples: int, b: Backend, dtype: str = "float64") -> tuple[Any, Host]:
+    """Return the layer of a row, and a batch."""
+    kind, channels, options, size = row
+    layer = kind(*channels[:2], groups=channels[2], backend=b, **options)
+    return layer, draw(samples, channels[0], *size, dtype=dtype)
 
 
 def columns_of_an_image(plan: Plan, channels: int, itemsize: int) -> int:
@@ -159,26 +165,17 @@ def watched(monkeypatch: pytest.MonkeyPatch) -> list[Plan]:
     return made
 
 
-@over_layers
+@over_layers(LAYERS)
 @over_blocks
 def test_blocks_do_not_change_the_results(
-    kind: Any,
-    channels: tuple[int, int, int],
-    options: dict[str, Any],
-    size: tuple[int, ...],
-    block: str,
-    samples: int,
-    share: float,
-    backend64: Backend,
-    monkeypatch: pytest.MonkeyPatch,
+    row: Any, block: str, samples: int, share: float, backend64: Backend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    layer = build(kind, channels, options, backend64)
-    x = draw(samples, channels[0], *size)
+    layer, x = build(row, samples, backend64)
     made = watched(monkeypatch)
     monkeypatch.setattr(backend64, "cache_size", UNBOUNDED)
     whole = run_layer(layer, x)
     assert {(plan.images, plan.whole) for plan in made} == {(samples, True)}
-    wide = channels[1] if kind is ConvTranspose2d else channels[0]
+    wide = layer.out_channels if row[0] is ConvTranspose2d else layer.in_channels
     cache = int(share * columns_of_an_image(made[0], wide, 8))
     made.clear()
     monkeypatch.setattr(backend64, "cache_size", cache)
@@ -186,29 +183,17 @@ def test_blocks_do_not_change_the_results(
     assert {kind_of(plan) for plan in made} == {block}
 
 
-@pytest.mark.parametrize(
-    ("kind", "channels", "options", "size"),
-    [row for row in LAYERS if row[0] is not ConvTranspose2d],
-)
+@over_layers([row for row in LAYERS if row[0] is not ConvTranspose2d])
 @over_blocks
 def test_blocks_in_float32_are_within_the_bound(
-    kind: Any,
-    channels: tuple[int, int, int],
-    options: dict[str, Any],
-    size: tuple[int, ...],
-    block: str,
-    samples: int,
-    share: float,
-    backend: Backend,
-    monkeypatch: pytest.MonkeyPatch,
+    row: Any, block: str, samples: int, share: float, backend: Backend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    layer = build(kind, channels, options, backend)
-    x = draw(samples, channels[0], *size, dtype="float32")
+    layer, x = build(row, samples, backend, "float32")
     g = cotangent(layer.output_shape(x.shape)).astype("float32")
     right, bounds = exactly(layer, x, g), rounding_bounds(layer, x, g)
     made = watched(monkeypatch)
     layer(backend.from_host(x))
-    cache = int(share * columns_of_an_image(made[0], channels[0], 4))
+    cache = int(share * columns_of_an_image(made[0], layer.in_channels, 4))
     made.clear()
     monkeypatch.setattr(backend, "cache_size", cache)
     found = {name: value.astype("float64") for name, value in run_layer(layer, x, g).items()}
