@@ -55,6 +55,12 @@ class DivergenceError(LaminaError, ArithmeticError):
     """The file that holds the op's arguments and both results, where one was written."""
 
 
+def foreign(op: str, value: object, wanted: str, got: str = "") -> DtypeError:
+    """Return the error for an argument that is not what was wanted, a backend's tensor; got: what it is."""
+    got = got or f"{type(value).__module__}.{type(value).__qualname__}"
+    return DtypeError(f"{op}: expected {wanted}, got {got}; bring data in with from_host")
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """Return " Did you mean 'numpy'?" for the nearest known word, or an empty string."""
     near = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)

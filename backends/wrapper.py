@@ -8,7 +8,7 @@ which derived ops it lowers to primitives); that is all.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, TypeVar
 
@@ -85,3 +85,10 @@ class Wrapper(Backend):
     def lower(self, op: Op, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
         """Run a derived op by its definition, so that its primitives come through `around`."""
         return getattr(Backend, op.name)(self, *args, **kwargs)
+
+
+def stack(backend: Backend | None) -> Iterator[Backend]:
+    """Yield the parts of a stack, outermost first: each decorator, and last the raw backend."""
+    while backend is not None:
+        yield backend
+        backend = backend.inner if isinstance(backend, Wrapper) else None

@@ -14,11 +14,11 @@ from contextvars import ContextVar
 from typing import Any
 
 from ..base import Backend
-from ..errors import BackendError, DtypeError, ShapeError, StateError
+from ..errors import BackendError, StateError, foreign
 from ..ops import OPS, Op
 from ..select import get_backend
 from ..wrapper import Wrapper
-from .tape import GradOperator, walk
+from .tape import GradOperator, first_gradient, walk
 from .variable import Cell, Variable, Whole, wrapped
 
 _recording: ContextVar[bool] = ContextVar("lamina_recording", default=True)
@@ -106,11 +106,8 @@ class AutodiffBackend(Wrapper):
     def _open(self, op: Op, value: Any) -> Any:
         if type(value) is Variable and value.backend is self:
             return value.tensor
-        kind = f"{type(value).__module__}.{type(value).__qualname__}"
-        what = f"a Variable of another stack, {value.backend!r}" if type(value) is Variable else kind
-        raise DtypeError(
-            f"{op.name}: expected a Variable of {self!r}, got {what}; bring data in with from_host"
-        )
+        other = f"a Variable of another stack, {value.backend!r}" if type(value) is Variable else ""
+        raise foreign(op.name, value, f"a Variable of {self!r}", other)
 
     def _closed(self, tensor: Any) -> Variable:
         return wrapped(tensor, self)
@@ -183,28 +180,7 @@ class AutodiffBackend(Wrapper):
         """
         keep = create_graph if retain_graph is None else retain_graph
         with contextlib.nullcontext() if create_graph else no_grad():
-            return walk(self, root, self._first(root, gradient), inputs, keep=keep)
-
-    def _first(self, root: Variable, gradient: Any) -> Variable:
-        """Return the gradient that the walk starts with."""
-        self._open(OPS["shape"], root)
-        if not root.requires_grad:
-            raise StateError(
-                "backward: nothing was recorded; the result depends on no Variable that requires a gradient "
-                "(or was computed under no_grad)"
-            )
-        if gradient is None:
-            if root.shape != ():
-                raise ShapeError(
-                    f"backward: a result of shape {root.shape} needs the gradient of that shape; only a "
-                    "scalar has one by itself (take the sum or the mean)"
-                )
-            return wrapped(self.inner.full((), 1.0, dtype=root.dtype), self)
-        if not isinstance(gradient, Variable):
-            return self._first(root, Variable(gradient, self, requires_grad=False))
-        if gradient.shape != root.shape:
-            raise ShapeError(f"backward: expected a gradient of shape {root.shape}, got {gradient.shape}")
-        return gradient
+            return walk(self, root, first_gradient(self, root, gradient), inputs, keep=keep)
 
 
 class _Scope:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
 
-from ..errors import DtypeError
+from ..errors import foreign
 from ..ops import Op
 from ..wrapper import Wrapper
 
@@ -50,7 +50,8 @@ class StrictBackend(Wrapper):
         def opened(value: Any) -> Any:
             if type(value) is Handle and value._owner is self:
                 return value._value
-            raise DtypeError(f"{op.name}: expected a tensor of {self!r}, got {_kind(value)}")
+            other = "a tensor of another strict backend" if type(value) is Handle else ""
+            raise foreign(op.name, value, f"a tensor of {self!r}", other)
 
         args, kwargs = op.map_arguments(opened, args, kwargs)
         result = getattr(self.inner, op.name)(*args, **kwargs)
@@ -73,9 +74,3 @@ class _Owner:
 
     def accumulate(self, gradient: Any) -> None:
         self.owner.accumulate(Handle(self.backend, gradient))
-
-
-def _kind(value: object) -> str:
-    if type(value) is Handle:
-        return "a tensor of another strict backend"
-    return f"{type(value).__module__}.{type(value).__qualname__}"

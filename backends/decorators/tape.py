@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from ..base import Backend
-from ..errors import StateError
+from ..errors import ShapeError, StateError
 from ..ops import Op
 from .variable import Variable, wrapped
 
@@ -108,6 +108,29 @@ def operators(root: Variable, what: str = "backward") -> list[GradOperator]:
             found[id(node)] = node
             waiting += node.children
     return sorted(found.values(), key=lambda node: -node.number)
+
+
+def first_gradient(b: Any, root: Variable, gradient: Any) -> Variable:
+    """Return the gradient that the walk starts with: the one that is given, or 1 for a scalar root."""
+    shape = tuple(b.shape(root))
+    if not root.requires_grad:
+        raise StateError(
+            "backward: nothing was recorded; the result depends on no Variable that requires a gradient "
+            "(or was computed under no_grad)"
+        )
+    if gradient is None:
+        if shape:
+            raise ShapeError(
+                f"backward: a result of shape {shape} needs the gradient of that shape; only a "
+                "scalar has one by itself (take the sum or the mean)"
+            )
+        return wrapped(b.inner.full((), 1.0, dtype=root.dtype), b)
+    given: Variable = (
+        gradient if isinstance(gradient, Variable) else Variable(gradient, b, requires_grad=False)
+    )
+    if given.shape != shape:
+        raise ShapeError(f"backward: expected a gradient of shape {shape}, got {given.shape}")
+    return given
 
 
 def walk(

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..base import scalar_dtype_error
-from ..errors import DtypeError, ShapeError
+from ..errors import DtypeError, ShapeError, foreign
 from ..host import DTYPES, NativeDtypes
 from ..protocol import Shape
 
@@ -50,10 +50,7 @@ def _operand_error(op: str, x: object, y: object) -> DtypeError:
 
 def foreign_error(op: str, value: object) -> DtypeError:
     """Return the error for something that is no handle of this backend."""
-    kind = f"{type(value).__module__}.{type(value).__qualname__}"
-    return DtypeError(
-        f"{op}: expected a tensor of the numpy backend, got {kind}; bring data in with from_host"
-    )
+    return foreign(op, value, "a tensor of the numpy backend")
 
 
 def agree(op: str, x: Array, y: Array) -> np.dtype[Any]:

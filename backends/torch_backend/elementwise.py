@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from ..base import gradient_shape_error, scalar_dtype_error
-from ..errors import DtypeError, ShapeError
+from ..errors import DtypeError, ShapeError, foreign
 from ..host import NativeDtypes
 from ..protocol import Shape
 from ..shapes import broadcast
@@ -40,10 +40,7 @@ def writable(x: Array) -> bool:
 
 def foreign_error(op: str, value: object) -> DtypeError:
     """Return the error for something that is no handle of this backend."""
-    kind = f"{type(value).__module__}.{type(value).__qualname__}"
-    return DtypeError(
-        f"{op}: expected a tensor of the torch backend, got {kind}; bring data in with from_host"
-    )
+    return foreign(op, value, "a tensor of the torch backend")
 
 
 def agree(op: str, x: Array, y: Array) -> torch.dtype:

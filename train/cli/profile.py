@@ -14,7 +14,7 @@ from ...backends import Backend, OptionError, StateError, get_backend, use_backe
 from ...backends.decorators.profile import Event, ProfileBackend
 from ...backends.decorators.report import Report, Table, duration, si
 from ...backends.select import with_decorator
-from ...backends.wrapper import Wrapper
+from ...backends.wrapper import stack
 from ...layers import Module, named_scopes
 from ..files import atomic_write
 from ..profiling import Roof, Work, chrome_trace, draw_roofline, measure_roof
@@ -110,17 +110,10 @@ def _profiled(backend: Backend) -> Backend:
     return get_backend(with_decorator(backend.spec, "profile"), dtype=backend.default_dtype)
 
 
-def _counter(backend: Backend) -> ProfileBackend:
-    """Return the part of a stack that counts."""
-    while not isinstance(backend, ProfileBackend):
-        assert isinstance(backend, Wrapper)
-        backend = backend.inner
-    return backend
-
-
 def _measure(work: Work, name: str, steps: int, *, forward_only: bool) -> _Result:
     backend = work.model.backend
-    counter = _counter(backend)
+    parts = list(stack(backend))
+    counter = next(part for part in parts if isinstance(part, ProfileBackend))
     work.prepare(forward_only=forward_only)
     run = work.forward if forward_only else work.step
     took = []
@@ -140,12 +133,9 @@ def _measure(work: Work, name: str, steps: int, *, forward_only: bool) -> _Resul
             took.append((end - start) * 1e-9)
             timeline.append(Event("step", f"step {i + 1}", start, end))
     report, counter.timeline = counter.report(), None
-    raw: Backend = counter
-    while isinstance(raw, Wrapper):
-        raw = raw.inner
     what = "forward only" if forward_only else "training step"
     heading = f"{name}, {what}, batch of {work.samples.size}, {backend.spec} {backend.default_dtype}"
-    return _Result(report, timeline, took, measure_roof(raw), heading, _kinds(work.model))
+    return _Result(report, timeline, took, measure_roof(parts[-1]), heading, _kinds(work.model))
 
 
 def _kinds(model: Module) -> dict[str, str]:

@@ -14,24 +14,23 @@ import itertools
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 from weakref import WeakValueDictionary
 
 import numpy as np
 
 from ...base import Backend
-from ...errors import BackendError, DtypeError, OptionError
+from ...errors import BackendError, DtypeError, OptionError, foreign
 from ...ops import Op
 from ...protocol import Step
 from ...tolerance import FORWARD, Host
-from ...wrapper import Wrapper
+from ...wrapper import Wrapper, stack
 from .call import Call, brought, without_out
 from .comparison import Table, compare
 from .judge import Judge
 from .ledger import Ledger
 
 Mode = Literal["lockstep", "drift"]
-_MODES = ("lockstep", "drift")
 
 
 class Pair:
@@ -84,7 +83,7 @@ class CrosscheckBackend(Wrapper):
     ) -> None:
         if crosscheck_of(reference) is not None or crosscheck_of(inner) is not None:
             raise BackendError(f"crosscheck({reference.spec})+{inner.spec}: one crosscheck is enough.")
-        first, second = _innermost(inner), _innermost(reference)
+        (*_, first), (*_, second) = stack(inner), stack(reference)
         if type(first) is type(second) and first.device == second.device:
             raise BackendError(
                 f"crosscheck({reference.spec})+{inner.spec} would compare {first.spec} with itself: name "
@@ -100,9 +99,8 @@ class CrosscheckBackend(Wrapper):
 
     def __reduce__(self) -> tuple[Any, ...]:
         kind: Any = type(self)  # its methods are generated, which mypy does not see
-        options = {"mode": self.mode, "tolerance": self.tolerance, "keep_going": self.keep_going}
-        make = functools.partial(kind, folder=self.folder, **options)
-        return make, (self.inner, self.reference)
+        options = {name: getattr(self, name) for name in ("mode", "tolerance", "keep_going", "folder")}
+        return functools.partial(kind, **options), (self.inner, self.reference)
 
     @property
     def spec(self) -> str:
@@ -116,7 +114,7 @@ class CrosscheckBackend(Wrapper):
 
     @mode.setter
     def mode(self, mode: Mode) -> None:
-        if mode not in _MODES:
+        if mode not in get_args(Mode):
             raise OptionError(f"mode must be 'lockstep' or 'drift', got {mode!r}")
         self._mode: Mode = mode
 
@@ -215,8 +213,7 @@ class CrosscheckBackend(Wrapper):
     def _opened(self, op: Op, value: Any) -> Pair:
         if type(value) is Pair and value.owner is self:
             return value
-        kind = f"{type(value).__module__}.{type(value).__qualname__}"
-        raise DtypeError(f"{op.name}: expected a tensor of {self!r} in drift mode, got {kind}")
+        raise foreign(op.name, value, f"a tensor of {self!r} in drift mode")
 
     def _expected(
         self, call: Call, actual: list[Host], args: Sequence[Any], kwargs: Mapping[str, Any]
@@ -243,15 +240,7 @@ class CrosscheckBackend(Wrapper):
 
 def crosscheck_of(backend: Backend | None) -> CrosscheckBackend | None:
     """Return the crosscheck of a stack, to set its options and to read its report; None if it has none."""
-    while backend is not None and not isinstance(backend, CrosscheckBackend):
-        backend = getattr(backend, "inner", None)
-    return backend
-
-
-def _innermost(backend: Backend) -> Backend:
-    while isinstance(backend, Wrapper):
-        backend = backend.inner
-    return backend
+    return next((part for part in stack(backend) if isinstance(part, CrosscheckBackend)), None)
 
 
 @contextlib.contextmanager
