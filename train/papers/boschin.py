@@ -22,6 +22,19 @@ REGIONS = {
     "typeset at the origin": "boschin-origin",
     "half at the origin": "chahed",
 }
+Number = tuple[float, float]
+FIGURES: dict[str, tuple[str, Number, Number, Number, Number]] = {
+    "SGD": ("fig. 1", (0.04256, 0.00469), (0.9852, 0.0057), (0.04013, 0.00455), (0.9858, 0.0068)),
+    "PyTorch, its convention": (
+        "fig. 5",
+        (0.02514, 0.00295),
+        (0.9751, 0.0061),
+        (0.03010, 0.00349),
+        (0.9611, 0.00613),
+    ),
+}
+NUMBERS = tuple((part, what) for part in ("train", "validation") for what in ("loss", "accuracy"))
+"""What figures 1 and 5 have, in this order: mean and deviation of each."""
 CHOICES = (
     r.Choice(
         "region",
@@ -107,19 +120,8 @@ def rows(options: r.Options) -> list[r.Row]:
     """Return figures 1 and 5, and the numbers of sections VI.B and VI.C."""
     short = f"{plan(options).epochs} epochs instead of 100 and 150" if options.quick else ""
     found = []
-    figures = {
-        "SGD": ("fig. 1", (0.04256, 0.00469), (0.9852, 0.0057), (0.04013, 0.00455), (0.9858, 0.0068)),
-        "PyTorch, its convention": (
-            "fig. 5",
-            (0.02514, 0.00295),
-            (0.9751, 0.0061),
-            (0.03010, 0.00349),
-            (0.9611, 0.00613),
-        ),
-    }
-    for name, (where, *numbers) in figures.items():
-        pairs = [(part, what) for part in ("train", "validation") for what in ("loss", "accuracy")]
-        for (part, what), (value, std) in zip(pairs, numbers, strict=True):
+    for name, (where, *numbers) in FIGURES.items():
+        for (part, what), (value, std) in zip(NUMBERS, numbers, strict=True):
             loss = what == "loss"
             found.append(
                 r.Row(
@@ -204,12 +206,30 @@ def tables(results: r.Results, options: r.Options) -> list[r.Table]:
     ]
     about = "Row by row the same weights, data and order: what differs is the convention, not the framework."
     variants = ["SGD", "momentum", "batches of 10"]
-    searched = [name for name in results.runs if name.startswith("search")]
     return [
         r.accuracies(results, frameworks, "Two frameworks, two conventions", about),
         r.accuracies(results, variants, "Batch gradient descent and momentum (section V)"),
-        r.accuracies(results, searched, "The search"),
+        _searched(results, options),
     ]
+
+
+def _searched(results: r.Results, options: r.Options) -> r.Table:
+    """Return how far from figures 1 and 5 each region comes, and each initialisation of the PyTorch model."""
+    forms = {"loss": "number", "accuracy": "percent"}
+    found: list[tuple[str, ...]] = []
+    for where, *numbers in FIGURES.values():
+        kind = "search: region" if where == "fig. 1" else "search: PyTorch"
+        names = [name for name in experiments(options) if name.startswith(kind) and name in results]
+        said = [r.figure(value, forms[what]) for (_, what), (value, _) in zip(NUMBERS, numbers, strict=True)]
+        found += [(f"**reported, {where}**", *said, "", "")] if names else []
+        for name in names:
+            means = [results.mean(name, f"{part}_{what}") for part, what in NUMBERS]
+            off = [abs(mean - value) / std for mean, (value, std) in zip(means, numbers, strict=True)]
+            cells = [r.figure(mean, forms[what]) for (_, what), mean in zip(NUMBERS, means, strict=True)]
+            found.append((name, *cells, f"{sum(off) / len(off):.1f}", str(len(results.runs[name]))))
+    heads = ("", "train MSE", "train accuracy", "validation MSE", "validation accuracy", "off", "n")
+    about = "Off: how many of the paper's standard deviations the four numbers are away, on average."
+    return r.Table("The search", heads, found, about)
 
 
 def notes(results: r.Results, options: r.Options) -> list[str]:
