@@ -29,6 +29,7 @@ _COLOURS = COLOURS | {
     "pooling": "#fde3c4",
     "dropout": "#f3dfe6",
     "shaping": "#eef3ea",
+    "losses": COLOURS["result"],
 }
 _HOME = Module.__module__.rpartition(".")[0]
 _WIDTH, _LISTED = 46, 6
@@ -96,15 +97,21 @@ def draw_step(model: Module, loss: Loss, x: Tensor, y: Tensor, title: str = "") 
         with b.scope("loss"):
             result = loss(prediction, y)
     assert isinstance(result, Variable)
-    layers = {path or type(one).__name__: _name(one) for path, one in twin.named_modules()}
+    modules: dict[str, Module | Loss] = {
+        path or type(one).__name__: one for path, one in twin.named_modules()
+    }
+    modules["loss"] = loss
     names: dict[str, Any] = {name: parameter.data for name, parameter in twin.named_parameters()}
-    return draw_operators(
+    dot = draw_operators(
         result,
         title,
         names={**names, "input": start, "target": y, "loss": result},
-        layers={**layers, "loss": str(loss)},
+        layers={path: _name(one) for path, one in modules.items()},
+        kinds={path: _kind(one) for path, one in modules.items()},
         constants={"loss": "target"},
     )
+    dot.colours = _COLOURS
+    return dot
 
 
 @dataclass(frozen=True)
@@ -184,7 +191,7 @@ def _text(shape: Shape) -> str:
     return f"({', '.join(['N', *map(str, shape[1:])])})"
 
 
-def _name(module: Module) -> str:
+def _name(module: Module | Loss) -> str:
     text = str(module)
     return type(module).__name__ if "\n" in text else text
 
@@ -199,8 +206,8 @@ def _label(module: Module) -> str:
     return "\n".join([*lines, *([f"{count:,} parameters"] if count else [])])
 
 
-def _kind(module: Module) -> str:
-    """Return the file or folder of `layers/` that a layer is from, or what it inherits from."""
+def _kind(module: Module | Loss) -> str:
+    """Return the file or folder of `layers/` that a layer or loss is from, or what it inherits from."""
     homes = (cls.__module__ for cls in type(module).__mro__)
     found = next((home for home in homes if home.startswith(f"{_HOME}.")), "")
     return found.removeprefix(f"{_HOME}.").partition(".")[0]

@@ -21,6 +21,7 @@ def draw_operators(
     *,
     names: Mapping[str, Variable] | None = None,
     layers: Mapping[str, str] | None = None,
+    kinds: Mapping[str, str] | None = None,
     constants: Mapping[str, str] | None = None,
 ) -> Dot:
     """Return the graph of operators that led to a Variable; of more than `LARGE`, a layer is one box.
@@ -35,6 +36,9 @@ def draw_operators(
         What Variables are called.
     layers
         What layers are called, by path.
+    kinds
+        What colours the box of a layer, by path: a key of the picture's `colours`. Of one that is not in it,
+        that is what its ops are.
     constants
         What the unrecorded arguments in a layer are together called, by path: a loss's target, for one.
 
@@ -44,7 +48,7 @@ def draw_operators(
         If the operators were let go of by `backward`.
 
     """
-    return _Sketch(root, title, names or {}, layers or {}, constants or {}).dot
+    return _Sketch(root, title, names or {}, layers or {}, kinds or {}, constants or {}).dot
 
 
 class _Sketch:
@@ -56,10 +60,11 @@ class _Sketch:
         title: str,
         names: Mapping[str, Variable],
         layers: Mapping[str, str],
+        kinds: Mapping[str, str],
         constants: Mapping[str, str],
     ) -> None:
         self.names = {id(variable): name for name, variable in names.items()}
-        self.layers, self.constants = layers, constants
+        self.layers, self.kinds, self.constants = layers, kinds, constants
         self.found = operators(root, "draw_graph")[::-1]
         self.large = len(self.found) > LARGE
         depth = fitting_depth([node.path for node in self.found], LARGE) if self.large else None
@@ -109,7 +114,9 @@ class _Sketch:
         self.boxes[id(node)] = self.boxes[key]
 
     def _kind(self, path: str) -> str:
-        """Return the colour of a layer's box: a product's where it has one, else its most frequent op's."""
+        """Return the kind of a layer's box; if none is given, that of its product, or of most of its ops."""
+        if path in self.kinds:
+            return self.kinds[path]
         kinds = Counter(node.op.kind for node in self.found if self.paths[id(node)] == path)
         return max(kinds, key=lambda kind: (kind in _HEAVY, kinds[kind]))
 

@@ -183,6 +183,22 @@ def test_a_large_step_is_a_box_for_each_layer() -> None:
     assert dot.boxes["n6"][0] == "CrossEntropyLoss()\nloss: 12 operators"
 
 
+def test_a_large_step_has_the_colours_of_its_layers() -> None:
+    stack = get_backend("autodiff+numpy")
+    norms = [BatchNorm1d(3, backend=stack) for _ in range(4)]
+    model = Sequential(linear(2, 3, stack), ReLU(stack), *norms)
+    x, y = stack.from_host(np.ones((4, 2))), stack.from_host(np.array([0, 1, 1, 0]))
+    step, layers = draw_step(model, CrossEntropyLoss(backend=stack), x, y), draw_layers(model)
+    colours = [
+        {label.split("\n")[0]: dot.colours[kind] for label, kind in dot.boxes.values()}
+        for dot in (step, layers)
+    ]
+    for name in ("Linear(2 -> 3)", "ReLU()", "BatchNorm1d(3)"):
+        assert colours[0][name] == colours[1][name]
+    assert len({colours[0][name] for name in ("Linear(2 -> 3)", "ReLU()", "BatchNorm1d(3)")}) == 3
+    assert "losses" in {kind for _, kind in step.boxes.values()}
+
+
 def test_an_onnx_file_by_its_steps(tmp_path: Path) -> None:
     onnx = pytest.importorskip("onnx", reason="the model is an ONNX file")
     from lamina.train.onnx import load_onnx
