@@ -125,6 +125,7 @@ def rows(options: r.Options) -> list[r.Row]:
                     better="lower" if loss else "higher",
                     statistic="median",
                     baseline=None if loss else r.measured(name, f"{part}_baseline"),
+                    why="first weights a little wider give the paper's: see the search" if loss else "",
                 )
             )
     for name in ENGINES:

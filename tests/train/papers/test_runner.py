@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -140,3 +143,13 @@ def test_options(tiny: Paper) -> None:
         tiny.options({"los": "sum"})
     with pytest.raises(OptionError, match="tiny: loss must be one of mean, sum, got 'summ'"):
         tiny.options({"loss": "summ"})
+
+
+def test_libraries_that_load_late_have_one_thread() -> None:
+    pytest.importorskip("torch")
+    code = (
+        "from lamina.train.papers.runner.runner import _one_thread; _one_thread()\n"
+        "import torch; assert torch.get_num_threads() == 1, torch.get_num_threads()"
+    )
+    environment = {name: value for name, value in os.environ.items() if not name.endswith("_NUM_THREADS")}
+    subprocess.run([sys.executable, "-c", code], check=True, env=environment)

@@ -77,7 +77,12 @@ def _panel(axes: Axes, panel: Panel) -> None:
         low = mean - std
         if panel.log:  # a band that reaches 0 has no place on a logarithmic axis
             low = np.maximum(low, 0.5 * mean)
-        axes.fill_between(one.epochs, low, mean + std, color=colour, alpha=0.18, linewidth=0)
+        high = mean + std
+        if panel.ylabel == "accuracy":
+            low, high = np.clip(low, 0.0, 1.0), np.clip(high, 0.0, 1.0)
+        elif panel.ylabel == "loss":
+            low = np.maximum(low, 0.0)
+        axes.fill_between(one.epochs, low, high, color=colour, alpha=0.18, linewidth=0)
     if panel.log:
         axes.set_yscale("log")
         for ticks in (axes.yaxis.set_major_formatter, axes.yaxis.set_minor_formatter):

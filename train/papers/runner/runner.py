@@ -15,8 +15,9 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from ....backends import Backend
+from ....backends import Backend, get_backend
 from ....backends.host import limit_threads
+from ....backends.select import available
 from .folder import ReportFolder
 from .paper import Options, Paper, Results
 from .report import Report, write
@@ -55,7 +56,7 @@ def reproduce(
         After Ctrl-C; what was done is kept.
 
     """
-    limit_threads(1)
+    _one_thread()
     folder = ReportFolder(path, paper, options, backend.spec, backend.default_dtype)
     runs = paper.runs(options)
     done: list[tuple[Run, Outcome]] = []
@@ -109,6 +110,13 @@ def _worker() -> None:
     """Prepare a process: one thread, no word of its own on Ctrl-C, and an end when its parent has one."""
     signal.signal(signal.SIGINT, lambda number, frame: os._exit(130))
     threading.Thread(target=_end_with_parent, daemon=True).start()
+    _one_thread()
+
+
+def _one_thread() -> None:
+    """Pin every library to one thread: loaded first, for what comes later brings threads of its own."""
+    for name in available():
+        get_backend(name)
     limit_threads(1)
 
 
