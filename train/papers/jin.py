@@ -168,7 +168,7 @@ def rows(options: r.Options) -> list[r.Row]:
     for last, said in (("relu", "a last ReLU"), ("none", "no last ReLU")):
         name = f"disc, last layer {last}"
         found += [
-            r.Row(f"disc, {said}: runs that collapse", "IV", None, collapsed(name)),
+            r.Row(f"disc, {said}: runs that collapse", "IV", None, collapsed(name), form="share", better=""),
             r.Row(
                 f"disc, {said}: epochs to 90 %",
                 "IV",

@@ -18,7 +18,8 @@ from .statistics import Statistic
 from .training import Outcome, Run
 
 Scale = Literal["quick", "standard", "full"]
-Form = Literal["percent", "count", "number", "seconds", "ratio"]
+Form = Literal["percent", "share", "count", "number", "seconds", "ratio"]
+"""A share is a percentage of runs: they are 0 and 1, whose deviation says nothing."""
 
 
 @dataclass(frozen=True)

@@ -222,7 +222,7 @@ def figure(value: float, form: str, std: float | None = None) -> str:
     """Return a number as a reader wants it: 98.5 %, 0.0254, 3.1 s; with its deviation where there is one."""
     if math.isnan(value):
         return "not finite"
-    spread = "" if std is None or math.isnan(std) else " ± " + _plain(std, form)
+    spread = "" if std is None or math.isnan(std) or form == "share" else " ± " + _plain(std, form)
     return f"{_plain(value, form)}{spread}{_UNITS.get(form, '')}"
 
 
@@ -233,11 +233,11 @@ def span(found: Summary, form: str) -> str:
     return f"{_plain(found.low, form)} to {_plain(found.high, form)}"
 
 
-_UNITS = {"percent": " %", "seconds": " s"}
+_UNITS = {"percent": " %", "share": " % of the runs", "seconds": " s"}
 
 
 def _plain(value: float, form: str) -> str:
-    if form == "percent":
+    if form in ("percent", "share"):
         return f"{100 * value:.2f}"
     if form == "count":
         return f"{value:.1f}"
