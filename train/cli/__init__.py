@@ -3,10 +3,22 @@
 import io
 import sys
 
-from . import backends, check, export, graph, predict, profile, reproduce, train
+from . import backends, check, export, graph, predict, profile, reproduce, summary, train
 from .app import app
 
-__all__ = ["app", "backends", "check", "export", "graph", "main", "predict", "profile", "reproduce", "train"]
+__all__ = [
+    "app",
+    "backends",
+    "check",
+    "export",
+    "graph",
+    "main",
+    "predict",
+    "profile",
+    "reproduce",
+    "summary",
+    "train",
+]
 
 
 def main() -> None:

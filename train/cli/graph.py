@@ -15,9 +15,8 @@ from ..files import atomic_write
 from ..graphs import draw_layers, draw_step
 from ..predictor import Predictor
 from ..profiling import Work
-from . import options as o
 from .app import BackendOption, DtypeOption, JsonOption, command, print_json, say
-from .source import Network, NetworkSource, find_network
+from .source import Network, NetworkSource, find_network, of_a_network
 
 _SAMPLES = 4
 _TEXT = (".gv", ".dot")
@@ -29,18 +28,12 @@ Out = Annotated[
 
 
 @command
+@of_a_network
 def graph(
+    options: dict[str, Any],
     source: NetworkSource = "digits",
     step: Step = False,
     out: Out = "graph.svg",
-    variant: o.Variant = None,
-    target: o.Target = None,
-    task: o.TaskOption = "auto",
-    model: o.Model = None,
-    hidden: o.Hidden = None,
-    activation: o.Activation = None,
-    output: o.Output = None,
-    loss: o.LossOption = None,
     backend: BackendOption = None,
     dtype: DtypeOption = None,
     as_json: JsonOption = False,
@@ -50,9 +43,6 @@ def graph(
     if path.suffix not in (*PICTURES, *_TEXT):
         known = ", ".join((*PICTURES, *_TEXT))
         raise OptionError(f"--out: expected a file that ends in one of {known}, got '{out}'")
-    options: dict[str, Any] = {"variant": variant, "target": target, "task": None if task == "auto" else task}
-    options |= {"model": model, "hidden": o.sizes(hidden), "activation": o.names(activation)}
-    options |= {"output": output, "loss": loss}
     with use_backend(_recorded(get_backend()) if step else get_backend()):
         found = find_network(source, options)
         name = source if found.experiment is None else f"{source} {found.experiment.recipe.model}"

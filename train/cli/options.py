@@ -1,4 +1,4 @@
-"""The options that describe a recipe: `train` and `summary` share them."""
+"""The options that describe a recipe, which several commands share."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ from ..strict_json import to_json
 from . import options as o
 from .app import BackendOption, DtypeOption, JsonOption, command, print_json, say
 from .folders import run_folder
-from .source import NetworkSource, find_network
+from .source import NetworkSource, find_network, of_a_network
 
 _WARM_UP = 3
 Steps = Annotated[int, typer.Option(help="How many steps are measured, after a few to warm up.")]
@@ -57,14 +57,10 @@ class _Result:
 
 
 @command
+@of_a_network
 def profile(
+    options: dict[str, Any],
     source: NetworkSource = "digits",
-    variant: o.Variant = None,
-    target: o.Target = None,
-    model: o.Model = None,
-    hidden: o.Hidden = None,
-    activation: o.Activation = None,
-    loss: o.LossOption = None,
     optimizer: o.OptimizerOption = None,
     batch_size: BatchSize = None,
     steps: Steps = 10,
@@ -81,15 +77,8 @@ def profile(
     for option, value in (("--steps", steps), ("--batch-size", batch_size)):
         if value is not None and value < 1:
             raise OptionError(f"{option}: expected a whole number of at least 1, got {value}")
-    options: dict[str, Any] = {
-        "variant": variant,
-        "target": target,
-        "model": model,
-        "hidden": o.sizes(hidden),
-    }
-    options |= {"activation": o.names(activation), "loss": loss, "optimizer": optimizer}
     with use_backend(_profiled(get_backend())), run_folder(out, "profile") as folder:
-        found = find_network(source, options)
+        found = find_network(source, options | {"optimizer": optimizer})
         if found.experiment is not None:
             work = Work.of_experiment(found.experiment, batch_size)
         else:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import functools
+import inspect
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,6 +16,7 @@ from ...layers import Module
 from ..experiment import Experiment
 from ..predictor import Predictor
 from ..recipe import Recipe
+from . import options as o
 from .folders import model_file
 
 NetworkSource = Annotated[
@@ -23,6 +26,45 @@ NetworkSource = Annotated[
         help="A run folder or model file (.safetensors, .onnx), or a data set as in `lamina train`.",
     ),
 ]
+
+
+def network_options(
+    variant: o.Variant = None,
+    target: o.Target = None,
+    task: o.TaskOption = "auto",
+    model: o.Model = None,
+    hidden: o.Hidden = None,
+    activation: o.Activation = None,
+    output: o.Output = None,
+    loss: o.LossOption = None,
+) -> dict[str, Any]:
+    """Return what describes the network of a data set, as a recipe has it; None where nothing was said."""
+    return {
+        "variant": variant,
+        "target": target,
+        "task": None if task == "auto" else task,
+        "model": model,
+        "hidden": o.sizes(hidden),
+        "activation": o.names(activation),
+        "output": output,
+        "loss": loss,
+    }
+
+
+def of_a_network(command: Callable[..., None]) -> Callable[..., None]:
+    """Let a command have the options of `network_options`; it takes what those return, as `options`."""
+    described = inspect.signature(network_options, eval_str=True).parameters
+    own = dict(inspect.signature(command, eval_str=True).parameters)
+    del own["options"]
+
+    @functools.wraps(command)
+    def run(**given: Any) -> None:
+        options = network_options(**{name: given.pop(name) for name in described})
+        command(options=options, **given)
+
+    shown: Any = run  # typer reads this
+    shown.__signature__ = inspect.Signature([*described.values(), *own.values()])
+    return run
 
 
 @dataclass(frozen=True)

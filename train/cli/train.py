@@ -1,4 +1,4 @@
-"""`lamina train` and `lamina summary`: from a data set's name to a trained network."""
+"""`lamina train`: from a data set's name to a trained network."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from typing import Annotated, Any
 import typer
 
 from ...backends import get_backend
-from ...layers import Module
 from ..experiment import Experiment
 from ..recipe import Recipe
 from . import options as o
@@ -24,11 +23,10 @@ from .app import (
     interrupts_deferred,
     print_json,
     say,
-    show_table,
 )
 from .crosscheck import KeepGoing, Tolerance, chosen_crosscheck, show_crosscheck
 from .folders import run_folder
-from .source import NetworkSource, find_network
+from .summary import show_summary
 
 Out = Annotated[
     str | None, typer.Option("--out", help="Folder for model, history and pictures (default: runs/NAME-K).")
@@ -122,45 +120,6 @@ def train(
         raise typer.Exit(INTERRUPTED)
     if not math.isfinite(results["test_loss"]) or results.get("divergences"):
         raise typer.Exit(1)
-
-
-@command
-def summary(
-    source: NetworkSource = "digits",
-    variant: o.Variant = None,
-    target: o.Target = None,
-    task: o.TaskOption = "auto",
-    model: o.Model = None,
-    hidden: o.Hidden = None,
-    activation: o.Activation = None,
-    output: o.Output = None,
-    loss: o.LossOption = None,
-    backend: BackendOption = None,
-    dtype: DtypeOption = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Show a network's layers: output shapes, parameters and FLOPs of one sample's forward pass."""
-    options: dict[str, Any] = {"variant": variant, "target": target, "task": None if task == "auto" else task}
-    options |= {"model": model, "hidden": o.sizes(hidden), "activation": o.names(activation)}
-    found = find_network(source, {**options, "output": output, "loss": loss})
-    network, shape = found.model, found.input_shape
-    if as_json:
-        table = network.summary(shape)
-        rows = [vars(row) | {"output_shape": list(row.output_shape)} for row in table.rows]
-        print_json({"layers": rows, "parameters": table.parameters, "flops": table.flops})
-    else:
-        show_summary(network, shape)
-
-
-def show_summary(model: Module, shape: tuple[int, ...]) -> None:
-    """Print a model's summary as a table."""
-    found = model.summary(shape)
-    rows: list[tuple[str, ...]] = []
-    for row in found.rows:
-        size = ", ".join(["N", *map(str, row.output_shape[1:])])
-        rows.append((row.layer, f"({size})", f"{row.parameters:,}", f"{row.flops:,}"))
-    heads = {"layer": "left", "output": "left", "parameters": "right", "FLOPs": "right"}
-    show_table(heads, rows, total=("total", "", f"{found.parameters:,}", f"{found.flops:,}"))
 
 
 def _introduce(experiment: Experiment) -> None:

@@ -261,6 +261,16 @@ def test_summary(lamina: Any) -> None:
     assert "--hidden is for a data set" in lamina(f"summary {run} --hidden 4", code=2).stderr
 
 
+@pytest.mark.parametrize("command", ["summary", "graph", "profile --steps 1"])
+def test_a_network_is_described_alike(lamina: Any, command: str) -> None:
+    text = lamina(f"{command} --help").stdout
+    for option in ("variant", "target", "task", "model", "hidden", "activation", "output", "loss"):
+        assert f"--{option} " in text
+    assert "--options" not in text
+    lamina(f"{command} disc --variant carlier --hidden 3 --activation tanh --output softmax")
+    assert "--loss: expected one of" in lamina(f"{command} disc --loss none", code=2).stderr
+
+
 def test_summary_of_a_convolutional_model(lamina: Any) -> None:
     text = lamina("summary cubes --model jin").stdout
     assert "Conv2d(3 -> 5, 3x3, padding=1)  (N, 5, 4, 4)" in text

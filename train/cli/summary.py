@@ -1,0 +1,40 @@
+"""`lamina summary`: a network's layers as a table."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ...layers import Module
+from .app import BackendOption, DtypeOption, JsonOption, command, print_json, show_table
+from .source import NetworkSource, find_network, of_a_network
+
+
+@command
+@of_a_network
+def summary(
+    options: dict[str, Any],
+    source: NetworkSource = "digits",
+    backend: BackendOption = None,
+    dtype: DtypeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show a network's layers: output shapes, parameters and FLOPs of one sample's forward pass."""
+    found = find_network(source, options)
+    network, shape = found.model, found.input_shape
+    if as_json:
+        table = network.summary(shape)
+        rows = [vars(row) | {"output_shape": list(row.output_shape)} for row in table.rows]
+        print_json({"layers": rows, "parameters": table.parameters, "flops": table.flops})
+    else:
+        show_summary(network, shape)
+
+
+def show_summary(model: Module, shape: tuple[int, ...]) -> None:
+    """Print a model's summary as a table."""
+    found = model.summary(shape)
+    rows: list[tuple[str, ...]] = []
+    for row in found.rows:
+        size = ", ".join(["N", *map(str, row.output_shape[1:])])
+        rows.append((row.layer, f"({size})", f"{row.parameters:,}", f"{row.flops:,}"))
+    heads = {"layer": "left", "output": "left", "parameters": "right", "FLOPs": "right"}
+    show_table(heads, rows, total=("total", "", f"{found.parameters:,}", f"{found.flops:,}"))
