@@ -126,7 +126,7 @@ def test_large_inputs_have_a_column_when_it_objects(lamina: Run, own: None) -> N
 
 def test_effects_have_a_column_when_they_object(lamina: Run, own: None) -> None:
     out = " ".join(lamina("check my_layers:Overwriting --input 4,3", code=1).stdout.split())
-    assert "backend effects verdict" in out
+    assert "effects verdict" in out
     assert "effects: backward changed the gradient that it was given: [0, 0] was " in out
 
 
