@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 import subprocess
 import sys
@@ -153,3 +154,16 @@ def test_libraries_that_load_late_have_one_thread() -> None:
     )
     environment = {name: value for name, value in os.environ.items() if not name.endswith("_NUM_THREADS")}
     subprocess.run([sys.executable, "-c", code], check=True, env=environment)
+
+
+def test_an_interrupt_while_a_file_is_written_ends_the_processes(
+    tiny: Paper, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(self: Any, run: Any, outcome: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(folder.ReportFolder, "save", interrupted)
+    with pytest.raises(KeyboardInterrupt) as caught:  # which keeps the frames, and what they hold, alive
+        reproduce(tiny, tiny.options({}), tmp_path, NUMPY, jobs=2)
+    assert not multiprocessing.active_children()
+    assert caught.value.__traceback__ is not None

@@ -7,7 +7,7 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
@@ -67,8 +67,10 @@ def reproduce(
             done.append((run, outcome))
         elif not run.lacks:
             waiting.append(run)
-    with _progress(console, paper, done, waiting) as advance:
-        for run, outcome in _performed(waiting, backend, jobs):
+    # Closed whatever happens: an interrupt while a file is written must end the processes, too.
+    outcomes = contextlib.closing(_performed(waiting, backend, jobs))
+    with _progress(console, paper, done, waiting) as advance, outcomes as found:
+        for run, outcome in found:
             folder.save(run, outcome)
             done.append((run, outcome))
             advance(run)
@@ -76,7 +78,7 @@ def reproduce(
     return write(paper, options, folder, Results(done), backend, lacking)
 
 
-def _performed(runs: list[Run], backend: Backend, jobs: int) -> Iterator[tuple[Run, Outcome]]:
+def _performed(runs: list[Run], backend: Backend, jobs: int) -> Generator[tuple[Run, Outcome], None, None]:
     """Yield runs with their outcomes: side by side those that may, then one by one the timed ones."""
     spec, dtype = backend.spec, backend.default_dtype
     beside = [run for run in runs if not run.timed]
@@ -95,14 +97,17 @@ def _side_by_side(runs: list[Run], spec: str, dtype: str, jobs: int) -> Iterator
     longest = sorted(runs, key=lambda run: -run.plan.steps)
     before = set(multiprocessing.active_children())
     with ProcessPoolExecutor(jobs, context, initializer=_worker) as pool:
-        futures = {pool.submit(perform, run, spec, dtype): run for run in longest}
         try:
+            futures = {pool.submit(perform, run, spec, dtype): run for run in longest}
             for future in as_completed(futures):
                 yield futures[future], future.result()
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
-            for process in set(multiprocessing.active_children()) - before:
+            workers = set(multiprocessing.active_children()) - before
+            for process in workers:
                 process.terminate()
+            for process in workers:
+                process.join()
             raise
 
 
