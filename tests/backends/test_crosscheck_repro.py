@@ -10,26 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lamina.backends import (
-    Backend,
-    DataError,
-    DivergenceError,
-)
+from lamina.backends import Backend, DataError, DivergenceError
 from lamina.backends.decorators.crosscheck import CrosscheckBackend, load, replay
-from lamina.backends.numpy_backend import NumpyBackend
 
-WIDE = NumpyBackend("cpu", "float64")
-
-
-class Plain(NumpyBackend):
-    """numpy once more: two of one class would be refused."""
-
-
-def checked(kind: type[Plain], folder: Path | None = None, **options: Any) -> CrosscheckBackend:
-    return CrosscheckBackend(kind(), WIDE, folder=folder, **options)
-
-
-# -- repro files -----------------------------------------------------------------------------------
+from .test_crosscheck import WIDE, Plain, checked
 
 
 class AllWrong(Plain):

@@ -8,35 +8,17 @@ from typing import Any
 import pytest
 
 import lamina.layers.random
-from lamina.backends import Backend, OptionError, get_backend
-from lamina.layers import (
-    Linear,
-    ReLU,
-    Sequential,
-    manual_seed,
-)
+from lamina.backends import Backend, OptionError
+from lamina.layers import Linear, manual_seed
 from lamina.layers.random import seeded
 
-# Between backends in float32. Sums may nearly cancel: the error is relative to their terms, not to them.
-NEAR: dict[str, Any] = {"rtol": 1e-5, "atol": 1e-6}
+from .test_modules import same, stack
 
 
 @pytest.fixture(autouse=True)
 def _seed() -> None:
     """Let no test depend on how many parameters those before it have drawn."""
     manual_seed(0)
-
-
-def stack(b: Backend | str) -> Sequential:
-    b = get_backend(b)
-    return Sequential(Linear(3, 5, backend=b), ReLU(backend=b), Linear(5, 2, bias=False, backend=b))
-
-
-def same(one: dict[str, Any], two: dict[str, Any]) -> bool:
-    return one.keys() == two.keys() and all(one[k].tobytes() == two[k].tobytes() for k in one)
-
-
-# -- seeds ----------------------------------------------------------------------------------------
 
 
 def test_one_seed_gives_one_model_on_every_backend(backend: Backend) -> None:
