@@ -7,6 +7,7 @@ PyTorch model shares with the paper's own, too.
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from ..models import Dense
@@ -121,26 +122,15 @@ def rows(options: r.Options) -> list[r.Row]:
     short = f"{plan(options).epochs} epochs instead of 100 and 150" if options.quick else ""
     found = []
     for name, (where, *numbers) in FIGURES.items():
+        read = partial(r.measured, name)
         for (part, what), (value, std) in zip(NUMBERS, numbers, strict=True):
-            loss = what == "loss"
-            found.append(
-                r.Row(
-                    f"{name}: {part} {'MSE' if loss else what}",
-                    where,
-                    value,
-                    r.measured(name, f"{part}_{what}"),
-                    std,
-                    form="number" if loss else "percent",
-                    better="lower" if loss else "higher",
-                    baseline=None if loss else r.measured(name, f"{part}_baseline"),
-                    why=short,
-                )
-            )
+            label = f"{name}: {part} {'MSE' if what == 'loss' else what}"
+            found.append(r.scored(f"{part}_{what}", read, label, where, value, std, why=short))
     ours, torch = "seconds, ours", "seconds, PyTorch"
     for name, seconds in ((ours, 0.24), (torch, 0.65)):
         found.append(
             r.Row(
-                f"{name.replace('seconds', 'seconds an epoch')}",
+                name.replace("seconds", "seconds an epoch"),
                 "VI.B",
                 seconds,
                 r.measured(name, "seconds_per_epoch"),

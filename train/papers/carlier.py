@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import shutil
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -112,22 +113,12 @@ def rows(options: r.Options) -> list[r.Row]:
     """Return the tables of sections 3.1 and 3.2."""
     found = []
     for name in ("the graph", "hand-written layers"):
+        read = partial(r.measured, name)
         for number, (value, std) in MEASURED.items():
-            loss, part = number.endswith("loss"), number.split("_")[0]
-            found.append(
-                r.Row(
-                    f"{name}: {number.replace('_', ' ')}",
-                    "3.1",
-                    value,
-                    r.measured(name, number),
-                    std,
-                    form="number" if loss else "percent",
-                    better="lower" if loss else "higher",
-                    statistic="median",
-                    baseline=None if loss else r.measured(name, f"{part}_baseline"),
-                    why="first weights a little wider give the paper's: see the search" if loss else "",
-                )
-            )
+            why = "first weights a little wider give the paper's: see the search" if "loss" in number else ""
+            label = f"{name}: {number.replace('_', ' ')}"
+            row = r.scored(number, read, label, "3.1", value, std, statistic="median", why=why)
+            found.append(row)
     for name in ENGINES:
         for statistic, seconds in zip(("mean", "median"), SECONDS.get(name, (None, None)), strict=True):
             found.append(

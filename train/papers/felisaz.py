@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from ..models import Dense
@@ -149,21 +150,12 @@ def rows(options: r.Options) -> list[r.Row]:
             whole = (len(rates), repeats) == (len(RATES), 10)
             why = "" if whole else f"from {repeats} of 10 runs and {len(rates)} of 5 rates"
             found.append(_rate(batch, activation, rate, len(rates)))
+            read = partial(tuned, batch, activation)
             for number, column in zip(COLUMNS, columns, strict=True):
-                loss, part = number.endswith("loss"), number.split("_")[0]
-                found.append(
-                    r.Row(
-                        f"{cell}: {number.replace('_', ' ')}",
-                        "table I",
-                        column[2 * place] / (1 if loss else 100),
-                        tuned(batch, activation, number),
-                        column[2 * place + 1] / (1 if loss else 100),
-                        form="number" if loss else "percent",
-                        better="lower" if loss else "higher",
-                        baseline=None if loss else tuned(batch, activation, f"{part}_baseline"),
-                        why=why,
-                    )
-                )
+                unit = 1 if number.endswith("loss") else 100
+                value, std = (column[2 * place + k] / unit for k in range(2))
+                label = f"{cell}: {number.replace('_', ' ')}"
+                found.append(r.scored(number, read, label, "table I", value, std, why=why))
     return found
 
 

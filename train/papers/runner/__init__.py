@@ -1,6 +1,19 @@
 """The one runner of all papers: repeats by seed, statistics, pictures, a report, going on after a stop."""
 
-from .paper import Choice, Options, Paper, Picture, Results, Row, Table, Values, epochs_to, measured, ratio
+from .paper import (
+    Choice,
+    Options,
+    Paper,
+    Picture,
+    Results,
+    Row,
+    Table,
+    Values,
+    epochs_to,
+    measured,
+    ratio,
+    scored,
+)
 from .plan import MLP, Plan
 from .report import Report, accuracies, figure
 from .runner import reproduce
@@ -28,4 +41,5 @@ __all__ = [
     "perform",
     "ratio",
     "reproduce",
+    "scored",
 ]

@@ -136,6 +136,25 @@ def ratio(name: str, other: str, number: str = "seconds") -> Values:
     ]
 
 
+def scored(
+    number: str,
+    read: Callable[[str], Values],
+    what: str,
+    where: str,
+    reported: float,
+    std: float | None,
+    **more: Any,
+) -> Row:
+    """Return the row of a part's loss or accuracy, with its baseline.
+
+    number: "train_loss", "test_accuracy", ...; read: gives what reads a number of that name.
+    """
+    part, _, quantity = number.partition("_")
+    if quantity == "loss":
+        return Row(what, where, reported, read(number), std, form="number", better="lower", **more)
+    return Row(what, where, reported, read(number), std, baseline=read(f"{part}_baseline"), **more)
+
+
 def epochs_to(name: str, series: str, value: float) -> Values:
     """Return what reads the first epoch with at least that value in each run; the last, if there is none."""
 
