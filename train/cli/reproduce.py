@@ -29,7 +29,7 @@ from .app import (
 )
 
 Name = Annotated[str, typer.Argument(metavar="PAPER", help=f"{', '.join(PAPERS)}, or all.")]
-Quick = Annotated[bool, typer.Option("--quick", help="Fewer and shorter runs: minutes for all papers.")]
+Quick = Annotated[bool, typer.Option("--quick", help="Fewer and shorter runs: all papers in five minutes.")]
 Full = Annotated[bool, typer.Option("--full", help="felisaz: all 700 runs of its grid (hours).")]
 Choose = Annotated[
     list[str] | None,
