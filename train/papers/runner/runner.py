@@ -102,12 +102,9 @@ def _side_by_side(runs: list[Run], spec: str, dtype: str, jobs: int) -> Iterator
             for future in as_completed(futures):
                 yield futures[future], future.result()
         except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            workers = set(multiprocessing.active_children()) - before
-            for process in workers:
+            # The pool sees them end, gives up what waits, and is waited for as the block is left.
+            for process in set(multiprocessing.active_children()) - before:
                 process.terminate()
-            for process in workers:
-                process.join()
             raise
 
 
