@@ -125,7 +125,7 @@ def rows(options: r.Options) -> list[r.Row]:
         read = partial(r.measured, name)
         for (part, what), (value, std) in zip(NUMBERS, numbers, strict=True):
             label = f"{name}: {part} {'MSE' if what == 'loss' else what}"
-            found.append(r.scored(f"{part}_{what}", read, label, where, value, std, why=short))
+            found.append(r.scored(f"{part}_{what}", read, label, where, value, std, less=short))
     ours, torch = "seconds, ours", "seconds, PyTorch"
     for name, seconds in ((ours, 0.24), (torch, 0.65)):
         found.append(
@@ -149,7 +149,7 @@ def rows(options: r.Options) -> list[r.Row]:
                 r.epochs_to(name, "validation_accuracy", 0.975),
                 form="count",
                 better="lower",
-                why=short,
+                less=short,
             )
         )
     found.append(

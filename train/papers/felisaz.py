@@ -148,14 +148,14 @@ def rows(options: r.Options) -> list[r.Row]:
             cell = f"batch {batch}, {activation}"
             rates, repeats = grid(options).get((batch, activation), ((), 0))
             whole = (len(rates), repeats) == (len(RATES), 10)
-            why = "" if whole else f"from {repeats} of 10 runs and {len(rates)} of 5 rates"
+            less = "" if whole else f"from {repeats} of 10 runs and {len(rates)} of 5 rates"
             found.append(_rate(batch, activation, rate, len(rates)))
             read = partial(tuned, batch, activation)
             for number, column in zip(COLUMNS, columns, strict=True):
                 unit = 1 if number.endswith("loss") else 100
                 value, std = (column[2 * place + k] / unit for k in range(2))
                 label = f"{cell}: {number.replace('_', ' ')}"
-                found.append(r.scored(number, read, label, "table I", value, std, why=why))
+                found.append(r.scored(number, read, label, "table I", value, std, less=less))
     return found
 
 

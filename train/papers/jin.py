@@ -154,7 +154,7 @@ def rows(options: r.Options) -> list[r.Row]:
             r.measured(ours, "test_accuracy"),
             statistic="median",
             baseline=r.measured(ours, baseline),
-            why=short,
+            less=short,
         ),
         r.Row(
             "disc: test accuracy of the worst run",
@@ -163,6 +163,7 @@ def rows(options: r.Options) -> list[r.Row]:
             worst(ours),
             baseline=r.measured(ours, baseline),
             why="an output that stays dead says the same of every point",
+            less=short,
         ),
     ]
     for last, said in (("relu", "a last ReLU"), ("none", "no last ReLU")):
@@ -186,7 +187,7 @@ def rows(options: r.Options) -> list[r.Row]:
                 r.measured("cubes", f"{part}_accuracy"),
                 statistic="median",
                 baseline=r.measured("cubes", f"{part}_baseline"),
-                why=f"{cubes_plan(options).epochs} epochs here; the paper does not give them",
+                less=f"{cubes_plan(options).epochs} epochs here; the paper does not give them",
             )
         )
     return [

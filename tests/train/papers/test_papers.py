@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from lamina.train.papers.runner import Paper
+from lamina.train.papers.runner import Paper, Results
+from lamina.train.papers.runner.report import judge
 from lamina.train.papers.table import PAPERS
 
 every = pytest.mark.parametrize("paper", PAPERS.values(), ids=PAPERS)
@@ -19,6 +20,15 @@ def test_runs_are_one_of_each(paper: Paper, scale: str) -> None:
     plans: dict[str, object] = {}
     for run in runs:  # of one experiment: one plan
         assert plans.setdefault(run.name, run.plan) == run.plan
+
+
+@every
+@pytest.mark.parametrize("scale", ["quick", "standard", "full"])
+def test_rows_have_names_of_their_own_and_stand_without_a_run(paper: Paper, scale: str) -> None:
+    rows = paper.rows(paper.options({}, scale=scale))  # type: ignore[arg-type]
+    assert len({(row.what, row.statistic) for row in rows}) == len(rows)
+    assert {judge(row, Results([])).verdict for row in rows} == {"not run"}
+    assert scale != "full" or not any(row.less for row in rows if not row.what.startswith("cubes"))
 
 
 @every

@@ -53,6 +53,14 @@ def test_a_report(tiny: Paper, tmp_path: Path) -> None:
     assert (tmp_path / "new/curves.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_less_than_the_paper_ran_is_said_whatever_came_out(tiny: Paper, tmp_path: Path) -> None:
+    row = replace(tiny.rows(tiny.options({}))[0], less="3 of 30 runs")
+    few = replace(tiny, rows=lambda options: [row, replace(row, reported=2.0, std=0.1, why="it is dear")])
+    report = reproduce(few, tiny.options({}), tmp_path, NUMPY)
+    verdicts = [line.verdict for line in report.lines]
+    assert verdicts == ["within (3 of 30 runs)", "worse: it is dear (3 of 30 runs)"]
+
+
 def test_what_was_done_is_not_done_again(tiny: Paper, tmp_path: Path, performed: list[str]) -> None:
     options = tiny.options({})
     once = reproduce(tiny, options, tmp_path, NUMPY)

@@ -118,6 +118,8 @@ class Row:
     """Why the two numbers cannot be compared; then there is no other verdict."""
     why: str = ""
     """Said beside a verdict that is not "within" or "better"."""
+    less: str = ""
+    """What was run of what the paper ran, where it is less; said beside any verdict."""
 
 
 Values = Callable[[Results], list[float]]

@@ -57,8 +57,10 @@ def curves(path: Path, panels: Sequence[Panel], *, columns: int = 2, title: str 
         across = min(columns, len(panels))
         down = -(-len(panels) // across)
         figure.set_size_inches(5.0 * across + 0.4, 3.8 * down)
-        for index, panel in enumerate(panels):
-            _panel(figure.add_subplot(down, across, index + 1), panel)
+        axes = [figure.add_subplot(down, across, index + 1) for index in range(len(panels))]
+        for one, panel in zip(axes, panels, strict=True):
+            _panel(one, panel)
+        _legends(figure, axes)
         if title:
             figure.suptitle(plain(title), fontsize=13)
 
@@ -92,8 +94,18 @@ def _panel(axes: Axes, panel: Panel) -> None:
     axes.set(xlabel=panel.xlabel, ylabel=panel.ylabel, title=plain(panel.title))
     axes.grid(True)
     axes.spines[["top", "right"]].set_visible(False)
-    if shown:
-        axes.legend(frameon=True, framealpha=0.75, fontsize=9)
+
+
+def _legends(figure: Figure, axes: Sequence[Axes]) -> None:
+    """Give each panel its legend; one for all of them, below, where they show the same many lines."""
+    handles, labels = axes[0].get_legend_handles_labels()
+    alike = all(one.get_legend_handles_labels()[1] == labels for one in axes)
+    if alike and len(labels) > 3:
+        figure.legend(handles, labels, loc="outside lower center", ncols=min(len(labels), 5), fontsize=9)
+        return
+    for one in axes:
+        if one.get_legend_handles_labels()[1]:
+            one.legend(frameon=True, framealpha=0.75, fontsize=9)
 
 
 def _mean_std(values: Sequence[Sequence[float]], length: int) -> tuple[Host, Host]:

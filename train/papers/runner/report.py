@@ -111,6 +111,8 @@ def judge(row: Row, results: Results, lacking: Sequence[str] = ()) -> Line:
         said = verdict(row.reported, row.std, found, row.better)
         if row.why and said not in ("within", "better"):
             said += f": {row.why}"
+    if row.less and row.reported is not None and not row.incomparable:
+        said += f" ({row.less})"
     return Line(row, found, baseline, said)
 
 
