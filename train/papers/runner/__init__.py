@@ -17,6 +17,7 @@ from .paper import (
 from .plan import MLP, Plan
 from .report import Report, accuracies, figure
 from .runner import reproduce
+from .statistics import summarize
 from .training import Outcome, Run, first_losses, perform
 
 __all__ = [
@@ -42,4 +43,5 @@ __all__ = [
     "ratio",
     "reproduce",
     "scored",
+    "summarize",
 ]
