@@ -6,26 +6,12 @@ published example.
 
 from __future__ import annotations
 
-import shutil
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from ...backends import Backend, BackendError, get_backend
-from ...backends.decorators.autodiff import AutodiffBackend
-from ...backends.decorators.drawing import Dot
-from ...backends.decorators.tape import GradOperator
-from ...backends.decorators.variable import Variable
-from ...backends.wrapper import Wrapper
-from ...layers import Linear, Module, ReLU, Sequential, Softmax
-from ..graphs import draw_step
 from ..models import Dense
 from . import runner as r
-from .runner import pictures
-from .runner.plan import criterion, network, parts
 
 CHOICES = (
     r.Choice(
@@ -92,10 +78,6 @@ def search(options: r.Options) -> dict[str, r.Plan]:
     }
 
 
-NEAREST = ("weights kaiming_normal", "weights xavier_uniform", "batches of 500", "loss Σ / N")
-"""Of the search: what comes to losses like the paper's, from both sides."""
-
-
 def runs(options: r.Options) -> list[r.Run]:
     """Return the three engines in turns, seed by seed, all of them timed; and the search."""
     base = plan(options)
@@ -138,121 +120,3 @@ def rows(options: r.Options) -> list[r.Row]:
         what = f"time of PyTorch / {name}"
         found.append(r.Row(what, "3.2", paper, r.ratio("PyTorch", name), form="ratio", statistic="median"))
     return found
-
-
-def draw(results: r.Results, folder: Path, options: r.Options) -> list[r.Picture]:
-    """Draw figures 1 to 4; the graphs as text alone where there is no `dot`."""
-    found = []
-    for file, caption, dot in (
-        ("step.png", "Figure 1: the operators from a batch of 4 to its loss.", step(options)),
-        ("classes.png", "Figure 2: the classes; arrows without a word lead to what inherits.", classes()),
-        ("operators.png", "Figure 3: (x.t() - x.exp()).pow(2).sum().", operators()),
-    ):
-        try:
-            dot.render(folder / file)
-        except BackendError:
-            continue  # the text is written
-        found.append(r.Picture(file, caption))
-    panels = [
-        panel
-        for name in ("the graph", "hand-written layers")
-        for panel in pictures.parts_panels(results, name, name)
-    ]
-    pictures.curves(folder / "curves.png", panels)
-    caption = "Figure 4: learning curves, mean of the runs and one standard deviation."
-    return [r.Picture("curves.png", caption), *found]
-
-
-def step(options: r.Options) -> Dot:
-    """Return the graph of a training step of the network, on four samples."""
-    base = replace(plan(options), samples=4)
-    b = get_backend("autodiff+numpy")
-    train = parts(base, options.seed)["train"]
-    x, y = b.from_host(train.inputs), b.from_host(train.targets)
-    return draw_step(network(base, options.seed, b), criterion(base, b), x, y)
-
-
-def operators() -> Dot:
-    """Return the graph of section 2.1's example."""
-    x = Variable(np.random.default_rng(0).normal(size=(3, 3)), get_backend("autodiff+numpy"))
-    z = (x.t() - x.exp()).pow(2).sum()
-    return z.draw_graph({"x": x, "z": z})  # type: ignore[no-any-return]
-
-
-def classes() -> Dot:
-    """Return the classes that the text speaks of, as they are here."""
-    dot, boxes = Dot(), {}
-    kinds: dict[str, tuple[type, ...]] = {
-        "contract": (Variable,),
-        "reduce": (GradOperator,),
-        "binary": (Backend, Wrapper, AutodiffBackend),
-        "unary": (Module, Sequential, Linear, ReLU, Softmax),
-    }
-    for kind, found in kinds.items():
-        for one in found:
-            boxes[one] = dot.add(f"{one.__name__}\n{one.__module__}", kind)
-    for one, box in boxes.items():
-        above = [boxes[base] for base in one.__mro__[1:] if base in boxes]
-        dot.arrows += [(base, box, "") for base in above[:1]]
-    for user, used, what in (
-        (Variable, GradOperator, "grad_op"),
-        (GradOperator, Variable, "args"),
-        (AutodiffBackend, Variable, "makes"),
-        (Module, Backend, "computes on"),
-    ):
-        dot.arrows.append((boxes[user], boxes[used], what))
-    return dot
-
-
-def tables(results: r.Results, options: r.Options) -> list[r.Table]:
-    """Return the search."""
-    searched = [name for name in results.runs if name.startswith("search")]
-    about = "Mean and deviation. The paper's medians are 98.6 % and 98.3 %, and a test loss of .0254."
-    return [r.accuracies(results, searched, "The search", about)]
-
-
-def notes(results: r.Results, options: r.Options) -> list[str]:
-    """Say what the graph costs, whether both ways are one, and where pictures are missing."""
-    graph, layers, torch = (results.mean(name, "seconds") for name in ENGINES)
-    apart = [
-        abs(a - b)
-        for a, b in zip(
-            results.numbers("the graph", "test_loss"),
-            results.numbers("hand-written layers", "test_loss"),
-            strict=True,
-        )
-    ]
-    train = {name: results.mean(f"search: {name}", "train_loss") for name in NEAREST}
-    found = [
-        "**Does the text suffice?** Nearly: accuracies come out as reported, the training loss a little "
-        f"higher: {results.mean('the graph', 'train_loss'):.4f}, where .0228 is reported. With one thing "
-        f"changed it is {'; '.join(f'{loss:.4f} ({name})' for name, loss in train.items())}. Weights from "
-        "Kaiming's wider normal come nearest, but the text says Xavier; smaller batches go too far, Σ / N "
-        "not far enough.",
-        "**Two ways, one network.** Gradients by the recorded operators and by the layers' hand-written "
-        "backward passes start from equal weights and take equal steps; after all 500 their test losses are "
-        f"at most {max(apart):.1e} apart.",
-        f"**What the graph costs.** {graph / layers:.1f} times the seconds of the hand-written layers, "
-        f"{graph / torch:.1f} times PyTorch's; the paper's was 2.4 times PyTorch's. There a gradient walks "
-        "every path through the graph, so that all below the softmax, whose exponentials are used twice, is "
-        "done twice; here operators are sorted and each is passed once.",
-    ]
-    if shutil.which("dot") is None:
-        found.append(
-            "**Figures 1 to 3** are texts here (`step.gv`, `classes.gv`, `operators.gv`): pictures of them "
-            "need graphviz's `dot`."
-        )
-    return found
-
-
-PAPER = r.Paper(
-    "carlier",
-    "Carlier: a graph of operators built on the fly",
-    "Alexandre Carlier",
-    CHOICES,
-    runs,
-    rows,
-    draw,
-    tables,
-    notes,
-)

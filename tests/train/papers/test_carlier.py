@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from lamina.train.papers import carlier
+from lamina.train.papers.reports import carlier
 from lamina.train.papers.runner import Results
 
 OPTIONS = carlier.PAPER.options({}, scale="quick")

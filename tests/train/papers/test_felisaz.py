@@ -6,8 +6,9 @@ import math
 
 from lamina.train.papers import felisaz
 from lamina.train.papers.runner import Outcome, Results, Run
+from lamina.train.papers.table import PAPERS
 
-OPTIONS = felisaz.PAPER.options({})
+OPTIONS = PAPERS["felisaz"].options({})
 
 
 def results(losses: dict[float, tuple[float, float]]) -> Results:
@@ -35,6 +36,6 @@ def test_what_was_not_run_has_no_value() -> None:
     found = results({})
     assert math.isnan(felisaz.chosen(found, 5, "ReLU"))
     assert felisaz.tuned(5, "ReLU", "test_loss")(found) == []
-    rows = felisaz.rows(felisaz.PAPER.options({}, scale="quick"))
+    rows = felisaz.rows(PAPERS["felisaz"].options({}, scale="quick"))
     assert len(rows) == 7 * 2 * 5
     assert all(row.of(found) == [] for row in rows)

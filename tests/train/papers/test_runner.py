@@ -61,6 +61,17 @@ def test_less_than_the_paper_ran_is_said_whatever_came_out(tiny: Paper, tmp_path
     assert verdicts == ["within (3 of 30 runs)", "worse: it is dear (3 of 30 runs)"]
 
 
+def test_what_ends_first_changes_no_order(
+    tiny: Paper, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    performed = runner._performed
+    monkeypatch.setattr(runner, "_performed", lambda *given: (pair for pair in [*performed(*given)][::-1]))
+    seen: list[list[str]] = []
+    watched = replace(tiny, notes=lambda results, options: seen.append(list(results.runs)) or [])
+    reproduce(watched, tiny.options({}), tmp_path, NUMPY)
+    assert seen == [["first", "timed"]]
+
+
 def test_what_was_done_is_not_done_again(tiny: Paper, tmp_path: Path, performed: list[str]) -> None:
     options = tiny.options({})
     once = reproduce(tiny, options, tmp_path, NUMPY)

@@ -59,23 +59,18 @@ def reproduce(
     _one_thread()
     folder = ReportFolder(path, paper, options, backend.spec, backend.default_dtype)
     runs = paper.runs(options)
-    done: list[tuple[Run, Outcome]] = []
-    waiting: list[Run] = []
-    for run in runs:
-        outcome = folder.load(run)
-        if outcome is not None:
-            done.append((run, outcome))
-        elif not run.lacks:
-            waiting.append(run)
+    done = {run.key: outcome for run in runs if (outcome := folder.load(run)) is not None}
+    waiting = [run for run in runs if run.key not in done and not run.lacks]
     # Closed whatever happens: an interrupt while a file is written must end the processes, too.
     outcomes = contextlib.closing(_performed(waiting, backend, jobs))
-    with _progress(console, paper, done, waiting) as advance, outcomes as found:
+    with _progress(console, paper.name, len(done), waiting) as advance, outcomes as found:
         for run, outcome in found:
             folder.save(run, outcome)
-            done.append((run, outcome))
+            done[run.key] = outcome
             advance(run)
+    results = Results((run, done[run.key]) for run in runs if run.key in done)
     lacking = sorted({run.lacks for run in runs if run.lacks})
-    return write(paper, options, folder, Results(done), backend, lacking)
+    return write(paper, options, folder, results, backend, lacking)
 
 
 def _performed(runs: list[Run], backend: Backend, jobs: int) -> Generator[tuple[Run, Outcome], None, None]:
@@ -130,9 +125,7 @@ def _end_with_parent() -> None:
 
 
 @contextlib.contextmanager
-def _progress(
-    console: Console | None, paper: Paper, done: list[tuple[Run, Outcome]], waiting: list[Run]
-) -> Iterator[Any]:
+def _progress(console: Console | None, name: str, done: int, waiting: list[Run]) -> Iterator[Any]:
     """Show how far it is, by steps, and the time left."""
     bar = Progress(
         TextColumn("{task.description}"),
@@ -142,11 +135,9 @@ def _progress(
         console=console,
         disable=console is None,
     )
-    count, total = len(done), len(done) + len(waiting)
+    count, total = done, done + len(waiting)
     with bar:
-        task = bar.add_task(
-            paper.name, total=sum(_cost(run) for run in waiting), runs=f"{count} of {total} runs"
-        )
+        task = bar.add_task(name, total=sum(_cost(run) for run in waiting), runs=f"{count} of {total} runs")
 
         def advance(run: Run) -> None:
             nonlocal count
