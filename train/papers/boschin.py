@@ -39,8 +39,8 @@ CHOICES = (
         "region",
         tuple(REGIONS),
         "The radius is typeset as 1/(√2 π), 16 % of the square, where 1/√(2π) would make it half; no centre "
-        "is given. As typeset, in the middle, figure 1 comes out. Half of the square comes near it only if its "
-        "MSE is a mean over both outputs, against its formula; to figure 5 it comes nearer.",
+        "is given. As typeset, in the middle, figure 1 comes out. Half of the square comes near it only if "
+        "the MSE is a mean over both outputs, against its formula; to figure 5 it comes nearer.",
     ),
     r.Choice(
         "torch_init", ("torch", "uniform"), "What the PyTorch model starts with is not said: torch's default."
