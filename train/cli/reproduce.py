@@ -161,8 +161,8 @@ def _show(report: Report) -> None:
         baseline = "" if line.baseline is None else figure(line.baseline, "percent")
         said, _, reason = line.verdict.partition(": ")
         if reason:
-            reasons.setdefault(f"{said}: {reason}", []).append(row.what)
-        rows.append((row.what, reported, ours, interval, n, baseline, said))
+            reasons.setdefault(f"{said}: {reason}", []).append(row.label)
+        rows.append((row.label, reported, ours, interval, n, baseline, said))
     show_table({**heads, "verdict": "left"}, rows)
     for reason, names in reasons.items():
         say(f"{'; '.join(names)}: {reason}", style="dim")

@@ -86,7 +86,7 @@ def rows(options: r.Options) -> list[r.Row]:
     """Return Table III."""
     baseline = r.measured("ours", "test_baseline")
     unit = "the paper gives no unit, and another machine"
-    less = f"{plan(options, 'SGD').epochs} epochs instead of 100" if options.quick else ""
+    ran = f"{plan(options, 'SGD').epochs} epochs instead of 100" if options.quick else ""
     return [
         r.Row(
             "correct of 1000, PyTorch",
@@ -95,7 +95,7 @@ def rows(options: r.Options) -> list[r.Row]:
             r.measured("PyTorch", "test_right"),
             form="count",
             baseline=baseline,
-            less=less,
+            ran=ran,
         ),
         r.Row(
             "correct of 1000, ours",
@@ -104,7 +104,7 @@ def rows(options: r.Options) -> list[r.Row]:
             r.measured("ours", "test_right"),
             form="count",
             baseline=baseline,
-            less=less,
+            ran=ran,
         ),
         r.Row(
             "time, PyTorch",

@@ -146,24 +146,23 @@ def rows(options: r.Options) -> list[r.Row]:
             cell = f"batch {batch}, {activation}"
             rates, repeats = grid(options).get((batch, activation), ((), 0))
             whole = (len(rates), repeats) == (len(RATES), 10)
-            less = "" if whole else f"from {repeats} of 10 runs and {len(rates)} of 5 rates"
-            found.append(_rate(batch, activation, rate, len(rates)))
+            ran = "" if whole else f"from {repeats} of 10 runs and {len(rates)} of 5 rates"
+            found.append(_rate(batch, activation, rate, ran))
             read = partial(tuned, batch, activation)
             for number, column in zip(COLUMNS, columns, strict=True):
                 unit = 1 if number.endswith("loss") else 100
                 value, std = (column[2 * place + k] / unit for k in range(2))
                 label = f"{cell}: {number.replace('_', ' ')}"
-                found.append(r.scored(number, read, label, "table I", value, std, less=less))
+                found.append(r.scored(number, read, label, "table I", value, std, ran=ran))
     return found
 
 
-def _rate(batch: int, activation: str, reported: float, tried: int) -> r.Row:
-    """Return the row of a chosen rate, which says of how many where it was not of all."""
+def _rate(batch: int, activation: str, reported: float, ran: str) -> r.Row:
+    """Return the row of a chosen rate."""
 
     def read(results: r.Results) -> list[float]:
         rate = chosen(results, batch, activation)
         return [] if math.isnan(rate) else [rate]
 
-    of = f" (of {tried} tried)" if 0 < tried < len(RATES) else ""
-    what = f"batch {batch}, {activation}: lr{of}"
-    return r.Row(what, "table I", reported, read, form="number", better="")
+    what = f"batch {batch}, {activation}: lr"
+    return r.Row(what, "table I", reported, read, form="number", better="", ran=ran)

@@ -150,7 +150,7 @@ def rows(options: r.Options) -> list[r.Row]:
             r.measured(ours, "test_accuracy"),
             statistic="median",
             baseline=r.measured(ours, baseline),
-            less=short,
+            ran=short,
         ),
         r.Row(
             "disc: test accuracy of the worst run",
@@ -159,7 +159,7 @@ def rows(options: r.Options) -> list[r.Row]:
             worst(ours),
             baseline=r.measured(ours, baseline),
             why="an output that stays dead says the same of every point",
-            less=short,
+            ran=short,
         ),
     ]
     for last, said in (("relu", "a last ReLU"), ("none", "no last ReLU")):
@@ -172,6 +172,7 @@ def rows(options: r.Options) -> list[r.Row]:
                 None,
                 r.epochs_to(name, "test_accuracy", LEARNT),
                 form="count",
+                statistic="median",
             ),
         ]
     for part in ("test", "train"):
@@ -183,7 +184,7 @@ def rows(options: r.Options) -> list[r.Row]:
                 r.measured("cubes", f"{part}_accuracy"),
                 statistic="median",
                 baseline=r.measured("cubes", f"{part}_baseline"),
-                less=f"{cubes_plan(options).epochs} epochs here; the paper does not give them",
+                ran=f"{cubes_plan(options).epochs} epochs here; the paper does not give them",
             )
         )
     return [

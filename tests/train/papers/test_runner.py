@@ -54,7 +54,7 @@ def test_a_report(tiny: Paper, tmp_path: Path) -> None:
 
 
 def test_less_than_the_paper_ran_is_said_whatever_came_out(tiny: Paper, tmp_path: Path) -> None:
-    row = replace(tiny.rows(tiny.options({}))[0], less="3 of 30 runs")
+    row = replace(tiny.rows(tiny.options({}))[0], ran="3 of 30 runs")
     few = replace(tiny, rows=lambda options: [row, replace(row, reported=2.0, std=0.1, why="it is dear")])
     report = reproduce(few, tiny.options({}), tmp_path, NUMPY)
     verdicts = [line.verdict for line in report.lines]

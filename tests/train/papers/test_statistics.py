@@ -38,6 +38,14 @@ def test_a_run_that_diverged_shows() -> None:
     assert math.isnan(summarize([0.5, math.nan]).centre)
 
 
+def test_what_was_never_reached_leaves_a_median() -> None:
+    found = summarize([math.inf, *map(float, range(1, 30))], "median")
+    assert (found.n, found.centre) == (30, 15.5)
+    assert math.isnan(found.std)
+    assert 5 < found.low < 15 < found.high < 25
+    assert math.isnan(summarize([math.inf] * 3, "median").low)
+
+
 @pytest.mark.parametrize(
     ("centre", "spread", "std", "better", "said"),
     [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from statistics import median
 
@@ -52,9 +53,8 @@ def tables(results: r.Results, options: r.Options) -> list[r.Table]:
     for name in (name for name in disc if name in results):
         values = results.numbers(name, "test_accuracy")
         slowest = max(r.epochs_to(name, "test_accuracy", LEARNT)(results))
-        most = results.runs[name][0][0].plan.epochs
         shown = (f"{median(values):.2%}", f"{min(values):.2%}", f"{sum(collapsed(name)(results)):.0f}")
-        found.append((name, *shown, "never" if slowest == most else f"{slowest:.0f}", str(len(values))))
+        found.append((name, *shown, "never" if math.isinf(slowest) else f"{slowest:.0f}", str(len(values))))
     heads = ("", "median test accuracy", "worst run", "below 85 %", "slowest run's epochs to 90 %", "n")
     searched = [r.Table("The search: the disc", heads, found, f"{20 if options.quick else 100} epochs each.")]
     if cubes:

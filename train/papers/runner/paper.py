@@ -118,8 +118,13 @@ class Row:
     """Why the two numbers cannot be compared; then there is no other verdict."""
     why: str = ""
     """Said beside a verdict that is not "within" or "better"."""
-    less: str = ""
-    """What was run of what the paper ran, where it is less; said beside any verdict."""
+    ran: str = ""
+    """How much was run, where the paper ran more or does not say; said beside any verdict."""
+
+    @property
+    def label(self) -> str:
+        """What it is, and of several runs which: two rows may differ in that alone."""
+        return f"{self.what} (median)" if self.statistic == "median" else self.what
 
 
 Values = Callable[[Results], list[float]]
@@ -158,12 +163,12 @@ def scored(
 
 
 def epochs_to(name: str, series: str, value: float) -> Values:
-    """Return what reads the first epoch with at least that value in each run; the last, if there is none."""
+    """Return what reads the first epoch with at least that value in each run; infinity, if there is none."""
 
     def read(results: Results) -> list[float]:
         runs = zip(results.series(name, "epoch"), results.series(name, series), strict=True)
         return [
-            next((epoch for epoch, found in zip(epochs, values, strict=True) if found >= value), epochs[-1])
+            next((epoch for epoch, found in zip(epochs, values, strict=True) if found >= value), math.inf)
             for epochs, values in runs
         ]
 

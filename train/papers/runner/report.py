@@ -111,8 +111,8 @@ def judge(row: Row, results: Results, lacking: Sequence[str] = ()) -> Line:
         said = verdict(row.reported, row.std, found, row.better)
         if row.why and said not in ("within", "better"):
             said += f": {row.why}"
-    if row.less and row.reported is not None and not row.incomparable:
-        said += f" ({row.less})"
+    if row.ran and row.reported is not None and not row.incomparable:
+        said += f" ({row.ran})"
     return Line(row, found, baseline, said)
 
 
@@ -215,14 +215,13 @@ def _lines(lines: list[Line]) -> str:
             ours += f" [{interval}]"
         n = "0" if found is None else str(found.n)
         baseline = "" if line.baseline is None else figure(line.baseline, "percent")
-        median = " (median)" if row.statistic == "median" else ""
-        rows.append((row.what + median, row.where, reported, ours, n, baseline, line.verdict))
+        rows.append((row.label, row.where, reported, ours, n, baseline, line.verdict))
     return grid(("", "where", "reported", "reproduced", "n", "baseline", "verdict"), rows)
 
 
 def figure(value: float, form: str, std: float | None = None) -> str:
     """Return a number as a reader wants it: 98.5 %, 0.0254, 3.1 s; with its deviation where there is one."""
-    if math.isnan(value):
+    if not math.isfinite(value):
         return "not finite"
     spread = "" if std is None or math.isnan(std) or form == "share" else " ± " + _plain(std, form)
     return f"{_plain(value, form)}{spread}{_UNITS.get(form, '')}"

@@ -21,7 +21,7 @@ class Summary:
     centre: float
     """Their mean, or median."""
     std: float
-    """Their sample standard deviation (n - 1); NaN for one run."""
+    """Their sample standard deviation (n - 1); NaN for one run, or where one is not finite."""
     low: float
     high: float
     """The 95 % interval of the centre (percentile bootstrap; Efron 1979)."""
@@ -35,20 +35,23 @@ def summarize(values: Sequence[float], statistic: Statistic = "mean") -> Summary
     """Return the summary of values (n,), n of at least 1; equal values give an equal interval."""
     x = np.asarray(values, dtype=np.float64)
     centre: Any = np.mean if statistic == "mean" else np.median
-    std = float(np.std(x, ddof=1)) if len(x) > 1 else math.nan
+    std = float(np.std(x, ddof=1)) if len(x) > 1 and np.isfinite(x).all() else math.nan
     low, high = bootstrap(x, centre)
     return Summary(len(x), float(centre(x)), std, low, high)
 
 
 def bootstrap(values: Any, centre: Any, *, level: float = 0.95) -> tuple[float, float]:
-    """Return the percentile interval of a centre under resampling; the resampling has a fixed seed."""
-    if len(values) == 1 or not np.isfinite(values).all():
+    """Return the percentile interval of a centre under resampling, NaN where it is not finite.
+
+    The resampling has a fixed seed. A median may be finite where some of its values are not.
+    """
+    if len(values) == 1:
         return math.nan, math.nan
     drawn = np.random.default_rng(0).integers(0, len(values), (_RESAMPLES, len(values)))
-    found = centre(values[drawn], axis=1)
     tail = 50.0 * (1.0 - level)
-    low, high = np.percentile(found, [tail, 100.0 - tail])
-    return float(low), float(high)
+    with np.errstate(invalid="ignore"):
+        low, high = np.percentile(centre(values[drawn], axis=1), [tail, 100.0 - tail])
+    return (float(low), float(high)) if np.isfinite([low, high]).all() else (math.nan, math.nan)
 
 
 def verdict(reported: float, std: float | None, found: Summary, better: str) -> str:
