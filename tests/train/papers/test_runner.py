@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import multiprocessing
 import os
 import subprocess
@@ -14,7 +15,7 @@ from typing import Any
 import pytest
 
 from lamina.backends import DataError, OptionError, get_backend
-from lamina.train.papers.runner import Paper, Report, folder, perform, reproduce, runner
+from lamina.train.papers.runner import Paper, Report, figure, folder, perform, reproduce, runner
 
 NUMPY = get_backend("numpy")
 
@@ -186,3 +187,14 @@ def test_an_interrupt_while_a_file_is_written_ends_the_processes(
         reproduce(tiny, tiny.options({}), tmp_path, NUMPY, jobs=2)
     assert not multiprocessing.active_children()
     assert caught.value.__traceback__ is not None
+
+
+def test_what_is_not_finite_is_said_in_words() -> None:
+    shown = {
+        (value, form): figure(value, form, 0.1)
+        for value in (math.inf, math.nan)
+        for form in ("count", "number")
+    }
+    assert shown.pop((math.inf, "count")) == "never"
+    assert set(shown.values()) == {"not finite"}
+    assert figure(12.0, "count", 0.5) == "12.0 ± 0.5"

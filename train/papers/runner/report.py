@@ -221,8 +221,8 @@ def _lines(lines: list[Line]) -> str:
 
 def figure(value: float, form: str, std: float | None = None) -> str:
     """Return a number as a reader wants it: 98.5 %, 0.0254, 3.1 s; with its deviation where there is one."""
-    if not math.isfinite(value):
-        return "not finite"
+    if not math.isfinite(value):  # an infinite count is of epochs: what they were counted to never came
+        return "never" if form == "count" and value == math.inf else "not finite"
     spread = "" if std is None or math.isnan(std) or form == "share" else " ± " + _plain(std, form)
     return f"{_plain(value, form)}{spread}{_UNITS.get(form, '')}"
 
