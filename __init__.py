@@ -16,8 +16,8 @@ __version__ = "0.1.0"
 _FACE = {
     "backends": ("get_backend", "use_backend", "describe_backends", "LaminaError"),
     "layers": ("Module", "Parameter", "Sequential", "inference", "manual_seed"),
-    "train.trainer": ("Trainer",),
-    "train.proofs.check": ("check",),
+    "train.loop.trainer": ("Trainer",),
+    "layers.proofs.check": ("check",),
     "backends.decorators.variable": ("Variable",),
     "backends.decorators.autodiff": ("grad", "no_grad"),
 }

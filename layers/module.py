@@ -8,15 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextvars import ContextVar
 from typing import Any, NoReturn, TypeVar
 
-from ..backends import (
-    Backend,
-    DtypeError,
-    LaminaError,
-    ShapeError,
-    StateError,
-    Tensor,
-    get_backend,
-)
+from ..backends import Backend, DtypeError, LaminaError, ShapeError, StateError, Tensor, get_backend
 from ..backends.errors import did_you_mean
 from ..backends.protocol import Shape
 from .buffer import Buffer

@@ -1,11 +1,8 @@
 """Training: optimizers, schedules, data, the loop, checkpoints, pictures, the command line."""
 
-from .callbacks import BestWeights, Callback, EarlyStopping, ProgressBar
-from .checkpoint import load_model, save_model
-from .history import History
-from .models import CNN, Dense, Jin, LeNet
-from .optimizers import SGD, Adagrad, Adam, AdamW, Optimizer, RMSprop, clip_grad_norm, clip_grad_value
-from .schedules import (
+from .loop.callbacks import BestWeights, Callback, EarlyStopping, ProgressBar
+from .loop.history import History
+from .loop.schedules import (
     ChainedScheduler,
     CosineAnnealingLR,
     ExponentialLR,
@@ -15,7 +12,10 @@ from .schedules import (
     SequentialLR,
     StepLR,
 )
-from .trainer import Trainer
+from .loop.trainer import Trainer
+from .models import CNN, Dense, Jin, LeNet
+from .optimizers import SGD, Adagrad, Adam, AdamW, Optimizer, RMSprop, clip_grad_norm, clip_grad_value
+from .runs.checkpoint import load_model, save_model
 
 __all__ = [
     "CNN",

@@ -10,10 +10,10 @@ import pytest
 
 from lamina.backends import Backend, DataError, ShapeError, get_backend
 from lamina.layers import Conv2d, Linear, Module, Sequential, inference
+from lamina.layers.proofs import LAYER_CASES, LayerCase
 from lamina.train.onnx import exporter, load_onnx, save_onnx
 from lamina.train.onnx.save import largest_difference
 from lamina.train.onnx.writer import EXPORTERS
-from lamina.train.proofs import LAYER_CASES, LayerCase
 
 pytest.importorskip("onnx", reason="files are written with the onnx package")
 

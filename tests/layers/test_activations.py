@@ -14,7 +14,7 @@ from lamina.backends.conformance.case import SPECIAL
 from lamina.backends.conformance.checks import judge
 from lamina.backends.tolerance import EXACT, FORWARD, Tolerance, ulp
 from lamina.layers import ELU, GELU, SELU, Hardtanh, Module, ReLU6, SiLU, Softplus
-from lamina.train.proofs.passes import run_layer
+from lamina.layers.proofs.passes import run_layer
 
 Host = np.ndarray[Any, Any]
 HALF = 100_000

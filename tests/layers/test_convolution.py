@@ -17,12 +17,12 @@ from hypothesis import strategies as st
 from lamina.backends import Backend
 from lamina.layers import Conv1d, Conv2d, Conv3d, NaiveConv2d
 from lamina.layers.convolution.borders import least
+from lamina.layers.proofs import Report, compare_layer
+from lamina.layers.proofs.against_torch import close
+from lamina.layers.proofs.passes import cotangent, run_layer
+from lamina.layers.proofs.report import compare
+from lamina.layers.proofs.rounding import exactly, rounding_bounds
 from lamina.layers.window_options import sides
-from lamina.train.proofs import Report, compare_layer
-from lamina.train.proofs.against_torch import close
-from lamina.train.proofs.passes import cotangent, run_layer
-from lamina.train.proofs.report import compare
-from lamina.train.proofs.rounding import exactly, rounding_bounds
 
 Host = np.ndarray[Any, Any]
 OVER_DRAWN = settings(

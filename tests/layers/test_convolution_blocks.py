@@ -13,11 +13,11 @@ from lamina.backends import Backend
 from lamina.backends.windows import Window
 from lamina.layers import Conv1d, Conv2d, Conv3d, ConvTranspose2d
 from lamina.layers.convolution.blocks import STREAMED, Plan
-from lamina.train.proofs import Report
-from lamina.train.proofs.against_torch import close
-from lamina.train.proofs.passes import cotangent, run_layer
-from lamina.train.proofs.report import compare
-from lamina.train.proofs.rounding import exactly, rounding_bounds
+from lamina.layers.proofs import Report
+from lamina.layers.proofs.against_torch import close
+from lamina.layers.proofs.passes import cotangent, run_layer
+from lamina.layers.proofs.report import compare
+from lamina.layers.proofs.rounding import exactly, rounding_bounds
 
 Host = np.ndarray[Any, Any]
 UNBOUNDED = 1 << 40

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from lamina.backends import Backend, DataError, DtypeError, OptionError, ShapeError
 from lamina.layers import Embedding
-from lamina.train.proofs import compare_layer
-from lamina.train.proofs.passes import run_layer
+from lamina.layers.proofs import compare_layer
+from lamina.layers.proofs.passes import run_layer
 
 
 @settings(

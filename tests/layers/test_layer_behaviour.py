@@ -11,8 +11,8 @@ import pytest
 import lamina.layers
 from lamina.backends import Backend, ShapeError, StateError, get_backend
 from lamina.layers import Sequential, inference
-from lamina.train.proofs import LAYER_CASES, LayerCase
-from lamina.train.proofs.passes import cotangent, gradients, host
+from lamina.layers.proofs import LAYER_CASES, LayerCase
+from lamina.layers.proofs.passes import cotangent, gradients, host
 
 OF_FLOATS = [case for case in LAYER_CASES if not case.integers]
 

@@ -11,8 +11,8 @@ import pytest
 import lamina.layers
 from lamina.backends import Backend, ShapeError, StateError, get_backend
 from lamina.layers import inference
-from lamina.train.proofs import LOSS_CASES, LossCase
-from lamina.train.proofs.passes import bring, cotangent, host
+from lamina.layers.proofs import LOSS_CASES, LossCase
+from lamina.layers.proofs.passes import bring, cotangent, host
 
 
 def each(cases: Sequence[Any]) -> Any:

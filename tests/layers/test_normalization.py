@@ -30,9 +30,9 @@ from lamina.layers import (
     Sequential,
     inference,
 )
-from lamina.train.checkpoint import read_model, save_model
+from lamina.layers.proofs.passes import run_layer
 from lamina.train.optimizers import SGD
-from lamina.train.proofs.passes import run_layer
+from lamina.train.runs.checkpoint import read_model, save_model
 
 
 def host(b: Backend, x: Any) -> np.ndarray[Any, Any]:

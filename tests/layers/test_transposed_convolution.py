@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from lamina.backends import Backend
 from lamina.layers import Conv2d, ConvTranspose1d, ConvTranspose2d, ConvTranspose3d
-from lamina.train.proofs import compare_layer
-from lamina.train.proofs.passes import run_layer
+from lamina.layers.proofs import compare_layer
+from lamina.layers.proofs.passes import run_layer
 
 KINDS: tuple[Any, ...] = (ConvTranspose1d, ConvTranspose2d, ConvTranspose3d)
 

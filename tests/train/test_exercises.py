@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from lamina.layers.proofs.check import ORACLES
 from lamina.train.cli import app
-from lamina.train.proofs.check import ORACLES
 
 FOLDER = Path(__file__).parents[2] / "docs" / "exercises"
 FILES = sorted(path.name for path in FOLDER.glob("*.py"))

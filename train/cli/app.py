@@ -20,7 +20,7 @@ from typer.core import TyperGroup
 from ... import __version__
 from ...backends import LaminaError
 from ...backends.select import set_command_line
-from ..strict_json import to_json
+from ..files import to_json
 
 INTERRUPTED = 130
 """The exit code after Ctrl-C, as shells have it."""

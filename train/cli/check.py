@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,12 +15,16 @@ from ...backends import Backend, OptionError, get_backend
 from ...backends.conformance import run as run_conformance
 from ...backends.decorators.crosscheck.replay import replay as replay_repro
 from ...backends.errors import did_you_mean
-from ..proofs import LAYER_CASES, LOSS_CASES, OPTIMIZER_CASES, Proof, check_case
-from ..proofs.check import EFFECTS, ORACLES, RANGE, Case, families
+from ...layers import proofs as layer_proofs
+from ...layers.proofs import LAYER_CASES, LOSS_CASES, LayerCase, LossCase, Proof
+from ...layers.proofs.check import EFFECTS, ORACLES, RANGE
+from ..optimizers import proofs as optimizer_proofs
+from ..optimizers.proofs import OPTIMIZER_CASES, OptimizerCase
 from .app import BackendOption, JsonOption, command, console, errors, print_json, say, show_table
 from .crosscheck import KeepGoing, Tolerance, chosen_crosscheck, show_crosscheck
 from .own import Arguments, Input, Large, Prediction, PredictionOption, Target, TargetOption, prove_own
 
+Case = LayerCase | LossCase | OptimizerCase
 EVERY: tuple[Case, ...] = (*LAYER_CASES, *LOSS_CASES, *OPTIMIZER_CASES)
 
 
@@ -86,7 +91,7 @@ def check(
 def _chosen(name: str | None) -> tuple[Case, ...]:
     if name is None:
         return EVERY
-    known = [kind for kind, _ in families(EVERY)]
+    known = list(families(EVERY))
     if name not in known:
         raise OptionError(
             f"unknown layer, loss or optimizer {name!r}; there are {', '.join(known)}, and module:Class for "
@@ -100,12 +105,26 @@ def _prove(cases: tuple[Case, ...], b: Backend, quiet: bool) -> dict[str, list[P
     found: dict[str, list[Proof]] = {}
     with Progress(console=errors, disable=quiet, transient=True) as progress:
         task = progress.add_task("proving", total=len(cases))
-        for kind, rows in families(cases):
+        for kind, rows in families(cases).items():
             for case in rows:
                 progress.update(task, description=kind)
-                found.setdefault(kind, []).append(check_case(case, b))
+                found.setdefault(kind, []).append(_checked(case, b))
                 progress.advance(task)
     return found
+
+
+def families(cases: Iterable[Case]) -> dict[str, list[Case]]:
+    """Return the rows by class, in the order of the table."""
+    found: dict[str, list[Case]] = {}
+    for case in cases:
+        found.setdefault(case.name.split()[0], []).append(case)
+    return found
+
+
+def _checked(case: Case, b: Backend) -> Proof:
+    if isinstance(case, OptimizerCase):
+        return optimizer_proofs.check_case(case, b)
+    return layer_proofs.check_case(case, b)
 
 
 def _conformance(b: Backend, quiet: bool) -> bool:

@@ -10,10 +10,10 @@ import numpy as np
 import typer
 
 from ...backends import DataError
-from ..checkpoint import read_model
 from ..onnx import save_onnx
 from ..onnx.save import OPSET, largest_difference
-from ..predictor import Predictor
+from ..runs.checkpoint import read_model
+from ..runs.predictor import Predictor
 from .app import BackendOption, JsonOption, command, fail, print_json, say
 from .folders import model_file
 

@@ -12,9 +12,9 @@ from ...backends.decorators.autodiff import AutodiffBackend
 from ...backends.decorators.drawing import PICTURES, Dot
 from ...backends.select import with_decorator
 from ..files import atomic_write
-from ..graphs import draw_layers, draw_step
-from ..predictor import Predictor
+from ..pictures.graphs import draw_layers, draw_step
 from ..profiling import Work
+from ..runs.predictor import Predictor
 from .app import BackendOption, DtypeOption, JsonOption, command, print_json, say
 from .source import Network, NetworkSource, find_network, of_a_network
 

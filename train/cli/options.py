@@ -9,9 +9,9 @@ import typer
 from ...backends import OptionError
 from ...backends.select import environment
 from ..data import DISC_VARIANTS
-from ..defaults import DEFAULTS
 from ..models import ACTIVATIONS, INITIALIZERS, MODELS, OUTPUTS
-from ..recipe import LOSSES, OPTIMIZERS
+from ..runs.defaults import DEFAULTS
+from ..runs.recipe import LOSSES, OPTIMIZERS
 
 _DATA, _NETWORK, _LEARNING = "Data", "Network", "Learning"
 

@@ -14,8 +14,8 @@ import typer
 
 from ...backends import Backend, OptionError
 from ...layers import Loss, Module, manual_seed
-from ..proofs import Proof
-from ..proofs import check as prove
+from ...layers.proofs import Proof
+from ...layers.proofs import check as prove
 
 
 class Prediction(StrEnum):

@@ -11,9 +11,9 @@ import numpy as np
 import typer
 
 from ...backends import DataError
-from .. import metrics
 from ..files import atomic_write
-from ..predictor import NewData, Predictor
+from ..loop import metrics
+from ..runs.predictor import NewData, Predictor
 from .app import BackendOption, DtypeOption, JsonOption, command, print_json, say, show_table
 from .folders import model_file
 

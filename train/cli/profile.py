@@ -16,9 +16,8 @@ from ...backends.decorators.report import Report, Table, duration, si
 from ...backends.select import with_decorator
 from ...backends.wrapper import stack
 from ...layers import Module, named_scopes
-from ..files import atomic_write
+from ..files import atomic_write, to_json
 from ..profiling import Roof, Work, chrome_trace, draw_roofline, measure_roof
-from ..strict_json import to_json
 from . import options as o
 from .app import BackendOption, DtypeOption, JsonOption, command, print_json, say
 from .folders import run_folder

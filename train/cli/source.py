@@ -13,9 +13,9 @@ import typer
 
 from ...backends import OptionError
 from ...layers import Module
-from ..experiment import Experiment
-from ..predictor import Predictor
-from ..recipe import Recipe
+from ..runs.experiment import Experiment
+from ..runs.predictor import Predictor
+from ..runs.recipe import Recipe
 from . import options as o
 from .folders import model_file
 

@@ -11,8 +11,8 @@ from typing import Annotated, Any
 import typer
 
 from ...backends import get_backend
-from ..experiment import Experiment
-from ..recipe import Recipe
+from ..runs.experiment import Experiment
+from ..runs.recipe import Recipe
 from . import options as o
 from .app import (
     INTERRUPTED,

@@ -7,17 +7,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 from ...backends import Backend, OptionError, get_backend
-from ...layers import (
-    BatchNorm2d,
-    Conv2d,
-    Dropout,
-    Flatten,
-    Linear,
-    MaxPool2d,
-    Module,
-    ReLU,
-    Sequential,
-)
+from ...layers import BatchNorm2d, Conv2d, Dropout, Flatten, Linear, MaxPool2d, Module, ReLU, Sequential
 from .description import ImageModel
 from .names import ending, initial
 

@@ -17,7 +17,7 @@ import numpy as np
 
 from ...backends import Backend
 from ...backends.decorators.report import Report, Row, si
-from ..plots import COLOURS, PathLike, plain, save_figure
+from ..pictures.plots import COLOURS, PathLike, plain, save_figure
 from .labels import LARGE_FONT, around, extent, label_box, offset, pixels, within, write
 
 if TYPE_CHECKING:

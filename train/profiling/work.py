@@ -11,10 +11,10 @@ from ...backends import Tensor
 from ...layers import Module, inference
 from ...layers.losses import Loss, MSELoss
 from ..data import Dataset
-from ..experiment import Experiment
+from ..loop.samples import Pair, Samples
 from ..optimizers import SGD, Optimizer
-from ..predictor import Predictor
-from ..samples import Pair, Samples
+from ..runs.experiment import Experiment
+from ..runs.predictor import Predictor
 
 Host = np.ndarray[Any, Any]
 _BATCH_SIZE = 32

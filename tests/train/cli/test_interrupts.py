@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 
 from lamina.train.cli.app import interrupts_deferred
-from lamina.train.recipe import Recipe
-from lamina.train.trainer import Trainer
+from lamina.train.loop.trainer import Trainer
+from lamina.train.runs.recipe import Recipe
 
 
 def program() -> list[str]:

@@ -201,7 +201,7 @@ def test_the_roof_is_measured() -> None:
 def test_labels_do_not_overlap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from matplotlib.text import Annotation, Text
 
-    from lamina.train import plots
+    from lamina.train.pictures import plots
     from lamina.train.profiling import roofline
 
     figures: list[Any] = []
@@ -236,7 +236,7 @@ def test_labels_do_not_overlap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_work_needs_no_optimizer_where_there_is_nothing_to_train(folder: Path) -> None:
-    from lamina.train.predictor import Predictor
+    from lamina.train.runs.predictor import Predictor
 
     b = get_backend("profile+numpy")
     assert isinstance(b, ProfileBackend)

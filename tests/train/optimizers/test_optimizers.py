@@ -21,8 +21,8 @@ from lamina.layers import Linear, MSELoss, Sequential, Tanh, manual_seed
 from lamina.layers.initializers import Constant
 from lamina.layers.parameter import Parameter
 from lamina.train.optimizers import SGD, Adam, Optimizer, clip_grad_norm, clip_grad_value
-from lamina.train.proofs import OPTIMIZER_CASES, OptimizerCase
-from lamina.train.proofs.trajectories import (
+from lamina.train.optimizers.proofs import OPTIMIZER_CASES, OptimizerCase
+from lamina.train.optimizers.proofs.trajectories import (
     compare_trajectories,
     drive,
     formula_trajectory,

@@ -14,13 +14,13 @@ from .... import layers
 from ....backends import Backend, StateError, Tensor, get_backend
 from ....backends.protocol import Shape
 from ....layers.summary import Summary
-from ... import metrics
 from ...data import Dataset
-from ...history import History
+from ...loop import metrics
+from ...loop.history import History
+from ...loop.samples import Pair
+from ...loop.schedules import ExponentialLR
+from ...loop.trainer import Trainer
 from ...optimizers import SGD
-from ...samples import Pair
-from ...schedules import ExponentialLR
-from ...trainer import Trainer
 from .arrays import Host, tensor
 
 

@@ -13,11 +13,11 @@ import numpy as np
 
 from .... import layers
 from ....backends import Backend, OptionError, ShapeError, StateError, Tensor, get_backend
-from ... import metrics
-from ...history import History
+from ...loop import metrics
+from ...loop.history import History
+from ...loop.trainer import Trainer
 from ...models.names import ACTIVATIONS, check_name
 from ...optimizers import SGD
-from ...trainer import Trainer
 from .arrays import Host, column, tensor
 
 

@@ -15,7 +15,7 @@ from ....backends.decorators.tape import GradOperator
 from ....backends.decorators.variable import Variable
 from ....backends.wrapper import Wrapper
 from ....layers import Linear, Module, ReLU, Sequential, Softmax
-from ...graphs import draw_step
+from ...pictures.graphs import draw_step
 from .. import runner as r
 from ..carlier import CHOICES, ENGINES, plan, rows, runs
 from ..runner import pictures

@@ -16,8 +16,8 @@ from ....backends import Backend, OptionError, get_backend
 from ....backends.select import with_decorator
 from ....layers import Module, inference
 from ....layers.losses import L2Penalty
-from ...samples import Samples, cuts
-from ...trainer import Trainer
+from ...loop.samples import Samples, cuts
+from ...loop.trainer import Trainer
 from .plan import OPTIMIZERS, Host, Part, Plan, criterion, network
 
 

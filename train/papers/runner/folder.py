@@ -11,8 +11,7 @@ from typing import Any
 
 from .... import __version__
 from ....backends import DataError
-from ...files import OutputError, atomic_write
-from ...strict_json import to_json
+from ...files import OutputError, atomic_write, to_json
 from .paper import Options, Paper
 from .training import Outcome, Run
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ...data import Scaling, circle, disc, disc_variant
-from ...plots import COLOURS, decision_boundaries, decision_boundary, plain, save_figure
+from ...pictures.plots import COLOURS, decision_boundaries, decision_boundary, plain, save_figure
 from .paper import Results
 from .plan import PARTS, Host, Plan, dataset
 

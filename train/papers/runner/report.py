@@ -15,8 +15,7 @@ import numpy as np
 
 from .... import __version__
 from ....backends import Backend
-from ...files import atomic_write
-from ...strict_json import to_json
+from ...files import atomic_write, to_json
 from .folder import ReportFolder, sources
 from .paper import Options, Paper, Picture, Results, Row, Table
 from .statistics import Summary, summarize, verdict

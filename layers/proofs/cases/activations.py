@@ -1,0 +1,24 @@
+"""Rows for the smooth and the piecewise linear activations."""
+
+from __future__ import annotations
+
+from ... import ELU, GELU, SELU, Hardtanh, ReLU6, SiLU, Softplus
+from ..case import LayerCase
+from .twins import EDGES, activation
+
+NUMBERS = EDGES[:-1]
+"""Without NaN, where torch's hardtanh gives a gradient of 0 or of g, as the length of the array has it."""
+
+ACTIVATIONS_CASES: tuple[LayerCase, ...] = (
+    activation(ELU, kinks=(0.0,)),
+    activation(ELU, "of alpha 0.5", 0.5, kinks=(0.0,)),
+    activation(SELU, kinks=(0.0,)),
+    activation(GELU, "of tanh", "tanh"),
+    activation(Softplus),
+    activation(Softplus, "steep", 2.0, 3.0, kinks=(1.5,)),
+    activation(SiLU),
+    activation(Hardtanh, kinks=(-1.0, 1.0), special=(*NUMBERS, -1.0, 1.0)),
+    activation(Hardtanh, "of other bounds", -0.5, 0.25, kinks=(-0.5, 0.25), special=(*NUMBERS, -0.5, 0.25)),
+    activation(ReLU6, kinks=(0.0, 6.0), special=(*NUMBERS, 6.0)),
+)
+"""The activations that are not in `basic`, in every mode."""

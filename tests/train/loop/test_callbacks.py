@@ -1,0 +1,164 @@
+"""Early stopping, the best weights, the progress bar: by hand-made rows, and in a real fit."""
+
+from __future__ import annotations
+
+import io
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from lamina.backends import OptionError, get_backend
+from lamina.layers import Linear, manual_seed
+from lamina.layers.losses import MSELoss
+from lamina.train import SGD, BestWeights, Callback, EarlyStopping, ProgressBar, Trainer
+from lamina.train.loop.callbacks import Row
+
+X = np.linspace(-1, 1, 12).reshape(6, 2)
+Y = X[:, :1]
+
+
+def trainer_with(*callbacks: Callback, lr: float = 0.1) -> Trainer:
+    b = get_backend("numpy", dtype="float64")
+    manual_seed(0)
+    model = Linear(2, 1, backend=b)
+    return Trainer(model, MSELoss(backend=b), SGD(model.parameters(), lr=lr), callbacks=callbacks)
+
+
+class Script(Callback):
+    """Puts given values in the place of the training loss, for the callbacks after it."""
+
+    def __init__(self, *losses: float) -> None:
+        self.losses = iter(losses)
+
+    def on_epoch_end(self, trainer: Trainer, row: Row) -> bool:
+        row["train_loss"] = next(self.losses)
+        return False
+
+
+@pytest.mark.parametrize(
+    ("losses", "options", "epochs"),
+    [
+        ((5, 4, 3, 2, 1), {}, 5),
+        ((5, 4, 4, 4, 1), {}, 4),
+        ((5, 4, 4.5, 3, 3, 3), {}, 6),
+        ((5, 4.9, 4.8, 1), {"min_delta": 0.5}, 3),
+        ((1, 2, 3, 2, 2), {"mode": "max"}, 5),
+        ((5, 5, 5), {"patience": 1}, 2),
+    ],
+)
+def test_early_stopping(losses: tuple[float, ...], options: dict[str, Any], epochs: int) -> None:
+    stopping = EarlyStopping("train_loss", **{"patience": 2, **options})
+    trainer = trainer_with(Script(*losses), stopping)
+    trainer.fit((X, Y), epochs=len(losses))
+    assert trainer.epoch == epochs
+    assert bool(trainer.stopped) == (stopping.waited >= stopping.patience)
+    if trainer.stopped:
+        assert trainer.stopped == f"train_loss did not improve for {stopping.patience} epochs"
+
+
+def test_nan_never_counts_as_progress() -> None:
+    stopping = EarlyStopping("train_loss", 2)
+    row = {"train_loss": math.nan}
+    assert not stopping.improved(row)
+    assert stopping.improved({"train_loss": 3.0})
+    assert not stopping.improved(row)
+    assert stopping.improved({"train_loss": 2.0})
+
+
+def test_best_weights_come_back_also_with_early_stopping() -> None:
+    best, states = BestWeights("train_loss"), []
+
+    class Records(Callback):
+        def on_epoch_end(self, trainer: Trainer, row: Row) -> bool:
+            states.append(trainer.model.state_dict())
+            return False
+
+    script = Script(3, 1, 2, 2, 0)
+    trainer = trainer_with(script, Records(), EarlyStopping("train_loss", 2), best)
+    trainer.fit((X, Y), epochs=5)
+    assert (trainer.epoch, best.epoch) == (4, 2)
+    for name, value in trainer.model.state_dict().items():
+        np.testing.assert_array_equal(value, states[1][name])
+        assert not np.array_equal(value, states[3][name])
+
+
+def test_best_weights_after_an_interrupt_and_anew_in_a_second_fit() -> None:
+    class Stops(Callback):
+        def on_step(self, trainer: Trainer, step: int) -> None:
+            if trainer.epoch == 2:
+                raise KeyboardInterrupt
+
+    best, stops = BestWeights("train_loss"), Stops()
+    trainer = trainer_with(best, stops)
+    with pytest.raises(KeyboardInterrupt):
+        trainer.fit((X, Y), epochs=5)
+    assert best.epoch == 2
+    assert best.state is not None
+    np.testing.assert_array_equal(trainer.model.state_dict()["weight"], best.state["weight"])
+    trainer.callbacks.remove(stops)
+    trainer.fit((X, Y), epochs=1)
+    assert best.epoch == 3
+
+
+@pytest.mark.parametrize("kind", [EarlyStopping, BestWeights])
+def test_a_column_that_is_not_there_is_said_before_training(kind: type[EarlyStopping | BestWeights]) -> None:
+    for callback, hint in ((kind(), ""), (kind("train_los"), "Did you mean 'train_loss'?")):
+        trainer = trainer_with(callback)
+        with pytest.raises(OptionError, match="no column") as caught:
+            trainer.fit((X, Y), epochs=1)
+        assert hint in str(caught.value)
+        assert trainer.epoch == 0
+
+
+def test_the_mode_follows_the_name() -> None:
+    assert EarlyStopping("validation_accuracy").mode == "max"
+    assert EarlyStopping("validation_loss").mode == "min"
+    assert EarlyStopping("validation_accuracy", mode="min").mode == "min"
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"patience": 0}, "patience must be at least 1, got 0"),
+        ({"mode": "least"}, "mode must be 'min' or 'max', got 'least'"),
+        ({"min_delta": -1.0}, "min_delta must be at least 0"),
+        ({"min_delta": math.nan}, "min_delta must be at least 0"),
+    ],
+)
+def test_options_are_checked(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(OptionError, match=message):
+        EarlyStopping(**options)
+
+
+def test_callbacks_are_told_in_order_and_on_step_only_where_it_is_wanted() -> None:
+    told: list[str] = []
+
+    class Tells(Callback):
+        def __init__(self, name: str) -> None:
+            self.name = name
+
+        def on_fit_start(self, trainer: Trainer, epochs: int, steps: int) -> None:
+            told.append(f"{self.name} start {epochs} {steps}")
+
+        def on_epoch_end(self, trainer: Trainer, row: Row) -> bool:
+            told.append(f"{self.name} epoch {row['epoch']:.0f}")
+            return self.name == "a"
+
+        def on_fit_end(self, trainer: Trainer) -> None:
+            told.append(f"{self.name} end")
+
+    trainer_with(Tells("a"), Tells("b")).fit((X, Y), epochs=3, batch_size=4)
+    assert told == ["a start 3 2", "b start 3 2", "a epoch 1", "b epoch 1", "b end", "a end"]
+
+
+def test_the_progress_bar_fits_a_narrow_terminal() -> None:
+    screen = io.StringIO()
+    console = Console(file=screen, width=80, force_terminal=True, color_system=None)
+    trainer = trainer_with(ProgressBar(console))
+    trainer.fit((X, Y), (X, Y), epochs=1200, batch_size=6)
+    last = [line for line in screen.getvalue().replace("\r", "\n").splitlines() if "1200/1200" in line]
+    assert last, screen.getvalue()[-500:]
+    assert "validation" in last[-1]

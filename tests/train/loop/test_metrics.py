@@ -1,0 +1,156 @@
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from lamina.backends.errors import DataError, OptionError, ShapeError
+from lamina.train.loop.metrics import (
+    Mean,
+    accuracy,
+    confusion_matrix,
+    majority_baseline,
+    mean_squared_error,
+    predicted_classes,
+    r2,
+    target_classes,
+)
+
+NAN = math.nan
+
+
+def test_predicted_classes_of_scores() -> None:
+    assert predicted_classes([[1, 3, 2], [5, 5, 0], [NAN, 1, 2]]).tolist() == [1, 0, -1]
+    assert predicted_classes(np.array([[1, 2]], np.float32)).dtype == np.int64
+
+
+def test_predicted_classes_of_one_score() -> None:
+    scores = [[0.5], [0.51], [-1.0], [NAN]]
+    assert predicted_classes(scores).tolist() == [0, 1, 0, -1]
+    assert predicted_classes(np.ravel(scores)).tolist() == [0, 1, 0, -1]
+    assert predicted_classes(scores, threshold=0.0).tolist() == [1, 1, 0, -1]
+
+
+@pytest.mark.parametrize(
+    "targets",
+    [
+        [2, 0, 1],
+        [[2], [0], [1]],
+        np.array([2.0, 0.0, 1.0], np.float32),
+        [[0, 0, 1], [1, 0, 0], [0, 1, 0]],
+        [[-1.0, -1, 1], [1, -1, -1], [-1, 1, -1]],
+    ],
+)
+def test_target_classes(targets: object) -> None:
+    assert target_classes(targets).tolist() == [2, 0, 1]  # type: ignore[arg-type]
+
+
+def test_target_classes_of_two_signs() -> None:
+    assert target_classes([-1, 1, -1]).tolist() == [0, 1, 0]
+    assert target_classes([True, False]).tolist() == [1, 0]
+
+
+@pytest.mark.parametrize("targets", [[0.5, 1.0], [NAN, 1.0], [-2, 1], [-1, 0]])
+def test_target_classes_refuses(targets: list[float]) -> None:
+    with pytest.raises(DataError, match="targets: expected"):
+        target_classes(targets)
+
+
+@pytest.mark.parametrize("shape", [(), (0,), (0, 3), (2, 3, 4)])
+def test_wrong_ranks(shape: tuple[int, ...]) -> None:
+    with pytest.raises(ShapeError, match=r"predictions: expected \(N,\) or \(N, K\)"):
+        predicted_classes(np.zeros(shape))
+
+
+def test_text_is_no_prediction() -> None:
+    with pytest.raises(DataError, match="expected real numbers, came dtype <U"):
+        predicted_classes(["cat"])
+
+
+def test_accuracy() -> None:
+    scores = [[1, 0], [0, 1], [0, 1], [NAN, 0]]
+    assert accuracy(scores, [0, 1, 0, 0]) == 0.5
+    assert accuracy(scores, [[1, 0], [0, 1], [0, 1], [1, 0]]) == 0.75
+    assert accuracy([[0.2], [0.9], [-0.3]], [[1.0], [1.0], [0.0]]) == pytest.approx(2 / 3)
+    assert accuracy([0.2, 0.9, -0.3], [1, 1, -1], threshold=0.0) == 1.0
+
+
+def test_accuracy_refuses_what_cannot_be_compared() -> None:
+    with pytest.raises(ShapeError, match="as many rows, got 2 and 3"):
+        accuracy([[1, 0], [0, 1]], [0, 1, 1])
+    with pytest.raises(DataError, match=r"class 2, but the predictions tell 2 classes \(0 to 1\)"):
+        accuracy([[1, 0], [0, 1]], [2, 1])
+    with pytest.raises(DataError, match="class 3"):
+        accuracy([0.1, 0.2], [3, 1])
+
+
+def test_confusion_matrix_rows_are_true_classes() -> None:
+    true, guessed = [0, 0, 1, 2, 2, 2], np.array([0, 1, 1, 0, 2, 2])
+    expected = [[1, 1, 0], [0, 1, 0], [1, 0, 2]]
+    assert confusion_matrix(true, guessed).tolist() == expected
+    assert confusion_matrix(np.eye(3)[true], guessed, 3).tolist() == expected
+    assert confusion_matrix([0], [0], 4).shape == (4, 4)
+
+
+def test_confusion_matrix_equals_scikit_learn() -> None:
+    sklearn = pytest.importorskip("sklearn.metrics")
+    rng = np.random.default_rng(0)
+    true, guessed = rng.integers(7, size=(2, 500))
+    np.testing.assert_array_equal(confusion_matrix(true, guessed), sklearn.confusion_matrix(true, guessed))
+
+
+def test_confusion_matrix_refuses() -> None:
+    with pytest.raises(DataError, match=r"expected classes 0 to 1 \(k = 2\), came class 2"):
+        confusion_matrix([0, 2], [0, 1], 2)
+    with pytest.raises(DataError, match="-1 stands for a NaN"):
+        confusion_matrix([0, 1], [-1, 1])
+    with pytest.raises(ShapeError, match="use predicted_classes"):
+        confusion_matrix([0, 1], [[0.1, 0.9], [0.3, 0.7]])
+    with pytest.raises(ShapeError, match="as many rows, got 1 and 2"):
+        confusion_matrix([0, 1], [1])
+
+
+def test_majority_baseline() -> None:
+    assert majority_baseline([0, 1, 1, 1]) == 0.75
+    assert majority_baseline([0, 1, 1], [0, 0, 0, 1]) == 0.25
+    assert majority_baseline(np.eye(2)[[0, 1, 1]], [[1.0], [0.0]]) == 0.5
+
+
+def test_a_column_and_a_row_of_numbers_are_not_broadcast() -> None:
+    assert mean_squared_error([[1.0], [2.0]], [1.0, 4.0]) == 2.0
+    assert r2([[1.0], [2.0], [3.0]], [1.0, 2.0, 3.0]) == 1.0
+    with pytest.raises(ShapeError, match=r"of one shape, got \(2, 2\) and \(2,\)"):
+        mean_squared_error(np.zeros((2, 2)), np.zeros(2))
+
+
+def test_mean_squared_error_sums_in_float64() -> None:
+    assert mean_squared_error(np.full(3, 300.0, np.float16), np.zeros(3, np.float16)) == 90000.0
+
+
+def test_r2() -> None:
+    assert r2([2.0, 2.0, 2.0], [1.0, 2.0, 3.0]) == 0.0
+    assert r2([5.0, 5.0], [5.0, 5.0]) == 1.0
+    assert r2([5.0, 6.0], [5.0, 5.0]) == 0.0
+
+
+def test_r2_equals_scikit_learn() -> None:
+    sklearn = pytest.importorskip("sklearn.metrics")
+    rng = np.random.default_rng(1)
+    true = rng.normal(size=(50, 3))
+    guess = true + rng.normal(size=(50, 3))
+    assert r2(guess, true) == pytest.approx(sklearn.r2_score(true, guess), rel=1e-12)
+
+
+def test_mean_weighs_batches() -> None:
+    loss = Mean()
+    assert math.isnan(loss.value)
+    loss.add(1.0, n=3)
+    loss.add(NAN, n=0)
+    loss.add(5.0)
+    assert (loss.value, loss.count) == (2.0, 4)
+    assert repr(loss) == "Mean(2 over 4)"
+    loss.reset()
+    assert loss.count == 0
+    with pytest.raises(OptionError, match=r"n >= 0.*came -1"):
+        loss.add(1.0, n=-1)

@@ -1,0 +1,298 @@
+from __future__ import annotations
+
+import math
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from lamina.backends.errors import DataError, OptionError, ShapeError
+from lamina.train.files.atomic import OutputError
+from lamina.train.loop.history import History
+from lamina.train.pictures import plots
+
+Array = np.ndarray[Any, Any]
+
+
+class Seen:
+    """The figure and the axes of the last picture, kept when it is saved."""
+
+    figure: Any = None
+
+    @property
+    def axes(self) -> list[Any]:
+        return list(self.figure.axes)
+
+    def legend(self, axes: Any = None) -> list[str]:
+        legend = self.figure.legends[0] if axes is None else axes.get_legend()
+        return [text.get_text() for text in legend.get_texts()]
+
+
+@pytest.fixture
+def seen(monkeypatch: pytest.MonkeyPatch) -> Seen:
+    from matplotlib.figure import Figure
+
+    kept, save = Seen(), Figure.savefig
+
+    def savefig(figure: Any, *args: Any, **options: Any) -> None:
+        kept.figure = figure
+        save(figure, *args, **options)
+
+    monkeypatch.setattr(Figure, "savefig", savefig)
+    return kept
+
+
+def record(**columns: list[float]) -> History:
+    history = History()
+    for row in zip(*columns.values(), strict=True):
+        history.append(**dict(zip(columns, row, strict=True)))
+    return history
+
+
+def is_png(path: Path) -> bool:
+    return path.read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
+
+
+def test_learning_curves(tmp_path: Path, seen: Seen) -> None:
+    history = record(epoch=[1, 2, 3], train_loss=[1.0, 0.1, 0.01], train_accuracy=[0.5, 0.7, 0.9])
+    history.append(epoch=4, train_loss=0.005, train_accuracy=0.95, validation_loss=0.2)
+    plots.learning_curves(history, tmp_path / "a.png", title="a $5 run, or $6", baseline=0.5)
+    loss, accuracy = seen.axes
+    assert is_png(tmp_path / "a.png")
+    assert (loss.get_yscale(), accuracy.get_yscale()) == ("log", "linear")
+    assert seen.legend(loss) == ["train", "validation"]
+    assert seen.legend(accuracy) == ["train", "majority class 50.0%"]
+    np.testing.assert_array_equal(loss.lines[0].get_xdata(), [1, 2, 3, 4])
+    np.testing.assert_array_equal(loss.lines[1].get_xdata(), [4])
+    assert accuracy.lines[-1].get_ydata()[0] == 0.5
+
+
+@pytest.mark.parametrize(
+    ("losses", "scale"),
+    [([1.0, 0.04], "linear"), ([1.0, 0.03], "log"), ([1.0, 0.0], "linear"), ([9.0, -1.0], "linear")],
+)
+def test_loss_scale(losses: list[float], scale: str, tmp_path: Path, seen: Seen) -> None:
+    plots.learning_curves(record(train_loss=losses), tmp_path / "a.png")
+    assert [axes.get_yscale() for axes in seen.axes] == [scale]
+
+
+def test_losses_that_are_not_finite_are_marked(tmp_path: Path, seen: Seen) -> None:
+    losses = [1.0, math.nan, math.inf, 2.0]
+    plots.learning_curves(record(train_loss=losses, validation_loss=[math.nan] * 4), tmp_path / "a.png")
+    assert seen.legend(seen.axes[0]) == [
+        "train",
+        "train: not finite (2 of 4)",
+        "validation",
+        "validation: not finite (4 of 4)",
+    ]
+    np.testing.assert_array_equal(seen.axes[0].lines[1].get_xdata(), [2, 3])
+
+
+def test_one_epoch_is_visible_on_whole_ticks(tmp_path: Path, seen: Seen) -> None:
+    plots.learning_curves(record(epoch=[1], train_loss=[0.5]), tmp_path / "a.png")
+    axes = seen.axes[0]
+    assert axes.lines[0].get_marker() == "o"
+    assert all(tick == round(tick) for tick in axes.get_xticks())
+
+
+def test_a_history_without_curves(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="no loss or accuracy to draw; it has: epoch"):
+        plots.learning_curves(record(epoch=[1]), tmp_path / "a.png")
+
+
+def disc(n: int = 200) -> tuple[Array, Array]:
+    points = np.random.default_rng(0).random((n, 2)).astype(np.float32)
+    return points, (np.hypot(*(points - 0.5).T) < 0.4).astype(np.int64)
+
+
+def test_decision_boundary(tmp_path: Path, seen: Seen) -> None:
+    points, labels = disc()
+    blocks: list[tuple[tuple[int, ...], Any]] = []
+
+    def score(block: Array) -> Array:
+        blocks.append((block.shape, block.dtype))
+        return np.asarray(0.3 - np.hypot(*(block - 0.5).T))
+
+    circle = [((0.5, 0.5), 0.4), ((0.0, 0.0), 0.1)]
+    path = tmp_path / "a.png"
+    plots.decision_boundary(score, points, labels, path, classes=["_out", "in"], circle=circle, threshold=0.0)
+    wrong = int(((np.hypot(*(points - 0.5).T) < 0.3) != labels).sum())
+    assert wrong > 0
+    assert seen.legend() == [" _out", "in", f"misclassified: {wrong} of 200", "true boundary"]
+    axes = seen.axes[0]
+    assert (axes.get_xlim(), axes.get_ylim(), axes.get_aspect()) == ((0, 1), (0, 1), 1)
+    assert len(axes.collections[-1].get_offsets()) == wrong
+    assert sum(shape[0] for shape, _ in blocks) == 400 * 400 + 200
+    assert max(shape[0] for shape, _ in blocks) <= 16384
+    assert {dtype for _, dtype in blocks} == {np.dtype(np.float32)}
+    image = axes.images[0].get_array()
+    assert tuple(image[200, 200]) != tuple(image[5, 5])
+    assert is_png(path)
+
+
+def test_several_classifiers_side_by_side(tmp_path: Path, seen: Seen) -> None:
+    points, labels = disc()
+    scores = {f"radius {r}": lambda p, r=r: r - np.hypot(*(p - 0.5).T) for r in (0.2, 0.4, 0.6)}
+    path = tmp_path / "a.png"
+    plots.decision_boundaries(scores, points, labels, path, classes=["out", "in"], threshold=0.0)
+    wrong = {name: int(((score(points) >= 0) != labels).sum()) for name, score in scores.items()}
+    assert len(set(wrong.values())) == 3
+    assert [axes.get_title() for axes in seen.axes] == [f"{n}: {k} of 200 wrong" for n, k in wrong.items()]
+    assert seen.legend() == ["out", "in", "misclassified"]
+    assert is_png(path)
+
+
+def test_regions_lie_where_the_scores_say(tmp_path: Path, seen: Seen) -> None:
+    points, _ = disc()
+    labels = (points[:, 0] > 0.5) + 2 * (points[:, 1] > 0.5)
+
+    def score(block: Array) -> Array:
+        return np.asarray(np.eye(4)[(block[:, 0] > 0.5) + 2 * (block[:, 1] > 0.5)])
+
+    options: dict[str, Any] = {"classes": list("abcd"), "resolution": 40}
+    plots.decision_boundary(score, points, np.eye(4)[labels], tmp_path / "a.png", **options)
+    axes = seen.axes[0]
+    image = axes.images[0].get_array()
+    assert axes.images[0].origin == "lower"
+    corners = [image[5, 5], image[5, 35], image[35, 5], image[35, 35]]
+    for k, corner in enumerate(corners):
+        from matplotlib.colors import to_rgb
+
+        np.testing.assert_allclose(corner, 0.68 + 0.32 * np.array(to_rgb(plots.COLOURS[k])))
+    assert seen.legend() == ["a", "b", "c", "d", "misclassified: 0 of 200"]
+
+
+def test_nan_scores_are_white_and_wrong(tmp_path: Path, seen: Seen) -> None:
+    points, labels = disc(50)
+    options: dict[str, Any] = {"classes": ["out", "in"], "resolution": 20}
+    plots.decision_boundary(lambda p: np.full(len(p), np.nan), points, labels, tmp_path / "a.png", **options)
+    assert "misclassified: 50 of 50" in seen.legend()
+    assert "no prediction (NaN)" in seen.legend()
+    assert (seen.axes[0].images[0].get_array() == 1).all()
+
+
+def test_points_outside_the_unit_square_are_all_shown(tmp_path: Path, seen: Seen) -> None:
+    points = np.array([[-3.0, 2.0], [5.0, 4.0]])
+    options: dict[str, Any] = {"classes": ["a", "b"], "resolution": 10}
+    plots.decision_boundary(lambda p: p[:, :1], points, [0, 1], tmp_path / "a.png", **options)
+    low, high = zip(seen.axes[0].get_xlim(), seen.axes[0].get_ylim(), strict=True)
+    assert (points > low).all()
+    assert (points < high).all()
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        ({"inputs": np.zeros((3, 4))}, ShapeError, r"expected inputs \(N, 2\) with N labels, got \(3, 4\)"),
+        ({"labels": [0, 1]}, ShapeError, "with 2 labels"),
+        ({"inputs": np.full((3, 2), np.nan)}, DataError, "finite inputs"),
+        ({"classes": ["a"]}, OptionError, "at least 2 names, came 1"),
+        ({"score": lambda p: np.eye(3)[[2] * len(p)]}, OptionError, "a name for class 2, came 2"),
+        ({"score": lambda p: np.zeros(7)}, ShapeError, r"expected scores \(100,\) .* got \(7,\)"),
+        ({"path": "a.pdf"}, OptionError, r"ends in .png or .svg, came 'a.pdf'"),
+    ],
+)
+def test_decision_boundary_refuses(
+    change: dict[str, Any], error: type[Exception], message: str, tmp_path: Path
+) -> None:
+    arguments: dict[str, Any] = {
+        "score": lambda p: p[:, 0],
+        "inputs": [[0.1, 0.2], [0.9, 0.3], [0.4, 0.8]],
+        "labels": [0, 1, 0],
+        "path": tmp_path / "a.png",
+        "classes": ["a", "b"],
+        "resolution": 10,
+    }
+    with pytest.raises(error, match=message):
+        plots.decision_boundary(**(arguments | change))
+    assert os.listdir(tmp_path) == []
+
+
+def test_confusion_matrix(tmp_path: Path, seen: Seen) -> None:
+    plots.confusion_matrix([[90, 10], [0, 100]], ["no", "yes"], tmp_path / "a.png", "Test")
+    axes = seen.axes[0]
+    assert axes.get_title() == "Test\naccuracy 95.0% (190 of 200)"
+    cells = {text.get_position(): (text.get_text(), text.get_color()) for text in axes.texts}
+    assert cells == {
+        (0, 0): ("90", "white"),
+        (1, 0): ("10", "black"),
+        (0, 1): ("0", "#AAAAAA"),
+        (1, 1): ("100", "white"),
+    }
+
+
+def test_many_classes_with_long_names(tmp_path: Path, seen: Seen) -> None:
+    names = [f"a name that is much too long for an axis, number {i}" for i in range(30)]
+    plots.confusion_matrix(np.eye(30, dtype=int) * 1234, names, tmp_path / "a.png")
+    labels = [label.get_text() for label in seen.axes[0].get_yticklabels()]
+    assert len(set(labels)) == 30
+    assert max(map(len, labels)) <= 28
+    assert len(seen.axes[0].texts) == 30
+    assert is_png(tmp_path / "a.png")
+
+
+@pytest.mark.parametrize(
+    ("matrix", "error", "message"),
+    [
+        ([[1, 2, 3]], ShapeError, r"expected \(2, 2\) for 2 class names, got \(1, 3\)"),
+        ([[0, 0], [0, 0]], DataError, "not all 0"),
+        ([[1, -1], [0, 0]], DataError, "whole counts >= 0"),
+        ([[0.5, 0.5], [0.0, 1.0]], DataError, "whole counts"),
+    ],
+)
+def test_confusion_matrix_refuses(matrix: Any, error: type[Exception], message: str, tmp_path: Path) -> None:
+    with pytest.raises(error, match=message):
+        plots.confusion_matrix(matrix, ["a", "b"], tmp_path / "a.png")
+
+
+def test_regression_scatter(tmp_path: Path, seen: Seen) -> None:
+    plots.regression_scatter([1.0, 2.0, 3.0, 9.0], [1.0, 2.0, 5.0, math.nan], tmp_path / "a.png", title="T")
+    axes = seen.axes[0]
+    assert axes.get_title() == "T\n$R^2$ = -1.0000, MSE = 1.33"
+    assert seen.legend(axes) == ["predicted = true", "3 values", "not finite: 1 left out"]
+    assert axes.get_xlim() == axes.get_ylim()
+    assert axes.collections[0].get_offsets().tolist() == [[1, 1], [2, 2], [3, 5]]
+
+
+def test_regression_scatter_refuses(tmp_path: Path) -> None:
+    with pytest.raises(ShapeError, match=r"of one shape.*got \(2,\) and \(2, 1\)"):
+        plots.regression_scatter([1.0, 2.0], [[1.0], [2.0]], tmp_path / "a.png")
+    with pytest.raises(DataError, match="none of the 1"):
+        plots.regression_scatter([1.0], [math.nan], tmp_path / "a.png")
+
+
+def test_svg_is_text_and_the_same_every_time(tmp_path: Path) -> None:
+    for name in ("a.svg", "b.SVG"):
+        plots.regression_scatter([1.0, 2.0], [1.0, 2.5], tmp_path / name)
+    text = (tmp_path / "a.svg").read_text()
+    assert re.search(r"<svg [^>]*>", text)
+    assert text == (tmp_path / "b.SVG").read_text()
+
+
+def test_a_missing_folder_is_named(tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match="gone': the folder does not exist"):
+        plots.regression_scatter([1.0, 2.0], [1.0, 2.0], tmp_path / "gone" / "a.png")
+
+
+def test_drawing_leaves_the_settings_of_matplotlib_alone(tmp_path: Path) -> None:
+    import matplotlib
+
+    before = dict(matplotlib.rcParams)
+    plots.regression_scatter([1.0, 2.0], [1.0, 2.0], tmp_path / "a.png")
+    assert dict(matplotlib.rcParams) == before
+
+
+def test_matplotlib_comes_late_and_pyplot_never(tmp_path: Path) -> None:
+    code = (
+        "import sys; from lamina.train.pictures import plots; assert 'matplotlib' not in sys.modules\n"
+        "plots.regression_scatter([1.0, 2.0], [1.0, 2.0], sys.argv[1])\n"
+        "assert 'matplotlib.figure' in sys.modules and 'matplotlib.pyplot' not in sys.modules\n"
+        "assert 'torch' not in sys.modules"
+    )
+    # Not in the checkout, whose folders would shadow installed packages of the same names.
+    subprocess.run([sys.executable, "-c", code, str(tmp_path / "a.png")], check=True, cwd=tmp_path)

@@ -1,0 +1,115 @@
+"""Model files: what is written comes back to the last bit, and any damage is found."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import safetensors.numpy
+
+from lamina.backends import Backend, DataError, get_backend
+from lamina.layers import manual_seed
+from lamina.train import Dense, load_model, save_model
+from lamina.train.runs.checkpoint import read_model
+from lamina.train.files.atomic import OutputError
+
+TINY = Dense((2,), (), 1)
+
+
+def saved(path: Path, network: Dense = TINY, backend: Backend | None = None) -> Path:
+    manual_seed(0)
+    b = backend or get_backend("numpy")
+    save_model(path, network.build(b), {"model": network.to_dict(), "note": "Grüße \u2603"})
+    return path
+
+
+def test_a_model_comes_back(backend: Backend, tmp_path: Path) -> None:
+    network = Dense((2, 3), (5, 4), 3, ("tanh", "relu"), "softmax", "xavier_normal")
+    path = saved(tmp_path / "m.safetensors", network, backend)
+    manual_seed(0)
+    first = network.build(backend)
+    model, description = load_model(path, backend)
+    assert description["note"] == "Grüße \u2603"
+    assert not model.training
+    x = backend.from_host(np.random.default_rng(0).normal(size=(7, 2, 3)))
+    np.testing.assert_array_equal(backend.to_host(model(x)), backend.to_host(first(x)))
+    assert set(safetensors.numpy.load_file(path)) == set(first.state_dict())  # any reader of the format can
+
+
+def test_equal_models_make_equal_files(tmp_path: Path) -> None:
+    files = [saved(tmp_path / name, Dense((3,), (4,), 2)).read_bytes() for name in ("a", "b")]
+    assert hashlib.sha256(files[0]).digest() == hashlib.sha256(files[1]).digest()
+
+
+def test_a_description_may_hold_what_looks_like_a_checksum(tmp_path: Path) -> None:
+    nasty = '"sha256": "' + "0" * 64 + '"'
+    description = {nasty: [nasty, "0" * 64, '\\"sha256\\": \\"' + "1" * 64 + '\\"'], "model": TINY.to_dict()}
+    save_model(tmp_path / "m", TINY.build("numpy"), description)
+    assert read_model(tmp_path / "m")[1].keys() == description.keys()
+
+
+def test_every_flipped_bit_is_found(tmp_path: Path) -> None:
+    path = saved(tmp_path / "m.safetensors")
+    whole = bytearray(path.read_bytes())
+    for place in range(len(whole)):
+        for bit in range(8):
+            whole[place] ^= 1 << bit
+            path.write_bytes(whole)
+            with pytest.raises(DataError, match="damaged"):
+                read_model(path)
+            whole[place] ^= 1 << bit
+
+
+def test_every_cut_and_every_addition_is_found(tmp_path: Path) -> None:
+    path = saved(tmp_path / "m.safetensors")
+    whole = path.read_bytes()
+    for data in [*(whole[:length] for length in range(len(whole))), whole + b"\0", b"\0" + whole]:
+        path.write_bytes(data)
+        with pytest.raises(DataError, match="damaged"):
+            read_model(path)
+
+
+def test_foreign_files_are_refused(tmp_path: Path) -> None:
+    foreign = tmp_path / "foreign.safetensors"
+    safetensors.numpy.save_file({"weight": np.zeros((1, 2))}, foreign)
+    with pytest.raises(DataError, match="is not a model that Lamina wrote"):
+        load_model(foreign)
+    with pytest.raises(DataError, match=r"Cannot read model .*: No such file"):
+        load_model(tmp_path / "absent.safetensors")
+    with pytest.raises(DataError, match="Cannot read model"):
+        load_model(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("description", "message"),
+    [
+        ({}, "does not say how to build"),
+        ({"model": {**TINY.to_dict(), "kind": "quantum"}}, "unknown kind of model 'quantum'"),
+        ({"model": {**TINY.to_dict(), "activation": ["gelu"]}}, "activation: expected one of"),
+        ({"model": {"kind": "dense"}}, "incomplete or foreign"),
+        ({"model": {**TINY.to_dict(), "hidden": [3]}}, "weights do not fit"),
+    ],
+)
+def test_descriptions_that_build_nothing(
+    tmp_path: Path, description: dict[str, object], message: str
+) -> None:
+    save_model(tmp_path / "m", TINY.build("numpy"), description)
+    with pytest.raises(DataError, match=message):
+        load_model(tmp_path / "m", "numpy")
+
+
+def test_a_failed_write_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = saved(tmp_path / "m.safetensors")
+    before = path.read_bytes()
+
+    def full(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OutputError, match="No space left"):
+        saved(path, Dense((2,), (9,), 1))
+    assert path.read_bytes() == before
+    assert os.listdir(tmp_path) == ["m.safetensors"]

@@ -1,0 +1,225 @@
+"""Predicting with a saved model: the columns are found, classes keep their names, units come back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from lamina.backends import DataError, use_backend
+from lamina.train import Dense
+from lamina.train.runs.checkpoint import save_model
+from lamina.train.data import write_idx
+from lamina.train.runs.experiment import Experiment
+from lamina.train.runs.predictor import Predictor
+from lamina.train.runs.recipe import LOSSES, Recipe
+
+RNG = np.random.default_rng(0)
+X = RNG.normal(size=(90, 3))
+YES = X[:, 0] + X[:, 1] > 0
+WORDS = np.where(YES, "yes", "no")
+PRICE = 1e6 * (X[:, 0] - X[:, 2]) + 5e6
+
+
+def write(path: Path, columns: dict[str, Any], *, header: bool = True) -> Path:
+    lines = [",".join(columns)] if header else []
+    lines += [
+        ",".join(map(str, row))
+        for row in zip(*(np.asarray(c).tolist() for c in columns.values()), strict=True)
+    ]
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+FEATURES = {"a": X[:, 0], "b": X[:, 1], "c": X[:, 2]}
+
+
+@pytest.fixture(autouse=True)
+def on_numpy() -> Any:
+    with use_backend("numpy"):
+        yield
+
+
+def trained(tmp_path: Path, columns: dict[str, Any], *, header: bool = True, **options: Any) -> Predictor:
+    source = write(tmp_path / "train.csv", columns, header=header)
+    experiment = Experiment.prepare(Recipe(str(source), **{"epochs": 15, "lr": 0.02, **options}))
+    experiment.run()
+    (tmp_path / "run").mkdir()
+    experiment.save(tmp_path / "run")
+    return Predictor.load(tmp_path / "run" / "model.safetensors")
+
+
+def test_columns_are_found_by_name_and_the_target_is_known(tmp_path: Path) -> None:
+    predictor = trained(tmp_path, {**FEATURES, "answer": WORDS})
+    whole = predictor.read(str(tmp_path / "train.csv"))
+    assert whole.targets is not None
+    want = predictor(whole.inputs)
+    labels = predictor.labels(want)
+    assert np.mean(np.array(labels) == WORDS) > 0.9
+    np.testing.assert_array_equal(np.array(predictor.classes)[whole.targets], WORDS)
+    shuffled = {"c": X[:, 2], "answer": WORDS, "id": np.arange(90), "a": X[:, 0], "b": X[:, 1]}
+    for name, columns, known in (
+        ("features only", FEATURES, False),
+        ("other order and one more", shuffled, True),
+        ("no target but another column", {"id": np.arange(90), **FEATURES}, False),
+    ):
+        new = predictor.read(str(write(tmp_path / f"{name}.csv", columns)))
+        np.testing.assert_array_equal(predictor(new.inputs), want, err_msg=name)
+        assert (new.targets is not None) == known, name
+        assert not new.note
+    bare = predictor.read(str(write(tmp_path / "bare.csv", FEATURES, header=False)))
+    np.testing.assert_array_equal(predictor(bare.inputs), want)
+
+
+def test_a_target_that_was_chosen_by_number_or_name(tmp_path: Path) -> None:
+    for folder, header, target in (("number", False, "1"), ("name", True, "answer")):
+        place = tmp_path / folder
+        place.mkdir()
+        columns = {"a": X[:, 0], "answer": WORDS, "b": X[:, 1], "c": X[:, 2]}
+        predictor = trained(place, columns, header=header, target=target)
+        new = predictor.read(str(place / "train.csv"))
+        assert new.targets is not None
+        assert np.mean(np.array(predictor.labels(predictor(new.inputs))) == WORDS) > 0.9
+
+
+@pytest.mark.parametrize("rows", [3, 90])
+def test_few_rows_are_read_as_the_model_was_trained(tmp_path: Path, rows: int) -> None:
+    """Three rows with three different numbers look like a regression; the model knows better."""
+    predictor = trained(tmp_path, {**FEATURES, "answer": np.arange(90) % 3 + 4})
+    assert predictor.classes == ("4", "5", "6")
+    few = write(
+        tmp_path / "few.csv",
+        {**{k: v[:rows] for k, v in FEATURES.items()}, "answer": (np.arange(90) % 3 + 4)[:rows]},
+    )
+    new = predictor.read(str(few))
+    assert new.targets is not None
+    np.testing.assert_array_equal(new.targets, np.arange(rows) % 3)
+
+
+@pytest.mark.parametrize(
+    ("answer", "note"),
+    [
+        (np.where(YES, 1, 0), "the class '0', the model knows no, yes"),
+        (np.where(np.arange(90) == 4, "", WORDS), "the cell is empty"),
+        (np.where(np.arange(90) == 4, "maybe", WORDS), "the class 'maybe'"),
+    ],
+)
+def test_targets_that_are_of_no_use_are_said(tmp_path: Path, answer: Any, note: str) -> None:
+    predictor = trained(tmp_path, {**FEATURES, "answer": WORDS}, epochs=1)
+    new = predictor.read(str(write(tmp_path / "new.csv", {**FEATURES, "answer": answer})))
+    assert new.targets is None
+    assert note in new.note
+    assert new.inputs.shape == (90, 3)
+
+
+def test_numbers_come_back_in_their_own_units(tmp_path: Path) -> None:
+    predictor = trained(tmp_path, {**FEATURES, "price": PRICE}, epochs=60)
+    new = predictor.read(str(tmp_path / "train.csv"))
+    assert new.targets is not None
+    np.testing.assert_array_equal(new.targets[:, 0], PRICE)
+    assert np.abs(predictor(new.inputs)[:, 0] - PRICE).mean() < 3e5
+    words = predictor.read(str(write(tmp_path / "words.csv", {**FEATURES, "price": WORDS})))
+    assert words.targets is None
+    assert "expected a number, got" in words.note
+
+
+def test_arrays_with_and_without_targets(tmp_path: Path) -> None:
+    predictor = trained(tmp_path, {**FEATURES, "answer": YES.astype(int)}, epochs=1)
+    np.savez(tmp_path / "both.npz", x=X, y=YES)
+    np.savez(tmp_path / "alone.npz", x=X)
+    np.savez(tmp_path / "bad.npz", x=X, y=PRICE)
+    both, alone, bad = (predictor.read(str(tmp_path / f"{name}.npz")) for name in ("both", "alone", "bad"))
+    assert both.targets is not None
+    np.testing.assert_array_equal(both.targets, YES)
+    assert alone.targets is bad.targets is None
+    assert not alone.note
+    assert "class labels must be whole numbers" in bad.note
+
+
+def test_a_folder_of_images(tmp_path: Path) -> None:
+    images = RNG.integers(0, 256, (40, 4, 4)).astype(np.uint8)
+    labels = (np.arange(40) % 2).astype(np.uint8)
+    for part, rows in (("train", slice(0, 30)), ("t10k", slice(30, 40))):
+        write_idx(tmp_path / f"{part}-images-idx3-ubyte", images[rows])
+        write_idx(tmp_path / f"{part}-labels-idx1-ubyte", labels[rows])
+    experiment = Experiment.prepare(Recipe(str(tmp_path), epochs=1))
+    experiment.run()
+    out = tmp_path / "run"
+    out.mkdir()
+    experiment.save(out)
+    predictor = Predictor.load(out / "model.safetensors")
+    for new in (predictor.read(str(tmp_path)), predictor.read(None)):
+        assert new.inputs.shape == (10, 1, 4, 4)
+        assert new.targets is not None
+        np.testing.assert_array_equal(new.targets, labels[30:])
+
+
+@pytest.mark.parametrize("loss", [name for name in LOSSES if name != "mse"])
+def test_probabilities_are_of_the_class_that_is_named(tmp_path: Path, loss: str) -> None:
+    predictor = trained(tmp_path, {**FEATURES, "answer": WORDS}, loss=loss)
+    outputs = predictor(X)
+    found = predictor.certainties(outputs)
+    assert predictor.link
+    assert ((found >= 0.5) & (found <= 1)).all()
+    assert np.mean(np.array(predictor.labels(outputs)) == WORDS) > 0.9
+    # Sure ones are right more often than others are.
+    right = np.array(predictor.labels(outputs)) == WORDS
+    assert right[found >= np.median(found)].mean() >= right.mean()
+
+
+def test_a_score_that_is_no_number_has_no_class(tmp_path: Path) -> None:
+    predictor = trained(tmp_path, {**FEATURES, "answer": WORDS}, epochs=1)
+    inputs = X.copy()
+    inputs[1, 1] = np.nan
+    outputs = predictor(inputs)
+    assert predictor.labels(outputs)[1] == "?"
+    certainties = predictor.certainties(outputs)
+    assert np.isnan(certainties[1])
+    assert np.isfinite(np.delete(certainties, 1)).all()
+
+
+@pytest.mark.parametrize(
+    ("columns", "header", "message"),
+    [
+        (
+            {"a": X[:, 0], "bb": X[:, 1], "c": X[:, 2]},
+            True,
+            r"needs the column 'b'; the file has a, bb, c. Did you mean",
+        ),
+        ({"a": X[:, 0], "b": X[:, 1]}, True, "needs the column 'c'"),
+        ({"a": X[:, 0], "b": X[:, 1]}, False, r"needs 3 columns of features, the file has 2"),
+        ({"a": X[:, 0], "b": WORDS, "c": X[:, 2]}, True, "line 2, column 'b': expected a number"),
+    ],
+)
+def test_wrong_columns(tmp_path: Path, columns: dict[str, Any], header: bool, message: str) -> None:
+    predictor = trained(tmp_path, {**FEATURES, "answer": WORDS}, epochs=1)
+    with pytest.raises(DataError, match=message):
+        predictor.read(str(write(tmp_path / "new.csv", columns, header=header)))
+
+
+def test_what_cannot_be_read_or_fed(tmp_path: Path) -> None:
+    predictor = trained(tmp_path, {**FEATURES, "answer": WORDS}, epochs=1)
+    for source, message in (
+        ("absent.csv", "cannot be read: No such file"),
+        ("absent.npz", "no such file"),
+        ("notes.txt", "expected a .csv, .tsv or .npz file, or a folder of IDX files"),
+        ("digits", "trained on .*, not on 'digits'"),
+        (str(tmp_path / "run"), "expected a file train-images"),
+    ):
+        with pytest.raises(DataError, match=message):
+            predictor.read(source)
+    for inputs in (X[:, :2], X[:0]):
+        with pytest.raises(DataError, match=r"the model takes inputs \(N, 3\)"):
+            predictor(inputs)
+
+
+def test_models_that_were_not_trained_by_the_command_are_refused(tmp_path: Path) -> None:
+    predictor = trained(tmp_path, {**FEATURES, "answer": WORDS}, epochs=1)
+    path = tmp_path / "m.safetensors"
+    dense = Dense((3,), (64, 64), 2)
+    for extra in ({}, {"classes": None}, {"recipe": {"sauce": 1}}):
+        save_model(path, predictor.model, {"model": dense.to_dict(), **extra})
+        with pytest.raises(DataError, match="was not written by `lamina train`"):
+            Predictor.load(path)

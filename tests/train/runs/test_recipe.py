@@ -1,0 +1,185 @@
+"""Recipes: defaults by data set and model; every option checked by the name it has on the command line."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+
+from lamina.backends import DataError, OptionError, get_backend
+from lamina.layers.losses import CrossEntropyLoss
+from lamina.train.data import Dataset
+from lamina.train.runs.defaults import DEFAULTS
+from lamina.train.models import MODELS
+from lamina.train.runs.recipe import LOSSES, OPTIMIZERS, Recipe
+
+TWO = Dataset("two", np.zeros((4, 3)), np.array([0, 1, 0, 1]), ("no", "yes"))
+THREE = Dataset("three", np.zeros((3, 3)), np.arange(3), ("a", "b", "c"))
+REAL = Dataset("real", np.zeros((4, 3)), np.zeros((4, 2)))
+PICTURES = Dataset("pictures", np.zeros((4, 1, 8, 8)), np.array([0, 1, 0, 1]), ("no", "yes"))
+
+
+@pytest.mark.parametrize("source", ["digits", "disc", "cubes", "my.csv"])
+@pytest.mark.parametrize("model", [None, *MODELS])
+def test_defaults_fill_what_is_not_given(source: str, model: str | None) -> None:
+    settled = Recipe(source, model=model).settled()
+    rows = DEFAULTS[(model or "dense").removesuffix("_naive")]
+    for name, value in rows.get(source, rows[""]).items():
+        assert getattr(settled, name) == value
+    assert settled.model == (model or "dense")
+    assert settled.batch_size == Recipe(source, model=model, epochs=3).settled().batch_size
+    assert Recipe(source, model=model, lr=0.5).settled().lr == 0.5
+    assert settled.settled() == settled
+
+
+def test_only_dense_has_hidden_layers_to_describe() -> None:
+    settled = Recipe("digits", hidden=(7,), epochs=3).settled()
+    assert (settled.hidden, settled.activation) == ((7,), ("relu",))
+    for model in MODELS:
+        if model != "dense":
+            settled = Recipe("digits", model=model).settled()
+            assert (settled.hidden, settled.activation) == (None, None)
+            for name, value in (("hidden", (7,)), ("hidden", ()), ("activation", ("relu",))):
+                with pytest.raises(
+                    OptionError, match=f"--{name} describes .* model dense; {model} has its own"
+                ):
+                    Recipe("digits", model=model, **{name: value}).settled()  # type: ignore[arg-type]
+
+
+def test_a_recipe_from_before_there_were_other_models() -> None:
+    old = {"source": "digits", "hidden": [256, 128], "activation": ["relu"], "batch_size": 32, "epochs": 60}
+    recipe = Recipe.from_dict(old)
+    assert recipe.model is None
+    assert recipe.settled() == Recipe("digits", model="dense").settled()
+    network = recipe.describe_model(PICTURES, recipe.make_loss(PICTURES, get_backend("numpy")))
+    assert (network.kind, network.input_shape) == ("dense", (1, 8, 8))
+
+
+def test_another_optimizer_brings_its_own_rate() -> None:
+    assert Recipe("disc").settled().lr == 1e-2
+    assert Recipe("disc", optimizer="adam").settled().lr == 1e-2
+    assert Recipe("disc", optimizer="sgd").settled().lr is None
+    assert Recipe("cubes", optimizer="adam").settled().weight_decay is None
+    assert Recipe("digits", loss="mse").settled().label_smoothing is None
+
+
+def test_it_goes_through_json() -> None:
+    recipe = Recipe("x.csv", hidden=(3, 2), activation=("relu", "tanh"), target="y").settled()
+    assert Recipe.from_dict(json.loads(json.dumps(recipe.to_dict()))) == recipe
+    for foreign in ({"sauce": 1}, [1, 2], None):
+        with pytest.raises(DataError, match="incomplete or foreign"):
+            Recipe.from_dict(foreign)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"lr": -1.0}, "--lr: expected a number above 0, got -1.0"),
+        ({"lr": float("nan")}, "--lr: expected a number above 0, got nan"),
+        ({"lr": float("inf")}, "--lr: expected a number above 0, got inf"),
+        ({"epochs": 0}, "--epochs: expected a whole number of at least 1, got 0"),
+        ({"batch_size": 0}, "--batch-size: expected a whole number of at least 1, got 0"),
+        ({"patience": 0}, "--patience: expected a whole number"),
+        ({"n": 0}, "--n: expected a whole number of at least 1, got 0"),
+        ({"clip_norm": 0.0}, "--clip-norm: expected a number above 0, got 0.0"),
+        ({"weight_decay": -0.1}, "--weight-decay: expected a number of at least 0"),
+        ({"optimizer": "sgd", "momentum": -0.9}, "--momentum: expected a number of at least 0, got -0.9"),
+        ({"momentum": 0.9}, "--momentum goes with the optimizers sgd and rmsprop, not with adam"),
+        ({"label_smoothing": 3.0}, "--label-smoothing: expected a number from 0 to 1, got 3.0"),
+        ({"validation": 1.5}, "--validation: expected a share from 0 to below 1, got 1.5"),
+        ({"test": 0.0}, "--test: expected a share above 0"),
+        ({"seed": -1}, "--seed: expected a whole number from 0"),
+        ({"seed": 2**64}, "--seed: expected a whole number from 0"),
+        ({"hidden": (3, 0)}, "--hidden: expected sizes of at least 1"),
+        ({"task": "guess"}, "--task: expected one of auto, classification, regression, got 'guess'"),
+        ({"loss": "cross"}, r"--loss: expected one of .*, got 'cross'. Did you mean 'cross_entropy'\?"),
+        ({"optimizer": "adm"}, r"--optimizer: expected one of .* Did you mean 'adam'\?"),
+        ({"initializer": "xavier"}, r"--init: expected one of .* Did you mean 'xavier_"),
+        ({"output": "sigmod"}, r"--output: expected one of .* Did you mean 'sigmoid'\?"),
+        ({"model": "cn"}, r"--model: expected one of dense, cnn, .*, got 'cn'. Did you mean 'cnn'\?"),
+        ({"model": ""}, "--model: expected one of dense, cnn, .*, got ''"),
+        ({"activation": ("relu", "tanh")}, "--activation: expected one name, or 3, .* got 2"),
+        ({"activation": ()}, "--activation: expected one name, or 3, .* got 0"),
+        ({"activation": ("reluu",)}, r"--activation: expected one of .* Did you mean 'relu'\?"),
+        ({"loss": "bce", "output": "tanh"}, "--output: the loss bce needs sigmoid"),
+        ({"loss": "nll", "output": "softmax"}, "--output: the loss nll needs log_softmax"),
+        ({"loss": "bce_with_logits", "output": "sigmoid"}, "--output: the loss bce_with_logits takes"),
+        ({"schedule": "cosin"}, r"Did you mean 'cosine'\?"),
+        ({"schedule": "step:0,1"}, "step_size"),
+    ],
+)
+def test_a_bad_option_is_named(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(OptionError, match=message):
+        Recipe("disc", **options).settled()
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_every_loss_has_a_network_that_suits_it(name: str) -> None:
+    b = get_backend("numpy")
+    data = REAL if name == "mse" else TWO
+    recipe = Recipe("my.csv", loss=name).settled()
+    loss = recipe.make_loss(data, b)
+    network = recipe.describe_model(data, loss)
+    assert network.outputs == (1 if "bce" in name else 2)
+    assert network.output == {"bce": "sigmoid", "nll": "log_softmax"}.get(name, "")
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_every_model_is_described(name: str) -> None:
+    b = get_backend("numpy")
+    recipe = Recipe("my.npz", model=name, loss="nll", initializer="xavier_normal").settled()
+    data = (
+        PICTURES if name != "lenet" else Dataset("large", np.zeros((2, 1, 12, 12)), np.arange(2), ("a", "b"))
+    )
+    network = recipe.describe_model(data, recipe.make_loss(data, b))
+    assert network.kind == name.removesuffix("_naive")
+    assert (network.input_shape, network.outputs, network.output) == (data.shape, 2, "log_softmax")
+    assert network.to_dict()["initializer"] == "xavier_normal"
+    assert network.to_dict().get("naive", False) == name.endswith("_naive")
+
+
+@pytest.mark.parametrize(
+    ("model", "data", "message"),
+    [
+        ("cnn", TWO, r"--model: cnn takes images .* 4 x 4, got samples \(3,\) from two; what .*: dense$"),
+        ("lenet", PICTURES, r"--model: lenet .* 12 x 12, got .* from pictures; what .*: dense, cnn, jin"),
+        ("jin_naive", REAL, r"--model: jin takes images \(C, H, W\), got samples \(3,\) from real"),
+    ],
+)
+def test_samples_that_a_model_cannot_take(model: str, data: Dataset, message: str) -> None:
+    recipe = Recipe("my.npz", model=model).settled()
+    loss = recipe.make_loss(data, get_backend("numpy"))
+    with pytest.raises(OptionError, match=message):
+        recipe.describe_model(data, loss)
+
+
+def test_losses_that_do_not_go_with_the_data() -> None:
+    b = get_backend("numpy")
+    assert isinstance(Recipe().make_loss(THREE, b), CrossEntropyLoss)
+    for recipe, data, message in (
+        (
+            Recipe(loss="cross_entropy"),
+            REAL,
+            "--loss: real has real targets, which cross_entropy cannot take",
+        ),
+        (Recipe(loss="bce"), THREE, "--loss: bce is for two classes, three has 3; use cross_entropy"),
+        (Recipe(loss="mse", label_smoothing=0.1), TWO, "--label-smoothing goes with .* not with mse"),
+    ):
+        with pytest.raises(OptionError, match=message):
+            recipe.make_loss(data, b)
+    one = Dataset("one", np.zeros((4, 3)), np.zeros(4, int), ("only",))
+    with pytest.raises(DataError, match="all targets are 'only'; with one class there is nothing to learn"):
+        Recipe().make_loss(one, b)
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_every_optimizer_is_made(name: str) -> None:
+    b = get_backend("numpy")
+    recipe = Recipe("my.csv", optimizer=name, weight_decay=0.01).settled()
+    model = recipe.describe_model(TWO, recipe.make_loss(TWO, b)).build(b)
+    optimizer = recipe.make_optimizer(model)
+    assert type(optimizer) is OPTIMIZERS[name]
+    assert optimizer.groups[0].options["weight_decay"] == 0.01
+    assert optimizer.lr > 0

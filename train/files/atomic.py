@@ -1,0 +1,78 @@
+"""Write a file whole or not at all, and say clearly why it could not be written."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+from pathlib import Path
+
+from ...backends.errors import LaminaError
+
+
+class OutputError(LaminaError, OSError):
+    """A file cannot be written where it was asked for."""
+
+
+def atomic_write(path: str | os.PathLike[str], data: bytes | bytearray | memoryview) -> None:
+    """Replace `path` by `data` in one step: a reader sees the old file or the new one, never a part.
+
+    The bytes go to a temporary file in the same folder (a rename across file systems is not one step), which
+    is flushed to the disk and then renamed. After any failure, an interrupt too, the old file is as it was
+    and the temporary one is gone. A symbolic link is followed; an existing file keeps its permissions.
+
+    Raises
+    ------
+    OutputError
+        If the folder is missing or cannot be written, the disk is full, or `path` is not a plain file.
+    """
+    target = Path(os.path.realpath(path))
+    folder = target.parent
+    _check(target, folder)
+    # A name of its own length: that of the target might leave no room for a suffix.
+    temporary = folder / f".lamina-{secrets.token_hex(8)}.tmp"
+    try:
+        # Not tempfile.mkstemp, whose files nobody else may read: this one obeys the umask like any other.
+        descriptor = os.open(
+            temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666
+        )
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        with contextlib.suppress(FileNotFoundError):
+            os.chmod(temporary, target.stat().st_mode & 0o7777)
+        os.replace(temporary, target)
+    except BaseException as error:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        if isinstance(error, OSError):
+            raise OutputError(_cannot(target, folder, error.strerror or str(error))) from error
+        raise
+    _sync_folder(folder)
+
+
+def _check(target: Path, folder: Path) -> None:
+    """Refuse what a rename would fail on late, or (a device such as a terminal) would destroy."""
+    if not folder.exists():
+        raise OutputError(_cannot(target, folder, "the folder does not exist; create it, or name another"))
+    if not folder.is_dir():
+        raise OutputError(_cannot(target, folder, "that is a file, not a folder"))
+    if target.is_dir():
+        raise OutputError(_cannot(target, folder, "that is a folder; give the name of a file in it"))
+    if target.exists() and not target.is_file():
+        raise OutputError(_cannot(target, folder, "it is a device or a pipe, not a plain file"))
+
+
+def _cannot(target: Path, folder: Path, why: str) -> str:
+    return f"Cannot write {target.name!r} in folder '{folder}': {why}."
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make the rename itself last through a power cut, where the system can."""
+    with contextlib.suppress(OSError):  # Windows opens no folders; the file is complete all the same
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

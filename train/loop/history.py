@@ -1,0 +1,169 @@
+"""The record of a run: one row of numbers per epoch, kept in memory and in a JSON file."""
+
+from __future__ import annotations
+
+import json
+import math
+import numbers
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal, NoReturn
+
+import numpy as np
+import numpy.typing as npt
+
+from ...backends.errors import DataError, OptionError, did_you_mean
+from ..files import atomic_write
+
+FORMAT = "lamina-history"
+VERSION = 1
+
+# Strict JSON has no numbers for these. A diverged loss must stay apart from a missing one, so not null.
+_SPECIAL = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
+
+
+class History:
+    """Rows of epoch records, such as epoch, learning_rate, train_loss, validation_accuracy, seconds.
+
+    A column may begin late or have gaps (validation every tenth epoch, say): a row holds what it was given.
+
+    Examples
+    --------
+    >>> history = History()
+    >>> history.append(epoch=0, train_loss=0.7)
+    >>> history.append(epoch=1, train_loss=0.5, validation_loss=0.6)
+    >>> history.column("validation_loss")
+    array([nan, 0.6])
+    >>> history.best("train_loss", "min")["epoch"]
+    1.0
+    """
+
+    def __init__(self) -> None:
+        self._rows: list[dict[str, float]] = []
+
+    def append(self, **values: float) -> None:
+        """Add one row; each value is a real number (NaN and infinities are kept)."""
+        if not values:
+            raise OptionError("History.append: expected at least one name=value, came none.")
+        self._rows.append({name: _number(name, value) for name, value in values.items()})
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, index: int) -> dict[str, float]:
+        return dict(self._rows[index])
+
+    def __iter__(self) -> Iterator[dict[str, float]]:
+        return (dict(row) for row in self._rows)
+
+    def __repr__(self) -> str:
+        return f"History({len(self)} rows: {', '.join(self.names)})"
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of all columns, in the order in which they first came."""
+        return tuple(dict.fromkeys(name for row in self._rows for name in row))
+
+    def column(self, name: str) -> npt.NDArray[np.float64]:
+        """Return one column, float64 (rows,), with NaN where a row has no such value."""
+        if name not in self.names:
+            known = ", ".join(self.names) or "none yet"
+            raise OptionError(
+                f"History has no column {name!r}; it has: {known}.{did_you_mean(name, self.names)}"
+            )
+        return np.array([row.get(name, math.nan) for row in self._rows], dtype=np.float64)
+
+    def best(self, name: str, mode: Literal["min", "max"]) -> dict[str, float]:
+        """Return the row (the first, on a tie) with a column's least or greatest value; NaN never wins."""
+        if mode not in ("min", "max"):
+            raise OptionError(f"History.best: expected mode 'min' or 'max', came {mode!r}.")
+        values = self.column(name)
+        if np.isnan(values).all():
+            raise DataError(f"History.best: column {name!r} is NaN in all {len(self)} rows; none is best.")
+        return self[int(np.nanargmin(values) if mode == "min" else np.nanargmax(values))]
+
+    def to_json(self, path: str | os.PathLike[str]) -> None:
+        """Write the history to a JSON file, whole or not at all (OutputError where that fails)."""
+        atomic_write(path, self.to_text().encode())
+
+    @classmethod
+    def from_json(cls, path: str | os.PathLike[str]) -> History:
+        """Read what `to_json` wrote; DataError names the file and what is wrong with it."""
+        try:
+            text = Path(path).read_bytes().decode()
+        except OSError as error:
+            raise DataError(f"Cannot read history '{os.fspath(path)}': {error.strerror or error}.") from error
+        except UnicodeDecodeError as error:
+            raise DataError(f"'{os.fspath(path)}' is not a Lamina history: it is not UTF-8 text.") from error
+        return cls.from_text(text, source=os.fspath(path))
+
+    def to_text(self) -> str:
+        """Return the history as strict JSON, one row a line.
+
+        `{"format": "lamina-history", "version": 1, "rows": [{"epoch": 0.0, "train_loss": "NaN"}]}`: numbers
+        that JSON lacks are the strings "NaN", "Infinity" and "-Infinity"; what a row lacks is left out.
+        """
+        rows = [json.dumps({k: _encode(v) for k, v in row.items()}, allow_nan=False) for row in self._rows]
+        body = ",\n  ".join(rows)
+        return f'{{"format": "{FORMAT}", "version": {VERSION}, "rows": [\n  {body}\n]}}\n'
+
+    @classmethod
+    def from_text(cls, text: str, *, source: str = "text") -> History:
+        """Read what `to_text` gave; `source` is what a DataError calls it."""
+        try:
+            document = json.loads(text, parse_constant=_refuse_constant)
+        except (ValueError, RecursionError) as error:
+            raise DataError(f"'{source}' is not a Lamina history: not valid JSON ({error}).") from error
+        if not isinstance(document, dict) or document.get("format") != FORMAT:
+            raise DataError(
+                f'\'{source}\' is not a Lamina history: expected an object with "format": "{FORMAT}".'
+            )
+        version = document.get("version")
+        if version != VERSION or isinstance(version, bool):
+            raise DataError(
+                f"'{source}': history version {version!r}, but this Lamina reads version {VERSION}; "
+                "read it with the Lamina that wrote it."
+            )
+        rows = document.get("rows")
+        if not isinstance(rows, list):
+            raise DataError(f"'{source}': expected \"rows\" to be a list, came {type(rows).__name__}.")
+        history = cls()
+        history._rows = [_decode_row(row, index, source) for index, row in enumerate(rows)]
+        return history
+
+
+def _number(name: str, value: object) -> float:
+    # bool is a numbers.Real too, but nobody means one here; a 0-d array is what a reduction may give.
+    if isinstance(value, np.ndarray) and value.ndim == 0:
+        value = value.item()
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        raise OptionError(f"History.append: expected a real number for {name!r}, came {value!r}.")
+    return float(value)
+
+
+def _encode(value: float) -> float | str:
+    if math.isfinite(value):
+        return value
+    return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+
+
+def _decode_row(row: Any, index: int, source: str) -> dict[str, float]:
+    if not isinstance(row, dict) or not row:
+        raise DataError(f"'{source}': row {index}: expected an object of name: number, came {row!r:.60}.")
+    return {name: _decode(value, f"'{source}': row {index}, {name!r}") for name, value in row.items()}
+
+
+def _decode(value: Any, where: str) -> float:
+    if isinstance(value, str) and value in _SPECIAL:
+        return _SPECIAL[value]
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        raise DataError(f"{where}: expected a number or one of {', '.join(_SPECIAL)}, came {value!r:.60}.")
+    try:
+        return float(value)
+    except OverflowError as error:
+        raise DataError(f"{where}: the number is too large for a float.") from error
+
+
+def _refuse_constant(word: str) -> NoReturn:
+    raise ValueError(f'a bare {word}; strict JSON needs the string "{word}"')

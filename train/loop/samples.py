@@ -1,0 +1,151 @@
+"""What a pass over data takes and gives: samples on a backend, and the tally of their losses."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from ...backends import Backend, DataError, OptionError, Tensor
+from ...layers.losses import Loss, NLLLoss
+from ..data import Dataset
+from . import metrics as figures
+from .objective import decision_threshold, targets_for
+
+Host = np.ndarray[Any, Any]
+Pair = tuple[Any, Any]
+Metric = Callable[[Host, Host], float]
+"""Called with outputs (N, ...) and targets (N, ...) of a whole pass, on the host."""
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Inputs and targets on a backend; the labels (N,) on the host where there are any."""
+
+    backend: Backend
+    x: Tensor
+    y: Tensor
+    labels: Host | None
+    truth: Host
+    """The targets as they came, (N, ...) on the host: what metrics are called with."""
+    size: int
+
+    @classmethod
+    def of(cls, data: Dataset | Pair, loss: Loss, *, check_finite: bool = False) -> Samples:
+        """Bring a data set, or a pair (inputs (N, ...), targets), to where the loss computes.
+
+        Labels may be of any integer dtype. Other losses than those for labels take whole numbers as reals.
+
+        Raises
+        ------
+        DataError
+            If there are no samples, inputs and targets differ in number, or (on request) one is not finite.
+
+        """
+        if isinstance(data, Dataset):
+            inputs, targets = data.inputs, targets_for(loss, data)
+            labels = data.targets if data.classes is not None else None
+        else:
+            inputs, targets = _pair(data)
+            labels = targets if isinstance(loss, NLLLoss) and targets.dtype.kind in "iu" else None
+        if check_finite:
+            _check_finite(data, inputs, targets)
+        truth = np.asarray(data.targets if isinstance(data, Dataset) else targets)
+        if targets.dtype.kind in "iub" and not isinstance(loss, NLLLoss):
+            targets = targets.astype(np.float64)
+        b = loss.backend
+        flat = labels is not None and labels.ndim == 1
+        x, y = b.from_host(inputs), b.from_host(targets)
+        return cls(b, x, y, labels if flat else None, truth, len(inputs))
+
+    def rows(self, first: int, last: int) -> tuple[Tensor, Tensor]:
+        """Return (inputs, targets) of the samples from `first` to before `last`."""
+        return rows(self.backend, self.x, first, last), rows(self.backend, self.y, first, last)
+
+    def taken(self, order: Host) -> Samples:
+        """Return the samples of the given row numbers (M,), in that order."""
+        b = self.backend
+        index = b.from_host(order)
+        x, y = b.take(self.x, index, axis=0), b.take(self.y, index, axis=0)
+        labels = None if self.labels is None else self.labels[order]
+        return Samples(b, x, y, labels, self.truth[order], len(order))
+
+
+@dataclass
+class Tally:
+    """What the batches of one pass gave. It stays on the device until the pass is over: to read it waits."""
+
+    loss: Loss
+    metrics: Mapping[str, Metric]
+    keep_predictions: bool
+    predictions: list[Tensor] = field(default_factory=list)
+    losses: list[Tensor] = field(default_factory=list)
+    sizes: list[int] = field(default_factory=list)
+
+    def add(self, prediction: Tensor, loss: Tensor, size: int) -> None:
+        """Add a batch of `size` samples."""
+        if self.keep_predictions:
+            self.predictions.append(prediction)
+        self.losses.append(loss)
+        self.sizes.append(size)
+
+    def scores(self, samples: Samples) -> dict[str, float]:
+        """Return the mean loss of a sample, for labels the accuracy, and the metrics, by name."""
+        b, mean = self.loss.backend, figures.Mean()
+        for value, size in zip(self.losses, self.sizes, strict=True):
+            mean.add(b.item(value) / (size if self.loss.reduction == "sum" else 1), size)
+        scores = {"loss": mean.value}
+        if not self.keep_predictions:
+            return scores
+        outputs = b.to_host(b.concat(self.predictions, axis=0))
+        if samples.labels is not None:
+            scores["accuracy"] = _accuracy(self.loss, outputs, samples.labels[: len(outputs)])
+        for name, metric in self.metrics.items():
+            scores[name] = float(metric(outputs, samples.truth[: len(outputs)]))
+        return scores
+
+
+def cuts(n: int, batch_size: int) -> list[tuple[int, int]]:
+    """Return (first, last + 1) of each batch of n samples."""
+    return [(first, min(first + batch_size, n)) for first in range(0, n, batch_size)]
+
+
+def rows(b: Backend, x: Tensor, first: int, last: int) -> Tensor:
+    """Return x[first:last] of x (N, ...)."""
+    shape = b.shape(x)
+    return b.slice(x, (first, *(0,) * (len(shape) - 1)), (last, *shape[1:]))
+
+
+def _accuracy(loss: Loss, outputs: Host, labels: Host) -> float:
+    """Return the share of labels that the outputs hit, of those that count."""
+    if isinstance(loss, NLLLoss):
+        counted = labels != loss.ignore_index
+        outputs, labels = outputs[counted], labels[counted]
+    return figures.accuracy(outputs, labels, threshold=decision_threshold(loss)) if len(labels) else math.nan
+
+
+def _pair(data: Any) -> tuple[Host, Host]:
+    if not isinstance(data, (tuple, list)) or len(data) != 2:
+        raise OptionError(f"expected a Dataset or a pair (inputs, targets), got {type(data).__name__}")
+    inputs, targets = np.asarray(data[0]), np.asarray(data[1])
+    if not inputs.shape[:1] or inputs.shape[:1] != targets.shape[:1] or len(inputs) == 0:
+        raise DataError(
+            f"inputs and targets need equally many samples, and at least one; got shapes "
+            f"{inputs.shape} and {targets.shape}"
+        )
+    return inputs, targets
+
+
+def _check_finite(data: Dataset | Pair, inputs: Host, targets: Host) -> None:
+    if isinstance(data, Dataset):
+        data.check_finite()  # it has names for its columns
+        return
+    for part, values in (("inputs", inputs), ("targets", targets)):
+        bad = np.flatnonzero(~np.isfinite(values).reshape(len(values), -1).all(axis=1))
+        if len(bad):
+            raise DataError(
+                f"NaN or infinity in {len(bad)} rows of the {part}; the first is row {bad[0]} (from 0)"
+            )

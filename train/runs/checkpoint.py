@@ -1,0 +1,99 @@
+"""Models in files: safetensors, with a description to build them from, and a checksum over every byte.
+
+safetensors has no checksum of its own, and a flipped bit in a weight is a valid weight.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import safetensors.numpy
+
+from ...backends import Backend, DataError, LaminaError
+from ...layers import Module, Sequential
+from ..files import atomic_write
+from ..models import model_from_dict
+
+FORMAT = "1"
+_BLANK = "0" * 64
+_KEY = "lamina"
+# As it stands in the file: a JSON text inside a JSON string, hence the backslashes.
+_MARK = re.compile(rb'\\"sha256\\": \\"([0-9a-f]{64})\\"')
+
+
+def save_model(path: str | Path, model: Module, description: dict[str, Any]) -> None:
+    """Write a model's weights with a description (JSON-able; "model" is what builds it), whole or not at all.
+
+    Equal weights and descriptions make equal files.
+
+    Raises
+    ------
+    OutputError
+        If the file cannot be written.
+
+    """
+    # One entry of metadata: safetensors writes several in an order that changes from run to run.
+    head = json.dumps({"format": FORMAT, "sha256": _BLANK, "description": description})
+    state = {name: _contiguous(value) for name, value in model.state_dict().items()}
+    data = safetensors.numpy.save(state, {_KEY: head})
+    found = _MARK.search(data)
+    assert found is not None
+    atomic_write(path, data[: found.start(1)] + _digest(data).encode() + data[found.end(1) :])
+
+
+def read_model(path: str | Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return (weights by name, description); DataError for a file that is absent, damaged or foreign."""
+    try:
+        data = Path(path).read_bytes()
+    except OSError as error:
+        raise DataError(f"Cannot read model '{path}': {error.strerror or error}.") from error
+    found = _MARK.search(data)
+    if found is None:
+        raise DataError(f"'{path}' is not a model that Lamina wrote, or it is damaged: it has no checksum.")
+    written = found.group(1).decode()
+    if _digest(data[: found.start(1)] + _BLANK.encode() + data[found.end(1) :]) != written:
+        raise DataError(f"'{path}' is damaged: its bytes do not match its checksum; use another copy.")
+    try:
+        length = int.from_bytes(data[:8], "little")
+        head = json.loads(json.loads(data[8 : 8 + length])["__metadata__"][_KEY])
+        if head["format"] == FORMAT:
+            return safetensors.numpy.load(data), head["description"]
+    except (safetensors.SafetensorError, ValueError, KeyError, TypeError) as error:
+        raise DataError(f"'{path}' cannot be read: {error}.") from error
+    raise DataError(
+        f"'{path}' has format {head['format']!r}, this Lamina reads {FORMAT!r}; use the one that wrote it."
+    )
+
+
+def load_model(path: str | Path, backend: str | Backend | None = None) -> tuple[Sequential, dict[str, Any]]:
+    """Build the model of a file and load its weights; return it, ready to predict, with the description."""
+    weights, description = read_model(path)
+    try:
+        config = description["model"]
+    except (KeyError, TypeError) as error:
+        raise DataError(
+            f"'{path}' does not say how to build its model: it was not written by `lamina`."
+        ) from error
+    try:
+        network = model_from_dict(config)
+    except LaminaError as error:
+        raise DataError(f"'{path}' describes no model that can be built here: {error}") from error
+    model = network.build(backend)
+    try:
+        model.load_state_dict(weights)
+    except LaminaError as error:
+        raise DataError(f"'{path}': its weights do not fit the model that it describes: {error}") from error
+    return model.eval(), description
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def _contiguous(value: Any) -> Any:
+    return value if value.flags.c_contiguous else value.copy(order="C")
