@@ -11,9 +11,11 @@ import threadpoolctl
 from .errors import DtypeError
 
 DTYPES = ("float32", "float64", "int64", "bool")
+Host = np.ndarray[Any, Any]
+"""An array on the host: numpy's, of any dtype."""
 
 
-def host_array(array: Any, dtype: str | None, default: str) -> np.ndarray[Any, Any]:
+def host_array(array: Any, dtype: str | None, default: str) -> Host:
     """Copy `array` into a new C-contiguous array of one of the four dtypes.
 
     Without `dtype`: floats take the default, integers become int64, bool stays.

@@ -1,0 +1,85 @@
+"""Numbers in options: checked once, and returned as Python's own.
+
+numpy's and torch's scalars are accepted wherever a Python number is. bool, text, None and NaN are refused.
+"""
+
+from __future__ import annotations
+
+import math
+import operator
+from typing import Any
+
+from .errors import OptionError
+
+
+def as_integer(value: Any) -> int | None:
+    """Return an integer of any library (whatever has `__index__`) as an int; None for anything else."""
+    if _is_bool(value):
+        return None
+    try:
+        return operator.index(value)
+    except TypeError:
+        return None
+
+
+def as_number(value: Any) -> float | None:
+    """Return a real number of any library as a float; None for anything else, NaN included."""
+    if _is_bool(value) or isinstance(value, (str, bytes)):
+        return None
+    if getattr(value, "shape", ()) != ():
+        return None
+    try:
+        number = float(value)
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return None if math.isnan(number) else number
+
+
+def integer(owner: str, option: str, value: Any, *, least: int | None = 1) -> int:
+    """Return an option's value as an int.
+
+    Raises OptionError, naming the owner (a layer, a call), unless it is an integer of at least `least`.
+    """
+    found = as_integer(value)
+    if found is None or (least is not None and found < least):
+        bound = "" if least is None else f" of at least {least}"
+        raise OptionError(f"{owner}: expected {option} to be an integer{bound}, got {value!r}")
+    return found
+
+
+def number(
+    owner: str,
+    option: str,
+    value: Any,
+    *,
+    least: float | None = None,
+    above: float | None = None,
+    most: float | None = None,
+    below: float | None = None,
+    infinite: bool = False,
+) -> float:
+    """Return an option's value as a float.
+
+    Raises OptionError, naming the owner, unless it is a number within the bounds. `least` and `most` include
+    their end, `above` and `below` do not. Infinities need `infinite=True`.
+    """
+    found = as_number(value)
+    fits = (
+        found is not None
+        and (infinite or math.isfinite(found))
+        and (least is None or found >= least)
+        and (above is None or found > above)
+        and (most is None or found <= most)
+        and (below is None or found < below)
+    )
+    if found is None or not fits:
+        ends = (("at least", least), ("above", above), ("at most", most), ("below", below))
+        bounds = " and ".join(f"{word} {end:g}" for word, end in ends if end is not None)
+        kind = "a number" if infinite else "a finite number"
+        wanted = f"{kind}, {bounds}" if bounds else kind
+        raise OptionError(f"{owner}: expected {option} to be {wanted}, got {value!r}")
+    return found
+
+
+def _is_bool(value: Any) -> bool:
+    return isinstance(value, bool) or str(getattr(value, "dtype", "")).endswith("bool")
