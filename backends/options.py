@@ -35,15 +35,17 @@ def as_number(value: Any) -> float | None:
     return None if math.isnan(number) else number
 
 
-def integer(owner: str, option: str, value: Any, *, least: int | None = 1) -> int:
+def integer(owner: str, option: str, value: Any, *, least: int | None = 1, most: int | None = None) -> int:
     """Return an option's value as an int.
 
-    Raises OptionError, naming the owner (a layer, a call), unless it is an integer of at least `least`.
+    Raises OptionError, naming the owner (a layer, a call), unless it is an integer from `least` to `most`.
+    A flag of the command line is its own owner: its `option` is "".
     """
     found = as_integer(value)
-    if found is None or (least is not None and found < least):
+    if found is None or (least is not None and found < least) or (most is not None and found > most):
         bound = "" if least is None else f" of at least {least}"
-        raise OptionError(f"{owner}: expected {option} to be an integer{bound}, got {value!r}")
+        bound += "" if most is None else f", at most {most}"
+        raise OptionError(f"{owner}: expected {_subject(option)}an integer{bound}, got {value!r}")
     return found
 
 
@@ -77,8 +79,12 @@ def number(
         bounds = " and ".join(f"{word} {end:g}" for word, end in ends if end is not None)
         kind = "a number" if infinite else "a finite number"
         wanted = f"{kind}, {bounds}" if bounds else kind
-        raise OptionError(f"{owner}: expected {option} to be {wanted}, got {value!r}")
+        raise OptionError(f"{owner}: expected {_subject(option)}{wanted}, got {value!r}")
     return found
+
+
+def _subject(option: str) -> str:
+    return f"{option} to be " if option else ""
 
 
 def _is_bool(value: Any) -> bool:

@@ -1,6 +1,7 @@
-"""Files: written whole or not at all; JSON that every reader accepts."""
+"""Files: written whole or not at all, never over another silently; JSON that every reader accepts."""
 
 from .atomic import OutputError, atomic_write
+from .new_file import new_file
 from .strict_json import to_json
 
-__all__ = ["OutputError", "atomic_write", "to_json"]
+__all__ = ["OutputError", "atomic_write", "new_file", "to_json"]
