@@ -1,4 +1,4 @@
-"""ONNX's cases of optimizers, run by ours: one step from a state that the case gives."""
+"""ONNX's cases of optimizers: one step of ours from the case's state."""
 
 from __future__ import annotations
 
@@ -10,16 +10,17 @@ import pytest
 from lamina.backends import Backend
 from lamina.layers import Parameter
 from lamina.layers.initializers import Constant
-from lamina.train.onnx import conformance
 from lamina.train.optimizers import SGD, Adagrad, Adam, Optimizer
+
+from .onnx_cases import Case, cases
 
 onnx = pytest.importorskip("onnx", reason="the cases come with the onnx package")
 
-CASES = [c for c in conformance.cases("node") if c.operators[0] in ("Adam", "Adagrad", "Momentum")]
+CASES = [c for c in cases("node") if c.operators[0] in ("Adam", "Adagrad", "Momentum")]
 
 
 class UncorrectedAdam(Adam):
-    """ONNX's step 0: no bias correction."""
+    """Adam without bias correction, which is ONNX's step 0."""
 
     def group_scalars(self, group: Any, step: int) -> dict[str, float]:
         return {"lr": self.rate(group), "correction1": 1.0, "correction2": 1.0}
@@ -42,7 +43,7 @@ STATE = {"Adam": ("first_moment", "second_moment"), "Adagrad": ("sum",), "Moment
 
 
 @pytest.mark.parametrize("case", CASES, ids=[case.name for case in CASES])
-def test_one_step(case: conformance.Case, backend: Backend) -> None:
+def test_one_step(case: Case, backend: Backend) -> None:
     b = backend
     (node,) = case.proto.graph.node
     options = {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}

@@ -1,4 +1,4 @@
-"""ONNX's own tests: of single operators, and of models that torch exported, on every backend."""
+"""ONNX's own tests of operators and of models that torch exported, on every backend."""
 
 from __future__ import annotations
 
@@ -9,14 +9,15 @@ from typing import Any
 import pytest
 
 from lamina.backends import Backend, get_backend
-from lamina.train.onnx import conformance
+
+from .onnx_cases import EXCLUDED, Case, cases
 
 pytest.importorskip("onnx", reason="the suites come with the onnx package")
 
-EVERY = conformance.cases()
-INSIDE = [case for case in EVERY if not case.reason()]
+EVERY = cases()
+INCLUDED = [case for case in EVERY if not case.excluded()]
 PAGE = Path(__file__).parents[2] / "docs" / "onnx-conformance.md"
-# The operators that the issue of convolutions names: as many primary cases as onnx 1.23 has.
+# The number of cases that onnx 1.23 has for the core operators.
 CORE = {
     "Conv": 6,
     "AveragePool": 20,
@@ -42,21 +43,21 @@ CORE = {
 }
 
 
-@pytest.mark.parametrize("case", INSIDE, ids=[f"{case.kind}/{case.name}" for case in INSIDE])
-def test_case(case: conformance.Case, backend: Backend) -> None:
-    case.check(get_backend(backend.spec, dtype="float64") if case.wide() else backend)
+@pytest.mark.parametrize("case", INCLUDED, ids=[f"{case.kind}/{case.name}" for case in INCLUDED])
+def test_case(case: Case, backend: Backend) -> None:
+    case.check(get_backend(backend.spec, dtype="float64") if case.is_float64() else backend)
 
 
-def test_the_core_is_whole() -> None:
-    """No case leaves the suite unseen: each operator has as many as it had."""
-    found = Counter(case.operators[0] for case in INSIDE if case.kind == "node" and len(case.operators) == 1)
-    assert {name: found[name] for name in CORE} == CORE
-    assert sum(case.kind != "node" for case in INSIDE) == 117
+def test_no_core_case_is_lost() -> None:
+    counts = Counter(
+        case.operators[0] for case in INCLUDED if case.kind == "node" and len(case.operators) == 1
+    )
+    assert {name: counts[name] for name in CORE} == CORE
+    assert sum(case.kind != "node" for case in INCLUDED) == 117
 
 
-@pytest.mark.parametrize("name", conformance.LEFT_OUT)
-def test_what_is_left_out_would_fail(name: str) -> None:
-    """Strict: a case that starts to pass must not stay on the list."""
+@pytest.mark.parametrize("name", EXCLUDED)
+def test_an_excluded_case_fails(name: str) -> None:
     case: Any = next(case for case in EVERY if case.name == name)
     with pytest.raises((AssertionError, ValueError, TypeError)):
         case.check(get_backend("strict+numpy"))
@@ -65,6 +66,7 @@ def test_what_is_left_out_would_fail(name: str) -> None:
 def test_the_page_is_up_to_date() -> None:
     text = PAGE.read_text(encoding="utf-8")
     for case in EVERY:
-        if case.reason() and not case.reason().startswith("Lamina lacks"):
-            row = next(line for line in text.splitlines() if line.startswith(f"| {case.reason()} |"))
+        reason = case.excluded()
+        if reason and not reason.startswith("Lamina lacks"):
+            row = next(line for line in text.splitlines() if line.startswith(f"| {reason} |"))
             assert f"`{case.name}`" in row

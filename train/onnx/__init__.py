@@ -1,4 +1,4 @@
-"""ONNX files: one as a model of ours, and a model of ours as one."""
+"""ONNX files: `load_onnx` reads one as a model, `save_onnx` writes a model as one."""
 
 from .graph import Graph
 from .reader import load_onnx, read_metadata

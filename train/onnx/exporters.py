@@ -1,7 +1,8 @@
-"""What each of our layers is in ONNX; importing this fills the writer's table."""
+"""How each layer is written to ONNX; importing this module fills the writer's table."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,7 @@ from .writer import Writer, exporter
 
 
 def _sides(pairs: Any) -> list[int]:
-    """Return ((before, after), ...) as ONNX has it: all the befores, then all the afters."""
+    """Return ((before, after), ...) in ONNX's order: every before, then every after."""
     return [before for before, _ in pairs] + [after for _, after in pairs]
 
 
@@ -29,14 +30,14 @@ def _sides(pairs: Any) -> list[int]:
 
 @exporter(layers.Sequential)
 def sequential(writer: Writer, module: layers.Sequential) -> None:
-    """One layer after the other."""
+    """The layers in order."""
     for name, layer in module.named_children():
         writer.module(name, layer)
 
 
 @exporter(layers.Residual)
 def residual(writer: Writer, module: layers.Residual) -> None:
-    """The sum of the body and the shortcut."""
+    """Add of the body and the shortcut."""
     start, shape = writer.value, writer.shape
     writer.module("body", module.body)
     body = writer.value
@@ -52,7 +53,7 @@ def residual(writer: Writer, module: layers.Residual) -> None:
 
 @exporter(layers.Linear)
 def linear(writer: Writer, module: layers.Linear) -> None:
-    """Gemm of a matrix, MatMul and Add of what has more axes."""
+    """Gemm for an input (N, F); MatMul and Add for more axes."""
     bias = writer.state(module, "bias")
     if len(writer.shape) == 2:
         weight = writer.state(module, "weight")
@@ -66,7 +67,7 @@ def linear(writer: Writer, module: layers.Linear) -> None:
 
 @exporter(Convolution)
 def convolution(writer: Writer, module: Convolution) -> None:
-    """Conv, after a Pad where the border is the image's own."""
+    """Conv, after a Pad unless the border is zeros."""
     padding = module.padding
     if module.padding_mode != "zeros":
         mode = {"replicate": "edge", "circular": "wrap"}.get(module.padding_mode, "reflect")
@@ -78,17 +79,17 @@ def convolution(writer: Writer, module: Convolution) -> None:
 
 @exporter(ConvTranspose)
 def transposed(writer: Writer, module: ConvTranspose) -> None:
-    """ConvTranspose; output padding is less padding after, as far as there is some."""
-    pads, beyond = [], []
+    """ConvTranspose; output padding is written as less padding after, until that is 0."""
+    pads, extra = [], []
     for (before, after), more in zip(module.padding, module.output_padding, strict=True):
         pads.append((before, max(after - more, 0)))
-        beyond.append(max(more - after, 0))
-    if all(more < stride for more, stride in zip(beyond, module.stride, strict=True)):
-        _convolve(writer, module, "ConvTranspose", pads=_sides(pads), output_padding=beyond)
+        extra.append(max(more - after, 0))
+    if all(more < stride for more, stride in zip(extra, module.stride, strict=True)):
+        _convolve(writer, module, "ConvTranspose", pads=_sides(pads), output_padding=extra)
         return
-    # ONNX stops at the stride; what lies beyond holds nothing but the bias.
+    # ONNX allows no output padding of a stride or more; there the output is the bias alone.
     _convolve(writer, module, "ConvTranspose", names=("weight",), pads=_sides(pads))
-    widths = [(0, 0), (0, 0), *((0, more) for more in beyond)]
+    widths = [(0, 0), (0, 0), *((0, more) for more in extra)]
     writer.add("Pad", writer.value, writer.constant("pads", _sides(widths)))
     if module.bias is not None:
         shape = (1, module.out_channels, *(1,) * module.rank)
@@ -124,7 +125,7 @@ def embedding(writer: Writer, module: layers.Embedding) -> None:
 
 @exporter(BatchNorm)
 def batch_norm(writer: Writer, module: BatchNorm) -> None:
-    """BatchNormalization by the running statistics."""
+    """BatchNormalization with the running statistics."""
     if module.running_mean is None:
         raise DataError(f"{module}: without running statistics it has no ONNX form")
     momentum = 0.1 if module.momentum is None else module.momentum
@@ -140,7 +141,7 @@ def batch_norm(writer: Writer, module: BatchNorm) -> None:
 
 @exporter(layers.LayerNorm)
 def layer_norm(writer: Writer, module: layers.LayerNorm) -> None:
-    """LayerNormalization over the last axes."""
+    """LayerNormalization."""
     shape = module.normalized_shape
     inputs = _affine(writer, module, shape)
     writer.add("LayerNormalization", writer.value, *inputs, axis=-len(shape), epsilon=module.eps)
@@ -148,7 +149,7 @@ def layer_norm(writer: Writer, module: layers.LayerNorm) -> None:
 
 @exporter(layers.GroupNorm)
 def group_norm(writer: Writer, module: layers.GroupNorm) -> None:
-    """GroupNormalization, its weights one for each channel."""
+    """GroupNormalization with weights per channel."""
     inputs = _affine(writer, module, (module.num_channels,))
     writer.add("GroupNormalization", writer.value, *inputs, num_groups=module.num_groups, epsilon=module.eps)
 
@@ -179,9 +180,9 @@ def max_pool(writer: Writer, module: MaxPool) -> None:
 
 @exporter(AvgPool)
 def average_pool(writer: Writer, module: AvgPool) -> None:
-    """AveragePool; times its number of places over another divisor, where there is one."""
-    counted = module.count_include_pad or module.divisor_override is not None
-    writer.add("AveragePool", **_window(module), count_include_pad=int(counted))
+    """AveragePool, times the window's size over a divisor_override."""
+    counts_padding = module.count_include_pad or module.divisor_override is not None
+    writer.add("AveragePool", **_window(module), count_include_pad=int(counts_padding))
     if module.divisor_override is not None:
         if module.ceil_mode:
             raise DataError(f"{module}: divisor_override with ceil_mode has no ONNX form")
@@ -191,13 +192,13 @@ def average_pool(writer: Writer, module: AvgPool) -> None:
 
 @exporter(AdaptiveAvgPool)
 def adaptive_pool(writer: Writer, module: AdaptiveAvgPool) -> None:
-    """GlobalAveragePool of one place, else a product with the matrix of means along each axis."""
+    """GlobalAveragePool for an output of size 1, else a MatMul with a matrix of means along each axis."""
     if set(module.output_size) == {1}:
         writer.add("GlobalAveragePool")
         return
-    rank, wanted = len(writer.shape), module.output_shape(writer.shape)
+    rank, goal = len(writer.shape), module.output_shape(writer.shape)
     for axis in range(2, rank):
-        size, parts = writer.shape[axis], wanted[axis]
+        size, parts = writer.shape[axis], goal[axis]
         if size == parts:
             continue
         matrix = writer.constant(f"means_{axis}", np.transpose(module.matrix(size, parts)))
@@ -209,58 +210,39 @@ def adaptive_pool(writer: Writer, module: AdaptiveAvgPool) -> None:
 
 # -- activations ---------------------------------------------------------------------------------------
 
-_PLAIN: dict[type[Module], str] = {layers.ReLU: "Relu", layers.Sigmoid: "Sigmoid", layers.Tanh: "Tanh"}
-for _kind, _operator in _PLAIN.items():
-    exporter(_kind)(lambda writer, module, operator=_operator: writer.add(operator))
-for _kind in (layers.Identity, layers.Dropout2d):  # whole channels are dropped in training alone
-    exporter(_kind)(lambda writer, module: None)
+_ACTIVATIONS: dict[type[Module], Callable[[Writer, Any], Any]] = {
+    layers.Identity: lambda writer, layer: None,
+    layers.Dropout2d: lambda writer, layer: None,  # ONNX cannot drop whole channels; predictions drop none
+    layers.ReLU: lambda writer, layer: writer.add("Relu"),
+    layers.Sigmoid: lambda writer, layer: writer.add("Sigmoid"),
+    layers.Tanh: lambda writer, layer: writer.add("Tanh"),
+    layers.LeakyReLU: lambda writer, layer: writer.add("LeakyRelu", alpha=layer.negative_slope),
+    layers.ELU: lambda writer, layer: writer.add("Elu", alpha=layer.alpha),
+    layers.SELU: lambda writer, layer: writer.add("Selu", alpha=layer.alpha, gamma=layer.scale),
+    layers.GELU: lambda writer, layer: writer.add("Gelu", approximate="tanh"),
+    layers.SiLU: lambda writer, layer: writer.add("Mul", writer.value, writer.add("Sigmoid")),
+    layers.Softmax: lambda writer, layer: writer.add("Softmax", axis=layer.dim),
+    layers.LogSoftmax: lambda writer, layer: writer.add("LogSoftmax", axis=layer.dim),
+}
+for _kind, _export in _ACTIVATIONS.items():
+    exporter(_kind)(_export)
 
 
 @exporter(layers.Dropout)
 def dropout(writer: Writer, module: layers.Dropout) -> None:
-    """Dropout, which lets all through where nobody trains."""
-    if module.p < 1.0:  # ONNX has no dropout of everything
+    """Dropout, the identity in predictions."""
+    if module.p < 1.0:  # ONNX requires a ratio below 1
         writer.add("Dropout", writer.value, writer.constant("ratio", module.p, "float32"))
-
-
-@exporter(layers.LeakyReLU)
-def leaky_relu(writer: Writer, module: layers.LeakyReLU) -> None:
-    """LeakyRelu."""
-    writer.add("LeakyRelu", alpha=module.negative_slope)
-
-
-@exporter(layers.ELU)
-def elu(writer: Writer, module: layers.ELU) -> None:
-    """Elu."""
-    writer.add("Elu", alpha=module.alpha)
-
-
-@exporter(layers.SELU)
-def selu(writer: Writer, module: layers.SELU) -> None:
-    """Selu."""
-    writer.add("Selu", alpha=module.alpha, gamma=module.scale)
-
-
-@exporter(layers.GELU)
-def gelu(writer: Writer, module: layers.GELU) -> None:
-    """Gelu by tanh."""
-    writer.add("Gelu", approximate="tanh")
-
-
-@exporter(layers.SiLU)
-def silu(writer: Writer, module: layers.SiLU) -> None:
-    """Sigmoid and Mul."""
-    writer.add("Mul", writer.value, writer.add("Sigmoid"))
 
 
 @exporter(layers.Softplus)
 def softplus(writer: Writer, module: layers.Softplus) -> None:
-    """Softplus of β x over β, and x itself beyond the threshold."""
+    """Softplus(β x) / β, or x above the threshold."""
     x, beta = writer.value, writer.constant("beta", module.beta, "float32")
     scaled = writer.add("Mul", x, beta)
     smooth = writer.add("Div", writer.add("Softplus"), beta)
-    beyond = writer.add("Greater", scaled, writer.constant("threshold", module.threshold, "float32"))
-    writer.add("Where", beyond, x, smooth)
+    above = writer.add("Greater", scaled, writer.constant("threshold", module.threshold, "float32"))
+    writer.add("Where", above, x, smooth)
 
 
 @exporter(layers.Hardtanh)
@@ -270,15 +252,9 @@ def hardtanh(writer: Writer, module: layers.Hardtanh) -> None:
     writer.add("Clip", writer.value, *bounds)
 
 
-@exporter(layers.Softmax, layers.LogSoftmax)
-def softmax(writer: Writer, module: Any) -> None:
-    """Softmax or LogSoftmax along an axis."""
-    writer.add(type(module).__name__, axis=module.dim)
-
-
 @exporter(layers.Flatten)
 def flatten(writer: Writer, module: layers.Flatten) -> None:
-    """Flatten, or Reshape where other axes are joined."""
+    """Flatten, or Reshape if it joins other axes."""
     rank = len(writer.shape)
     start, end = module.start_dim % rank, module.end_dim % rank
     if (start, end) == (1, rank - 1):

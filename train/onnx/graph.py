@@ -1,4 +1,4 @@
-"""A model read from an ONNX file: layers and functions, each fed by the results of others."""
+"""`Graph`: a model read from an ONNX file, made of layers and functions that take each other's results."""
 
 from __future__ import annotations
 
@@ -8,31 +8,31 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from typing_extensions import override
 
 from ...backends import Backend, DataError, DtypeError, ShapeError, StateError, Tensor
+from ...backends.host import Host
 from ...backends.protocol import Shape
 from ...backends.shape_backend import ShapeBackend
 from ...layers import Buffer, Module
 from ...layers.module import named_error
 from .node import Node
 
-Host = np.ndarray[Any, Any]
-Extents = tuple[int | str | None, ...]
-
 
 class Function(Module):
-    """An operator that is no layer: a few ops of the protocol, of any number of tensors. Forward only."""
+    """An operator computed by a few ops from any number of tensors. It has no backward pass."""
 
-    def __init__(self, node: Node, compute: Callable[..., Any], host: tuple[int, ...]) -> None:
+    def __init__(self, node: Node, compute: Callable[..., Any], host: tuple[int, ...] = ()) -> None:
         super().__init__(node.backend)
         self.node, self.compute, self.host = node, compute, host
 
+    @override
     def forward(self, *tensors: Any) -> Any:
-        """Compute the results from the node's inputs; those in `host` are host arrays."""
+        """Return the results; inputs at the positions in `host` are host arrays."""
         return self.compute(self.backend, self.node, *tensors)
 
+    @override
     def backward(self, grad_output: Tensor) -> Any:
-        """Raise StateError."""
         raise StateError(
             f"{self.node}: it is no layer of Lamina and has no backward pass; use the model to predict"
         )
@@ -43,7 +43,7 @@ class Function(Module):
 
 @dataclass(frozen=True)
 class Step:
-    """A module with the names of the values that it takes and gives."""
+    """A module with the names of its inputs and outputs."""
 
     name: str
     module: Module
@@ -53,39 +53,40 @@ class Step:
 
 @dataclass(frozen=True)
 class Input:
-    """What a model is given: a name, a dtype, and the extents that the file fixes."""
+    """An input of a model: its name, its dtype ("float" for the default one) and its shape."""
 
     name: str
     dtype: str
-    shape: Extents | None
+    shape: tuple[int | str | None, ...] | None
+    """A label or None stands for an axis of any size; None for a shape of any rank."""
 
     def check(self, b: Backend, x: Tensor) -> None:
-        """Raise unless the tensor is of this kind."""
-        got, dtype = tuple(b.shape(x)), b.dtype(x)
-        wanted = b.default_dtype if self.dtype == "float" else self.dtype
-        if dtype != wanted:
-            raise DtypeError(f"input {self.name!r}: expected {wanted}, got {dtype}")
+        """Raise DtypeError or ShapeError unless the tensor fits."""
+        shape, dtype = tuple(b.shape(x)), b.dtype(x)
+        expected = b.default_dtype if self.dtype == "float" else self.dtype
+        if dtype != expected:
+            raise DtypeError(f"input {self.name!r}: expected {expected}, got {dtype}")
         if self.shape is None:
             return
-        fits = len(got) == len(self.shape) and all(
-            not isinstance(m, int) or n == m for n, m in zip(got, self.shape, strict=True)
+        fits = len(shape) == len(self.shape) and all(
+            not isinstance(m, int) or n == m for n, m in zip(shape, self.shape, strict=True)
         )
         if not fits:
-            want = ", ".join("?" if n is None else str(n) for n in self.shape)
-            raise ShapeError(f"input {self.name!r}: expected shape ({want}), got {got}")
+            sizes = ", ".join("?" if n is None else str(n) for n in self.shape)
+            raise ShapeError(f"input {self.name!r}: expected shape ({sizes}), got {shape}")
 
 
 class Graph(Module):
-    """Modules run one after the other, each on results of those before it.
+    """Modules run in order, each on inputs of the model or results of earlier modules.
 
     Parameters
     ----------
     steps
-        In an order in which every value is made before it is taken.
+        Sorted so that every value is computed before its use.
     inputs, outputs
-        What the model is given, and the names of the values that it gives.
+        The model's inputs, and the names of its outputs.
     constants
-        Values that the file holds and that belong to no layer.
+        Values stored in the file that are no layer's parameters.
     backend
         Where it computes.
 
@@ -105,13 +106,13 @@ class Graph(Module):
         self.inputs, self.outputs = tuple(inputs), tuple(outputs)
         self._steps = tuple(steps)
         self._modules = {step.name: step.module for step in steps}
-        # What is wanted on the host stays there as well, so that no step need wait for a device.
-        self._host = dict(constants)
+        self._host = dict(constants)  # host inputs of Functions are read here, without a device transfer
         self._constants = {name: _buffer(value, backend) for name, value in constants.items()}
         self._last_use = {name: i for i, step in enumerate(steps) for name in step.inputs}
 
+    @override
     def forward(self, x: Tensor) -> Tensor:
-        """x: the model's one input -> its one output; `run` is for models with more of either."""
+        """x: the only input -> the only output. `run` serves models with several."""
         if len(self.inputs) != 1 or len(self.outputs) != 1:
             raise StateError(
                 f"the model has {len(self.inputs)} inputs and {len(self.outputs)} outputs; "
@@ -120,14 +121,13 @@ class Graph(Module):
         return self.run({self.inputs[0].name: x})[self.outputs[0]]
 
     def run(self, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Return {name: tensor} of the outputs for {name: tensor} of the inputs."""
+        """Return {name: output} for {name: input}."""
         b = self.backend
-        if inputs.keys() != {one.name for one in self.inputs}:
-            raise DataError(
-                f"expected the inputs {', '.join(one.name for one in self.inputs)}, got {', '.join(inputs)}"
-            )
-        for one in self.inputs:
-            one.check(b, inputs[one.name])
+        names = [i.name for i in self.inputs]
+        if inputs.keys() != set(names):
+            raise DataError(f"expected the inputs {', '.join(names)}, got {', '.join(inputs)}")
+        for expected in self.inputs:
+            expected.check(b, inputs[expected.name])
         values: dict[str, Tensor] = dict(inputs)
         for i, step in enumerate(self._steps):
             with b.scope(step.name):
@@ -139,8 +139,9 @@ class Graph(Module):
         self.keep()
         return {name: values[name] if name in values else self._tensor(name) for name in self.outputs if name}
 
+    @override
     def backward(self, grad_output: Tensor) -> Any:
-        """Apply the chain rule: the gradient of the one input, through layers that each feed one other."""
+        """Apply the chain rule from the first output; gradients of a value used twice add up."""
         self.kept()
         gradients: dict[str, Any] = {self.outputs[0]: grad_output}
         for step in reversed(self._steps):
@@ -152,8 +153,8 @@ class Graph(Module):
             gradients[step.inputs[0]] = grad if earlier is None else self.backend.add(earlier, grad)
         return gradients.get(self.inputs[0].name)
 
+    @override
     def output_shape(self, shape: Shape) -> Shape:
-        """Return the output's shape for an input of `shape`, found without computing anything."""
         b = self.backend
         counter = ShapeBackend(dtype=b.default_dtype)  # type: ignore[abstract]  # made by funnelled
         twin = copy.deepcopy(self).to(counter).eval()
@@ -161,8 +162,8 @@ class Graph(Module):
         return counter.shape(twin(counter.empty(tuple(shape), dtype=None if dtype == "float" else dtype)))
 
     @property
+    @override
     def input_shape(self) -> Shape | None:
-        """One sample's shape, where there is one input and the file fixes it."""
         shape = self.inputs[0].shape if len(self.inputs) == 1 else None
         if not shape or not all(isinstance(n, int) for n in shape[1:]):
             return None
@@ -170,11 +171,12 @@ class Graph(Module):
 
     @property
     def steps(self) -> tuple[Step, ...]:
-        """The modules in the order in which they run, with what each takes and gives."""
+        """The modules in order, with the names of their inputs and outputs."""
         return self._steps
 
+    @override
     def named_children(self) -> Any:
-        """Yield the modules under the names of their nodes."""
+        """Yield the modules by their nodes' names."""
         yield from self._modules.items()
 
     def __repr__(self) -> str:
@@ -186,15 +188,15 @@ class Graph(Module):
         try:
             if isinstance(module, Function):
                 on_host = {step.inputs[i] for i in module.host if i < len(step.inputs)}
-                given = [self._given(name, values, name in on_host) for name in step.inputs]
-                results = module.forward(*given)
+                inputs = [self._value(name, values, name in on_host) for name in step.inputs]
+                results = module.forward(*inputs)
             else:
-                results = module.forward(self._given(step.inputs[0], values, False))
+                results = module.forward(self._value(step.inputs[0], values, False))
         except Exception as error:
             raise named_error(error, module) from error
-        return results if type(results) is tuple else (results,)  # a handle may be a tuple of another kind
+        return results if type(results) is tuple else (results,)  # a handle may be a tuple's subclass
 
-    def _given(self, name: str, values: Mapping[str, Tensor], on_host: bool) -> Any:
+    def _value(self, name: str, values: Mapping[str, Tensor], on_host: bool) -> Any:
         if not name:
             return None
         if on_host:
@@ -205,15 +207,15 @@ class Graph(Module):
         return self._constants[name].data
 
 
-def of_constants(step: Step, constants: Mapping[str, Host], backend: Backend) -> dict[str, Host]:
-    """Return what a step gives whose inputs are all known."""
-    kept = {name: constants[name] for name in step.inputs if name}
-    results = Graph([step], [], step.outputs, kept, backend).run({})
+def evaluate(step: Step, constants: Mapping[str, Host], backend: Backend) -> dict[str, Host]:
+    """Return {name: value} of the outputs of a step that takes constants alone."""
+    inputs = {name: constants[name] for name in step.inputs if name}
+    results = Graph([step], [], step.outputs, inputs, backend).run({})
     return {name: np.asarray(backend.to_host(value)) for name, value in results.items()}
 
 
 def _buffer(value: Host, backend: Backend) -> Buffer:
     tensor = backend.from_host(value)
-    found = Buffer(tuple(value.shape), 0, backend, dtype=backend.dtype(tensor))
-    found.set(tensor)
-    return found
+    buffer = Buffer(tuple(value.shape), 0, backend, dtype=backend.dtype(tensor))
+    buffer.set(tensor)
+    return buffer

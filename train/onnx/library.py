@@ -1,4 +1,4 @@
-"""The onnx package, imported when a file is read or written, and not before."""
+"""The onnx package, imported when the first file is read or written."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from ...backends import DataError
 
 
 def onnx_library(part: str = "") -> Any:
-    """Return `onnx`, or a module of it. Raises DataError, which says how to install it."""
+    """Return `onnx`, or one of its modules. Raises DataError with the install command if it is absent."""
     try:
         return importlib.import_module(f"onnx.{part}" if part else "onnx")
     except ImportError as error:

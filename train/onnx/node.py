@@ -1,4 +1,4 @@
-"""One node of an ONNX file, as an operator's builder sees it."""
+"""`Node`: one node of an ONNX file, with everything known about its inputs before the model runs."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-
 from ...backends import Backend, DataError
+from ...backends.host import Host
 
-Host = np.ndarray[Any, Any]
+Extents = tuple[int | None, ...]
+"""A shape; None for an axis that the file leaves open."""
 
 
 @dataclass(frozen=True)
 class Node:
-    """What the file says of a node, and what is known of its inputs before anything runs.
+    """What an operator's builder needs: names, attributes, known constants and shapes.
 
-    `inputs` and `outputs` are names, "" for an optional one that is left out.
+    `inputs` and `outputs` are names; "" stands for an omitted optional input or output.
     """
 
     operator: str
@@ -26,55 +26,51 @@ class Node:
     outputs: tuple[str, ...]
     attributes: Mapping[str, Any]
     version: int
-    """Of the operator set that the file was written for."""
+    """The version of the operator set that the file uses."""
     backend: Backend
     constants: Mapping[str, Host] = field(repr=False)
-    """The values that the file holds, or that follow from those alone."""
-    shapes: Mapping[str, tuple[int | None, ...]] = field(repr=False)
-    """Where they follow from the file; None for an extent that does not."""
+    """Values stored in the file, or computed from these alone."""
+    shapes: Mapping[str, Extents] = field(repr=False)
+    """The shapes that can be inferred from the file."""
 
     def __str__(self) -> str:
         return f"{self.operator} {self.name!r}" if self.name else self.operator
 
     def __deepcopy__(self, memo: object) -> Node:
-        return self  # never changed
+        return self  # immutable
 
     def error(self, message: str) -> DataError:
         """Return an error that names the node."""
         return DataError(f"{self}: {message}")
 
-    # -- attributes --------------------------------------------------------------------------------
-
     def get(self, name: str, default: Any = None) -> Any:
-        """Return an attribute: a number, a text, a list of integers as a tuple, an array."""
+        """Return an attribute as a Python number, a string, a tuple of integers or an array."""
         return self.attributes.get(name, default)
 
     # -- inputs ------------------------------------------------------------------------------------
 
     def has(self, i: int) -> bool:
-        """Whether there is an i-th input."""
+        """Whether the i-th input is present."""
         return i < len(self.inputs) and self.inputs[i] != ""
 
     def constant(self, i: int) -> Host | None:
-        """Return the i-th input's value where it is known, else None."""
+        """Return the i-th input's value, or None if it is not known yet."""
         return self.constants.get(self.inputs[i]) if self.has(i) else None
 
-    def weight(self, i: int, what: str) -> Host:
-        """Return the i-th input's value, which must be known; DataError if it is not."""
+    def weight(self, i: int, role: str) -> Host:
+        """Return the i-th input's value. Raises DataError, naming its role, if it is not known yet."""
         value = self.constant(i)
         if value is None:
-            given = (
-                f"{self.inputs[i]!r} is computed or comes from outside" if self.has(i) else "there is none"
-            )
-            raise self.error(f"its {what} must be stored in the file, but {given}")
+            got = f"{self.inputs[i]!r}, which the model computes or receives" if self.has(i) else "none"
+            raise self.error(f"expected its {role} to be stored in the file, got {got}")
         return value
 
-    def shape(self, i: int) -> tuple[int | None, ...] | None:
-        """Return what is known of the i-th input's shape: None for an unknown extent, or an unknown rank."""
+    def shape(self, i: int) -> Extents | None:
+        """Return the i-th input's shape, or None if even its rank is unknown."""
         return self.shapes.get(self.inputs[i]) if self.has(i) else None
 
     def rank(self, i: int) -> int:
-        """Return the i-th input's number of axes. Raises DataError where the file does not tell."""
+        """Return the i-th input's number of axes. Raises DataError if the file does not tell."""
         shape = self.shape(i)
         if shape is None:
             raise self.error(f"the file does not tell how many axes its input {self.inputs[i]!r} has")

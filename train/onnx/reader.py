@@ -1,24 +1,26 @@
-"""`load_onnx`: from a file's bytes to a model, with an error for whatever is not right."""
+"""`load_onnx`: reads a file, checks it, and builds a model from its nodes."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ...backends import Backend, DataError, LaminaError, get_backend
+from ...backends.host import Host
 from ...layers import inference
 from ...layers.random import seeded
 from . import operators  # noqa: F401  # fills the table
-from .graph import Function, Graph, Input, Step, of_constants
+from .graph import Function, Graph, Input, Step, evaluate
 from .library import onnx_library
-from .node import Host, Node
+from .node import Extents, Node
 from .registry import OPERATORS
 
 _DOMAINS = ("", "ai.onnx")
-_WHOLE = ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")
+_INTEGERS = ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")
 _FLOATS = ("float16", "float32", "float64", "bfloat16")
 
 
@@ -28,7 +30,7 @@ def load_onnx(
     backend: str | Backend | None = None,
     constants: Mapping[str, Any] | None = None,
 ) -> Graph:
-    """Read an ONNX file as a model, ready to predict.
+    """Read an ONNX file as a model in evaluation mode.
 
     Floats of any width become the backend's default dtype, integers int64.
 
@@ -39,79 +41,77 @@ def load_onnx(
     backend
         Where the model computes; the current backend if None.
     constants
-        Values for inputs of the graph that are to be part of the model, as if the file held them.
+        {input: value}: inputs of the file's graph to fix, as if the file stored these values.
 
     Raises
     ------
     DataError
-        If the file is absent, cut short, damaged, or has an operator or a type that Lamina lacks.
+        If the file is absent, truncated or damaged, or uses an operator or type that Lamina lacks.
 
     """
-    where = "the ONNX model" if isinstance(source, bytes) else f"'{source}'"
-    proto = _parsed(source, where)
+    label = "the ONNX model" if isinstance(source, bytes) else f"'{source}'"
+    proto = _parse(source, label)
     b = get_backend(backend)
     try:
-        with seeded(0):  # layers draw weights when they are made; the caller's seed goes on undisturbed
+        with seeded(0):  # layers draw initial weights when made; the caller's seed must not advance
             return _Reader(proto, b, constants or {}).graph().eval()
     except LaminaError as error:
-        raise DataError(f"{where}: {error}") from error
+        raise DataError(f"{label}: {error}") from error
 
 
 def read_metadata(path: str | Path) -> dict[str, str]:
-    """Return the texts that a file keeps beside its model."""
-    return {entry.key: entry.value for entry in _parsed(path, f"'{path}'").metadata_props}
+    """Return the metadata texts of a file."""
+    return {entry.key: entry.value for entry in _parse(path, f"'{path}'").metadata_props}
 
 
 def missing_operators(proto: Any) -> dict[str, str]:
-    """Return {operator: name of the first node with it} for the operators of a model that Lamina lacks."""
-    found: dict[str, str] = {}
+    """Return {operator: name of the first node that uses it} for operators that Lamina lacks."""
+    missing: dict[str, str] = {}
     for node in proto.graph.node:
         name = node.op_type if node.domain in _DOMAINS else f"{node.domain}.{node.op_type}"
         if name not in OPERATORS:
-            found.setdefault(name, node.name or node.output[0])
-    return found
+            missing.setdefault(name, node.name or node.output[0])
+    return missing
 
 
-def _parsed(source: str | Path | bytes, where: str) -> Any:
-    """Return the model of a file, checked by the onnx package, its functions written out, shapes inferred."""
+def _parse(source: str | Path | bytes, label: str) -> Any:
+    """Return a file's model, checked by the onnx package, with functions inlined and shapes inferred."""
     onnx = onnx_library()
     try:
         proto = onnx.load_from_string(source) if isinstance(source, bytes) else onnx.load(str(source))
     except OSError as error:
-        raise DataError(f"Cannot read {where}: {error.strerror or error}.") from error
-    except (
-        Exception
-    ) as error:  # google.protobuf's DecodeError, and what it says of data files that are missing
-        raise DataError(f"{where} is no ONNX file, or it is cut short or damaged: {error}") from error
+        raise DataError(f"Cannot read {label}: {error.strerror or error}.") from error
+    except Exception as error:  # protobuf's DecodeError, and onnx's errors about missing data files
+        raise DataError(f"{label} is no ONNX file, or it is cut short or damaged: {error}") from error
     try:
         onnx.checker.check_model(proto)
         if len(proto.functions):
             proto = onnx_library("inliner").inline_local_functions(proto)
         proto = onnx_library("shape_inference").infer_shapes(proto, data_prop=True)
     except (onnx.checker.ValidationError, onnx_library("shape_inference").InferenceError) as error:
-        why = str(error).strip().splitlines()[0]
-        raise DataError(f"{where} is no valid ONNX model, or it is cut short: {why}") from error
+        reason = str(error).strip().splitlines()[0]
+        raise DataError(f"{label} is no valid ONNX model, or it is cut short: {reason}") from error
     if missing := missing_operators(proto):
-        named = ", ".join(f"{operator} (node {name!r})" for operator, name in missing.items())
-        raise DataError(f"{where} has operators that Lamina lacks: {named}")
+        listed = ", ".join(f"{operator} (node {name!r})" for operator, name in missing.items())
+        raise DataError(f"{label} has operators that Lamina lacks: {listed}")
     return proto
 
 
 class _Reader:
-    """Builds the modules of a model's nodes, in their order, and computes what follows from constants."""
+    """Builds a module for each node, and evaluates nodes that depend on constants alone."""
 
-    def __init__(self, proto: Any, backend: Backend, given: Mapping[str, Any]) -> None:
+    def __init__(self, proto: Any, backend: Backend, constants: Mapping[str, Any]) -> None:
         graph = proto.graph
         self.backend = backend
         self.proto = graph
         self.version = max((s.version for s in proto.opset_import if s.domain in _DOMAINS), default=1)
         self.to_array = onnx_library("numpy_helper").to_array
         self.constants: dict[str, Host] = {t.name: self._array(t) for t in graph.initializer}
-        if unknown := set(given) - {value.name for value in graph.input}:
+        if unknown := set(constants) - {value.name for value in graph.input}:
             raise DataError(f"constants: the graph has no input {sorted(unknown)[0]!r}")
-        self.constants |= {name: np.asarray(value) for name, value in given.items()}
+        self.constants |= {name: np.asarray(value) for name, value in constants.items()}
         self.inputs = [self._input(v) for v in graph.input if v.name not in self.constants]
-        self.shapes = {
+        self.shapes: dict[str, Extents] = {
             value.name: _extents(value.type.tensor_type)
             for value in (*graph.input, *graph.value_info, *graph.output)
             if value.type.tensor_type.HasField("shape")
@@ -121,30 +121,30 @@ class _Reader:
     def graph(self) -> Graph:
         """Return the model."""
         steps: list[Step] = []
-        for number, proto in enumerate(self.proto.node):
+        for i, proto in enumerate(self.proto.node):
             node = self._node(proto)
             module = OPERATORS[node.operator].build(node)
-            name = (node.name or f"{node.operator}_{number}").replace(".", "_")
-            taken = node.inputs if isinstance(module, Function) else node.inputs[:1]
-            step = Step(name, module, taken, node.outputs)
-            if all(not one or one in self.constants for one in node.inputs):
+            name = (node.name or f"{node.operator}_{i}").replace(".", "_")
+            inputs = node.inputs if isinstance(module, Function) else node.inputs[:1]
+            step = Step(name, module, inputs, node.outputs)
+            if all(not name or name in self.constants for name in node.inputs):
                 self._fold(step)
             else:
                 steps.append(step)
         names = [step.name for step in steps]
         steps = [
-            step if names.count(step.name) == 1 else Step(f"{step.name}_{i}", *_rest(step))
+            step if names.count(step.name) == 1 else replace(step, name=f"{step.name}_{i}")
             for i, step in enumerate(steps)
         ]
         outputs = [value.name for value in self.proto.output]
-        wanted = {name for step in steps for name in step.inputs} | set(outputs)
-        kept = {name: value for name, value in self.constants.items() if name in wanted}
-        return Graph(steps, self.inputs, outputs, kept, self.backend)
+        used = {name for step in steps for name in step.inputs} | set(outputs)
+        constants = {name: value for name, value in self.constants.items() if name in used}
+        return Graph(steps, self.inputs, outputs, constants, self.backend)
 
     def _fold(self, step: Step) -> None:
-        """Compute a node whose inputs are all known, and know its outputs."""
+        """Evaluate a step on constants; its outputs are constants too."""
         with inference():
-            results = of_constants(step, self.constants, self.backend)
+            results = evaluate(step, self.constants, self.backend)
         for name, value in results.items():
             self.constants[name] = value
             self.shapes[name] = value.shape
@@ -165,7 +165,7 @@ class _Reader:
     def _attribute(self, attribute: Any) -> Any:
         value = onnx_library("helper").get_attribute_value(attribute)
         if isinstance(value, float):
-            return float(str(np.float32(value)))  # 0.1, where a float32 of it was written
+            return float(str(np.float32(value)))  # 0.1, not the nearest float32's 0.10000000149
         if isinstance(value, bytes):
             return value.decode(errors="replace")
         if hasattr(value, "raw_data"):
@@ -180,32 +180,25 @@ class _Reader:
     def _input(self, value: Any) -> Input:
         kind = value.type.tensor_type
         if not value.type.HasField("tensor_type"):
-            raise DataError(f"input {value.name!r}: expected a tensor, the file has a sequence or a map")
-        names = onnx_library("helper").tensor_dtype_to_np_dtype(kind.elem_type).name
-        extents = _extents(kind) if kind.HasField("shape") else None
-        labels = tuple(d.dim_param or None for d in kind.shape.dim)
-        shape = (
-            None
-            if extents is None
-            else tuple(label if n is None else n for n, label in zip(extents, labels, strict=True))
-        )
-        return Input(value.name, _dtype(f"input {value.name!r}", names), shape)
+            raise DataError(f"input {value.name!r}: expected a tensor, got a sequence or a map")
+        dtype = onnx_library("helper").tensor_dtype_to_np_dtype(kind.elem_type).name
+        shape = None
+        if kind.HasField("shape"):
+            labels = (d.dim_param or None for d in kind.shape.dim)
+            shape = tuple(label if n is None else n for n, label in zip(_extents(kind), labels, strict=True))
+        return Input(value.name, _dtype(f"input {value.name!r}", dtype), shape)
 
 
-def _dtype(what: str, name: str) -> str:
-    """Return the kind of dtype that a file's is taken as: "float", "int64" or "bool"."""
+def _dtype(owner: str, name: str) -> str:
+    """Return "float" (the default dtype), "int64" or "bool" for a file's type, named as numpy does."""
     if name in _FLOATS:
         return "float"
-    if name in _WHOLE:
+    if name in _INTEGERS:
         return "int64"
     if name == "bool":
         return "bool"
-    raise DataError(f"{what} has the type {name}, which no backend has")
+    raise DataError(f"{owner} has the type {name}, which no backend has")
 
 
-def _extents(kind: Any) -> tuple[int | None, ...]:
+def _extents(kind: Any) -> Extents:
     return tuple(d.dim_value if d.HasField("dim_value") else None for d in kind.shape.dim)
-
-
-def _rest(step: Step) -> tuple[Any, ...]:
-    return step.module, step.inputs, step.outputs

@@ -1,4 +1,4 @@
-"""The table of ONNX operators: what each is built of here."""
+"""The table of ONNX operators, and the decorators that fill it."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ...layers import Module
+from .graph import Function
 from .node import Node
 
 
@@ -14,8 +15,8 @@ from .node import Node
 class Operator:
     """How a node becomes a module.
 
-    `build` returns a layer (called with the first input), or a Function (called with every input).
-    `weights` are the inputs that the file must hold, as a layer's parameters are its own.
+    `build` returns a layer (called with the node's first input) or a Function (called with every input).
+    `weights` are the positions of inputs that become a layer's parameters, so the file must store them.
     """
 
     build: Callable[[Node], Module]
@@ -23,7 +24,7 @@ class Operator:
 
 
 OPERATORS: dict[str, Operator] = {}
-"""By the name that ONNX gives the operator."""
+"""By ONNX's name of the operator."""
 
 
 def layer(name: str, *, weights: tuple[int, ...] = ()) -> Callable[[Any], Any]:
@@ -37,12 +38,11 @@ def layer(name: str, *, weights: tuple[int, ...] = ()) -> Callable[[Any], Any]:
 
 
 def function(*names: str, host: tuple[int, ...] = ()) -> Callable[[Any], Any]:
-    """Register a function (backend, node, *tensors) -> tensor, or a tuple of them, for some operators.
+    """Register a function (backend, node, *tensors) -> tensor, or a tuple of tensors.
 
-    Tensors come in the order of the node's inputs, None where an optional one is left out; those at the
-    places in `host` come as host arrays.
+    Tensors are in the order of the node's inputs, None for an omitted one. Inputs at the positions in
+    `host` are passed as host arrays.
     """
-    from .graph import Function  # which needs Node alone
 
     def register(compute: Callable[..., Any]) -> Callable[..., Any]:
         for name in names:

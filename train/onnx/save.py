@@ -1,4 +1,4 @@
-"""`save_onnx`: a model of ours as an ONNX file."""
+"""`save_onnx`: writes a model as an ONNX file."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from typing import Any
 import numpy as np
 
 from ...backends import DataError, ShapeError
+from ...backends.host import Host
 from ...backends.protocol import Shape
 from ...layers import Module
 from ..data import Scaling
 from ..files import atomic_write
 from . import exporters  # noqa: F401  # fills the table
 from .library import onnx_library
-from .node import Host
 from .writer import Writer
 
 OPSET = 22
-"""The operator set of the files: the first whose pooling has the right shapes."""
+"""The operator set of written files: the first with the right pooling shapes."""
 _IR = 10
 
 
@@ -33,29 +33,29 @@ def save_onnx(
     output_scaling: Scaling | None = None,
     metadata: Mapping[str, str] | None = None,
 ) -> None:
-    """Write a model as it predicts (dropout off, running statistics) to an ONNX file, whole or not at all.
+    """Write a model as it predicts (no dropout, running statistics) to an ONNX file, atomically.
 
-    The batch may be of any size; weights are float32.
+    The file takes batches of any size; its weights are float32.
 
     Parameters
     ----------
     path
-        The file; its ending should be ".onnx".
+        The file; its name should end in ".onnx".
     model
         Made of Lamina's layers.
     input_shape
-        One sample's, without the batch axis; needed where the first layers do not know it.
+        One sample's shape, without the batch axis; needed if the first layer does not know it.
     input_dtype
-        "int64" for a model that begins with an embedding.
+        "float32", or "int64" for a model that begins with an embedding.
     scaling, output_scaling
-        What inputs went through in training, and what outputs must go through: part of the file.
+        The standardisation of inputs in training, and of outputs; both become part of the file.
     metadata
-        Texts that the file keeps.
+        Texts to store in the file.
 
     Raises
     ------
     DataError
-        If a layer has no ONNX form (it is named), or the onnx package is absent.
+        If a layer has no ONNX form (the error names it), or the onnx package is absent.
     ShapeError
         If the input's shape is needed, or does not fit.
     OutputError
@@ -75,25 +75,21 @@ def _proto(
     model: Module, shape: Shape, dtype: str, scaling: Scaling | None, output_scaling: Scaling | None
 ) -> Any:
     helper, types = onnx_library("helper"), onnx_library().TensorProto
+    kind = {"float32": types.FLOAT, "int64": types.INT64}.get(dtype)
+    if kind is None:
+        raise DataError(f"save_onnx: expected input_dtype 'float32' or 'int64', got {dtype!r}")
     writer = Writer(model.backend, "input", (1, *shape))
     if scaling is not None:
-        mean, scale = (
-            writer.constant("input.mean", scaling.mean),
-            writer.constant("input.scale", scaling.scale),
-        )
-        writer.add("Div", writer.add("Sub", "input", mean), scale)
+        centred = writer.add("Sub", "input", writer.constant("input.mean", scaling.mean))
+        writer.add("Div", centred, writer.constant("input.scale", scaling.scale))
     writer.export(model)
     if output_scaling is not None:
-        mean = writer.constant("output.mean", output_scaling.mean)
-        scale = writer.constant("output.scale", output_scaling.scale)
-        writer.add("Add", writer.add("Mul", writer.value, scale), mean)
+        scaled = writer.add("Mul", writer.value, writer.constant("output.scale", output_scaling.scale))
+        writer.add("Add", scaled, writer.constant("output.mean", output_scaling.mean))
     if not writer.nodes:
         writer.add("Identity")
     writer.nodes[-1].output[0] = "output"
     outputs = model.output_shape((1, *shape))
-    kind = {"float32": types.FLOAT, "int64": types.INT64}.get(dtype)
-    if kind is None:
-        raise DataError(f"save_onnx: input_dtype must be 'float32' or 'int64', got {dtype!r}")
     graph = helper.make_graph(
         writer.nodes,
         "lamina",
@@ -109,9 +105,9 @@ def _proto(
 
 
 def largest_difference(path: str | Path, predict: Callable[[Host], Host], batches: Sequence[Host]) -> float:
-    """Return how far onnx's own evaluator of a file is from `predict`, relative to its largest output.
+    """Return the largest difference between `predict` and onnx's evaluation of a file.
 
-    batches: inputs (N, ...).
+    Each batch (N, ...) counts relative to its largest output, or to 1 if that is larger.
     """
     evaluator = onnx_library("reference").ReferenceEvaluator(str(path))
     worst = 0.0
@@ -119,7 +115,9 @@ def largest_difference(path: str | Path, predict: Callable[[Host], Host], batche
         theirs = evaluator.run(None, {evaluator.input_names[0]: batch})[0]
         ours = predict(batch)
         if ours.shape != theirs.shape:
-            raise DataError(f"'{path}' gives {theirs.shape} for inputs {batch.shape}, not {ours.shape}")
+            raise DataError(
+                f"'{path}', inputs {batch.shape}: expected outputs {ours.shape}, got {theirs.shape}"
+            )
         if ours.size:
             worst = max(worst, float(np.max(np.abs(ours - theirs))) / max(1.0, float(np.max(np.abs(ours)))))
     return worst

@@ -1,4 +1,4 @@
-"""`Writer`: collects what a file will hold, and the table of how each kind of layer is written."""
+"""`Writer`: collects an ONNX file's nodes and weights; `exporter` registers how a layer is written."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from typing import Any
 import numpy as np
 
 from ...backends import Backend, DataError
+from ...backends.host import Host
 from ...backends.protocol import Shape
 from ...layers import Module
 from .library import onnx_library
-from .node import Host
 
 EXPORTERS: dict[type[Module], Callable[[Writer, Any], None]] = {}
-"""By class; a subclass is written as its nearest base in the table is. exporters.py fills it."""
+"""By class; a subclass uses its nearest base's exporter. exporters.py fills the table."""
 
 
 def exporter(*kinds: type[Module]) -> Callable[[Any], Any]:
-    """Register a function (writer, module) that adds the module's nodes, for some classes."""
+    """Register, for some classes, a function (writer, module) that adds the module's nodes."""
 
     def register(function: Callable[[Writer, Any], None]) -> Callable[[Writer, Any], None]:
         EXPORTERS.update(dict.fromkeys(kinds, function))
@@ -28,9 +28,9 @@ def exporter(*kinds: type[Module]) -> Callable[[Any], Any]:
 
 
 class Writer:
-    """Collects the nodes and the weights of a file. A module's exporter calls `add`.
+    """Collects the nodes and weights of a file; exporters call `add`.
 
-    `value` is the name of what the model has computed so far, `shape` what shape it has for one sample.
+    `value` is the name of the latest result, the next module's input; `shape` is its shape for one sample.
     """
 
     def __init__(self, backend: Backend, value: str, shape: Shape) -> None:
@@ -41,20 +41,20 @@ class Writer:
         self.weights: dict[str, Host] = {}
 
     def add(self, operator: str, *inputs: str, **attributes: Any) -> str:
-        """Add a node, of `inputs` or else of `value`; its result, whose name is returned, is `value` then."""
+        """Add a node and return its result's name, the new `value`. It takes `value` if `inputs` is empty."""
         name = "/".join((*self.path, operator))
         number = sum(node.op_type == operator and node.name.startswith(name) for node in self.nodes)
         name = f"{name}_{number}" if number else name
-        given = {key: value for key, value in attributes.items() if value is not None}
-        made = onnx_library("helper").make_node(
-            operator, list(inputs or (self.value,)), [f"{name}_output"], name=name, **given
+        attributes = {key: value for key, value in attributes.items() if value is not None}
+        node = onnx_library("helper").make_node(
+            operator, list(inputs or (self.value,)), [f"{name}_output"], name=name, **attributes
         )
-        self.nodes.append(made)
-        self.value = made.output[0]
+        self.nodes.append(node)
+        self.value = node.output[0]
         return self.value
 
     def constant(self, name: str, value: Any, dtype: str = "") -> str:
-        """Keep a constant in the file, under a name of its own, and return that."""
+        """Store a constant, and return the unique name that it gets."""
         array = np.asarray(value)
         array = array.astype(dtype or ("float32" if array.dtype.kind == "f" else "int64"))
         path = ".".join((*self.path, name))
@@ -64,12 +64,12 @@ class Writer:
         return path
 
     def state(self, module: Module, name: str) -> str | None:
-        """Keep a parameter or buffer of a module, and return its name; None if the module has none."""
+        """Store a module's parameter or buffer and return its name; None if the module has none."""
         item = getattr(module, name)
         return None if item is None else self.constant(name, module.backend.to_host(item.data))
 
     def module(self, name: str, module: Module) -> None:
-        """Add what a sub-module is."""
+        """Add a sub-module's nodes."""
         outer, shape, self.path = self.path, self.shape, (*self.path, name)
         try:
             self.export(module)
@@ -78,12 +78,12 @@ class Writer:
             self.path = outer
 
     def export(self, module: Module) -> None:
-        """Add a module's nodes. Raises DataError, which names it, where it has no ONNX form."""
-        found = next((EXPORTERS[kind] for kind in type(module).__mro__ if kind in EXPORTERS), None)
-        if found is None:
+        """Add a module's nodes. Raises DataError, naming the module, if it has no ONNX form."""
+        export = next((EXPORTERS[kind] for kind in type(module).__mro__ if kind in EXPORTERS), None)
+        if export is None:
             where = f" at {'.'.join(self.path)}" if self.path else ""
             raise DataError(
                 f"{type(module).__name__}{where} has no ONNX form; give it one with "
                 "lamina.train.onnx.exporter"
             )
-        found(self, module)
+        export(self, module)

@@ -1,4 +1,4 @@
-"""Reading ONNX files: models of several inputs, constants, functions; and what is said of a bad file."""
+"""Reading ONNX files: several inputs, constants, functions, and the errors for bad files."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def model(
     functions: list[Any] | None = None,
     rank: int | None = None,
 ) -> bytes:
-    """Return the bytes of a file with these nodes; outputs have as many axes as the first input."""
+    """Return the bytes of a file; outputs have `rank` axes, by default as many as the first input."""
     helper = onnx.helper
     axes = [None] * (len(next(iter(inputs.values()))[1]) if rank is None else rank)
     graph = helper.make_graph(
@@ -57,30 +57,30 @@ KERNEL = np.random.default_rng(0).standard_normal((3, 2, 3, 3)).astype(np.float3
 CONVOLUTION = [node("Conv", "x w", "h"), node("Relu", "h")]
 
 
-# -- what is read ----------------------------------------------------------------------------------
+# -- models ----------------------------------------------------------------------------------------
 
 
-def test_layers_are_ours(backend: Backend) -> None:
+def test_nodes_become_layers(backend: Backend) -> None:
     b = backend
-    found = load_onnx(model(CONVOLUTION, IMAGE, {"w": KERNEL}), backend=b)
-    assert [type(layer) for _, layer in found.named_children()] == [Conv2d, ReLU]
-    assert [name for name, _ in found.named_parameters()] == ["conv.weight"]
-    assert found.training is False
-    assert found.input_shape == (2, 6, 6)
-    assert found.output_shape((5, 2, 6, 6)) == (5, 3, 4, 4)
-    assert found.summary().parameters == KERNEL.size
+    net = load_onnx(model(CONVOLUTION, IMAGE, {"w": KERNEL}), backend=b)
+    assert [type(layer) for _, layer in net.named_children()] == [Conv2d, ReLU]
+    assert [name for name, _ in net.named_parameters()] == ["conv.weight"]
+    assert net.training is False
+    assert net.input_shape == (2, 6, 6)
+    assert net.output_shape((5, 2, 6, 6)) == (5, 3, 4, 4)
+    assert net.summary().parameters == KERNEL.size
 
 
-def test_a_chain_of_layers_is_trained_further(backend64: Backend) -> None:
+def test_a_chain_of_layers_can_be_trained(backend64: Backend) -> None:
     b = backend64
     layer = Sequential(Conv2d(2, 3, 3, bias=False, backend=b), ReLU(backend=b))
     layer.load_state_dict({"0.weight": KERNEL})
-    found = load_onnx(model(CONVOLUTION, IMAGE, {"w": KERNEL}), backend=b).train()
+    net = load_onnx(model(CONVOLUTION, IMAGE, {"w": KERNEL}), backend=b).train()
     x = b.from_host(np.random.default_rng(1).standard_normal((2, 2, 6, 6)))
     g = b.from_host(np.random.default_rng(2).standard_normal((2, 3, 4, 4)))
-    assert np.array_equal(host(b, found(x)), host(b, layer(x)))
-    assert np.array_equal(host(b, found.backward(g)), host(b, layer.backward(g)))
-    ours, theirs = next(iter(found.parameters())).grad, next(iter(layer.parameters())).grad
+    assert np.array_equal(host(b, net(x)), host(b, layer(x)))
+    assert np.array_equal(host(b, net.backward(g)), host(b, layer.backward(g)))
+    ours, theirs = next(iter(net.parameters())).grad, next(iter(layer.parameters())).grad
     assert np.array_equal(host(b, ours), host(b, theirs))
 
 
@@ -88,29 +88,29 @@ def test_inputs_and_outputs_by_name(backend: Backend) -> None:
     b = backend
     nodes = [node("Add", "x two", "s"), node("Mul", "s z", "p"), node("Neg", "p", "q")]
     inputs: Any = {"x": (FLOAT, ["N", 3]), "z": (FLOAT, [3])}
-    found = load_onnx(model(nodes, inputs, {"two": np.float32(2)}, ("p", "q")), backend=b)
+    net = load_onnx(model(nodes, inputs, {"two": np.float32(2)}, ("p", "q")), backend=b)
     x, z = np.ones((4, 3)), np.array([1.0, 2.0, 3.0])
-    results = found.run({"z": b.from_host(z), "x": b.from_host(x)})
+    results = net.run({"z": b.from_host(z), "x": b.from_host(x)})
     assert list(results) == ["p", "q"]
     assert np.array_equal(host(b, results["p"]), (x + 2) * z)
     assert np.array_equal(host(b, results["q"]), -(x + 2) * z)
     with pytest.raises(StateError, match=r"has 2 inputs and 2 outputs; call run\(inputs\)"):
-        found(b.from_host(x))
+        net(b.from_host(x))
     with pytest.raises(DataError, match="expected the inputs x, z, got x"):
-        found.run({"x": b.from_host(x)})
+        net.run({"x": b.from_host(x)})
 
 
-def test_what_follows_from_constants_is_computed_once() -> None:
+def test_constants_are_folded() -> None:
     nodes = [node("Transpose", "w", "t"), node("MatMul", "x t")]
     weight = np.arange(6, dtype=np.float32).reshape(2, 3)
-    found = load_onnx(model(nodes, {"x": (FLOAT, ["N", 3])}, {"w": weight}), backend="numpy")
-    ((_, layer),) = found.named_children()
+    net = load_onnx(model(nodes, {"x": (FLOAT, ["N", 3])}, {"w": weight}), backend="numpy")
+    ((_, layer),) = net.named_children()
     assert isinstance(layer, Linear)
     assert np.array_equal(layer.state_dict()["weight"], weight)
 
 
-def test_a_shape_that_depends_on_the_batch(backend: Backend) -> None:
-    """As torch writes a view: the shape of x, its first extent, -1."""
+def test_a_shape_may_depend_on_the_batch(backend: Backend) -> None:
+    """torch exports a view this way: (x.shape[0], -1)."""
     b = backend
     nodes = [
         node("Shape", "x", "s"),
@@ -120,35 +120,35 @@ def test_a_shape_that_depends_on_the_batch(backend: Backend) -> None:
         node("Reshape", "x t"),
     ]
     weights = {"zero": np.int64(0), "zeros": np.zeros(1, np.int64), "rest": np.array([-1])}
-    found = load_onnx(model(nodes, {"x": (FLOAT, ["N", 2, 3])}, weights, rank=2), backend=b)
+    net = load_onnx(model(nodes, {"x": (FLOAT, ["N", 2, 3])}, weights, rank=2), backend=b)
     for n in (1, 4):
-        assert b.shape(found(b.from_host(np.ones((n, 2, 3))))) == (n, 6)
+        assert b.shape(net(b.from_host(np.ones((n, 2, 3))))) == (n, 6)
 
 
-def test_functions_of_the_file_are_written_out() -> None:
+def test_functions_of_the_file_are_inlined() -> None:
     body = [onnx.helper.make_node("Mul", ["a", "a"], ["b"])]
     square = onnx.helper.make_function(
         "own", "Square", ["a"], ["b"], body, [onnx.helper.make_opsetid("", 22)]
     )
     call = onnx.helper.make_node("Square", ["x"], ["y"], domain="own")
-    found = load_onnx(model([call], {"x": (FLOAT, [2])}, functions=[square]), backend="numpy")
-    assert found.run({"x": np.array([2.0, 3.0], np.float32)})["y"].tolist() == [4.0, 9.0]
+    net = load_onnx(model([call], {"x": (FLOAT, [2])}, functions=[square]), backend="numpy")
+    assert net.run({"x": np.array([2.0, 3.0], np.float32)})["y"].tolist() == [4.0, 9.0]
 
 
-def test_it_goes_to_another_backend_and_dtype(backend: Backend) -> None:
+def test_a_model_moves_to_another_backend_and_dtype(backend: Backend) -> None:
     nodes = [node("Conv", "x w", "h"), node("Add", "h one")]
     weights = {"w": KERNEL, "one": np.ones((1, 3, 1, 1), np.float32)}
-    found = load_onnx(model(nodes, IMAGE, weights), backend="numpy")
+    net = load_onnx(model(nodes, IMAGE, weights), backend="numpy")
     x = np.random.default_rng(0).standard_normal((1, 2, 6, 6)).astype(np.float32)
-    expected = host(found.backend, found(found.backend.from_host(x)))
-    twin = copy.deepcopy(found).to(backend)
+    expected = host(net.backend, net(net.backend.from_host(x)))
+    twin = copy.deepcopy(net).to(backend)
     np.testing.assert_allclose(host(backend, twin(backend.from_host(x))), expected, rtol=1e-5, atol=1e-5)
     wide = twin.to(get_backend(backend.spec, dtype="float64"))
     assert wide.backend.dtype(wide(wide.backend.from_host(x))) == "float64"
-    assert np.array_equal(host(found.backend, found(found.backend.from_host(x))), expected)
+    assert np.array_equal(host(net.backend, net(net.backend.from_host(x))), expected)
 
 
-def test_reading_leaves_the_seed_alone() -> None:
+def test_reading_does_not_advance_the_seed() -> None:
     data = model(CONVOLUTION, IMAGE, {"w": KERNEL})
     manual_seed(5)
     first = Linear(2, 2, backend="numpy").state_dict()["weight"]
@@ -157,31 +157,31 @@ def test_reading_leaves_the_seed_alone() -> None:
     assert np.array_equal(Linear(2, 2, backend="numpy").state_dict()["weight"], first)
 
 
-def test_dropout_comes_to_life_in_training() -> None:
-    found = load_onnx(model([node("Dropout", "x")], {"x": (FLOAT, ["N", 64])}), backend="numpy")
+def test_dropout_acts_in_training() -> None:
+    net = load_onnx(model([node("Dropout", "x")], {"x": (FLOAT, ["N", 64])}), backend="numpy")
     x = np.ones((4, 64), np.float32)
-    assert np.array_equal(found(x), x)
-    assert isinstance(next(m for _, m in found.named_children()), Dropout)
-    assert set(np.unique(found.train()(x))) == {0.0, 2.0}
+    assert np.array_equal(net(x), x)
+    assert isinstance(next(m for _, m in net.named_children()), Dropout)
+    assert set(np.unique(net.train()(x))) == {0.0, 2.0}
 
 
-# -- what is refused -------------------------------------------------------------------------------
+# -- errors ----------------------------------------------------------------------------------------
 
 
-def test_a_file_that_is_not_there(tmp_path: Path) -> None:
+def test_an_absent_file(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"Cannot read '.*none.onnx': No such file"):
         load_onnx(tmp_path / "none.onnx")
 
 
 @pytest.mark.parametrize("data", [b"", b"hello", b"\x00" * 64, b"\x89PNG\r\n\x1a\n" * 9])
-def test_a_file_of_something_else(data: bytes, tmp_path: Path) -> None:
+def test_a_file_of_another_format(data: bytes, tmp_path: Path) -> None:
     file = tmp_path / "a.onnx"
     file.write_bytes(data)
     with pytest.raises(DataError, match=r"'.*a.onnx' is no (ONNX file|valid ONNX model), or it is cut short"):
         load_onnx(file)
 
 
-def test_a_file_cut_short_anywhere(tmp_path: Path) -> None:
+def test_a_truncated_file(tmp_path: Path) -> None:
     net = Sequential(Conv2d(2, 3, 3, backend="numpy"), BatchNorm2d(3, backend="numpy"), ReLU("numpy"))
     file = tmp_path / "net.onnx"
     save_onnx(file, net, (2, 6, 6))
@@ -192,7 +192,7 @@ def test_a_file_cut_short_anywhere(tmp_path: Path) -> None:
             load_onnx(data[:length], backend="numpy")
 
 
-def test_operators_that_are_lacking_are_named() -> None:
+def test_missing_operators_are_named() -> None:
     nodes = [node("Sin", "x", "s"), node("Relu", "s", "r"), node("Cos", "r")]
     with pytest.raises(DataError, match=r"lacks: Sin \(node 'sin'\), Cos \(node 'cos'\)"):
         load_onnx(model(nodes, {"x": (FLOAT, [2])}))
@@ -205,13 +205,13 @@ def test_operators_that_are_lacking_are_named() -> None:
             [node("Conv", "x w")],
             {**IMAGE, "w": (FLOAT, [3, 2, 3, 3])},
             {},
-            "Conv 'conv': its weight must be stored in the file, but 'w' is computed or comes from outside",
+            "Conv 'conv': expected its weight to be stored in the file, got 'w', which the model computes or",
         ),
         (
             [node("Conv", "x w", auto_pad="SAME_UPPER", strides=[2, 2])],
             {"x": (FLOAT, ["N", 2, "H", "W"])},
             {"w": KERNEL},
-            "Conv 'conv': its padding .*SAME_UPPER.* depends on the image's size.*export it for",
+            "Conv 'conv': its padding .*SAME_UPPER.* depends on the image's size.*export it with",
         ),
         (
             [node("Reshape", "x s", "h"), node("GlobalAveragePool", "h")],
@@ -239,18 +239,18 @@ def test_operators_that_are_lacking_are_named() -> None:
         ),
     ],
 )
-def test_what_cannot_be_built_is_named(nodes: Any, inputs: Any, weights: Any, message: str) -> None:
+def test_a_node_that_cannot_be_built_is_named(nodes: Any, inputs: Any, weights: Any, message: str) -> None:
     with pytest.raises(DataError, match=f"the ONNX model: .*{message}"):
         load_onnx(model(nodes, inputs, weights), backend="numpy")
 
 
-def test_inputs_of_another_kind(backend: Backend) -> None:
+def test_an_input_of_another_shape_or_dtype(backend: Backend) -> None:
     b = backend
-    found = load_onnx(model(CONVOLUTION, IMAGE, {"w": KERNEL}), backend=b)
+    net = load_onnx(model(CONVOLUTION, IMAGE, {"w": KERNEL}), backend=b)
     with pytest.raises(ShapeError, match=r"input 'x': expected shape \(N, 2, 6, 6\), got \(1, 2, 5, 6\)"):
-        found(b.full((1, 2, 5, 6), 0.0))
+        net(b.full((1, 2, 5, 6), 0.0))
     with pytest.raises(DtypeError, match="input 'x': expected float32, got int64"):
-        found(b.full((1, 2, 6, 6), 0, dtype="int64"))
+        net(b.full((1, 2, 6, 6), 0, dtype="int64"))
 
 
 def test_an_unknown_constant() -> None:
@@ -258,12 +258,12 @@ def test_an_unknown_constant() -> None:
         load_onnx(model(CONVOLUTION, IMAGE, {"w": KERNEL}), constants={"v": 1.0})
 
 
-def test_backward_through_a_function_says_so() -> None:
-    found = load_onnx(model([node("Softsign", "x")], {"x": (FLOAT, [2])}), backend="numpy").train()
+def test_backward_through_a_function_is_refused() -> None:
+    net = load_onnx(model([node("Softsign", "x")], {"x": (FLOAT, [2])}), backend="numpy").train()
     x = np.ones(2, np.float32)
-    found(x)
+    net(x)
     with pytest.raises(StateError, match="Softsign 'softsign': it is no layer of Lamina and has no backward"):
-        found.backward(x)
+        net.backward(x)
 
 
 def test_without_the_onnx_package(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""What each ONNX operator is built of, a file per family; importing this fills the table."""
+"""How each ONNX operator is built, one file per family; importing this package fills the table."""
 
 from . import (
     activations,

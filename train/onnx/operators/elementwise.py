@@ -1,4 +1,4 @@
-"""Arithmetic, comparisons, casts: one op of the protocol each, or a few."""
+"""Arithmetic, comparisons and casts, each computed by a few ops."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ....backends import Backend, Tensor
 from ..node import Node
 from ..registry import function
 
-_DIRECT = {
+_SAME = {
     "Abs": "abs",
     "Neg": "negative",
     "Sign": "sign",
@@ -26,10 +26,23 @@ _DIRECT = {
     "Not": "logical_not",
     "Where": "where",
 }
+"""Operators that are an op of the protocol."""
 _FOLDED = {"Add": "add", "Mul": "multiply", "Sum": "add", "Max": "maximum", "Min": "minimum"}
+"""Operators of any number of tensors, folded by a binary op."""
+_FORMULAS: dict[str, Callable[..., Tensor]] = {
+    "Identity": lambda b, node, x: x,
+    "Reciprocal": lambda b, node, x: b.divide(1.0, x),
+    "Mean": lambda b, node, *tensors: b.divide(functools.reduce(b.add, tensors), float(len(tensors))),
+    "GreaterOrEqual": lambda b, node, x, y: b.less_equal(y, x),
+    "And": lambda b, node, x, y: b.where(x, y, False),
+    "Or": lambda b, node, x, y: b.where(x, True, y),
+    "Xor": lambda b, node, x, y: b.logical_not(b.equal(x, y)),
+    "IsNaN": lambda b, node, x: b.logical_not(b.equal(x, x)),
+    "CastLike": lambda b, node, x, like: b.astype(x, b.dtype(like)),
+}
 
 
-def _direct(op: str) -> Callable[..., Tensor]:
+def _same(op: str) -> Callable[..., Tensor]:
     return lambda b, node, *tensors: getattr(b, op)(*tensors)
 
 
@@ -37,112 +50,62 @@ def _folded(op: str) -> Callable[..., Tensor]:
     return lambda b, node, *tensors: functools.reduce(getattr(b, op), tensors)
 
 
-for _name, _op in _DIRECT.items():
-    function(_name)(_direct(_op))
+for _name, _op in _SAME.items():
+    function(_name)(_same(_op))
 for _name, _op in _FOLDED.items():
     function(_name)(_folded(_op))
+for _name, _compute in _FORMULAS.items():
+    function(_name)(_compute)
 
 
 def is_float(b: Backend, x: Tensor) -> bool:
-    """Whether the tensor is of a float dtype."""
+    """Whether the tensor's dtype is floating."""
     return b.dtype(x).startswith("float")
 
 
-def _whole(b: Backend, compute: Callable[..., Tensor], *tensors: Tensor) -> Tensor:
-    """Return a floating op's result of whole numbers, cut to whole numbers: exact below 2**53."""
+def dtype_of(b: Backend, kind: int) -> str:
+    """Return the dtype for ONNX's number of a type: floats of any width take the default dtype."""
+    return {1: b.default_dtype, 9: "bool", 10: b.default_dtype, 11: b.default_dtype, 16: b.default_dtype}.get(
+        kind, "int64"
+    )
+
+
+def _truncated(b: Backend, compute: Callable[..., Tensor], *tensors: Tensor) -> Tensor:
+    """Return a floating op's result for integers, truncated to integers: exact below 2**53."""
     return b.astype(compute(*(b.astype(x, "float64") for x in tensors)), "int64")
 
 
 @function("Div")
 def divide(b: Backend, node: Node, x: Tensor, y: Tensor) -> Tensor:
-    """x / y; of integers, cut towards zero."""
-    return b.divide(x, y) if is_float(b, x) else _whole(b, b.divide, x, y)
+    """x / y; integers are divided with truncation towards zero."""
+    return b.divide(x, y) if is_float(b, x) else _truncated(b, b.divide, x, y)
 
 
 @function("Pow")
 def power(b: Backend, node: Node, x: Tensor, y: Tensor) -> Tensor:
     """x to the power y, in x's dtype."""
-    if is_float(b, x):
-        return b.pow(x, y if b.dtype(y) == b.dtype(x) else b.astype(y, b.dtype(x)))
-    return _whole(b, b.pow, x, y)
-
-
-@function("Mean")
-def mean(b: Backend, node: Node, *tensors: Tensor) -> Tensor:
-    """Return the mean of the tensors, element by element."""
-    return b.divide(functools.reduce(b.add, tensors), float(len(tensors)))
-
-
-@function("Reciprocal")
-def reciprocal(b: Backend, node: Node, x: Tensor) -> Tensor:
-    """1 / x."""
-    return b.divide(1.0, x)
-
-
-@function("GreaterOrEqual")
-def greater_equal(b: Backend, node: Node, x: Tensor, y: Tensor) -> Tensor:
-    """x >= y."""
-    return b.less_equal(y, x)
-
-
-@function("And")
-def logical_and(b: Backend, node: Node, x: Tensor, y: Tensor) -> Tensor:
-    """Return x and y, of bools."""
-    return b.where(x, y, False)
-
-
-@function("Or")
-def logical_or(b: Backend, node: Node, x: Tensor, y: Tensor) -> Tensor:
-    """Return x or y, of bools."""
-    return b.where(x, True, y)
-
-
-@function("Xor")
-def logical_xor(b: Backend, node: Node, x: Tensor, y: Tensor) -> Tensor:
-    """Return either x or y, of bools."""
-    return b.logical_not(b.equal(x, y))
-
-
-@function("IsNaN")
-def is_nan(b: Backend, node: Node, x: Tensor) -> Tensor:
-    """Return whether x is NaN."""
-    return b.logical_not(b.equal(x, x))
+    return b.pow(x, b.astype(y, b.dtype(x))) if is_float(b, x) else _truncated(b, b.pow, x, y)
 
 
 @function("IsInf")
 def is_infinite(b: Backend, node: Node, x: Tensor) -> Tensor:
-    """Return whether x is infinite, of the signs that are asked for."""
-    found = b.less(x, -math.inf)
+    """Whether x is an infinity of a sign that the node detects."""
+    result = b.less(x, -math.inf)  # False everywhere
     for sign, name in ((1.0, "detect_positive"), (-1.0, "detect_negative")):
         if node.get(name, 1):
-            found = b.where(b.equal(x, sign * math.inf), True, found)
-    return found
+            result = b.where(b.equal(x, sign * math.inf), True, result)
+    return result
 
 
 @function("Cast")
 def cast(b: Backend, node: Node, x: Tensor) -> Tensor:
-    """Return x in the kind of dtype that is named: floats of any width are the backend's own."""
-    kind = node.get("to")
-    if kind == 9:
-        return b.astype(x, "bool")
-    return b.astype(x, b.default_dtype if kind in (1, 10, 11, 16) else "int64")
-
-
-@function("CastLike")
-def cast_like(b: Backend, node: Node, x: Tensor, like: Tensor) -> Tensor:
-    """Return x in the dtype of another tensor."""
-    return b.astype(x, b.dtype(like))
-
-
-@function("Identity")
-def identity(b: Backend, node: Node, x: Tensor) -> Tensor:
-    """Return x."""
-    return x
+    """Return x in another dtype."""
+    return b.astype(x, dtype_of(b, node.get("to")))
 
 
 @function("Clip")
 def clip(b: Backend, node: Node, x: Tensor, low: Any = None, high: Any = None) -> Tensor:
-    """Return x held within bounds, each of which may be left out; the upper one wins."""
+    """min(max(x, low), high); either bound may be absent."""
     low = node.get("min") if low is None else low
     high = node.get("max") if high is None else high
     x = x if low is None else b.maximum(x, low)

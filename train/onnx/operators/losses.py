@@ -1,4 +1,4 @@
-"""Losses of classes, in files that hold a training graph."""
+"""Classification losses, for files that contain a training graph."""
 
 from __future__ import annotations
 
@@ -27,7 +27,5 @@ def negative_log_likelihood(
 
 
 def _loss(loss: NLLLoss, node: Node, prediction: Tensor, labels: Tensor) -> Tensor:
-    ignored = node.get("ignore_index")
-    if ignored is not None:
-        loss.ignore_index = int(ignored)
+    loss.ignore_index = node.get("ignore_index", loss.ignore_index)
     return loss(prediction, labels)

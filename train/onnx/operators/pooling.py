@@ -1,4 +1,4 @@
-"""Pooling over windows, and over whole images."""
+"""Pooling over windows and over whole images."""
 
 from __future__ import annotations
 
@@ -40,27 +40,27 @@ def _options(node: Node) -> dict[str, Any]:
         "padding": axis_pads(node, kernel),
         "dilation": tuple(node.get("dilations", ones)),
         "ceil_mode": bool(node.get("ceil_mode", 0)),
-        "wide_padding": True,  # ONNX allows more than half of the kernel
+        "wide_padding": True,  # ONNX allows padding above half the kernel
         "backend": node.backend,
     }
 
 
 @layer("MaxPool")
 def max_pool(node: Node) -> Module:
-    """Return MaxPool1d, 2d or 3d; a function where the node gives the places of the maxima too."""
+    """Return MaxPool1d, MaxPool2d or MaxPool3d; a Function if the node outputs indices too."""
     options = _options(node)
-    made: Module = _MAX[len(options["kernel_size"])](**options)
-    return made if len(node.outputs) == 1 else PoolWithPlaces(node, made)
+    pool: Module = _MAX[len(options["kernel_size"])](**options)
+    return pool if len(node.outputs) == 1 else PoolWithIndices(node, pool)
 
 
-class PoolWithPlaces(Function):
-    """Max pooling that gives the places of the maxima as well, counted over the whole input."""
+class PoolWithIndices(Function):
+    """Max pooling that also returns the indices of the maxima in the flattened input."""
 
     def __init__(self, node: Node, pool: Any) -> None:
-        super().__init__(node, self._both, host=())
+        super().__init__(node, self._outputs)
         self.pool = pool
 
-    def _both(self, b: Backend, node: Node, x: Tensor) -> tuple[Tensor, Tensor]:
+    def _outputs(self, b: Backend, node: Node, x: Tensor) -> tuple[Tensor, Tensor]:
         shape = b.shape(x)
         window: Window = self.pool.window(shape)
         options: dict[str, Any] = {
@@ -68,48 +68,44 @@ class PoolWithPlaces(Function):
             "padding": window.padding,
             "dilation": window.dilation,
         }
-        y, places = b.max_pool(x, window.kernel_size, **options)
+        y, indices = b.max_pool(x, window.kernel_size, **options)
         if node.get("storage_order", 0):
-            places = _column_major(b, places, window.size)
+            indices = _column_major(b, indices, window.size)
         images = b.arange(0, shape[0] * shape[1])
         first = b.multiply(b.reshape(images, (*shape[:2], *(1,) * len(window.size))), math.prod(window.size))
-        return y, b.add(places, first)
+        return y, b.add(indices, first)
 
 
-def _column_major(b: Backend, places: Tensor, size: tuple[int, ...]) -> Tensor:
-    """Return row-major places as column-major ones: the first axis counts fastest."""
-    total: Tensor | None = None
-    step, rest = 1, places
-    steps = [math.prod(size[:axis]) for axis in range(len(size))]
-    for extent, step in zip(size[::-1], steps[::-1], strict=True):
-        above = b.astype(b.divide(b.astype(rest, "float64"), float(extent)), "int64")
-        place = b.subtract(rest, b.multiply(above, extent))
-        term = b.multiply(place, step)
-        total, rest = term if total is None else b.add(total, term), above
-    assert total is not None
+def _column_major(b: Backend, indices: Tensor, size: tuple[int, ...]) -> Tensor:
+    """Return column-major indices (the first axis counts fastest) for row-major ones."""
+    total, rest = b.multiply(indices, 0), indices
+    for axis in range(len(size) - 1, -1, -1):
+        quotient = b.astype(b.divide(b.astype(rest, "float64"), float(size[axis])), "int64")
+        coordinate = b.subtract(rest, b.multiply(quotient, size[axis]))
+        total = b.add(total, b.multiply(coordinate, math.prod(size[:axis])))
+        rest = quotient
     return total
 
 
 @layer("AveragePool")
 def average_pool(node: Node) -> Module:
-    """Return AvgPool1d, 2d or 3d: padding counts only where the node says so."""
-    options = _options(node)
-    counted = bool(node.get("count_include_pad", 0))
-    made: Module = _AVERAGE[len(options["kernel_size"])](**options, count_include_pad=counted)
-    return made
+    """Return AvgPool1d, AvgPool2d or AvgPool3d."""
+    options = {**_options(node), "count_include_pad": bool(node.get("count_include_pad", 0))}
+    pool: Module = _AVERAGE[len(options["kernel_size"])](**options)
+    return pool
 
 
 @layer("GlobalAveragePool")
 def global_average_pool(node: Node) -> Module:
-    """Return AdaptiveAvgPool of one place."""
+    """Return AdaptiveAvgPool with an output of size 1."""
     rank = node.rank(0) - 2
     if rank not in _GLOBAL:
         raise node.error(f"expected an input of 1, 2 or 3 spatial axes, got {rank}")
-    made: Module = _GLOBAL[rank](1, backend=node.backend)
-    return made
+    pool: Module = _GLOBAL[rank](1, backend=node.backend)
+    return pool
 
 
 @function("GlobalMaxPool")
 def global_max_pool(b: Backend, node: Node, x: Tensor) -> Tensor:
-    """Return the maximum of each image: (N, C, *size) -> (N, C, 1, ...)."""
+    """The maximum of each image: (N, C, *size) -> (N, C, 1, ...)."""
     return b.max(x, axis=tuple(range(2, len(b.shape(x)))), keepdims=True)

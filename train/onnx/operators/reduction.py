@@ -1,4 +1,4 @@
-"""Reductions over axes that an attribute (older files) or an input names; all of them by default."""
+"""Reductions over the axes of an attribute (older files) or an input; over all axes by default."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from collections.abc import Callable
 from typing import Any
 
 from ....backends import Backend, Tensor
-from ..node import Host, Node
+from ....backends.host import Host
+from ..node import Node
 from ..registry import function
 from .elementwise import is_float
 
@@ -37,24 +38,24 @@ _REDUCTIONS: dict[str, Reduction] = {
     "ReduceLogSumExp": _log_sum_exp,
     "ReduceSumSquare": lambda b, x, **over: b.sum(b.square(x), **over),
 }
-# What they are of no values at all, where the ops of the protocol say nothing.
-_OF_NOTHING = {"ReduceMax": float("-inf"), "ReduceMin": float("inf"), "ReduceLogSumExp": float("-inf")}
+# Results of a reduction over no elements, which the protocol leaves undefined.
+_EMPTY = {"ReduceMax": float("-inf"), "ReduceMin": float("inf"), "ReduceLogSumExp": float("-inf")}
 
 
 def _reduce(reduction: Reduction) -> Callable[..., Tensor]:
     def compute(b: Backend, node: Node, x: Tensor, axes: Host | None = None) -> Tensor:
         shape = b.shape(x)
-        given = node.get("axes") if axes is None else tuple(int(axis) for axis in axes)
-        if not given:
-            if node.get("noop_with_empty_axes", 0):
-                return _of_each(b, node, reduction, x)
-            given = tuple(range(len(shape)))
-        axis = tuple(a % len(shape) for a in given)
+        chosen = node.get("axes") if axes is None else tuple(int(axis) for axis in axes)
+        if not chosen:
+            if node.get("noop_with_empty_axes", 0):  # reduce each element alone
+                return reduction(b, b.reshape(x, (*shape, 1)), axis=-1, keepdims=False)
+            chosen = tuple(range(len(shape)))
+        axis = tuple(a % len(shape) for a in chosen)
         keepdims = bool(node.get("keepdims", 1))
-        if node.operator in _OF_NOTHING and any(shape[a] == 0 for a in axis):
-            kept = tuple(1 if i in axis else n for i, n in enumerate(shape) if keepdims or i not in axis)
-            found = b.full(kept, _OF_NOTHING[node.operator])
-            return b.less(0.0, found) if b.dtype(x) == "bool" else b.astype(found, b.dtype(x))
+        if node.operator in _EMPTY and any(shape[a] == 0 for a in axis):
+            reduced = tuple(1 if i in axis else n for i, n in enumerate(shape) if keepdims or i not in axis)
+            result = b.full(reduced, _EMPTY[node.operator])
+            return b.less(0.0, result) if b.dtype(x) == "bool" else b.astype(result, b.dtype(x))
         if b.dtype(x) == "bool":
             return b.astype(reduction(b, b.astype(x, "int64"), axis=axis, keepdims=keepdims), "bool")
         if node.operator == "ReduceMean" and not is_float(b, x):
@@ -65,40 +66,34 @@ def _reduce(reduction: Reduction) -> Callable[..., Tensor]:
     return compute
 
 
-def _of_each(b: Backend, node: Node, reduction: Reduction, x: Tensor) -> Tensor:
-    """Return what the reduction of each element alone gives: what comes before and after the sum remains."""
-    one = b.reshape(x, (*b.shape(x), 1))
-    return reduction(b, one, axis=-1, keepdims=False)
-
-
 for _name, _reduction in _REDUCTIONS.items():
     function(_name, host=(1,))(_reduce(_reduction))
 
 
 @function("ArgMax", "ArgMin")
 def arg_max(b: Backend, node: Node, x: Tensor) -> Tensor:
-    """Return the index of the first (or last) largest or smallest value along an axis."""
-    axis = int(node.get("axis", 0)) % len(b.shape(x))
+    """The index of the first (or last) largest or smallest value along an axis."""
+    axis = node.get("axis", 0) % len(b.shape(x))
     keepdims = bool(node.get("keepdims", 1))
     x = b.negative(x) if node.operator == "ArgMin" else x
     if not node.get("select_last_index", 0):
         return b.argmax(x, axis=axis, keepdims=keepdims)
     extent = b.shape(x)[axis]
-    backwards = b.take(x, b.arange(extent - 1, -1, -1), axis=axis)
-    return b.subtract(extent - 1, b.argmax(backwards, axis=axis, keepdims=keepdims))
+    reversed_x = b.take(x, b.arange(extent - 1, -1, -1), axis=axis)
+    return b.subtract(extent - 1, b.argmax(reversed_x, axis=axis, keepdims=keepdims))
 
 
 @function("CumSum", host=(1,))
 def cumulative_sum(b: Backend, node: Node, x: Tensor, axis: Host) -> Tensor:
-    """Return the sum of what comes before along an axis, as a product with a triangle of ones."""
+    """The cumulative sum along an axis, as a product with a triangle of ones."""
     shape = b.shape(x)
     along = int(axis) % len(shape)
-    n, whole = shape[along], not is_float(b, x)
+    n, integers = shape[along], not is_float(b, x)
     row, column = b.reshape(b.arange(0, n), (n, 1)), b.reshape(b.arange(0, n), (1, n))
     first, last = (column, row) if node.get("reverse", 0) else (row, column)
-    held = b.less(first, last) if node.get("exclusive", 0) else b.less_equal(first, last)
-    x = b.astype(x, "float64") if whole else x
+    included = b.less(first, last) if node.get("exclusive", 0) else b.less_equal(first, last)
+    x = b.astype(x, "float64") if integers else x
     rows = b.reshape(x, (math.prod(shape[:along]), n, math.prod(shape[along + 1 :])))
-    total = b.matmul(b.permute_dims(b.astype(held, b.dtype(x)), (1, 0)), rows)
+    total = b.matmul(b.permute_dims(b.astype(included, b.dtype(x)), (1, 0)), rows)
     total = b.reshape(total, shape)
-    return b.astype(total, "int64") if whole else total
+    return b.astype(total, "int64") if integers else total

@@ -1,4 +1,4 @@
-"""What moves values about: reshape, transpose, slice, split, pad and their kin."""
+"""Operators that move or rearrange elements: reshape, transpose, slice, split, pad, and the like."""
 
 from __future__ import annotations
 
@@ -8,21 +8,22 @@ from typing import Any
 import numpy as np
 
 from ....backends import Backend, Tensor
+from ....backends.host import Host
 from ....layers import Flatten, Module
 from ....layers.convolution.borders import Border
 from ..graph import Function
-from ..node import Host, Node
+from ..node import Node
 from ..registry import function, layer
 
 
 def ints(values: Any) -> tuple[int, ...]:
-    """Return a host array, or a list, of whole numbers as a tuple."""
+    """Return integers in a host array or a list as a tuple."""
     return tuple(int(value) for value in np.asarray(values).reshape(-1))
 
 
 @function("Constant")
 def constant(b: Backend, node: Node) -> Tensor:
-    """Return the value that the node holds."""
+    """Return the node's value."""
     for name in ("value", "value_float", "value_floats", "value_int", "value_ints"):
         if name in node.attributes:
             return b.from_host(np.asarray(node.attributes[name]))
@@ -31,7 +32,7 @@ def constant(b: Backend, node: Node) -> Tensor:
 
 @function("ConstantOfShape", host=(0,))
 def constant_of_shape(b: Backend, node: Node, shape: Host) -> Tensor:
-    """Return one value everywhere: a float 0 if the node has none."""
+    """Return a tensor filled with the node's value, by default a float 0."""
     value = np.asarray(node.get("value", np.zeros(1, np.float32))).reshape(-1)[0]
     dtype = {"f": None, "b": "bool"}.get(value.dtype.kind, "int64")
     return b.full(ints(shape), value.item(), dtype=dtype)
@@ -39,7 +40,7 @@ def constant_of_shape(b: Backend, node: Node, shape: Host) -> Tensor:
 
 @function("Shape")
 def shape_of(b: Backend, node: Node, x: Tensor) -> Tensor:
-    """Return the extents, from `start` to before `end`."""
+    """Return the shape, sliced by `start` and `end`."""
     return b.from_host(np.array(b.shape(x)[slice(node.get("start", 0), node.get("end"))], np.int64))
 
 
@@ -51,73 +52,74 @@ def size_of(b: Backend, node: Node, x: Tensor) -> Tensor:
 
 @function("Range", host=(0, 1, 2))
 def number_range(b: Backend, node: Node, start: Host, limit: Host, delta: Host) -> Tensor:
-    """Return start, start + delta, ... before limit."""
+    """start, start + delta, ... below limit."""
     return b.from_host(np.arange(start.item(), limit.item(), delta.item(), dtype=start.dtype))
 
 
 @function("Reshape", host=(1,))
 def reshape(b: Backend, node: Node, x: Tensor, shape: Host | None = None) -> Tensor:
-    """Return x in a shape, where 0 stands for x's own extent and -1 for what is left."""
-    wanted = ints(node.get("shape", ()) if shape is None else shape)
+    """Return x in a new shape; 0 copies x's size, -1 is inferred."""
+    new = ints(node.get("shape", ()) if shape is None else shape)
     if not node.get("allowzero", 0):
-        own = b.shape(x)
-        wanted = tuple(own[i] if n == 0 else n for i, n in enumerate(wanted))
-    return b.reshape(x, wanted)
+        old = b.shape(x)
+        new = tuple(old[i] if n == 0 else n for i, n in enumerate(new))
+    return b.reshape(x, new)
 
 
 @layer("Flatten")
 def flatten(node: Node) -> Module:
-    """Return Flatten; a function where the matrix is cut elsewhere than after the first axis."""
-    axis = int(node.get("axis", 1))
-    return Flatten(backend=node.backend) if axis == 1 else Function(node, _as_matrix, host=())
+    """Return Flatten; a Function unless it keeps exactly the first axis."""
+    return Flatten(backend=node.backend) if node.get("axis", 1) == 1 else Function(node, _as_matrix)
 
 
 def _as_matrix(b: Backend, node: Node, x: Tensor) -> Tensor:
     shape = b.shape(x)
-    axis = int(node.get("axis", 1))
-    axis += len(shape) if axis < 0 else 0
+    axis = node.get("axis", 1)
+    axis += len(shape) if axis < 0 else 0  # not modulo: an axis may equal the rank
     return b.reshape(x, (math.prod(shape[:axis]), math.prod(shape[axis:])))
 
 
 @function("Transpose")
 def transpose(b: Backend, node: Node, x: Tensor) -> Tensor:
-    """Return x with its axes in another order; reversed by default."""
+    """Return x with its axes permuted, by default reversed."""
     return b.permute_dims(x, tuple(node.get("perm", range(len(b.shape(x)))[::-1])))
 
 
 @function("Squeeze", host=(1,))
 def squeeze(b: Backend, node: Node, x: Tensor, axes: Host | None = None) -> Tensor:
-    """Return x without axes of extent 1: those named, or all."""
+    """Return x without the chosen axes of size 1, by default without all."""
     shape = b.shape(x)
-    named = node.get("axes") if axes is None else ints(axes)
-    gone = [i for i, n in enumerate(shape) if n == 1] if named is None else [a % len(shape) for a in named]
-    return b.reshape(x, tuple(n for i, n in enumerate(shape) if i not in gone))
+    chosen = node.get("axes") if axes is None else ints(axes)
+    if chosen is None:
+        chosen = [i for i, n in enumerate(shape) if n == 1]
+    removed = {axis % len(shape) for axis in chosen}
+    return b.reshape(x, tuple(n for i, n in enumerate(shape) if i not in removed))
 
 
 @function("Unsqueeze", host=(1,))
 def unsqueeze(b: Backend, node: Node, x: Tensor, axes: Host | None = None) -> Tensor:
-    """Return x with axes of extent 1 put in."""
-    named = ints(node.get("axes", ()) if axes is None else axes)
-    rest = iter(b.shape(x))
-    rank = len(b.shape(x)) + len(named)
-    new = {axis % rank for axis in named}
-    return b.reshape(x, tuple(1 if i in new else next(rest) for i in range(rank)))
+    """Return x with new axes of size 1."""
+    chosen = ints(node.get("axes", ()) if axes is None else axes)
+    sizes = iter(b.shape(x))
+    rank = len(b.shape(x)) + len(chosen)
+    new = {axis % rank for axis in chosen}
+    return b.reshape(x, tuple(1 if i in new else next(sizes) for i in range(rank)))
 
 
 @function("Concat")
 def concat(b: Backend, node: Node, *tensors: Tensor) -> Tensor:
     """Return the tensors joined along an axis."""
-    return b.concat(tensors, axis=int(node.get("axis", 1)))
+    return b.concat(tensors, axis=node.get("axis", 1))
 
 
 @function("Split", host=(1,))
 def split(b: Backend, node: Node, x: Tensor, parts: Host | None = None) -> tuple[Tensor, ...]:
-    """Return x cut along an axis into parts of the sizes given, or of one size (the last may be smaller)."""
+    """Return x split along an axis, by sizes or into equal parts (the last may be smaller)."""
     shape = b.shape(x)
-    axis = int(node.get("axis", 0)) % len(shape)
+    axis = node.get("axis", 0) % len(shape)
     sizes = node.get("split") if parts is None else ints(parts)
     if sizes is None:
-        count = int(node.get("num_outputs", len(node.outputs)))
+        count = node.get("num_outputs", len(node.outputs))
         size = -(-shape[axis] // count)
         sizes = [min(size, shape[axis] - i * size) for i in range(count)]
     pieces, start = [], 0
@@ -139,22 +141,23 @@ def slice_(
     axes: Host | None = None,
     steps: Host | None = None,
 ) -> Tensor:
-    """Return the places from start to before stop along some axes; a negative step goes backwards."""
+    """Return x[start:stop:step] along some axes; a negative step runs backwards."""
     shape = b.shape(x)
     first = ints(node.get("starts") if starts is None else starts)
     last = ints(node.get("ends") if stops is None else stops)
-    named = node.get("axes", range(len(first))) if axes is None else ints(axes)
+    chosen = node.get("axes", range(len(first))) if axes is None else ints(axes)
     by = (1,) * len(first) if steps is None else ints(steps)
     low, high, stride = [0] * len(shape), list(shape), [1] * len(shape)
-    for start, stop, axis, step in zip(first, last, named, by, strict=True):
-        places = range(*slice(start, stop, step).indices(shape[axis % len(shape)]))
+    for start, stop, any_axis, step in zip(first, last, chosen, by, strict=True):
+        axis = any_axis % len(shape)
+        indices = range(*slice(start, stop, step).indices(shape[axis]))
         if step < 0:
-            x = b.take(x, b.from_host(np.array(places, np.int64)), axis=axis % len(shape))
-            high[axis % len(shape)] = len(places)
+            x = b.take(x, b.from_host(np.array(indices, np.int64)), axis=axis)
+            high[axis] = len(indices)
         else:
-            low[axis % len(shape)] = min(places.start, shape[axis % len(shape)])
-            high[axis % len(shape)] = max(places.stop, low[axis % len(shape)])
-            stride[axis % len(shape)] = step
+            low[axis] = min(indices.start, shape[axis])
+            high[axis] = max(indices.stop, low[axis])
+            stride[axis] = step
     return b.slice(x, tuple(low), tuple(high), steps=tuple(stride))
 
 
@@ -167,42 +170,40 @@ def pad(
     value: Host | None = None,
     axes: Host | None = None,
 ) -> Tensor:
-    """Return x with places around it: of a value, or of its own; negative numbers cut places off."""
+    """Return x padded with a value or with its own elements; negative widths crop."""
     shape = b.shape(x)
     widths = ints(node.get("pads", node.get("paddings")) if pads is None else pads)
-    named = range(len(shape)) if axes is None else [a % len(shape) for a in ints(axes)]
+    chosen = range(len(shape)) if axes is None else [a % len(shape) for a in ints(axes)]
     sides = [(0, 0)] * len(shape)
-    for i, axis in enumerate(named):
+    for i, axis in enumerate(chosen):
         sides[axis] = (widths[i], widths[i + len(widths) // 2])
     mode = {"constant": "zeros", "edge": "replicate", "wrap": "circular"}.get(
         node.get("mode", "constant"), "reflect"
     )
     added = tuple((max(low, 0), max(high, 0)) for low, high in sides)
-    fill = float(node.get("value", 0.0)) if value is None else np.asarray(value).reshape(-1)[0].item()
+    fill = node.get("value", 0.0) if value is None else np.asarray(value).reshape(-1)[0].item()
     if mode == "zeros":
         if b.dtype(x) == "int64":
             fill = int(fill)
         x = b.pad(x, added, value=fill)
     else:
-        # A border leaves samples and channels alone; here any axis may be padded.
+        # Border leaves the first two axes alone; ONNX may pad any axis.
         padded = tuple(n + sum(pair) for n, pair in zip(shape, added, strict=True))
         x = b.reshape(Border(added, mode).extend(b, b.reshape(x, (1, 1, *shape))), padded)
-    cut = [(max(-low, 0), max(-high, 0)) for low, high in sides]
-    full = b.shape(x)
-    return b.slice(
-        x, tuple(low for low, _ in cut), tuple(n - high for n, (_, high) in zip(full, cut, strict=True))
-    )
+    starts = tuple(max(-low, 0) for low, _ in sides)
+    stops = tuple(n - max(-high, 0) for n, (_, high) in zip(b.shape(x), sides, strict=True))
+    return b.slice(x, starts, stops)
 
 
 @function("Expand", host=(1,))
 def expand(b: Backend, node: Node, x: Tensor, shape: Host) -> Tensor:
-    """Return x repeated to the shape that it and another broadcast to."""
+    """Return x broadcast with another shape."""
     return b.broadcast_to(x, np.broadcast_shapes(b.shape(x), ints(shape)))
 
 
 @function("Tile", host=(1, 2))
 def tile(b: Backend, node: Node, x: Tensor, repeats: Host, axis: Host | None = None) -> Tensor:
-    """Return x repeated whole along each axis."""
+    """Return x repeated along each axis."""
     for along, times in enumerate(ints(repeats)):
         x = b.concat([x] * times, axis=along)
     return x
@@ -210,9 +211,9 @@ def tile(b: Backend, node: Node, x: Tensor, repeats: Host, axis: Host | None = N
 
 @function("DepthToSpace")
 def depth_to_space(b: Backend, node: Node, x: Tensor) -> Tensor:
-    """(N, C k², H, W) -> (N, C, H k, W k), blocks of channels laid out in the plane."""
+    """(N, C k², H, W) -> (N, C, H k, W k): channels become blocks of the plane."""
     n, channels, height, width = b.shape(x)
-    k = int(node.get("blocksize"))
+    k = node.get("blocksize")
     depth = channels // (k * k)
     if node.get("mode", "DCR") == "DCR":
         cut = b.permute_dims(b.reshape(x, (n, k, k, depth, height, width)), (0, 3, 4, 1, 5, 2))
@@ -223,9 +224,9 @@ def depth_to_space(b: Backend, node: Node, x: Tensor) -> Tensor:
 
 @function("SpaceToDepth")
 def space_to_depth(b: Backend, node: Node, x: Tensor) -> Tensor:
-    """(N, C, H k, W k) -> (N, C k², H, W), blocks of the plane stacked as channels."""
+    """(N, C, H k, W k) -> (N, C k², H, W): blocks of the plane become channels."""
     n, channels, height, width = b.shape(x)
-    k = int(node.get("blocksize"))
+    k = node.get("blocksize")
     cut = b.reshape(x, (n, channels, height // k, k, width // k, k))
     order = (0, 1, 3, 5, 2, 4) if node.get("mode", "DCR") == "CRD" else (0, 3, 5, 1, 2, 4)
     return b.reshape(b.permute_dims(cut, order), (n, channels * k * k, height // k, width // k))
