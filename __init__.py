@@ -14,12 +14,19 @@ __version__ = "0.1.0"
 
 # Where each public name lives. Nothing is imported before it is asked for.
 _FACE = {
-    "backends": ("get_backend", "use_backend", "describe_backends", "LaminaError"),
+    "backends": (
+        "get_backend",
+        "use_backend",
+        "describe_backends",
+        "LaminaError",
+        "Variable",
+        "variable",
+        "grad",
+        "no_grad",
+    ),
     "layers": ("Module", "Parameter", "Sequential", "inference", "manual_seed"),
     "train.loop.trainer": ("Trainer",),
     "layers.proofs.check": ("check",),
-    "backends.decorators.variable": ("Variable",),
-    "backends.decorators.autodiff": ("grad", "no_grad"),
 }
 _HOME = {name: module for module, names in _FACE.items() for name in names}
 __all__ = ["__version__", "backends", "layers", "train", *_HOME]

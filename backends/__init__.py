@@ -1,6 +1,8 @@
 """The protocol, its op table, the backends, and the decorators over them. Imports nothing above it."""
 
 from .base import Backend
+from .decorators.autodiff import grad, no_grad, variable
+from .decorators.variable import Variable
 from .errors import (
     BackendError,
     DataError,
@@ -26,7 +28,11 @@ __all__ = [
     "ShapeError",
     "StateError",
     "Tensor",
+    "Variable",
     "describe_backends",
     "get_backend",
+    "grad",
+    "no_grad",
     "use_backend",
+    "variable",
 ]

@@ -1,21 +1,51 @@
 """Vector-Jacobian products: for an op y = f(x, ...), the gradient of each tensor argument from that of y.
 
-A rule is a tuple with one function per tensor argument, in the order of the op table. Each is called
-with (backend, g, y, *arguments, **options) - g the gradient of the result y - and only for the
-arguments whose gradient is wanted. None stands where there is no gradient (indices, conditions).
-At kinks they give what torch gives: |x|' = 0, a tie of maximum half to each, clip' = 1 at its bounds.
+A rule is a tuple with one function per tensor argument, in the order of the op table, or None for an
+argument without a gradient (indices, conditions). Each is called with (backend, g, y, *arguments,
+**options), g the gradient of y. It may return the gradient in y's broadcast shape: `pull_back` sums it to
+the argument's shape. At kinks the rules give what torch gives: |x|' = 0, a tie of maximum half to each,
+clip' = 1 at its bounds.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from .base import Backend
 from .protocol import Shape, Tensor, Widths
 from .shapes import count, reduced
 
+if TYPE_CHECKING:
+    from .ops import Op
+
 VJP = tuple[Callable[..., Any] | None, ...]
+_BROADCASTING = ("binary", "select", "contract", "move")
+
+
+def pull_back(
+    op: Op,
+    b: Backend,
+    g: Any,
+    y: Any,
+    args: Sequence[Any],
+    kwargs: Mapping[str, Any],
+    wanted: Callable[[Any], bool],
+) -> Iterator[tuple[Any, Any]]:
+    """Yield (x, dL/dx) for each wanted tensor argument x of y = op(*args, **kwargs), from g = dL/dy."""
+    assert op.vjp is not None
+    broadcasts = op.kind in _BROADCASTING
+    for position, rule in zip(op.positions, op.vjp, strict=True):
+        x: Any = args[position] if position < len(args) else None
+        if rule is None:
+            continue
+        if type(x) in (tuple, list):
+            if any(map(wanted, x)):
+                parts = rule(b, g, y, *args, **kwargs)
+                yield from ((one, part) for one, part in zip(x, parts, strict=True) if wanted(one))
+        elif wanted(x):
+            part = rule(b, g, y, *args, **kwargs)
+            yield x, unbroadcast(b, part, x) if broadcasts else part
 
 
 def unbroadcast(b: Backend, g: Tensor, x: Tensor) -> Tensor:
@@ -39,7 +69,7 @@ def _transposed(b: Backend, x: Tensor) -> Tensor:
 
 
 def _spread(b: Backend, g: Tensor, x: Tensor, axis: Any) -> Tensor:
-    """Return the gradient of a reduction repeated over the axes that were reduced."""
+    """Return the gradient of a reduction, repeated over the reduced axes."""
     shape = b.shape(x)
     return b.broadcast_to(b.reshape(g, reduced(shape, axis, True)), shape)
 
@@ -51,7 +81,7 @@ def _share_of_max(b: Backend, g: Tensor, y: Tensor, x: Tensor, axis: Any) -> Ten
 
 
 def _larger(b: Backend, g: Tensor, x: Any, y: Any) -> Tensor:
-    """Return 0 where x < y, half of g where they tie, g elsewhere: at NaN, too."""
+    """Return 0 where x < y, half of g where they tie, g elsewhere (also at NaN)."""
     tie = b.where(b.equal(x, y), b.multiply(g, 0.5), g)
     return b.where(b.greater(y, x), 0.0, tie)
 
@@ -61,7 +91,7 @@ def _pow_base(b: Backend, g: Tensor, out: Tensor, x: Any, y: Any) -> Tensor:
     slope = b.multiply(b.multiply(g, y), b.pow(x, b.subtract(y, 1.0) if not _is_scalar(y) else y - 1.0))
     if _is_scalar(y):
         return slope if y != 0 else _zeros(b, x)
-    return unbroadcast(b, b.where(b.equal(y, 0.0), 0.0, slope), x)
+    return b.where(b.equal(y, 0.0), 0.0, slope)
 
 
 def _pow_exponent(b: Backend, g: Tensor, out: Tensor, x: Any, y: Tensor) -> Tensor:
@@ -70,11 +100,11 @@ def _pow_exponent(b: Backend, g: Tensor, out: Tensor, x: Any, y: Tensor) -> Tens
         x = b.full(b.shape(y), x, dtype=b.dtype(y))
     slope = b.multiply(g, b.multiply(out, b.log(x)))
     flat = b.where(b.equal(x, 0.0), b.less_equal(0.0, y), False)
-    return unbroadcast(b, b.where(flat, 0.0, slope), y)
+    return b.where(flat, 0.0, slope)
 
 
 def _is_scalar(x: object) -> bool:
-    return type(x) in (int, float)  # np.float64 is a float to isinstance, and a 0-d handle on numpy
+    return type(x) in (int, float)  # isinstance would take np.float64, which is a handle on numpy
 
 
 def _inverse(axes: tuple[int, ...]) -> tuple[int, ...]:
@@ -97,7 +127,7 @@ def _split(b: Backend, g: Tensor, tensors: Any, axis: int) -> list[Tensor]:
 
 
 def _rows(b: Backend, x: Tensor) -> Tensor:
-    """Return x (..., n) as a matrix of rows."""
+    """Return x (..., n) as a matrix (rows, n)."""
     shape = b.shape(x)
     return x if len(shape) == 2 else b.reshape(x, (-1, shape[-1]))
 
@@ -119,30 +149,29 @@ VJPS: dict[str, VJP] = {
     "log1p": (lambda b, g, y, x: b.divide(g, b.add(x, 1.0)),),
     "sqrt": (lambda b, g, y, x: b.divide(g, b.multiply(y, 2.0)),),
     "tanh": (lambda b, g, y, x: b.multiply(g, b.subtract(1.0, b.multiply(y, y))),),
-    "add": (lambda b, g, out, x, y: unbroadcast(b, g, x),
-            lambda b, g, out, x, y: unbroadcast(b, g, y)),
-    "subtract": (lambda b, g, out, x, y: unbroadcast(b, g, x),
-                 lambda b, g, out, x, y: unbroadcast(b, b.negative(g), y)),
-    "multiply": (lambda b, g, out, x, y: unbroadcast(b, b.multiply(g, y), x),
-                 lambda b, g, out, x, y: unbroadcast(b, b.multiply(g, x), y)),
-    "divide": (lambda b, g, out, x, y: unbroadcast(b, b.divide(g, y), x),
-               lambda b, g, out, x, y: unbroadcast(b, b.negative(b.divide(b.multiply(g, out), y)), y)),
-    "pow": (lambda b, g, out, x, y: unbroadcast(b, _pow_base(b, g, out, x, y), x),
-            lambda b, g, out, x, y: _pow_exponent(b, g, out, x, y)),
-    "maximum": (lambda b, g, out, x, y: unbroadcast(b, _larger(b, g, x, y), x),
-                lambda b, g, out, x, y: unbroadcast(b, _larger(b, g, y, x), y)),
-    "minimum": (lambda b, g, out, x, y: unbroadcast(b, _larger(b, g, y, x), x),
-                lambda b, g, out, x, y: unbroadcast(b, _larger(b, g, x, y), y)),
+    "add": (lambda b, g, out, x, y: g,
+            lambda b, g, out, x, y: g),
+    "subtract": (lambda b, g, out, x, y: g,
+                 lambda b, g, out, x, y: b.negative(g)),
+    "multiply": (lambda b, g, out, x, y: b.multiply(g, y),
+                 lambda b, g, out, x, y: b.multiply(g, x)),
+    "divide": (lambda b, g, out, x, y: b.divide(g, y),
+               lambda b, g, out, x, y: b.negative(b.divide(b.multiply(g, out), y))),
+    "pow": (_pow_base, _pow_exponent),
+    "maximum": (lambda b, g, out, x, y: _larger(b, g, x, y),
+                lambda b, g, out, x, y: _larger(b, g, y, x)),
+    "minimum": (lambda b, g, out, x, y: _larger(b, g, y, x),
+                lambda b, g, out, x, y: _larger(b, g, x, y)),
     "where": (None,
-              lambda b, g, out, condition, x, y: unbroadcast(b, b.where(condition, g, 0.0), x),
-              lambda b, g, out, condition, x, y: unbroadcast(b, b.where(condition, 0.0, g), y)),
+              lambda b, g, out, condition, x, y: b.where(condition, g, 0.0),
+              lambda b, g, out, condition, x, y: b.where(condition, 0.0, g)),
     "sum": (lambda b, g, y, x, *, axis=None, keepdims=False: _spread(b, g, x, axis),),
     "max": (lambda b, g, y, x, *, axis=None, keepdims=False: _share_of_max(b, g, y, x, axis),),
-    "matmul": (lambda b, g, out, x, y: unbroadcast(b, b.matmul(g, _transposed(b, y)), x),
-               lambda b, g, out, x, y: unbroadcast(b, b.matmul(_transposed(b, x), g), y)),
+    "matmul": (lambda b, g, out, x, y: b.matmul(g, _transposed(b, y)),
+               lambda b, g, out, x, y: b.matmul(_transposed(b, x), g)),
     "reshape": (lambda b, g, y, x, shape: b.reshape(g, b.shape(x)),),
     "permute_dims": (lambda b, g, y, x, axes: b.permute_dims(g, _inverse(axes)),),
-    "broadcast_to": (lambda b, g, y, x, shape: unbroadcast(b, g, x),),
+    "broadcast_to": (lambda b, g, y, x, shape: g,),
     "concat": (lambda b, g, y, tensors, *, axis=0: _split(b, g, tensors, axis),),
     "pad": (lambda b, g, y, x, widths, *, value=0.0: _unpad(b, g, x, widths),),
     "slice": (lambda b, g, y, x, starts, stops, *, steps=None:
@@ -161,8 +190,7 @@ VJPS: dict[str, VJP] = {
                b.fold(g, tuple(b.shape(x)[2:]), kernel_size, **window),),
     "fold": (lambda b, g, y, columns, output_size, kernel_size, **window:
              b.unfold(g, kernel_size, **window),),
-    # Derived ops with a kink, or whose definition would meet one in passing, and those that every step
-    # takes many times; the rest are lowered.
+    # Derived ops whose definition has a kink, and the most frequent ones; the others are lowered.
     "square": (lambda b, g, y, x: b.multiply(b.multiply(g, x), 2.0),),
     "mean": (lambda b, g, y, x, *, axis=None, keepdims=False:
              _spread(b, b.divide(g, float(count(b.shape(x), axis))), x, axis),),

@@ -90,7 +90,7 @@ def map_handles(function: Callable[[Any], Any], value: Any) -> Any:
     if type(value) in _SCALARS:
         return value
     if type(value) in (list, tuple):
-        return tuple(function(v) for v in value)
+        return tuple(None if v is None else function(v) for v in value)
     return function(value)
 
 

@@ -1,9 +1,9 @@
-"""`autodiff`: handles that record the operators they came from, so that gradients follow by the chain rule.
+"""`autodiff`: handles that record the operators behind them; the chain rule then gives the gradients.
 
 Each differentiable op adds a `GradOperator` to a directed acyclic graph that is built on the fly (Carlier,
-section 2); `backward` walks it in reverse. It is the independent proof of every backward pass written by
-hand: the vector-Jacobian products come from the op table, and a derived op without one is recorded as the
-primitives of its definition.
+section 2); `backward` walks it in reverse. It proves every hand-written backward pass independently: the
+vector-Jacobian products come from the op table, and a derived op without one is recorded as the primitives
+of its definition.
 """
 
 from __future__ import annotations
@@ -13,18 +13,55 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from typing import Any
 
+import numpy as np
+from typing_extensions import override
+
 from ..base import Backend
-from ..errors import BackendError, StateError, foreign
-from ..ops import OPS, Op
+from ..errors import BackendError, OptionError, StateError, foreign
+from ..ops import OPS, Op, map_handles
 from ..select import get_backend
 from ..wrapper import Wrapper
+from .operator_graph import draw_operators
 from .tape import GradOperator, first_gradient, walk
-from .variable import Cell, Variable, Whole, wrapped
+from .variable import Cell, Variable
 
 _recording: ContextVar[bool] = ContextVar("lamina_recording", default=True)
 _SCALARS = (float, int, bool, type(None))
-# Recorded: what has vector-Jacobian products, and derived ops, as the primitives that they are made of.
+# Ops with a VJP are recorded; other derived ops are lowered first.
 _RECORDED = {name for name, op in OPS.items() if op.vjp is not None or op.kind == "derived"}
+
+
+def variable(data: Any, backend: str | Backend | None = None, requires_grad: bool = True) -> Variable:
+    """Return a `Variable` that holds a copy of the data: a leaf of the graph.
+
+    Parameters
+    ----------
+    data
+        A numpy array, a torch tensor, or nested lists (*).
+    backend
+        An `autodiff` stack; if None, one around the current backend.
+    requires_grad
+        Whether to record the ops on it and to keep its gradient.
+
+    """
+    made: Variable = tape_backend(backend).from_host(np.asarray(data))  # type: ignore[assignment]
+    if requires_grad and not made.dtype.startswith("float"):
+        raise OptionError(
+            f"variable: expected floats, for only floats have gradients, got {made.dtype}; convert the data, "
+            "or pass requires_grad=False"
+        )
+    made.requires_grad = bool(requires_grad)
+    return made
+
+
+def grad(
+    output: Variable, inputs: Sequence[Variable], gradient: Any = None, *, create_graph: bool = False
+) -> list[Variable | None]:
+    """Return the gradient of a scalar output (or of Σ gradient output) for each input, or None."""
+    gradients: list[Variable | None] = output.backend.backward(
+        output, gradient, inputs=inputs, create_graph=create_graph
+    )
+    return gradients
 
 
 @contextlib.contextmanager
@@ -38,28 +75,28 @@ def no_grad() -> Iterator[None]:
 
 
 class AutodiffBackend(Wrapper):
-    """Wraps every handle as a `Variable`; what descends from one that requires a gradient is recorded.
+    """Wraps every handle in a `Variable` and records the ops on Variables that require a gradient.
 
-    Parameters are such leaves. Backward passes written by hand, in a container, and optimizers run
-    unrecorded. While recording, `out` is ignored: the tape may need what it would overwrite.
+    Parameters are the leaves. Hand-written backward passes (in a container) and optimizers run unrecorded.
+    `out` is ignored while recording: the tape may need the tensor that it would overwrite.
     """
 
     name = "autodiff"
 
     def __init__(self, inner: Backend) -> None:
         super().__init__(inner)
-        self.cache_size = 1 << 62  # blocks are put together by assignment, where what is recorded ends
+        self.cache_size = 1 << 62  # one block: several are assigned to cells, where the record ends
         self._ops = {name: getattr(inner, name) for name in OPS}
         self._path = ""
         for op in OPS.values():
-            if op.kind == "metadata":  # asked for often, by every rule
-                setattr(self, op.name, self._fact(op))
+            if op.kind == "metadata":  # every VJP rule asks for shapes: skip `around`
+                setattr(self, op.name, self._metadata(op))
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return AutodiffBackend, (self.inner,)  # a pickle's is made anew
+        return AutodiffBackend, (self.inner,)
 
+    @override
     def around(self, op: Op, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
-        """Open the Variables, run the op, and record it if it descends from one that requires a gradient."""
         opened, wanted = self._opened(op, args)
         recording = _recording.get()
         if "out" in kwargs:
@@ -70,21 +107,21 @@ class AutodiffBackend(Wrapper):
             kwargs = {name: value for name, value in kwargs.items() if name != "out"}
         if not (wanted and recording and op.name in _RECORDED):
             result = self._ops[op.name](*opened, **kwargs)
-            return wrapped(result, self) if op.gives == "tensor" else op.map_result(self._closed, result)
+            return Variable(result, self) if op.gives == "tensor" else op.map_result(self._closed, result)
         if op.vjp is None:
             return self.lower(op, args, kwargs)
-        variable = wrapped(self._ops[op.name](*opened, **kwargs), self)
-        variable.grad_op = GradOperator(op, args, kwargs, variable, self._path)
-        variable.requires_grad = True
-        return variable
+        y = Variable(self._ops[op.name](*opened, **kwargs), self)
+        y.grad_op = GradOperator(op, args, kwargs, y, self._path)
+        y.requires_grad = True
+        return y
 
-    def _fact(self, op: Op) -> Any:
+    def _metadata(self, op: Op) -> Any:
         run = self._ops[op.name]
 
-        def fact(x: Any) -> Any:
+        def metadata(x: Any) -> Any:
             return run(x.tensor if type(x) is Variable and x.backend is self else self._open(op, x))
 
-        return fact
+        return metadata
 
     def _opened(self, op: Op, args: Sequence[Any]) -> tuple[list[Any], bool]:
         """Return the arguments with tensors in place of Variables, and whether one requires a gradient."""
@@ -110,54 +147,55 @@ class AutodiffBackend(Wrapper):
         raise foreign(op.name, value, f"a Variable of {self!r}", other)
 
     def _closed(self, tensor: Any) -> Variable:
-        return wrapped(tensor, self)
+        return Variable(tensor, self)
 
     def _into(self, op: Op, opened: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
-        """Run an unrecorded op that may write into `out`."""
+        """Run an unrecorded op with `out`; a result in an `out` is that Variable."""
+        out = map_handles(lambda place: self._open(op, place), kwargs["out"])
         places = _places(kwargs["out"])
-        inside = tuple(self._open(op, place) for place in places)
         for place in places:
-            place.touch()
-        out = inside if op.gives == "tensors" else inside[0]
+            if place.cell is not None:
+                place.cell.touch()
         result = self._ops[op.name](*opened, **{**kwargs, "out": out})
         return op.map_result(
-            lambda tensor: next((v for v in places if v.tensor is tensor), None) or wrapped(tensor, self),
+            lambda tensor: next((v for v in places if v.tensor is tensor), None) or Variable(tensor, self),
             result,
         )
 
-    # -- cells, and what stands outside the ops --------------------------------------------------------
+    # -- cells, scopes, leaves -------------------------------------------------------------------------
 
+    @override
     def cells(self, shapes: Mapping[str, Any], *, dtype: str | None = None) -> Any:
-        """Allocate cells that count their assignments."""
         flat, views = self.inner.cells(shapes, dtype=dtype)
-        storage = [0, 0]
-        found = {name: wrapped(view, self) for name, view in views.items()}
-        for variable in found.values():
-            variable.cell = Cell(storage)
-        whole = wrapped(flat, self)
-        whole.cell = Whole(storage)
-        return whole, found
+        whole, parts = Variable(flat, self), {name: Variable(view, self) for name, view in views.items()}
+        versions = [0] * len(parts)
+        whole.cell = Cell(versions, slice(None))
+        for i, part in enumerate(parts.values()):
+            part.cell = Cell(versions, slice(i, i + 1))
+        return whole, parts
 
+    @override
     def assign(self, cell: Any, value: Any) -> None:
-        """Put a value into a cell; what was recorded of the value ends there."""
         op = OPS["assign"]
         self.inner.assign(self._open(op, cell), self._open(op, value))
-        cell.touch()
+        if cell.cell is not None:
+            cell.cell.touch()
 
+    @override
     def scope(self, name: str) -> contextlib.AbstractContextManager[None]:
-        """Name the layer that what is recorded inside belongs to."""
         return _Scope(self, name)
 
+    @override
     def unrecorded(self) -> contextlib.AbstractContextManager[None]:
-        """Record nothing inside a `with`."""
         return no_grad()
 
+    @override
     def leaf(self, cell: Any, owner: Any) -> None:
-        """Let a parameter's cell require a gradient, which the parameter accumulates."""
         cell.requires_grad, cell.cell.owner = True, owner
 
+    @override
     def compile(self, step: Any) -> Any:
-        """Raise StateError: what is recorded is not there before the step runs."""
+        """Raise StateError: the graph exists only once the step runs."""
         raise StateError(
             "compile: autodiff records each step anew and compiles none; leave it out of the stack"
         )
@@ -173,18 +211,24 @@ class AutodiffBackend(Wrapper):
         create_graph: bool = False,
         retain_graph: bool | None = None,
     ) -> list[Variable | None]:
-        """Walk the graph from `root` in reverse; leaves accumulate their gradients, or `inputs` get theirs.
+        """Walk the graph from `root` in reverse; return the gradients of `inputs`, or give leaves theirs.
 
         gradient: of root's shape; 1 if None, for a scalar root. create_graph: record the walk too.
-        retain_graph: keep what was recorded (default: create_graph). Returns the gradients of `inputs`.
+        retain_graph: keep the graph for another call (default: create_graph).
         """
         keep = create_graph if retain_graph is None else retain_graph
         with contextlib.nullcontext() if create_graph else no_grad():
             return walk(self, root, first_gradient(self, root, gradient), inputs, keep=keep)
 
+    def draw_graph(
+        self, root: Variable, *, names: Mapping[str, Variable] | None = None, title: str = ""
+    ) -> Any:
+        """Return the picture of the operators that led to `root`; names: labels for Variables."""
+        return draw_operators(root, title, names=names)
+
 
 class _Scope:
-    """A name after those outside it, while it is entered."""
+    """Appends a name to the backend's layer path while it is entered."""
 
     def __init__(self, backend: AutodiffBackend, name: str) -> None:
         self.backend, self.name = backend, name
@@ -201,29 +245,22 @@ class _Scope:
         self.inner.__exit__(*error)
 
 
-def grad(
-    output: Variable, inputs: Sequence[Variable], gradient: Any = None, *, create_graph: bool = False
-) -> list[Variable | None]:
-    """Return the gradient of a scalar output (or of Σ gradient output) for each input, or None."""
-    found: list[Variable | None] = output.backend.backward(
-        output, gradient, inputs=inputs, create_graph=create_graph
-    )
-    return found
+def tape_backend(backend: str | Backend | None = None) -> AutodiffBackend:
+    """Return this autodiff stack (the current one if None), or one around a raw backend."""
+    chosen = get_backend(backend)
+    if isinstance(chosen, AutodiffBackend):
+        return chosen
+    if isinstance(chosen, Wrapper):
+        raise BackendError(
+            f"variable: expected a stack that begins with autodiff, or a raw backend, got {chosen.spec!r}"
+        )
+    made = AutodiffBackend(chosen)  # type: ignore[abstract]  # made by funnelled
+    return _around.setdefault(id(chosen), made)
 
 
-def tape_backend(backend: Any = None) -> AutodiffBackend:
-    """Return the autodiff stack that is given or current, or one around the current raw backend."""
-    found = get_backend(backend)
-    if isinstance(found, AutodiffBackend):
-        return found
-    if isinstance(found, Wrapper):
-        raise BackendError(f"Variables live on a stack that begins with autodiff, {found.spec!r} does not")
-    made = AutodiffBackend(found)  # type: ignore[abstract]  # made by funnelled
-    return _around.setdefault(id(found), made)
-
-
-_around: dict[int, AutodiffBackend] = {}  # raw backends are never let go of
+_around: dict[int, AutodiffBackend] = {}  # raw backends live as long as the process
 
 
 def _places(out: Any) -> tuple[Any, ...]:
-    return tuple(out) if type(out) in (tuple, list) else (out,)
+    """Return the Variables in `out`, which may be one or a tuple with None in it."""
+    return tuple(place for place in (out if type(out) in (tuple, list) else (out,)) if place is not None)

@@ -1,8 +1,4 @@
-"""`Variable`: a tensor that knows how it was made (Carlier, section 2.1).
-
-A `Variable` is the handle of the `autodiff` backend, and what a person writes mathematics with: it has
-operators and methods, each one or a few ops of its backend.
-"""
+"""`Variable`: a tensor that knows the operator that made it (Carlier, section 2.1)."""
 
 from __future__ import annotations
 
@@ -11,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..errors import OptionError
+from ..errors import DtypeError
 from ..protocol import Axis, Shape
 
 if TYPE_CHECKING:
@@ -19,32 +15,26 @@ if TYPE_CHECKING:
 
 
 class Cell:
-    """What a Variable that is a cell has besides: a version that grows with each assignment."""
+    """What a Variable has if it is a cell: its owner, and a version that grows with each assignment.
 
-    __slots__ = ("owner", "storage", "view_version")
+    The buffer of `cells` keeps one version per view. A view covers its own; the whole buffer covers all.
+    """
 
-    def __init__(self, storage: list[int]) -> None:
-        self.storage = storage
-        """[how often the whole was assigned, how often anything was]: one list for all views of a buffer."""
-        self.view_version = 0
+    __slots__ = ("owner", "versions", "views")
+
+    def __init__(self, versions: list[int], views: slice) -> None:
+        self.versions, self.views = versions, views
         self.owner: Any = None
-        """The parameter whose cell this is."""
+        """The parameter that accumulates the gradient."""
 
     @property
     def version(self) -> int:
-        """Grows when this view, or the whole buffer, is assigned."""
-        return self.view_version + self.storage[0]
+        """The number of assignments to any part of this cell."""
+        return sum(self.versions[self.views])
 
-
-class Whole(Cell):
-    """The cell that is the whole buffer."""
-
-    __slots__ = ()
-
-    @property
-    def version(self) -> int:
-        """Grows when anything in the buffer is assigned."""
-        return self.storage[1]
+    def touch(self) -> None:
+        """Count an assignment."""
+        self.versions[self.views] = [version + 1 for version in self.versions[self.views]]
 
 
 def _unary(op: str) -> Any:
@@ -58,7 +48,7 @@ def _unary(op: str) -> Any:
 
 def _binary(op: str, swapped: bool = False) -> Any:
     def method(self: Variable, other: Any) -> Variable:
-        other = self._with(other)
+        other = self._operand(other)
         result: Variable = getattr(self.backend, op)(*((other, self) if swapped else (self, other)))
         return result
 
@@ -66,38 +56,33 @@ def _binary(op: str, swapped: bool = False) -> Any:
 
 
 class Variable:
-    """A tensor with the operator that made it, and a gradient once `backward` was called.
+    """The handle of an `autodiff` backend; `lamina.variable` makes one from data.
+
+    Operators and methods call ops of that backend, which record themselves in `grad_op`.
 
     Parameters
     ----------
-    data
-        A numpy array, a torch tensor, or nested lists (*).
+    tensor
+        The inner backend's handle.
     backend
-        An `autodiff` stack; one around the current backend if None.
-    requires_grad
-        Whether ops on it are recorded, and its gradient is kept.
+        The `autodiff` backend that the ops run on.
 
     """
 
-    tensor: Any
-    """The inner backend's handle."""
-    backend: Any
     grad_op: GradOperator | None = None
-    """What made it; None for a leaf."""
+    """The operator that made it; None for a leaf."""
     requires_grad = False
     cell: Cell | None = None
     _grad: Variable | None = None
 
-    def __init__(self, data: Any, backend: Any = None, requires_grad: bool = True) -> None:
-        from .autodiff import tape_backend  # which imports this class
-
-        self.backend = tape_backend(backend)
-        self.tensor = self.backend.inner.from_host(np.asarray(data))
-        self.requires_grad = bool(requires_grad)
-        if self.requires_grad and not self.dtype.startswith("float"):
-            raise OptionError(
-                f"Variable: only floats have gradients, got {self.dtype}; pass requires_grad=False"
+    def __init__(self, tensor: Any, backend: Any = None) -> None:
+        if backend is None:
+            raise DtypeError(
+                "Variable: expected a backend's tensor and its autodiff backend, got "
+                f"{type(tensor).__name__} alone; lamina.variable(data) makes a Variable from data"
             )
+        self.tensor = tensor
+        self.backend = backend
 
     def __repr__(self) -> str:
         how = f", grad_op={self.grad_op.name}" if self.grad_op is not None and self.grad_op.name else ""
@@ -105,14 +90,14 @@ class Variable:
 
     @property
     def source(self) -> Any:
-        """What a gradient belongs to: the operator that made it, or itself if it is a leaf."""
+        """The node of the graph that its gradient belongs to: its operator, or itself if it is a leaf."""
         return self.grad_op or self
 
     # -- gradients -----------------------------------------------------------------------------------
 
     @property
     def grad(self) -> Variable | None:
-        """The gradient (*) that `backward` left here, of this one's shape; None before."""
+        """The gradient (*) that `backward` accumulated, of this shape; None before."""
         return self._grad if self.cell is None or self.cell.owner is None else self.cell.owner.grad
 
     def accumulate(self, gradient: Variable) -> None:
@@ -129,42 +114,29 @@ class Variable:
     def backward(
         self, gradient: Any = None, *, create_graph: bool = False, retain_graph: bool | None = None
     ) -> None:
-        """Put dL/dv into `grad` of every leaf v, L being this scalar (or Σ gradient this).
+        """Put dL/dv into `grad` of every leaf v; L is this scalar (or Σ gradient this).
 
-        create_graph: record that walk too, for gradients of gradients. retain_graph: keep what was recorded
-        for another call (default: create_graph).
+        create_graph: record the walk, for gradients of gradients. retain_graph: keep the graph for another
+        call (default: create_graph).
         """
         self.backend.backward(self, gradient, create_graph=create_graph, retain_graph=retain_graph)
 
-    def touch(self) -> None:
-        """Count an assignment, if this is a cell."""
-        cell = self.cell
-        if cell is None:
-            return
-        cell.storage[1] += 1
-        if type(cell) is Whole:
-            cell.storage[0] += 1
-        else:
-            cell.view_version += 1
-
     def detach(self) -> Variable:
-        """Return the same values with no history."""
-        return wrapped(self.tensor, self.backend)
+        """Return the same values without history."""
+        return Variable(self.tensor, self.backend)
 
     def draw_graph(self, names: Mapping[str, Any] | None = None, title: str = "") -> Any:
-        """Return the graph of operators that led here: DOT text (`source`), with `render(path)`.
+        """Return the graph of operators that led here, as DOT text (`source`) with `render(path)`.
 
-        names: what Variables are called in it, {"x": x, "weight": layer.weight.data}.
+        names: labels for Variables, {"x": x, "weight": layer.weight.data}.
         """
-        from .operator_graph import draw_operators  # which imports this class
-
-        return draw_operators(self, title, names=names)
+        return self.backend.draw_graph(self, names=names, title=title)
 
     # -- facts ---------------------------------------------------------------------------------------
 
     @property
     def shape(self) -> Shape:
-        """The extents (*)."""
+        """The shape (*)."""
         return tuple(self.backend.shape(self))
 
     @property
@@ -187,15 +159,15 @@ class Variable:
         return self._op("permute_dims", (1, 0))
 
     def sum(self, axis: Axis = None, keepdims: bool = False) -> Variable:
-        """Return the sum over an axis, or over all."""
+        """Return the sum over an axis; over all axes if None."""
         return self._op("sum", axis=axis, keepdims=keepdims)
 
     def mean(self, axis: Axis = None, keepdims: bool = False) -> Variable:
-        """Return the mean over an axis, or over all."""
+        """Return the mean over an axis; over all axes if None."""
         return self._op("mean", axis=axis, keepdims=keepdims)
 
     def max(self, axis: Axis = None, keepdims: bool = False) -> Variable:
-        """Return the maximum over an axis, or over all."""
+        """Return the maximum over an axis; over all axes if None."""
         return self._op("max", axis=axis, keepdims=keepdims)
 
     def pow(self, exponent: float) -> Variable:
@@ -211,12 +183,12 @@ class Variable:
         return self._op("reshape", shape)
 
     def repeat(self, *times: int) -> Variable:
-        """Return the values repeated whole so many times along each axis, new axes in front."""
-        lead = (1,) * (len(times) - len(self.shape))
-        once = self.reshape(*(n for extent in (*lead, *self.shape) for n in (1, extent)))
-        wide = tuple(n for k, extent in zip(times, (*lead, *self.shape), strict=True) for n in (k, extent))
-        spread = once._op("broadcast_to", wide)
-        return spread.reshape(*(k * n for k, n in zip(times, (*lead, *self.shape), strict=True)))
+        """Return the tensor tiled `times` along each axis, as torch's `repeat`: new axes in front."""
+        shape = (*(1,) * (len(times) - len(self.shape)), *self.shape)
+        pairs = list(zip(times, shape, strict=True))
+        once = self.reshape(*(n for extent in shape for n in (1, extent)))
+        tiled = once._op("broadcast_to", tuple(n for pair in pairs for n in pair))
+        return tiled.reshape(*(count * extent for count, extent in pairs))
 
     exp, log, sqrt, tanh = _unary("exp"), _unary("log"), _unary("sqrt"), _unary("tanh")
     abs, sigmoid, relu, softplus = _unary("abs"), _unary("sigmoid"), _unary("relu"), _unary("softplus")
@@ -227,21 +199,14 @@ class Variable:
     __truediv__, __rtruediv__ = _binary("divide"), _binary("divide", swapped=True)
     __pow__, __rpow__ = _binary("pow"), _binary("pow", swapped=True)
     __matmul__ = mm = _binary("matmul")
-    __array_ufunc__ = None  # numpy leaves `array * variable` to us
+    __array_ufunc__ = None  # numpy then calls __rmul__ for `array * variable`
 
     def _op(self, name: str, *args: Any, **options: Any) -> Variable:
         result: Variable = getattr(self.backend, name)(self, *args, **options)
         return result
 
-    def _with(self, other: Any) -> Any:
-        """Return the other operand: a Python number, or a Variable made of an array."""
+    def _operand(self, other: Any) -> Any:
+        """Return the other operand of an operator: a Python number, or a Variable."""
         if isinstance(other, Variable) or type(other) in (int, float, bool):
             return float(other) if type(other) is int and self.dtype.startswith("float") else other
-        return Variable(other, self.backend, requires_grad=False)
-
-
-def wrapped(tensor: Any, backend: Any) -> Variable:
-    """Return a Variable around a handle of the inner backend."""
-    variable = Variable.__new__(Variable)
-    variable.tensor, variable.backend = tensor, backend
-    return variable
+        return self.backend.from_host(np.asarray(other))

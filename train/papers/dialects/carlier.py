@@ -1,7 +1,7 @@
 """Carlier: modules that have a forward pass alone, and parameters found among their attributes.
 
-Section 2. `Variable` is Lamina's own: `x.t() - x.exp()`, `pow`, `sum`, `draw_graph`, `backward`, `grad`. A
-loss is a Variable, and its `backward()` walks the graph of operators.
+Section 2. `Variable` is Lamina's `variable`: `x.t() - x.exp()`, `pow`, `sum`, `draw_graph`, `backward`,
+`grad`. A loss is a Variable, and its `backward()` walks the graph of operators.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ from typing import Any
 from .... import layers
 from ....backends import Backend, OptionError, ShapeError, StateError
 from ....backends.decorators.autodiff import no_grad, tape_backend
-from ....backends.decorators.variable import Variable
+from ....backends.decorators.autodiff import variable as Variable  # noqa: N812  # called as a class in the paper
+from ....backends.decorators.variable import Variable as Handle
 from ....layers.parameter import Parameter
 from .arrays import tensor
 
@@ -26,7 +27,7 @@ class _Spoken(layers.Module):
         """Run `forward` on a Variable or an array (N, ...)."""
         return super().__call__(tensor(self.backend, x))
 
-    def params(self) -> list[Variable]:
+    def params(self) -> list[Handle]:
         """Return the Variables among the attributes, the Modules', and in lists of either."""
         return list({id(v): v for v in self._attributes()}.values())
 
@@ -50,12 +51,12 @@ class _Spoken(layers.Module):
                 else:
                     variable.tensor = value.tensor
 
-    def _attributes(self) -> Iterator[Variable]:
+    def _attributes(self) -> Iterator[Handle]:
         for _, module in self.named_modules():
             for name, value in vars(module).items():
                 for item in value if isinstance(value, list | tuple) and name != "_kept" else (value,):
                     found: Any = item.data if isinstance(item, Parameter) else item
-                    if isinstance(found, Variable) and found.requires_grad and found.grad_op is None:
+                    if isinstance(found, Handle) and found.requires_grad and found.grad_op is None:
                         yield found
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ....backends import Backend, BackendError, get_backend
+from ....backends import Backend, BackendError, get_backend, variable
 from ....backends.decorators.autodiff import AutodiffBackend
 from ....backends.decorators.drawing import Dot
 from ....backends.decorators.tape import GradOperator
@@ -59,7 +59,7 @@ def step(options: r.Options) -> Dot:
 
 def operators() -> Dot:
     """Return the graph of section 2.1's example."""
-    x = Variable(np.random.default_rng(0).normal(size=(3, 3)), get_backend("autodiff+numpy"))
+    x = variable(np.random.default_rng(0).normal(size=(3, 3)), get_backend("autodiff+numpy"))
     z = (x.t() - x.exp()).pow(2).sum()
     return z.draw_graph({"x": x, "z": z})  # type: ignore[no-any-return]
 

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lamina import Variable as RealVariable
 from lamina import manual_seed
+from lamina import variable as real_variable
 from lamina.backends import (
     Backend,
     BackendError,
@@ -116,7 +116,7 @@ def test_the_code_as_printed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     (t.t() - t.exp()).pow(2).sum().backward()
     gradient: Any = x.grad
     np.testing.assert_allclose(gradient.numpy(), t.grad.numpy(), rtol=1e-5)
-    assert Variable is RealVariable
+    assert Variable is real_variable
 
 
 class Bilinear(Module):
