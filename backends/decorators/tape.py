@@ -56,8 +56,8 @@ class GradOperator:
             if variable.cell is not None and variable.cell.version != version:
                 raise StateError(
                     f"backward through {self.op.name}: expected its cell of shape {variable.shape} "
-                    "unchanged, got one assigned since; call backward before the optimizer's step, or run the "
-                    "forward pass again"
+                    "unchanged, got one assigned since; call backward before the optimizer's step, or "
+                    "run the forward pass again"
                 )
         y = Variable(self.tensor, b)
         y.grad_op, y.requires_grad = self, True

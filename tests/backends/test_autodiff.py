@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import lamina
 from lamina.backends import (
     Backend,
     BackendError,
@@ -332,7 +333,8 @@ def test_mistakes_are_named(tape: Any) -> None:
 
 
 def test_variables_share_a_stack_by_default() -> None:
-    x, y = variable([1.0, 2.0]), variable([3.0, 4.0])
+    x, y = lamina.variable([1.0, 2.0]), lamina.variable([3.0, 4.0])
+    assert type(x) is lamina.Variable
     (x * y).sum().backward()
     assert x.grad is not None
     assert x.grad.numpy().tolist() == [3.0, 4.0]
