@@ -1,1 +1,1 @@
-"""A run from its recipe to its folder: defaults, experiment, checkpoint, and prediction from what was kept."""
+"""A run, from its recipe to its folder: defaults, experiment, checkpoint, predictor."""

@@ -15,16 +15,16 @@ from ...backends.host import limit_threads
 from ...backends.select import environment
 from ...layers import Sequential, manual_seed
 from ...layers.losses import BCELoss, BCEWithLogitsLoss, CrossEntropyLoss, Loss, NLLLoss
-from ..loop import metrics
-from ..pictures import plots
-from ..loop.callbacks import BestWeights, Callback, EarlyStopping
-from .checkpoint import save_model
 from ..data import Scaling, Splits, circle
 from ..files import atomic_write, to_json
-from ..models import Description
+from ..loop import metrics
+from ..loop.callbacks import BestWeights, Callback, EarlyStopping
 from ..loop.objective import decision_threshold
-from .recipe import Recipe
 from ..loop.trainer import Trainer
+from ..models import Description
+from ..pictures import plots
+from .checkpoint import save_model
+from .recipe import Recipe
 
 Host = np.ndarray[Any, Any]
 _FLOPS_WORTH_THREADS = 3e8

@@ -12,13 +12,13 @@ import numpy as np
 
 from ...backends import Backend, DataError
 from ...layers import Module, inference
-from ..loop import metrics
-from .checkpoint import load_model
 from ..data import SOURCES, Scaling, Task, idx_splits
 from ..data.npz import read_npz_rows
 from ..data.table import read_rows
 from ..data.targets import Targets
+from ..loop import metrics
 from ..onnx import load_onnx, read_metadata
+from .checkpoint import load_model
 from .recipe import Recipe
 
 Host = np.ndarray[Any, Any]

@@ -11,11 +11,11 @@ from ...backends import Backend, DataError, OptionError, ShapeError
 from ...layers import Module
 from ...layers.losses import BCELoss, BCEWithLogitsLoss, CrossEntropyLoss, Loss, MSELoss, NLLLoss
 from ..data import Dataset, Splits, Task, load_splits
-from .defaults import defaults_for
-from ..models import ACTIVATIONS, INITIALIZERS, MODELS, OUTPUTS, Description, check_name, models_for
 from ..loop.objective import outputs_for
-from ..optimizers import SGD, Adagrad, Adam, AdamW, Optimizer, RMSprop
 from ..loop.schedules import Schedule, parse_schedule
+from ..models import ACTIVATIONS, INITIALIZERS, MODELS, OUTPUTS, Description, check_name, models_for
+from ..optimizers import SGD, Adagrad, Adam, AdamW, Optimizer, RMSprop
+from .defaults import defaults_for
 
 LOSSES: dict[str, Callable[..., Loss]] = {
     "cross_entropy": CrossEntropyLoss,

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 from lamina.backends import DataError, get_backend, use_backend
-from lamina.train.runs.experiment import Experiment
 from lamina.train.loop.history import History
-from lamina.train.runs.recipe import Recipe
 from lamina.train.loop.trainer import Trainer
+from lamina.train.runs.experiment import Experiment
+from lamina.train.runs.recipe import Recipe
 
 
 def ran(backend: str, dtype: str = "float32", **options: Any) -> Experiment:

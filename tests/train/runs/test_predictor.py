@@ -10,8 +10,8 @@ import pytest
 
 from lamina.backends import DataError, use_backend
 from lamina.train import Dense
-from lamina.train.runs.checkpoint import save_model
 from lamina.train.data import write_idx
+from lamina.train.runs.checkpoint import save_model
 from lamina.train.runs.experiment import Experiment
 from lamina.train.runs.predictor import Predictor
 from lamina.train.runs.recipe import LOSSES, Recipe

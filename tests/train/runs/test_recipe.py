@@ -11,8 +11,8 @@ import pytest
 from lamina.backends import DataError, OptionError, get_backend
 from lamina.layers.losses import CrossEntropyLoss
 from lamina.train.data import Dataset
-from lamina.train.runs.defaults import DEFAULTS
 from lamina.train.models import MODELS
+from lamina.train.runs.defaults import DEFAULTS
 from lamina.train.runs.recipe import LOSSES, OPTIMIZERS, Recipe
 
 TWO = Dataset("two", np.zeros((4, 3)), np.array([0, 1, 0, 1]), ("no", "yes"))
