@@ -141,6 +141,7 @@ class Trainer:
         steps = batch_count(samples.size, batch_size, drop_last=drop_last)
         self.columns = _columns(samples, held_out, self.metrics)
         self.stopped = ""
+        self.optimizer.check_parameters()
         with ExitStack() as ending, self._training():
             for callback in self.callbacks:
                 ending.callback(callback.on_fit_end, self)

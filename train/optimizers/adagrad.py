@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-from .optimizer import Group, Optimizer, Scalars, decayed
+from typing_extensions import override
+
+from ...backends import Tensor
+from .group import Group
+from .optimizer import Optimizer, Scalars
 
 
 class Adagrad(Optimizer):
@@ -18,7 +22,7 @@ class Adagrad(Optimizer):
     lr, lr_decay, weight_decay, eps
         lr, η, λ in g + λ p, ε.
     initial_accumulator_value
-        s at first.
+        The initial s.
 
     """
 
@@ -40,19 +44,20 @@ class Adagrad(Optimizer):
         }
         super().__init__(parameters, options)
 
-    def prepare(self, group: Group) -> None:
-        """Allocate s."""
-        group.add_cell("sum", group.options["initial_accumulator_value"])
+    @override
+    @classmethod
+    def initial_cells(cls, options: Mapping[str, Any]) -> dict[str, float]:
+        return {"sum": options["initial_accumulator_value"]}
 
+    @override
     def group_scalars(self, group: Group, step: int) -> Scalars:
         """Return the decayed lr."""
         return {"lr": self.rate(group) / (1.0 + (step - 1) * group.options["lr_decay"])}
 
-    def update_group(self, group: Group, scalars: Scalars) -> None:
-        """Divide the gradient by the root of its summed square."""
-        b = group.backend
-        g = decayed(group)
-        total = group.cells["sum"]
-        total = group.put("sum", b.add(total, b.square(g), out=total))
-        root = b.add(b.sqrt(total), group.options["eps"])
-        group.put("data", b.sgd_step(group.data, b.divide(g, root, out=root), scalars["lr"], out=group.data))
+    @override
+    def update_group(self, group: Group, numbers: Scalars) -> dict[str, Tensor]:
+        """s = s + g²; p = p - lr g / (√s + ε)."""
+        b, p, g, s = group.backend, group.data, group.decayed(), group.cells["sum"]
+        s = b.add(s, b.square(g), out=s)
+        root = b.add(b.sqrt(s), group.options["eps"])
+        return {"data": b.sgd_step(p, b.divide(g, root, out=root), numbers["lr"], out=p), "sum": s}

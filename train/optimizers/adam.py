@@ -5,12 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from ...backends import OptionError, Tensor
-from .optimizer import Group, Optimizer, Scalars, decayed
+from typing_extensions import override
+
+from ...backends import Tensor
+from .group import Group
+from .optimizer import Optimizer, Scalars
 
 
 class Adam(Optimizer):
-    """p = p - lr m̂ / (√v̂ + ε), m and v the averages of g and g², m̂ and v̂ without their bias.
+    """m = β₁ m + (1 - β₁) g; v = β₂ v + (1 - β₂) g²; p = p - lr m̂ / (√v̂ + ε).
+
+    m̂ = m / (1 - β₁^t) and v̂ = v / (1 - β₂^t) are m and v without the bias of their start at 0.
 
     Parameters
     ----------
@@ -19,7 +24,7 @@ class Adam(Optimizer):
     lr, betas, eps
         lr, (β₁, β₂), ε. As in torch, ε is outside the root and after the bias correction.
     weight_decay
-        λ in g + λ p.
+        λ in g + λ p, which replaces the gradient g.
 
     """
 
@@ -33,55 +38,41 @@ class Adam(Optimizer):
     ) -> None:
         super().__init__(parameters, {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay})
 
-    def check(self, options: Mapping[str, Any]) -> None:
-        """Raise OptionError for options out of range."""
-        super().check(options)
-        betas = options["betas"]
-        if not isinstance(betas, (tuple, list)) or len(betas) != 2:
-            raise OptionError(f"{type(self).__name__}: betas must be two numbers, got {betas!r}")
+    @override
+    @classmethod
+    def initial_cells(cls, options: Mapping[str, Any]) -> dict[str, float]:
+        return {"first_moment": 0.0, "second_moment": 0.0}
 
-    def prepare(self, group: Group) -> None:
-        """Allocate m and v."""
-        group.add_cell("first_moment")
-        group.add_cell("second_moment")
-
+    @override
     def group_scalars(self, group: Group, step: int) -> Scalars:
         """Return lr and the bias corrections 1 - βᵢ^t."""
         beta1, beta2 = group.options["betas"]
-        return {
-            "lr": self.rate(group),
-            "correction1": 1.0 - beta1**step,
-            "correction2": 1.0 - beta2**step,
-        }
+        return {"lr": self.rate(group), "correction1": 1.0 - beta1**step, "correction2": 1.0 - beta2**step}
 
-    def update_group(self, group: Group, scalars: Scalars) -> None:
-        """Take one step of algorithm 1."""
-        b, cells = group.backend, group.cells
-        beta1, beta2 = group.options["betas"]
-        own = (group.data, cells["first_moment"], cells["second_moment"])
-        data, first, second = b.adam_step(
-            self.start(group, scalars),
-            self.direction(group),
-            *own[1:],
-            learning_rate=scalars["lr"],
+    @override
+    def update_group(self, group: Group, numbers: Scalars) -> dict[str, Tensor]:
+        """Algorithm 1: the moments of g, their bias corrections and the step of p, in one op."""
+        cells, (beta1, beta2) = group.cells, group.options["betas"]
+        p, g = self.decay(group, numbers)
+        m, v = cells["first_moment"], cells["second_moment"]
+        p, m, v = group.backend.adam_step(
+            p,
+            g,
+            m,
+            v,
+            learning_rate=numbers["lr"],
             beta1=beta1,
             beta2=beta2,
             epsilon=group.options["eps"],
-            correction1=scalars["correction1"],
-            correction2=scalars["correction2"],
-            out=own,
+            correction1=numbers["correction1"],
+            correction2=numbers["correction2"],
+            out=(group.data, m, v),
         )
-        group.put("first_moment", first)
-        group.put("second_moment", second)
-        group.put("data", data)
+        return {"data": p, "first_moment": m, "second_moment": v}
 
-    def start(self, group: Group, scalars: Scalars) -> Tensor:
-        """Return where the step starts from: p."""
-        return group.data
-
-    def direction(self, group: Group) -> Tensor:
-        """Return what the moments average: g + λ p."""
-        return decayed(group)
+    def decay(self, group: Group, numbers: Scalars) -> tuple[Tensor, Tensor]:
+        """Return p and g with weight decay: p and g + λ p."""
+        return group.data, group.decayed()
 
 
 class AdamW(Adam):
@@ -108,11 +99,8 @@ class AdamW(Adam):
     ) -> None:
         super().__init__(parameters, lr, betas, eps, weight_decay)
 
-    def start(self, group: Group, scalars: Scalars) -> Tensor:
-        """Return p (1 - lr λ)."""
-        keep = 1.0 - scalars["lr"] * group.options["weight_decay"]
-        return group.put("data", group.backend.multiply(group.data, keep, out=group.data))
-
-    def direction(self, group: Group) -> Tensor:
-        """Return g."""
-        return group.grad
+    @override
+    def decay(self, group: Group, numbers: Scalars) -> tuple[Tensor, Tensor]:
+        """Return (1 - lr λ) p and g."""
+        kept = 1.0 - numbers["lr"] * group.options["weight_decay"]
+        return group.backend.multiply(group.data, kept, out=group.data), group.grad

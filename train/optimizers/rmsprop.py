@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-from .optimizer import Group, Optimizer, Scalars, decayed
+from typing_extensions import override
+
+from ...backends import Tensor
+from .group import Group
+from .optimizer import Optimizer, Scalars
 
 
 class RMSprop(Optimizer):
@@ -20,9 +24,9 @@ class RMSprop(Optimizer):
     momentum
         μ: step along u = μ u + g / (√v + ε) instead.
     centered
-        Whether v's place is taken by v - m², m the average of g (Graves 2013, eq. 38).
+        Whether v - m² replaces v, where m is the average of g (Graves 2013, eq. 38).
     eps_inside_root
-        √(v + ε) in place of √v + ε (Chahed et al., eq. 6).
+        √(v + ε) instead of √v + ε (Chahed et al., eq. 6).
 
     """
 
@@ -49,32 +53,32 @@ class RMSprop(Optimizer):
         }
         super().__init__(parameters, options)
 
-    def prepare(self, group: Group) -> None:
-        """Allocate v, and where asked for u and m."""
-        group.add_cell("square_average")
-        if group.options["momentum"]:
-            group.add_cell("momentum")
-        if group.options["centered"]:
-            group.add_cell("average")
-
-    def update_group(self, group: Group, scalars: Scalars) -> None:
-        """Divide the gradient by the root of its averaged square."""
-        b, options = group.backend, group.options
-        alpha, eps = options["alpha"], options["eps"]
-        g = decayed(group)
-        v = group.cells["square_average"]
-        v = group.put(
-            "square_average", b.add_scaled(b.multiply(v, alpha, out=v), b.square(g), 1.0 - alpha, out=v)
-        )
-        if options["centered"]:
-            m = group.cells["average"]
-            m = group.put("average", b.add_scaled(b.multiply(m, alpha, out=m), g, 1.0 - alpha, out=m))
-            v = b.subtract(v, b.square(m))
-        root = b.sqrt(b.add(v, eps)) if options["eps_inside_root"] else b.add(b.sqrt(v), eps)
-        direction = b.divide(g, root, out=root)
+    @override
+    @classmethod
+    def initial_cells(cls, options: Mapping[str, Any]) -> dict[str, float]:
+        cells = {"square_average": 0.0}
         if options["momentum"]:
-            u = group.cells["momentum"]
-            direction = group.put(
-                "momentum", b.add(b.multiply(u, options["momentum"], out=u), direction, out=u)
-            )
-        group.put("data", b.sgd_step(group.data, direction, scalars["lr"], out=group.data))
+            cells["momentum"] = 0.0
+        if options["centered"]:
+            cells["average"] = 0.0
+        return cells
+
+    @override
+    def update_group(self, group: Group, numbers: Scalars) -> dict[str, Tensor]:
+        """v and m are averages of g² and g; u = μ u + g / root; p = p - lr u."""
+        b, cells, options = group.backend, group.cells, group.options
+        p, g, alpha, eps = group.data, group.decayed(), options["alpha"], options["eps"]
+        v = cells["square_average"]
+        v = b.add_scaled(b.multiply(v, alpha, out=v), b.square(g), 1.0 - alpha, out=v)
+        values, variance = {"square_average": v}, v
+        if options["centered"]:
+            m = cells["average"]
+            values["average"] = m = b.add_scaled(b.multiply(m, alpha, out=m), g, 1.0 - alpha, out=m)
+            variance = b.subtract(v, b.square(m))
+        inside = options["eps_inside_root"]
+        root = b.sqrt(b.add(variance, eps)) if inside else b.add(b.sqrt(variance), eps)
+        u = b.divide(g, root, out=root)
+        if options["momentum"]:
+            old = cells["momentum"]
+            values["momentum"] = u = b.add(b.multiply(old, options["momentum"], out=old), u, out=old)
+        return {"data": b.sgd_step(p, u, numbers["lr"], out=p), **values}

@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
-from ...backends import OptionError
-from .optimizer import Group, Optimizer, Scalars, decayed
+from typing_extensions import override
+
+from ...backends import OptionError, Tensor
+from .group import Group
+from .optimizer import Optimizer, Scalars
 
 Form = Literal["heavy_ball", "ema", "lr_inside"]
 FORMS = ("heavy_ball", "ema", "lr_inside")
@@ -22,11 +25,11 @@ class SGD(Optimizer):
     lr
         The learning rate.
     momentum
-        μ. The first v is the gradient itself, undamped, as in torch (but for the other forms).
+        μ. The first v is the undamped gradient in torch's form.
     dampening
         d in v = μ v + (1 - d) g.
     weight_decay
-        λ: g + λ p takes the gradient's place.
+        λ in g + λ p, which replaces the gradient g.
     nesterov
         Step along g + μ v (Sutskever et al. 2013).
     momentum_form
@@ -56,26 +59,29 @@ class SGD(Optimizer):
         }
         super().__init__(parameters, options)
 
-    def check(self, options: Mapping[str, Any]) -> None:
-        """Raise OptionError for options out of range or at odds."""
-        super().check(options)
+    @override
+    @classmethod
+    def check(cls, options: Mapping[str, Any]) -> None:
         form = options["momentum_form"]
         if form not in FORMS:
-            raise OptionError(f"SGD: momentum_form must be one of {', '.join(FORMS)}, got {form!r}")
+            raise OptionError(f"SGD: expected momentum_form to be one of {', '.join(FORMS)}, got {form!r}")
         if options["nesterov"] and (not options["momentum"] or options["dampening"]):
-            raise OptionError("SGD: nesterov needs a momentum above 0 and a dampening of 0")
+            raise OptionError(
+                "SGD: expected a momentum above 0 and a dampening of 0 with nesterov, "
+                f"got {options['momentum']} and {options['dampening']}"
+            )
         if form != "heavy_ball" and (options["nesterov"] or options["dampening"]):
-            raise OptionError(f"SGD: momentum_form={form!r} goes with neither nesterov nor dampening")
+            raise OptionError(f"SGD: expected neither nesterov nor dampening with momentum_form={form!r}")
 
-    def prepare(self, group: Group) -> None:
-        """Allocate v where there is momentum."""
-        if group.options["momentum"]:
-            group.add_cell("momentum")
+    @override
+    @classmethod
+    def initial_cells(cls, options: Mapping[str, Any]) -> dict[str, float]:
+        return {"momentum": 0.0} if options["momentum"] else {}
 
+    @override
     def group_scalars(self, group: Group, step: int) -> Scalars:
-        """Return lr and the share of g that goes into v."""
-        options = group.options
-        lr = self.rate(group)
+        """Return lr and the share of g in v."""
+        options, lr = group.options, self.rate(group)
         if not options["momentum"]:
             return {"lr": lr}
         if options["momentum_form"] == "lr_inside":
@@ -84,13 +90,14 @@ class SGD(Optimizer):
             return {"lr": lr, "share": 1.0 - options["momentum"]}
         return {"lr": lr, "share": 1.0 if step == 1 else 1.0 - options["dampening"]}
 
-    def update_group(self, group: Group, scalars: Scalars) -> None:
+    @override
+    def update_group(self, group: Group, numbers: Scalars) -> dict[str, Tensor]:
         """v = μ v + share g; p = p - lr v (or lr (g + μ v))."""
-        b, momentum = group.backend, group.options["momentum"]
-        direction = decayed(group)
-        if momentum:
-            v = group.cells["momentum"]
-            fading = b.multiply(v, momentum, out=v)
-            v = group.put("momentum", b.add_scaled(fading, direction, scalars["share"], out=v))
-            direction = b.add_scaled(direction, v, momentum) if group.options["nesterov"] else v
-        group.put("data", b.sgd_step(group.data, direction, scalars["lr"], out=group.data))
+        b, options = group.backend, group.options
+        p, g, lr = group.data, group.decayed(), numbers["lr"]
+        if not (momentum := options["momentum"]):
+            return {"data": b.sgd_step(p, g, lr, out=p)}
+        v = group.cells["momentum"]
+        v = b.add_scaled(b.multiply(v, momentum, out=v), g, numbers["share"], out=v)
+        direction = b.add_scaled(g, v, momentum) if options["nesterov"] else v
+        return {"data": b.sgd_step(p, direction, lr, out=p), "momentum": v}

@@ -134,9 +134,7 @@ class Module:
     def _optimizer(self, lr: float, reg: float) -> SGD:
         if self._sgd is None:
             self._sgd = SGD(self.net.parameters())
-        options = {"lr": lr, "weight_decay": reg}
-        self._sgd.check({**self._sgd.groups[0].options, **options})
-        self._sgd.groups[0].options.update(options)
+        self._sgd.groups[0].options.update(lr=lr, weight_decay=reg)
         return self._sgd
 
     def _layer(self) -> Any:

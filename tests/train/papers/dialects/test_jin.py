@@ -164,7 +164,7 @@ def test_errors(backend64: Backend, points: Any) -> None:
         Module((1, 2), activation="rleu", backend=b)
     with pytest.raises(OptionError, match=r"NeuralNet\(\) is a sequence; its Modules"):
         _ = net.W
-    with pytest.raises(LaminaError, match="lr must be at least 0"):
+    with pytest.raises(LaminaError, match="expected lr to be a finite number, at least 0"):
         Module((1, 2), backend=b).update_params(-1.0)
     with pytest.raises(StateError, match=r"update_params: no gradient; it needs backward\(\) before it"):
         Module((1, 2), backend=b).update_params(0.1)
