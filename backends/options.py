@@ -43,9 +43,9 @@ def integer(owner: str, option: str, value: Any, *, least: int | None = 1, most:
     """
     found = as_integer(value)
     if found is None or (least is not None and found < least) or (most is not None and found > most):
-        bound = "" if least is None else f" of at least {least}"
-        bound += "" if most is None else f", at most {most}"
-        raise OptionError(f"{owner}: expected {_subject(option)}an integer{bound}, got {value!r}")
+        ends = [f"at {word} {end}" for word, end in (("least", least), ("most", most)) if end is not None]
+        bounds = f" of {' and '.join(ends)}" if ends else ""
+        raise OptionError(f"{owner}: expected {_subject(option)}an integer{bounds}, got {value!r}")
     return found
 
 

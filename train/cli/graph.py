@@ -16,7 +16,7 @@ from ..pictures.graphs import draw_layers, draw_step
 from ..profiling import Work
 from ..runs.predictor import Predictor
 from .app import BackendOption, DtypeOption, JsonOption, command, print_json, say
-from .source import Network, NetworkSource, find_network, of_a_network
+from .source import Network, NetworkSource, find_network, network_flags
 
 _SAMPLES = 4
 _TEXT = (".gv", ".dot")
@@ -28,7 +28,7 @@ Out = Annotated[
 
 
 @command
-@of_a_network
+@network_flags
 def graph(
     options: dict[str, Any],
     source: NetworkSource = "digits",

@@ -18,10 +18,10 @@ from ...backends.wrapper import stack
 from ...layers import Module, named_scopes
 from ..files import atomic_write, to_json
 from ..profiling import Roof, Work, chrome_trace, draw_roofline, measure_roof
-from . import options as o
 from .app import BackendOption, DtypeOption, JsonOption, command, print_json, say
 from .folders import run_folder
-from .source import NetworkSource, find_network, of_a_network
+from .options import recipe_flags
+from .source import NETWORK_FIELDS, NetworkSource, find_network
 
 _WARM_UP = 3
 Steps = Annotated[int, typer.Option(help="How many steps are measured, after a few to warm up.")]
@@ -56,11 +56,10 @@ class _Result:
 
 
 @command
-@of_a_network
+@recipe_flags((*NETWORK_FIELDS, "optimizer"))
 def profile(
     options: dict[str, Any],
     source: NetworkSource = "digits",
-    optimizer: o.OptimizerOption = None,
     batch_size: BatchSize = None,
     steps: Steps = 10,
     forward_only: ForwardOnly = False,
@@ -77,7 +76,7 @@ def profile(
         if value is not None and value < 1:
             raise OptionError(f"{option}: expected a whole number of at least 1, got {value}")
     with use_backend(_profiled(get_backend())), run_folder(out, "profile") as folder:
-        found = find_network(source, options | {"optimizer": optimizer})
+        found = find_network(source, options)
         if found.experiment is not None:
             work = Work.of_experiment(found.experiment, batch_size)
         else:

@@ -6,11 +6,11 @@ from typing import Any
 
 from ...layers import Module
 from .app import BackendOption, DtypeOption, JsonOption, command, print_json, show_table
-from .source import NetworkSource, find_network, of_a_network
+from .source import NetworkSource, find_network, network_flags
 
 
 @command
-@of_a_network
+@network_flags
 def summary(
     options: dict[str, Any],
     source: NetworkSource = "digits",

@@ -12,8 +12,8 @@ import typer
 
 from ...backends import get_backend
 from ..runs.experiment import Experiment
+from ..runs.folder import save_run
 from ..runs.recipe import Recipe
-from . import options as o
 from .app import (
     INTERRUPTED,
     BackendOption,
@@ -26,42 +26,23 @@ from .app import (
 )
 from .crosscheck import KeepGoing, Tolerance, chosen_crosscheck, show_crosscheck
 from .folders import run_folder
+from .options import recipe_flags
 from .summary import show_summary
 
+Source = Annotated[
+    str,
+    typer.Argument(help="digits, disc, cubes, a .csv, .tsv or .npz file, or a folder of IDX files (MNIST)."),
+]
 Out = Annotated[
     str | None, typer.Option("--out", help="Folder for model, history and pictures (default: runs/NAME-K).")
 ]
 
 
 @command
+@recipe_flags()
 def train(
-    source: o.Source = "digits",
-    variant: o.Variant = None,
-    n: o.Samples = None,
-    target: o.Target = None,
-    task: o.TaskOption = "auto",
-    validation: o.Validation = None,
-    test: o.Test = None,
-    standardize: o.Standardize = None,
-    check_finite: o.CheckFinite = False,
-    model: o.Model = None,
-    hidden: o.Hidden = None,
-    activation: o.Activation = None,
-    output: o.Output = None,
-    init: o.Init = "torch",
-    loss: o.LossOption = None,
-    label_smoothing: o.LabelSmoothing = None,
-    optimizer: o.OptimizerOption = None,
-    lr: o.LearningRate = None,
-    momentum: o.Momentum = None,
-    weight_decay: o.WeightDecay = None,
-    schedule: o.ScheduleOption = "cosine",
-    clip_norm: o.ClipNorm = None,
-    epochs: o.Epochs = None,
-    batch_size: o.BatchSize = None,
-    patience: o.Patience = None,
-    best: o.Best = False,
-    seed: o.Seed = None,
+    options: dict[str, Any],
+    source: Source = "digits",
     out: Out = None,
     tolerance: Tolerance = None,
     keep_going: KeepGoing = False,
@@ -69,36 +50,8 @@ def train(
     dtype: DtypeOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Train a network, test it, and keep model, history and pictures in a folder."""
-    recipe = Recipe(
-        source=source,
-        variant=variant,
-        n=n,
-        target=target,
-        task=task,
-        validation=validation,
-        test=test,
-        standardize=standardize,
-        check_finite=check_finite,
-        model=model,
-        hidden=o.sizes(hidden),
-        activation=o.names(activation),
-        output=output,
-        initializer=init,
-        loss=loss,
-        label_smoothing=label_smoothing,
-        optimizer=optimizer,
-        lr=lr,
-        momentum=momentum,
-        weight_decay=weight_decay,
-        schedule=schedule,
-        clip_norm=clip_norm,
-        epochs=epochs,
-        batch_size=batch_size,
-        patience=patience,
-        best=best,
-        seed=o.seed_or_default(seed),
-    )
+    """Train a network, test it, and save the model, its history and pictures in a folder."""
+    recipe = Recipe(source=source, **options)
     crosscheck = chosen_crosscheck(get_backend(), tolerance, keep_going)
     experiment = Experiment.prepare(recipe, progress=not as_json)
     with run_folder(out, source) as folder:
@@ -107,7 +60,7 @@ def train(
         experiment.train()
         with interrupts_deferred("Saving what was learnt ...") as late:
             results = experiment.test()
-            files = experiment.save(folder)
+            files = save_run(experiment, folder)
     if crosscheck is not None:
         results["divergences"] = crosscheck.report().divergences
     if as_json:

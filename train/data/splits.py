@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
 
 from ...backends.errors import DataError
 from .dataset import Dataset
@@ -28,20 +31,25 @@ class Splits:
                     raise DataError(f"Splits: the {what} of {part} is {mine}, but of train it is {theirs}")
 
     def parts(self) -> dict[str, Dataset]:
-        """Return the sets that are there by name, in the order train, validation, test."""
+        """Return the sets by name, without an absent validation set."""
         named = {"train": self.train, "validation": self.validation, "test": self.test}
         return {name: data for name, data in named.items() if data is not None}
 
     def standardized(self) -> tuple[Splits, Scaling]:
-        """Standardise all parts by the mean and scale of train alone; return them and the scaling."""
+        """Standardize the inputs of all parts by the mean and scale of train; return parts and scaling."""
         scaling = Scaling.fit(self.train.inputs)
-        scaled = {part: data.standardized(scaling)[0] for part, data in self.parts().items()}
-        return Splits(scaled["train"], scaled.get("validation"), scaled["test"]), scaling
+        return self._each(lambda data: data.standardized(scaling)[0]), scaling
+
+    def standardized_targets(self) -> tuple[Splits, Scaling]:
+        """Standardize the targets (N, K) of all parts by those of train; return parts and scaling."""
+        if not np.isfinite(self.train.targets).all():
+            self.check_finite()  # names the row
+        scaling = Scaling.fit(self.train.targets)
+        return self._each(lambda data: replace(data, targets=scaling.apply(data.targets))), scaling
 
     def flattened(self) -> Splits:
         """Return the parts with inputs (N, D)."""
-        flat = {part: data.flattened() for part, data in self.parts().items()}
-        return Splits(flat["train"], flat.get("validation"), flat["test"])
+        return self._each(Dataset.flattened)
 
     def check_finite(self) -> None:
         """Raise a `DataError` at the first NaN or infinity, naming the part."""
@@ -50,3 +58,7 @@ class Splits:
                 data.check_finite()
             except DataError as error:
                 raise DataError(f"{part} part of {error}") from error
+
+    def _each(self, change: Callable[[Dataset], Dataset]) -> Splits:
+        parts = {name: change(data) for name, data in self.parts().items()}
+        return Splits(parts["train"], parts.get("validation"), parts["test"])

@@ -13,6 +13,7 @@ from ...layers.losses import Loss, MSELoss
 from ..data import Dataset
 from ..loop.samples import Pair, Samples
 from ..optimizers import SGD, Optimizer
+from ..runs.assemble import make_loss, make_optimizer
 from ..runs.experiment import Experiment
 from ..runs.predictor import Predictor
 
@@ -52,7 +53,7 @@ class Work:
         loss, batch = _objective(predictor, inputs)
         optimizer: Optimizer | None = None
         if next(model.named_parameters(), None) is not None:
-            optimizer = SGD(model.parameters()) if recipe is None else recipe.make_optimizer(model)
+            optimizer = SGD(model.parameters()) if recipe is None else make_optimizer(recipe, model)
         return cls(model, loss, optimizer, Samples.of(batch, loss))
 
     def prepare(self, *, forward_only: bool) -> None:
@@ -96,4 +97,4 @@ def _objective(predictor: Predictor, inputs: Host) -> tuple[Loss, Dataset | Pair
     if classes is not None:
         targets = np.random.default_rng(_SEED).integers(0, len(classes), len(inputs))
     batch = Dataset("random numbers", inputs, targets, classes=classes)
-    return recipe.make_loss(batch, model.backend), batch
+    return make_loss(recipe, batch, model.backend), batch

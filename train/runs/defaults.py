@@ -1,11 +1,11 @@
-"""What a recipe leaves open: by model and data set, found on the validation sets of those with a name."""
+"""Defaults of a recipe by model and data set, chosen on the validation sets of the named data sets."""
 
 from __future__ import annotations
 
 from typing import Any
 
 _ALWAYS: dict[str, Any] = {"standardize": False, "optimizer": "adam", "batch_size": 32}
-# By model, then by data set; "" is any other data set, a file of the user's above all.
+# By model, then by data set; "" is every other data set, such as a file.
 DEFAULTS: dict[str, dict[str, dict[str, Any]]] = {
     "dense": {
         "digits": {"hidden": (256, 128), "epochs": 60, "lr": 2e-3, "label_smoothing": 0.1},
@@ -39,7 +39,25 @@ DEFAULTS: dict[str, dict[str, dict[str, Any]]] = {
 
 
 def defaults_for(source: str, model: str) -> dict[str, Any]:
-    """Return the options, by name, that suit a model on a data set."""
+    """Return the default options, by name, for a model on a data set."""
     rows = DEFAULTS[model.removesuffix("_naive")]
     common = {"activation": ("relu",)} if model == "dense" else {}
     return {**_ALWAYS, **common, **rows.get(source, rows[""])}
+
+
+def defaults_text(option: str) -> str:
+    """Return an option's defaults as text: "dense: digits 60, disc 100; lenet: 10"."""
+    parts = []
+    for model, rows in DEFAULTS.items():
+        texts = {source or "others": _text(row[option]) for source, row in rows.items() if option in row}
+        if len(texts) == len(rows) and len(set(texts.values())) == 1:
+            parts.append(f"{model}: {next(iter(texts.values()))}")
+        elif texts:
+            parts.append(f"{model}: " + ", ".join(f"{source} {text}" for source, text in texts.items()))
+    return "; ".join(parts)
+
+
+def _text(value: object) -> str:
+    if isinstance(value, tuple):
+        return ",".join(map(str, value))
+    return f"{value:g}" if isinstance(value, float) else str(value)

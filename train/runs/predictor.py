@@ -18,6 +18,7 @@ from ..data.table import read_rows
 from ..data.targets import Targets
 from ..loop import metrics
 from ..onnx import load_onnx, read_metadata
+from .assemble import load
 from .checkpoint import load_model
 from .recipe import Recipe
 
@@ -153,7 +154,7 @@ class Predictor:
             raise DataError("the model does not say what it was trained with; name a file of data")
         if recipe is not None and (source is None or (source in SOURCES and source == recipe.source)):
             try:
-                test = recipe.load().test
+                test = load(recipe).test
             except DataError as error:
                 raise DataError(
                     f"the data set it was trained with is not there: {error} Name a file."

@@ -258,7 +258,10 @@ def test_summary(lamina: Any) -> None:
     assert found["parameters"] == 2 * 4 + 4 + 4 * 2 + 2
     run = lamina("train disc --n 40 --epochs 1 --hidden 4 --json").json["folder"]
     assert lamina(f"summary {run} --json").json == found
-    assert "--hidden is for a data set" in lamina(f"summary {run} --hidden 4", code=2).stderr
+    assert (
+        "--hidden: expected a data set, got the trained model"
+        in lamina(f"summary {run} --hidden 4", code=2).stderr
+    )
 
 
 @pytest.mark.parametrize("command", ["summary", "graph", "profile --steps 1"])

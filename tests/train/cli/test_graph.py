@@ -83,7 +83,7 @@ MISTAKES = [
     ("graph digits --model lenet", "--model: lenet takes images"),
     ("graph disc --model lenett", "Did you mean 'lenet'?"),
     ("graph absent.onnx", "No such file"),
-    ("graph run --model cnn", "--model is for a data set; 'run' is a trained model, as it is"),
+    ("graph run --model cnn", "--model: expected a data set, got the trained model 'run'"),
     ("graph disc --step --backend strict+numpy", "--step draws what autodiff records, .* 'strict\\+numpy'"),
     ("graph disc --backend numpi", "Unknown backend 'numpi'"),
     ("graph disc --stepp", "No such option: --stepp"),

@@ -17,6 +17,7 @@ import pytest
 
 from lamina.train.cli.app import interrupts_deferred
 from lamina.train.loop.trainer import Trainer
+from lamina.train.runs import experiment
 from lamina.train.runs.recipe import Recipe
 
 
@@ -124,10 +125,10 @@ def test_interrupted_while_training(
 
 
 def test_interrupted_while_loading(lamina: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    def interrupted(self: Recipe) -> None:
+    def interrupted(recipe: Recipe) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(Recipe, "load", interrupted)
+    monkeypatch.setattr(experiment, "load", interrupted)
     assert "Interrupted; nothing was written." in lamina("train disc", code=130).stderr
     assert lamina("train disc --json", code=130).json == {"error": "Interrupted; nothing was written."}
     assert not os.path.exists("runs")

@@ -173,7 +173,7 @@ def test_a_mistake_is_named(lamina: Run, files: Path, line: str, message: str) -
 def test_options_of_a_recipe_are_for_data_sets(lamina: Run, files: Path) -> None:
     lamina("train words.csv --epochs 1 --out run")
     error = lamina("profile run --model cnn", code=2).stderr
-    assert "--model is for a data set; 'run' is a trained model, as it is" in error
+    assert "--model: expected a data set, got the trained model 'run'" in error
 
 
 # -- the pieces --------------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ from lamina.backends import DataError, get_backend, use_backend
 from lamina.train.loop.history import History
 from lamina.train.loop.trainer import Trainer
 from lamina.train.runs.experiment import Experiment
+from lamina.train.runs.folder import save_run
 from lamina.train.runs.recipe import Recipe
 
 
@@ -159,7 +160,7 @@ def test_what_is_not_finite_is_found_in_its_row(tmp_path: Path, standardize: boo
 
 def test_what_a_folder_holds(tmp_path: Path) -> None:
     experiment = ran("numpy", source="disc", n=100, epochs=2)
-    files = experiment.save(tmp_path)
+    files = save_run(experiment, tmp_path)
     names = ["model.safetensors", "run.json", "history.json", "curves.png", "confusion.png", "boundary.png"]
     assert [path.name for path in files] == names
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(names)
@@ -183,14 +184,14 @@ def test_an_interrupt_before_the_first_epoch_ends(tmp_path: Path, monkeypatch: p
     assert experiment.interrupted
     assert experiment.results["epochs"] == 0
     assert 0 <= experiment.results["test_accuracy"] <= 1
-    assert [path.name for path in experiment.save(tmp_path)] == ["model.safetensors", "run.json"]
+    assert [path.name for path in save_run(experiment, tmp_path)] == ["model.safetensors", "run.json"]
 
 
 def test_a_run_that_blew_up_is_kept_and_said(tmp_path: Path) -> None:
     experiment = ran("numpy", source="disc", n=100, epochs=9, optimizer="sgd", loss="mse", lr=1e30)
     assert "try a smaller learning rate" in experiment.results["stopped"]
     assert experiment.results["epochs"] == 1
-    experiment.save(tmp_path)
+    save_run(experiment, tmp_path)
     assert json.loads((tmp_path / "run.json").read_text())["results"]["test_loss"] is None
     assert not (tmp_path / "confusion.png").exists()
 

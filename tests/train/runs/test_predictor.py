@@ -13,8 +13,10 @@ from lamina.train import Dense
 from lamina.train.data import write_idx
 from lamina.train.runs.checkpoint import save_model
 from lamina.train.runs.experiment import Experiment
+from lamina.train.runs.folder import save_run
+from lamina.train.runs.names import LOSSES
 from lamina.train.runs.predictor import Predictor
-from lamina.train.runs.recipe import LOSSES, Recipe
+from lamina.train.runs.recipe import Recipe
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(90, 3))
@@ -47,7 +49,7 @@ def trained(tmp_path: Path, columns: dict[str, Any], *, header: bool = True, **o
     experiment = Experiment.prepare(Recipe(str(source), **{"epochs": 15, "lr": 0.02, **options}))
     experiment.run()
     (tmp_path / "run").mkdir()
-    experiment.save(tmp_path / "run")
+    save_run(experiment, tmp_path / "run")
     return Predictor.load(tmp_path / "run" / "model.safetensors")
 
 
@@ -148,7 +150,7 @@ def test_a_folder_of_images(tmp_path: Path) -> None:
     experiment.run()
     out = tmp_path / "run"
     out.mkdir()
-    experiment.save(out)
+    save_run(experiment, out)
     predictor = Predictor.load(out / "model.safetensors")
     for new in (predictor.read(str(tmp_path)), predictor.read(None)):
         assert new.inputs.shape == (10, 1, 4, 4)

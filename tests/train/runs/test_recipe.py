@@ -12,8 +12,10 @@ from lamina.backends import DataError, OptionError, get_backend
 from lamina.layers.losses import CrossEntropyLoss
 from lamina.train.data import Dataset
 from lamina.train.models import MODELS
+from lamina.train.runs.assemble import describe_model, make_loss, make_optimizer
 from lamina.train.runs.defaults import DEFAULTS
-from lamina.train.runs.recipe import LOSSES, OPTIMIZERS, Recipe
+from lamina.train.runs.names import LOSSES, OPTIMIZERS
+from lamina.train.runs.recipe import Recipe
 
 TWO = Dataset("two", np.zeros((4, 3)), np.array([0, 1, 0, 1]), ("no", "yes"))
 THREE = Dataset("three", np.zeros((3, 3)), np.arange(3), ("a", "b", "c"))
@@ -43,7 +45,8 @@ def test_only_dense_has_hidden_layers_to_describe() -> None:
             assert (settled.hidden, settled.activation) == (None, None)
             for name, value in (("hidden", (7,)), ("hidden", ()), ("activation", ("relu",))):
                 with pytest.raises(
-                    OptionError, match=f"--{name} describes .* model dense; {model} has its own"
+                    OptionError,
+                    match=f"--{name}: expected --model dense, got {model}, whose layers are fixed",
                 ):
                     Recipe("digits", model=model, **{name: value}).settled()  # type: ignore[arg-type]
 
@@ -53,7 +56,7 @@ def test_a_recipe_from_before_there_were_other_models() -> None:
     recipe = Recipe.from_dict(old)
     assert recipe.model is None
     assert recipe.settled() == Recipe("digits", model="dense").settled()
-    network = recipe.describe_model(PICTURES, recipe.make_loss(PICTURES, get_backend("numpy")))
+    network = describe_model(recipe, PICTURES, make_loss(recipe, PICTURES, get_backend("numpy")))
     assert (network.kind, network.input_shape) == ("dense", (1, 8, 8))
 
 
@@ -69,30 +72,36 @@ def test_it_goes_through_json() -> None:
     recipe = Recipe("x.csv", hidden=(3, 2), activation=("relu", "tanh"), target="y").settled()
     assert Recipe.from_dict(json.loads(json.dumps(recipe.to_dict()))) == recipe
     for foreign in ({"sauce": 1}, [1, 2], None):
-        with pytest.raises(DataError, match="incomplete or foreign"):
+        with pytest.raises(DataError, match="expected the options of a recipe, got others"):
             Recipe.from_dict(foreign)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"lr": -1.0}, "--lr: expected a number above 0, got -1.0"),
-        ({"lr": float("nan")}, "--lr: expected a number above 0, got nan"),
-        ({"lr": float("inf")}, "--lr: expected a number above 0, got inf"),
-        ({"epochs": 0}, "--epochs: expected a whole number of at least 1, got 0"),
-        ({"batch_size": 0}, "--batch-size: expected a whole number of at least 1, got 0"),
-        ({"patience": 0}, "--patience: expected a whole number"),
-        ({"n": 0}, "--n: expected a whole number of at least 1, got 0"),
-        ({"clip_norm": 0.0}, "--clip-norm: expected a number above 0, got 0.0"),
-        ({"weight_decay": -0.1}, "--weight-decay: expected a number of at least 0"),
-        ({"optimizer": "sgd", "momentum": -0.9}, "--momentum: expected a number of at least 0, got -0.9"),
-        ({"momentum": 0.9}, "--momentum goes with the optimizers sgd and rmsprop, not with adam"),
-        ({"label_smoothing": 3.0}, "--label-smoothing: expected a number from 0 to 1, got 3.0"),
-        ({"validation": 1.5}, "--validation: expected a share from 0 to below 1, got 1.5"),
-        ({"test": 0.0}, "--test: expected a share above 0"),
-        ({"seed": -1}, "--seed: expected a whole number from 0"),
-        ({"seed": 2**64}, "--seed: expected a whole number from 0"),
-        ({"hidden": (3, 0)}, "--hidden: expected sizes of at least 1"),
+        ({"lr": -1.0}, "--lr: expected a finite number, above 0, got -1.0"),
+        ({"lr": float("nan")}, "--lr: expected a finite number, above 0, got nan"),
+        ({"lr": float("inf")}, "--lr: expected a finite number, above 0, got inf"),
+        ({"epochs": 0}, "--epochs: expected an integer of at least 1, got 0"),
+        ({"batch_size": 0}, "--batch-size: expected an integer of at least 1, got 0"),
+        ({"patience": 0}, "--patience: expected an integer of at least 1, got 0"),
+        ({"n": 0}, "--n: expected an integer of at least 1, got 0"),
+        ({"clip_norm": 0.0}, "--clip-norm: expected a finite number, above 0, got 0.0"),
+        ({"weight_decay": -0.1}, "--weight-decay: expected a finite number, at least 0, got -0.1"),
+        (
+            {"optimizer": "sgd", "momentum": -0.9},
+            "--momentum: expected a finite number, at least 0, got -0.9",
+        ),
+        ({"momentum": 0.9}, "--momentum: expected --optimizer sgd or rmsprop, got adam"),
+        (
+            {"label_smoothing": 3.0},
+            "--label-smoothing: expected a finite number, at least 0 and at most 1, got 3.0",
+        ),
+        ({"validation": 1.5}, "--validation: expected a finite number, at least 0 and below 1, got 1.5"),
+        ({"test": 0.0}, "--test: expected a finite number, above 0 and below 1, got 0.0"),
+        ({"seed": -1}, "--seed: expected an integer of at least 0 and at most 18446744073709551615, got"),
+        ({"seed": 2**64}, "--seed: expected an integer of at least 0 and at most 18446744073709551615, got"),
+        ({"hidden": (3, 0)}, "--hidden: expected an integer of at least 1, got 0"),
         ({"task": "guess"}, "--task: expected one of auto, classification, regression, got 'guess'"),
         ({"loss": "cross"}, r"--loss: expected one of .*, got 'cross'. Did you mean 'cross_entropy'\?"),
         ({"optimizer": "adm"}, r"--optimizer: expected one of .* Did you mean 'adam'\?"),
@@ -103,9 +112,12 @@ def test_it_goes_through_json() -> None:
         ({"activation": ("relu", "tanh")}, "--activation: expected one name, or 3, .* got 2"),
         ({"activation": ()}, "--activation: expected one name, or 3, .* got 0"),
         ({"activation": ("reluu",)}, r"--activation: expected one of .* Did you mean 'relu'\?"),
-        ({"loss": "bce", "output": "tanh"}, "--output: the loss bce needs sigmoid"),
-        ({"loss": "nll", "output": "softmax"}, "--output: the loss nll needs log_softmax"),
-        ({"loss": "bce_with_logits", "output": "sigmoid"}, "--output: the loss bce_with_logits takes"),
+        ({"loss": "bce", "output": "tanh"}, "--output: expected sigmoid with the loss bce, got 'tanh'"),
+        ({"loss": "nll", "output": "softmax"}, "--output: expected log_softmax with the loss nll"),
+        (
+            {"loss": "bce_with_logits", "output": "sigmoid"},
+            "--output: expected no activation with the loss bce_with_logits",
+        ),
         ({"schedule": "cosin"}, r"Did you mean 'cosine'\?"),
         ({"schedule": "step:0,1"}, "step_size"),
     ],
@@ -120,8 +132,8 @@ def test_every_loss_has_a_network_that_suits_it(name: str) -> None:
     b = get_backend("numpy")
     data = REAL if name == "mse" else TWO
     recipe = Recipe("my.csv", loss=name).settled()
-    loss = recipe.make_loss(data, b)
-    network = recipe.describe_model(data, loss)
+    loss = make_loss(recipe, data, b)
+    network = describe_model(recipe, data, loss)
     assert network.outputs == (1 if "bce" in name else 2)
     assert network.output == {"bce": "sigmoid", "nll": "log_softmax"}.get(name, "")
 
@@ -133,7 +145,7 @@ def test_every_model_is_described(name: str) -> None:
     data = (
         PICTURES if name != "lenet" else Dataset("large", np.zeros((2, 1, 12, 12)), np.arange(2), ("a", "b"))
     )
-    network = recipe.describe_model(data, recipe.make_loss(data, b))
+    network = describe_model(recipe, data, make_loss(recipe, data, b))
     assert network.kind == name.removesuffix("_naive")
     assert (network.input_shape, network.outputs, network.output) == (data.shape, 2, "log_softmax")
     assert network.to_dict()["initializer"] == "xavier_normal"
@@ -143,43 +155,51 @@ def test_every_model_is_described(name: str) -> None:
 @pytest.mark.parametrize(
     ("model", "data", "message"),
     [
-        ("cnn", TWO, r"--model: cnn takes images .* 4 x 4, got samples \(3,\) from two; what .*: dense$"),
-        ("lenet", PICTURES, r"--model: lenet .* 12 x 12, got .* from pictures; what .*: dense, cnn, jin"),
+        ("cnn", TWO, r"--model: cnn takes images .* 4 x 4, got samples \(3,\) from two; use one of dense$"),
+        ("lenet", PICTURES, r"--model: lenet .* 12 x 12, got .* from pictures; use one of dense, cnn, jin"),
         ("jin_naive", REAL, r"--model: jin takes images \(C, H, W\), got samples \(3,\) from real"),
     ],
 )
 def test_samples_that_a_model_cannot_take(model: str, data: Dataset, message: str) -> None:
     recipe = Recipe("my.npz", model=model).settled()
-    loss = recipe.make_loss(data, get_backend("numpy"))
+    loss = make_loss(recipe, data, get_backend("numpy"))
     with pytest.raises(OptionError, match=message):
-        recipe.describe_model(data, loss)
+        describe_model(recipe, data, loss)
 
 
 def test_losses_that_do_not_go_with_the_data() -> None:
     b = get_backend("numpy")
-    assert isinstance(Recipe().make_loss(THREE, b), CrossEntropyLoss)
+    assert isinstance(make_loss(Recipe(), THREE, b), CrossEntropyLoss)
     for recipe, data, message in (
         (
             Recipe(loss="cross_entropy"),
             REAL,
-            "--loss: real has real targets, which cross_entropy cannot take",
+            "--loss: expected mse for the real targets of real, got cross_entropy",
         ),
-        (Recipe(loss="bce"), THREE, "--loss: bce is for two classes, three has 3; use cross_entropy"),
-        (Recipe(loss="mse", label_smoothing=0.1), TWO, "--label-smoothing goes with .* not with mse"),
+        (
+            Recipe(loss="bce"),
+            THREE,
+            "--loss: expected two classes for bce, got 3 in three; use cross_entropy",
+        ),
+        (
+            Recipe(loss="mse", label_smoothing=0.1),
+            TWO,
+            "--label-smoothing: expected --loss cross_entropy, got mse",
+        ),
     ):
         with pytest.raises(OptionError, match=message):
-            recipe.make_loss(data, b)
+            make_loss(recipe, data, b)
     one = Dataset("one", np.zeros((4, 3)), np.zeros(4, int), ("only",))
-    with pytest.raises(DataError, match="all targets are 'only'; with one class there is nothing to learn"):
-        Recipe().make_loss(one, b)
+    with pytest.raises(DataError, match="one: expected at least two classes, got 'only' alone"):
+        make_loss(Recipe(), one, b)
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_every_optimizer_is_made(name: str) -> None:
     b = get_backend("numpy")
     recipe = Recipe("my.csv", optimizer=name, weight_decay=0.01).settled()
-    model = recipe.describe_model(TWO, recipe.make_loss(TWO, b)).build(b)
-    optimizer = recipe.make_optimizer(model)
+    model = describe_model(recipe, TWO, make_loss(recipe, TWO, b)).build(b)
+    optimizer = make_optimizer(recipe, model)
     assert type(optimizer) is OPTIMIZERS[name]
     assert optimizer.groups[0].options["weight_decay"] == 0.01
     assert optimizer.lr > 0
