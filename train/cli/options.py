@@ -46,7 +46,7 @@ def _flag(name: str) -> inspect.Parameter:
     info = typer.Option(
         flag, help=_help(name), rich_help_panel=option.panel, envvar=option.environment, show_envvar=True
     )
-    annotation = Annotated[str | None if option.parse is not None else _HINTS[name], info]
+    annotation: Any = Annotated[str | None if option.parse is not None else _HINTS[name], info]
     kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
     return inspect.Parameter(name, kind, default=option.default, annotation=annotation)
 
