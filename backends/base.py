@@ -41,7 +41,9 @@ class Backend(Primitives):
     cache_size: int = 1 << 20
     """Bytes of fast memory a core has: what a block and its temporaries are best held within."""
     _text: str = ""
-    """What `get_backend` made this one instance from, and makes it from again; empty if made by hand."""
+    """The text that `get_backend` made this instance from; empty if made by hand."""
+    _reduced: tuple[Any, ...] = ()
+    """Its pickle: the function and arguments that return this instance; empty if made by hand."""
 
     def __init__(self, device: str = "cpu", dtype: str = "float32") -> None:
         if dtype not in FLOAT_DTYPES:
@@ -59,11 +61,7 @@ class Backend(Primitives):
         return self  # tensors stay on it, and a raw backend is one instance per triple
 
     def __reduce_ex__(self, protocol: SupportsIndex) -> str | tuple[Any, ...]:
-        if not self._text:
-            return super().__reduce_ex__(protocol)
-        from .select import again  # which imports this module
-
-        return again, (self._text, self.default_dtype)
+        return self._reduced or super().__reduce_ex__(protocol)
 
     @property
     def spec(self) -> str:

@@ -76,7 +76,7 @@ def get_backend(name: str | Backend | None = None, *, dtype: str | None = None) 
 
 
 def again(text: str, dtype: str) -> Backend:
-    """Return the backend of that text and dtype: what a pickled raw backend comes back as."""
+    """Return the raw backend that a pickle names."""
     return get_backend(text, dtype=dtype)
 
 
@@ -243,6 +243,7 @@ def _raw(text: str, dtype: str, source: str) -> Backend:
         return _instances[key]
     backend = kind(device, dtype)
     backend._text = key[0] if key[1] == "cpu" else f"{key[0]}:{key[1]}"
+    backend._reduced = again, (backend._text, dtype)
     _pin_threads()  # before the instance is kept: a wrong LAMINA_THREADS must not pass the second time
     return _instances.setdefault(key, backend)
 

@@ -6,7 +6,7 @@ import ast
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Container, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -22,16 +22,26 @@ def files(*folders: str) -> list[Path]:
     return found
 
 
-def imports(path: Path) -> Iterator[str]:
-    """Yield the absolute names of all modules that a file imports, wherever the import stands."""
+def imports(path: Path, types: bool = True) -> Iterator[str]:
+    """Yield the absolute names that a file imports, at any depth; types: also under TYPE_CHECKING."""
     package = ["lamina", *path.relative_to(ROOT).parent.parts]
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    hidden = set() if types else {id(node) for block in _type_blocks(tree) for node in ast.walk(block)}
+    for node in ast.walk(tree):
+        if id(node) in hidden:
+            continue
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             start = package[: len(package) - node.level + 1] if node.level else []
             base = ".".join([*start, *(node.module or "").split(".")]).strip(".")
             yield from (f"{base}.{alias.name}" for alias in node.names)
+
+
+def _type_blocks(tree: ast.AST) -> Iterator[ast.AST]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+            yield from node.body
 
 
 def within(name: str, package: str) -> bool:
@@ -59,23 +69,98 @@ def test_the_check_would_see_an_import(tmp_path: Path, monkeypatch: pytest.Monke
     assert list(imports(path)) == ["numpy", "torch.nn.Linear", "lamina.train.x"]
 
 
-@pytest.mark.parametrize(
-    ("folder", "above"),
-    [
-        ("backends", ("layers", "train", "bench", "tests")),
-        ("layers", ("train", "bench", "tests")),
-        ("train", ("bench", "tests")),
-    ],
-)
-def test_dependencies_point_one_way(folder: str, above: tuple[str, ...]) -> None:
-    guilty = {
-        str(path.relative_to(ROOT)): name
-        for path in files(folder)
-        for name in imports(path)
-        for other in above
-        if within(name, f"lamina.{other}") or within(name, other)
+# What the modules of a folder may import besides their own folder; "" is the package's face (`__version__`).
+BELOW: dict[str, tuple[str, ...]] = {
+    "": (),
+    "backends": (),
+    "backends.numpy_backend": ("backends",),
+    "backends.torch_backend": ("backends",),
+    "backends.decorators": ("backends",),
+    "backends.conformance": ("backends", "backends.numpy_backend"),
+    "layers": ("backends",),
+    "train": ("", "backends", "backends.decorators", "backends.conformance", "layers"),
+}
+FACES = {"backends": "backends.decorators"}
+"""What a package's `__init__` offers from a folder above its own modules."""
+
+
+def import_graph() -> dict[str, list[str]]:
+    """Return the modules that each module imports, in functions too, except under TYPE_CHECKING."""
+    paths = {_module(path): path for path in [ROOT / "__init__.py", *files("backends", "layers", "train")]}
+    return {name: sorted(set(_imported(name, path, paths))) for name, path in paths.items()}
+
+
+def _module(path: Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def _imported(name: str, path: Path, modules: Container[str]) -> Iterator[str]:
+    for full in imports(path, types=False):
+        inside = full.removeprefix("lamina").removeprefix(".")
+        module = inside if inside in modules else inside.rpartition(".")[0]
+        if within(full, "lamina") and module in modules and module != name:
+            yield module
+
+
+def circle(graph: Mapping[str, Sequence[str]]) -> str:
+    """Return a circle as "a -> b -> a"; "" if there is none."""
+    done: set[str] = set()
+
+    def visit(module: str, path: list[str]) -> list[str]:
+        if module in path:
+            return [*path[path.index(module) :], module]
+        if module in done:
+            return []
+        found = next((c for other in graph[module] if (c := visit(other, [*path, module]))), [])
+        done.add(module)
+        return found
+
+    return next((" -> ".join(c) for module in graph if (c := visit(module, []))), "")
+
+
+def upward(graph: Mapping[str, Sequence[str]]) -> list[str]:
+    """Return the imports that BELOW does not allow."""
+
+    def folder(module: str) -> str:
+        return max((name for name in BELOW if not name or within(module, name)), key=len)
+
+    return [
+        f"{module} -> {other}"
+        for module, others in graph.items()
+        for other in others
+        if folder(other) not in (folder(module), *BELOW[folder(module)], FACES.get(module))
+    ]
+
+
+def test_no_module_imports_itself_through_others() -> None:
+    assert circle(import_graph()) == ""
+
+
+def test_dependencies_point_one_way() -> None:
+    assert upward(import_graph()) == []
+
+
+def test_the_import_graph_shows_circles_and_upward_arrows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys.modules[__name__], "ROOT", tmp_path)
+    sources = {
+        "__init__": "",
+        "train/__init__": "",
+        "layers/__init__": "",
+        "layers/a": "def f():\n    from .b import x",
+        "layers/b": "import typing\nif typing.TYPE_CHECKING:\n    from ..train import y\nfrom .c import z",
+        "layers/c": "from . import a\nfrom ..backends.numpy_backend import d",
+        "backends/numpy_backend": "from ..train import x",
     }
-    assert guilty == {}
+    for name, source in sources.items():
+        path = tmp_path / f"{name}.py"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(source)
+    graph = import_graph()
+    assert circle(graph) == "layers.a -> layers.b -> layers.c -> layers.a"
+    assert upward(graph) == ["backends.numpy_backend -> train", "layers.c -> backends.numpy_backend"]
 
 
 def test_the_package_imports_itself_relatively() -> None:
