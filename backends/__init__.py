@@ -15,6 +15,7 @@ from .errors import (
 )
 from .protocol import Primitives, Tensor
 from .select import describe_backends, get_backend, use_backend
+from .windows import Window
 
 __all__ = [
     "Backend",
@@ -29,6 +30,7 @@ __all__ = [
     "StateError",
     "Tensor",
     "Variable",
+    "Window",
     "describe_backends",
     "get_backend",
     "grad",

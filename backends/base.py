@@ -13,11 +13,11 @@ from contextlib import AbstractContextManager
 from typing import Any, SupportsIndex
 
 from .errors import DtypeError, OptionError, ShapeError
-from .protocol import Axis, Operand, Primitives, Scalar, Shape, Step, Tensor, Widths
+from .host import is_floating
+from .protocol import Axis, Operand, Primitives, Scalar, Shape, Step, Tensor
 from .shapes import count
 from .windows import Window
 
-FLOAT_DTYPES = ("float32", "float64")
 Pair = tuple[Tensor, Tensor]
 Triple = tuple[Tensor, Tensor, Tensor]
 
@@ -46,7 +46,7 @@ class Backend(Primitives):
     """Its pickle: the function and arguments that return this instance; empty if made by hand."""
 
     def __init__(self, device: str = "cpu", dtype: str = "float32") -> None:
-        if dtype not in FLOAT_DTYPES:
+        if not is_floating(dtype):
             raise OptionError(f"dtype must be 'float32' or 'float64', got {dtype!r}")
         missing = [op for op in PRIMITIVES if getattr(type(self), op) is getattr(Primitives, op)]
         if missing:
@@ -69,6 +69,11 @@ class Backend(Primitives):
         # A subclass without a name of its own is not what its parent's name stands for.
         name = vars(type(self)).get("name") or f"{type(self).__module__}:{type(self).__qualname__}"
         return self._text or (name if self.device == "cpu" else f"{name}:{self.device}")
+
+    @property
+    def raw(self) -> Backend:
+        """The innermost backend of a stack; a raw backend returns itself."""
+        return self
 
     def details(self) -> dict[str, str | int]:
         """Return version, device and threads, for `lamina backends` and for reports."""
@@ -205,23 +210,31 @@ class Backend(Primitives):
         y = self.matmul(x, self.permute_dims(weight, (1, 0)))
         return y if bias is None else self.add(y, bias)
 
-    def linear_grad(self, grad: Tensor, x: Tensor, *, out: Pair | None = None) -> Pair:
+    def linear_grad(
+        self,
+        grad: Tensor,
+        x: Tensor,
+        *,
+        bias: bool = True,
+        out: tuple[Tensor | None, Tensor | None] | None = None,
+    ) -> tuple[Tensor, Tensor | None]:
         """Return (gᵀ x, Σ g), the gradients of linear's weight (O, I) and bias (O,).
 
-        grad (..., O), x (..., I); the sums go over all leading axes.
+        grad (..., O), x (..., I); the sums go over all leading axes. bias=False: the second is None, and
+        is not computed. `out` has a place, or None, for each.
         """
         shape, grad_shape = self.shape(x), self.shape(grad)
         if shape[:-1] != grad_shape[:-1]:
             raise ShapeError(
-                f"linear_grad: grad and x must agree in all axes but the last, got {tuple(grad_shape)} and "
+                f"linear_grad: expected grad and x of equal axes but the last, got {tuple(grad_shape)} and "
                 f"{tuple(shape)}"
             )
         if len(shape) > 2:
             x = self.reshape(x, (-1, shape[-1]))
             grad = self.reshape(grad, (-1, grad_shape[-1]))
-        out_weight, out_bias = out or (None, None)
-        weight = self.matmul(self.permute_dims(grad, (1, 0)), x, out=out_weight)
-        return weight, self.sum(grad, axis=0, out=out_bias)
+        weight_out, bias_out = out or (None, None)
+        weight = self.matmul(self.permute_dims(grad, (1, 0)), x, out=weight_out)
+        return weight, self.sum(grad, axis=0, out=bias_out) if bias else None
 
     def one_hot(self, indices: Tensor, num_classes: int, *, dtype: str | None = None) -> Tensor:
         """Return 1 at each index, 0 elsewhere: (*) int64 -> (*, num_classes)."""
@@ -244,39 +257,28 @@ class Backend(Primitives):
 
     # -- pooling -------------------------------------------------------------------------------
 
-    def max_pool(
-        self,
-        x: Tensor,
-        kernel_size: tuple[int, ...],
-        *,
-        stride: tuple[int, ...] | None = None,
-        padding: Widths | None = None,
-        dilation: tuple[int, ...] | None = None,
-    ) -> Pair:
-        """Return the maximum of every window, and where it stands: (N, C, *size) -> two (N, C, *counts).
+    def max_pool(self, x: Tensor, window: Window) -> Pair:
+        """Return each window's maximum and its index: floating x (N, C, *size) -> two (N, C, *counts).
 
-        The indices count the places of a channel's image in row-major order. The first of equal values is
-        taken, and NaN above all; what pads the image is never. Floating tensors only.
+        An index counts the places of one channel's image in row-major order. The first of equal values
+        wins, NaN is the largest of all, and padding never wins.
         """
-        if self.dtype(x) not in FLOAT_DTYPES:
-            raise DtypeError(f"max_pool: expected floating tensors, got {self.dtype(x)}; convert with astype")
-        samples, channels, *size = self.shape(x)
-        window = Window.of(tuple(size), kernel_size, stride, padding, dilation)
-        options: dict[str, Any] = {"stride": window.stride, "dilation": window.dilation}
-        widths = ((0, 0), (0, 0), *window.padding)
-        columns = self.unfold(self.pad(x, widths, value=float("-inf")), kernel_size, **options)
-        columns = self.reshape(columns, (samples, channels, math.prod(kernel_size), window.positions))
-        images = self.reshape(self.arange(0, math.prod(size)), (1, 1, *size))
-        places = self.unfold(self.pad(images, widths, value=-1), kernel_size, **options)
-        places = self.reshape(places, (1, 1, math.prod(kernel_size), window.positions))
+        if not is_floating(self.dtype(x)):
+            raise DtypeError(f"max_pool: expected a floating tensor, got {self.dtype(x)}; use astype")
+        shape = window.windows_of("max_pool", self.shape(x))
+        samples, channels, positions = *shape[:2], window.positions
+        every = (samples, channels, 1, positions)
+        widths, over = ((0, 0), (0, 0), *window.padding), window.over_padded
+        columns = self.unfold(self.pad(x, widths, value=float("-inf")), over)
+        columns = self.reshape(columns, (samples, channels, window.places, positions))
+        images = self.reshape(self.arange(0, math.prod(window.size)), (1, 1, *window.size))
+        places = self.reshape(self.unfold(self.pad(images, widths, value=-1), over), (1, 1, -1, positions))
         inside = self.astype(self.less_equal(0, places), "int64")
-        every = (samples, channels, 1, window.positions)
         chosen = self.argmax(columns, axis=2, keepdims=True)
         indices = self.take_along_axis(self.broadcast_to(places, self.shape(columns)), chosen, axis=2)
-        # Where all of a window is -inf, the padding may stand first.
+        # In a window that is all -inf, argmax may choose padding.
         first = self.take_along_axis(places, self.argmax(inside, axis=2, keepdims=True), axis=2)
         indices = self.where(self.less_equal(0, indices), indices, self.broadcast_to(first, every))
-        shape = (samples, channels, *window.counts)
         values = self.take_along_axis(columns, chosen, axis=2)
         return self.reshape(values, shape), self.reshape(indices, shape)
 

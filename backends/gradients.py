@@ -186,10 +186,8 @@ VJPS: dict[str, VJP] = {
                         b.scatter_add(_zeros(b, x), indices, g, axis=axis), None),
     "scatter_add": (lambda b, g, y, x, indices, values, *, axis: g, None,
                     lambda b, g, y, x, indices, values, *, axis: b.take_along_axis(g, indices, axis=axis)),
-    "unfold": (lambda b, g, y, x, kernel_size, **window:
-               b.fold(g, tuple(b.shape(x)[2:]), kernel_size, **window),),
-    "fold": (lambda b, g, y, columns, output_size, kernel_size, **window:
-             b.unfold(g, kernel_size, **window),),
+    "unfold": (lambda b, g, y, x, window: b.fold(g, window),),
+    "fold": (lambda b, g, y, columns, window: b.unfold(g, window),),
     # Derived ops whose definition has a kink, and the most frequent ones; the others are lowered.
     "square": (lambda b, g, y, x: b.multiply(b.multiply(g, x), 2.0),),
     "mean": (lambda b, g, y, x, *, axis=None, keepdims=False:

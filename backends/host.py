@@ -10,9 +10,15 @@ import threadpoolctl
 
 from .errors import DtypeError
 
-DTYPES = ("float32", "float64", "int64", "bool")
+FLOAT_DTYPES = ("float32", "float64")
+DTYPES = (*FLOAT_DTYPES, "int64", "bool")
 Host = np.ndarray[Any, Any]
 """An array on the host: numpy's, of any dtype."""
+
+
+def is_floating(dtype: str) -> bool:
+    """Whether a dtype is "float32" or "float64"."""
+    return dtype in FLOAT_DTYPES
 
 
 def host_array(array: Any, dtype: str | None, default: str) -> Host:

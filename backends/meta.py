@@ -11,6 +11,7 @@ import math
 from typing import Any, NamedTuple
 
 from .errors import ShapeError
+from .host import is_floating
 from .protocol import Axis, Shape, Widths
 from .shapes import broadcast, reduced, reshaped, slices
 from .windows import Window
@@ -68,7 +69,7 @@ def astype(x: Meta, dtype: str) -> Meta:
 
 def sum(x: Meta, *, axis: Axis = None, keepdims: bool = False, **_: Any) -> Meta:  # noqa: A001
     """Reduced; what is not floating adds up to int64."""
-    return Meta(reduced(x.shape, axis, keepdims), x.dtype if x.dtype in ("float32", "float64") else "int64")
+    return Meta(reduced(x.shape, axis, keepdims), x.dtype if is_floating(x.dtype) else "int64")
 
 
 def max(x: Meta, *, axis: Axis = None, keepdims: bool = False, **_: Any) -> Meta:  # noqa: A001
@@ -142,15 +143,14 @@ def take_along_axis(x: Meta, indices: Meta, *, axis: int) -> Meta:
     return Meta(indices.shape, x.dtype)
 
 
-def unfold(x: Meta, kernel_size: tuple[int, ...], *, out: Any = None, **window: Any) -> Meta:
-    """(N, C, *spatial) -> (N, C K, L)."""
-    positions = Window.of(x.shape[2:], kernel_size, **window).positions
-    return Meta((x.shape[0], x.shape[1] * math.prod(kernel_size), positions), x.dtype)
+def unfold(x: Meta, window: Window, **_: Any) -> Meta:
+    """(N, C, *size) -> (N, C K, L)."""
+    return Meta(window.columns_of("unfold", x.shape), x.dtype)
 
 
-def fold(columns: Meta, output_size: Shape, kernel_size: Shape, **_: Any) -> Meta:
-    """(N, C K, L) -> (N, C, *spatial)."""
-    return Meta((columns.shape[0], columns.shape[1] // math.prod(kernel_size), *output_size), columns.dtype)
+def fold(columns: Meta, window: Window, **_: Any) -> Meta:
+    """(N, C K, L) -> (N, C, *size)."""
+    return Meta(window.image_of("fold", columns.shape), columns.dtype)
 
 
 def created(shape: Shape, *_: Any, dtype: str | None = None, **__: Any) -> Meta:

@@ -78,7 +78,7 @@ class Op:
         if self.gives == "tensor":
             return function(result)
         if self.gives == "tensors":
-            return tuple(map(function, result))
+            return tuple(None if value is None else function(value) for value in result)
         if self.gives == "cells":
             flat, views = result
             return function(flat), {name: function(view) for name, view in views.items()}
@@ -86,7 +86,7 @@ class Op:
 
 
 def map_handles(function: Callable[[Any], Any], value: Any) -> Any:
-    """Apply `function` to a handle, or to each in a list or tuple; scalars and None stay."""
+    """Apply `function` to a handle, or to each in a list or tuple; scalars and None stay as they are."""
     if type(value) in _SCALARS:
         return value
     if type(value) in (list, tuple):

@@ -26,6 +26,7 @@ from contextlib import AbstractContextManager
 from typing import Any, NewType, Protocol, TypeVar, runtime_checkable
 
 from .random import Distribution
+from .windows import Window
 
 Tensor = NewType("Tensor", object)
 """An opaque handle. mypy rejects operators and attributes on it, and so does the `strict` decorator."""
@@ -289,40 +290,17 @@ class Primitives(Protocol):
         """Return x (*) -> (*) with values added to the part that `slice` with these bounds takes. †"""
         ...
 
-    # -- window: over 1 to 4 spatial axes (3, and a batch of images laid innermost) -----------------
+    # -- window: over 1 to 4 spatial axes (`Window`, in windows.py) ----------------------------------
 
-    def unfold(
-        self,
-        x: Tensor,
-        kernel_size: tuple[int, ...],
-        *,
-        stride: tuple[int, ...] | None = None,
-        padding: Widths | None = None,
-        dilation: tuple[int, ...] | None = None,
-        out: Tensor | None = None,
-    ) -> Tensor:
-        """Return every window of x as a column. †
+    def unfold(self, x: Tensor, window: Window, *, out: Tensor | None = None) -> Tensor:
+        """Return every window of x as a column: x (N, C, *window.size) -> (N, C K, L). †
 
-        x (N, C, *spatial) -> (N, C * prod(kernel_size), L), channel-major, L the number of windows in
-        row-major order. `padding` is (before, after) zeros for each spatial axis.
+        K places in the kernel, channels outermost; L windows in row-major order. Padding is 0.
         """
         ...
 
-    def fold(
-        self,
-        columns: Tensor,
-        output_size: tuple[int, ...],
-        kernel_size: tuple[int, ...],
-        *,
-        stride: tuple[int, ...] | None = None,
-        padding: Widths | None = None,
-        dilation: tuple[int, ...] | None = None,
-        out: Tensor | None = None,
-    ) -> Tensor:
-        """Return the adjoint of `unfold`: columns added back to where they came from. †
-
-        columns (N, C * prod(kernel_size), L) -> (N, C, *output_size).
-        """
+    def fold(self, columns: Tensor, window: Window, *, out: Tensor | None = None) -> Tensor:
+        """Return the adjoint of `unfold`: columns (N, C K, L) added up -> (N, C, *window.size). †"""
         ...
 
     # -- storage -------------------------------------------------------------------------------

@@ -18,9 +18,9 @@ from collections.abc import Iterator
 from contextvars import ContextVar
 from dataclasses import dataclass
 
-from .base import FLOAT_DTYPES, Backend
+from .base import Backend
 from .errors import BackendError, OptionError, did_you_mean
-from .host import limit_threads
+from .host import FLOAT_DTYPES, is_floating, limit_threads
 from .wrapper import Wrapper
 
 RAW = {"numpy": ("numpy_backend", "NumpyBackend"), "torch": ("torch_backend", "TorchBackend")}
@@ -155,7 +155,7 @@ def _dtype(dtype: str | None) -> str:
         (environment("LAMINA_DTYPE"), "LAMINA_DTYPE"),
     ):
         if value is not None:
-            if value not in FLOAT_DTYPES:
+            if not is_floating(value):
                 raise OptionError(
                     f"Unknown dtype {value!r} (from {source}). Available: float32, float64."
                     f"{did_you_mean(value, FLOAT_DTYPES)}"

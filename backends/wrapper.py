@@ -66,6 +66,11 @@ class Wrapper(Backend):
         """The stack, outermost first: "strict+numpy"."""
         return f"{self.name}+{self.inner.spec}"
 
+    @property
+    def raw(self) -> Backend:
+        """The innermost backend of the stack."""
+        return self.inner.raw
+
     def details(self) -> dict[str, str | int]:
         """Return what the inner backend says."""
         return self.inner.details()

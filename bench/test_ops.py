@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lamina.backends import Backend
+from lamina.backends import Backend, Window
 
 torch = pytest.importorskip("torch")
 
@@ -54,7 +54,7 @@ OPS: dict[str, Case] = {
     ),
     "unfold 3x3 of (16, 16, 28, 28)": (
         [_normal(16, 16, 28, 28)],
-        lambda b, x: b.unfold(x, (3, 3)),
+        lambda b, x: b.unfold(x, Window.of((28, 28), (3, 3))),
         lambda x: torch.nn.functional.unfold(x, (3, 3)),
     ),
     "take 4096 rows of (10000, 256)": (

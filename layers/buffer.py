@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..backends import Backend, Tensor
-from ..backends.base import FLOAT_DTYPES
+from ..backends.host import is_floating
 from ..backends.protocol import Shape
 
 
@@ -39,7 +39,7 @@ class Buffer:
     def to(self, backend: Backend) -> None:
         """Move to another backend; floats take its default dtype."""
         dtype = self.backend.dtype(self.data)
-        kept = backend.default_dtype if dtype in FLOAT_DTYPES else dtype
+        kept = backend.default_dtype if is_floating(dtype) else dtype
         value = backend.from_host(self.backend.to_host(self.data), dtype=kept)
         self._settle(self.shape, backend, kept, value)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ..backends import Backend, DtypeError, OptionError, Tensor
+from ..backends.host import is_floating
 from ..backends.protocol import Shape
 from .module import Module
 from .random import next_stream
@@ -40,7 +41,7 @@ class Dropout(Module):
             self.keep(None)
             return x
         dtype = b.dtype(x)
-        if not dtype.startswith("float"):
+        if not is_floating(dtype):
             raise DtypeError(f"expected floats, got {dtype}")
         mask = b.bernoulli(
             shape, 1.0 - self.p, seed=self.seed, stream=self.stream, step=self.step, dtype=dtype

@@ -57,12 +57,10 @@ class Linear(Module):
         """dL/dW = gᵀ x, dL/db = Σₙ g, dL/dx = g W, where g = dL/dy: (N, ..., out_features)."""
         (x,) = self.kept()
         weight, bias = self.weight, self.bias
-        place = None
-        if bias is not None and weight.grad_out is not None and bias.grad_out is not None:
-            place = (weight.grad_out, bias.grad_out)
-        grad_weight, grad_bias = self.backend.linear_grad(grad_output, x, out=place)
+        place = (weight.grad_out, None if bias is None else bias.grad_out)
+        grad_weight, grad_bias = self.backend.linear_grad(grad_output, x, bias=bias is not None, out=place)
         weight.accumulate(grad_weight)
-        if bias is not None:
+        if bias is not None and grad_bias is not None:
             bias.accumulate(grad_bias)
         return self.backend.matmul(grad_output, weight.data) if self.input_gradient else None
 

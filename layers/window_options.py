@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..backends import OptionError
+from ..backends.protocol import Shape
 from .integers import integer
+from .module import Module
 
 Sizes = int | Sequence[int]
 Sides = tuple[tuple[int, int], ...]
@@ -70,6 +72,17 @@ def sides(
             f"{layer}: padding must be {wanted}, 'same' or 'valid', none of them negative; got {value!r}"
         )
     return tuple((before, after) for before, after in pairs)
+
+
+def check_span(
+    layer: Module, kernel_size: tuple[int, ...], dilation: tuple[int, ...], padding: Sides, shape: Shape
+) -> None:
+    """Raise ShapeError, in the layer's name, if the kernel is larger than a padded image (N, C, *size)."""
+    for axis, (kernel, step, pair) in enumerate(zip(kernel_size, dilation, padding, strict=True), start=2):
+        span = step * (kernel - 1) + 1
+        if shape[axis] + sum(pair) < span:
+            why = f"for a kernel that spans {span}" + (f" and padding {pair}" if any(pair) else "")
+            raise layer.misfit(f"of at least {span - sum(pair)} on axis {axis}, {why}", shape)
 
 
 def _short(values: tuple[int, ...]) -> int | tuple[int, ...]:

@@ -84,6 +84,7 @@ def long_linear_grad(backend: Backend, op: str) -> None:
     places = backend.empty((4, 1), dtype="float32"), backend.empty((4,), dtype="float32")
     for out in (None, places):
         _, bias = backend.linear_grad(grad, x, out=out)
+        assert bias is not None
         what = f"{op} of 2500000 samples{' into out' if out else ''} on {backend!r}"
         judge(what, backend.to_host(bias), column.astype(np.float64) * 2_500_000, FORWARD)
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -44,18 +43,10 @@ def check(backend: Backend, pair: Pair, x: Host, y: Host) -> None:
     assert abs(left - right) <= allowed, f"{pair.name}: <Ax, y> = {left!r}, <x, A'y> = {right!r}"
 
 
-def unfold_fold(b: Backend, shape: Shape, kernel_size: Shape, **window: Any) -> Pair:
-    """x (N, C, *spatial) and its windows."""
-    size = shape[2:]
-    positions = Window.of(size, kernel_size, **window).positions
-    columns = (shape[0], shape[1] * int(np.prod(kernel_size)), positions)
-    return Pair(
-        "unfold/fold",
-        shape,
-        columns,
-        lambda x: b.unfold(x, kernel_size, **window),
-        lambda y: b.fold(y, size, kernel_size, **window),
-    )
+def unfold_fold(b: Backend, shape: Shape, window: Window) -> Pair:
+    """x (N, C, *window.size) and its columns."""
+    columns = window.columns_of("unfold", shape)
+    return Pair("unfold/fold", shape, columns, lambda x: b.unfold(x, window), lambda y: b.fold(y, window))
 
 
 def pad_slice(b: Backend, shape: Shape, widths: tuple[tuple[int, int], ...]) -> Pair:

@@ -17,6 +17,7 @@ import numpy as np
 from ..base import Backend
 from ..differences import flushes
 from ..errors import LaminaError
+from ..host import is_floating
 from ..meta import Meta
 from ..ops import OPS
 from ..shape_backend import ShapeBackend
@@ -89,7 +90,7 @@ def own_storage(backend: Backend, case: Case, dtype: str) -> None:
         results, metas = (results,), (metas,)
     for result, meta in zip(results, metas, strict=True):
         for value in (0, 1):
-            kind = float if meta.dtype.startswith("float") else int if meta.dtype == "int64" else bool
+            kind = float if is_floating(meta.dtype) else int if meta.dtype == "int64" else bool
             backend.copy(backend.full(meta.shape, kind(value), dtype=meta.dtype), out=result)
             unchanged(backend, case, dtype, args, kwargs)
 
@@ -274,7 +275,7 @@ def _junk(backend: Backend, meta: Meta, permuted: bool = False) -> Any:
         store = backend.permute_dims(backend.empty(meta.shape[::-1], dtype=meta.dtype), axes)
     else:
         store = backend.empty(meta.shape, dtype=meta.dtype)
-    junk = float("nan") if meta.dtype.startswith("float") else 1
+    junk = float("nan") if is_floating(meta.dtype) else 1
     backend.assign(store, backend.full(meta.shape, junk, dtype=meta.dtype))
     return store
 

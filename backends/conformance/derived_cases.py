@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ..windows import Window
 from .case import INF, NAN, SPECIAL, Case, T, case, given, integers, normal, positive
 
 _UNARY = ("square", "relu", "sigmoid", "softplus")
@@ -129,12 +130,14 @@ def _rest() -> Iterator[Case]:
 def _pooling() -> Iterator[Case]:
     for shape, kernel, options in _pools():
         label = f"{shape} by {kernel}{''.join(f', {k} {v}' for k, v in options.items())}"
-        yield case("max_pool", label, normal(*shape), kernel, **options)
-        yield case("max_pool", f"{label}, ties", _tied(*shape), kernel, **options)
+        window = Window.of(shape[2:], kernel, **options)
+        yield case("max_pool", label, normal(*shape), window)
+        yield case("max_pool", f"{label}, ties", _tied(*shape), window)
     image = np.array([[[[-INF, -INF, 1.0], [-INF, INF, NAN], [NAN, 0.0, -0.0]]]])
     padded: dict[str, Any] = {"padding": ((1, 1), (1, 0)), "stride": (2, 1)}
     for options in ({}, padded):
-        yield case("max_pool", f"special values, {options}", T(image), (2, 2), special=True, **options)
+        window = Window.of((3, 3), (2, 2), **options)
+        yield case("max_pool", f"special values, {options}", T(image), window, special=True)
     grad = normal(2, 3, 4)
     yield case("max_pool_grad", "distinct", grad, T(np.arange(24).reshape(2, 3, 4) % 8), (8,), distinct=True)
     yield case("max_pool_grad", "meeting", grad, integers(2, 3, 4, high=5), (2, 3))

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from ..base import Backend
-from ..errors import LaminaError, StateError
+from ..errors import LaminaError, ShapeError, StateError
+from ..windows import Window
 from .case import Host
 
 
@@ -107,6 +108,36 @@ def cells_in_session(backend: Backend, op: str) -> None:
     _equal(backend, inside["a"], np.full(2, 2.0))
     _equal(backend, store, np.full(2, 4.0))
     _equal(backend, outside["a"], np.full(2, 3.0))
+
+
+def linear_grad_without_bias(backend: Backend, op: str) -> None:
+    """bias=False gives the same weight gradient, with a place for it or without, and no other."""
+    grad, x = backend.from_host([[1.0, -2.0], [3.0, 0.5]]), backend.from_host([[2.0], [4.0]])
+    places: list[Any] = [None, (backend.empty((2, 1)), None)]
+    for place in places:
+        weight, bias = backend.linear_grad(grad, x, bias=False, out=place)
+        _equal(backend, weight, np.array([[14.0], [-2.0]]))
+        assert bias is None, f"{op}: expected None for the bias, got {bias!r}"
+    places = [(backend.empty((2, 1)), None), (None, backend.empty((2,)))]
+    for place in places:
+        weight, bias = backend.linear_grad(grad, x, out=place)
+        _equal(backend, weight, np.array([[14.0], [-2.0]]))
+        _equal(backend, bias, np.array([4.0, -1.5]))
+
+
+def windows_fit(backend: Backend, op: str) -> None:
+    """A tensor that its window was not made for is a ShapeError."""
+    window = Window.of((4, 5), (2, 3))
+    wrong = {(2, 3, 4, 6), (2, 3, 5, 5), (2, 3, 4), (4, 5), (1, 2, 3, 4, 5)}
+    if op == "fold":  # columns (N, 6 C, 9)
+        wrong = {(2, 6, 8), (2, 5, 9), (2, 6), (6, 9), (2, 6, 3, 3)}
+    for shape in sorted(wrong):
+        x = backend.full(shape, 1.0)
+        try:
+            getattr(backend, op)(x, window)
+        except ShapeError:
+            continue
+        raise AssertionError(f"{op}: expected a ShapeError for shape {shape} and {window}")
 
 
 def from_host_copies(backend: Backend, op: str) -> None:
@@ -289,6 +320,10 @@ CHECKS = {
     "synchronize": (synchronize_returns,),
     "scope": (scope_is_transparent,),
     "session": (session_is_transparent,),
+    "linear_grad": (linear_grad_without_bias,),
+    "unfold": (windows_fit,),
+    "fold": (windows_fit,),
+    "max_pool": (windows_fit,),
     "compile": (compile_keeps_effects,),
     "random": (random_known, random_streams),
 }

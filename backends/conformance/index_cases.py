@@ -90,12 +90,11 @@ def _slice_add() -> Iterator[Case]:
 
 def _windows() -> Iterator[Case]:
     for label, shape, kernel, options in _geometries():
-        size = shape[2:]
-        window = Window.of(size, kernel, **options)
-        columns = (shape[0], shape[1] * int(np.prod(kernel)), window.positions)
+        window = Window.of(shape[2:], kernel, **options)
+        columns = window.columns_of("unfold", shape)
         smooth = int(np.prod(columns)) <= 400
-        yield case("unfold", label, normal(*shape), kernel, smooth=smooth, **options)
-        yield case("fold", label, normal(*columns), size, kernel, smooth=smooth, **options)
+        yield case("unfold", label, normal(*shape), window, smooth=smooth)
+        yield case("fold", label, normal(*columns), window, smooth=smooth)
 
 
 def _geometries() -> Iterator[tuple[str, tuple[int, ...], tuple[int, ...], dict[str, Any]]]:

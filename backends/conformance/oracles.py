@@ -18,6 +18,7 @@ from .. import summation
 from ..base import Backend
 from ..numpy_backend import NumpyBackend
 from ..ops import OPS
+from ..windows import Window
 from .case import Case, Host
 
 _definitions = NumpyBackend("cpu", "float64")
@@ -212,11 +213,10 @@ def _scatter_add(x: Host, indices: Host, values: Host, *, axis: int) -> Host:
     return result
 
 
-def _touched(size: Any, kernel: Any, stride: Any, padding: Any, dilation: Any) -> list[list[Any]]:
+def _touched(window: Window) -> list[list[Any]]:
     """Return, for each offset in the kernel and each window, the pixel it touches (None: padding)."""
-    rank = len(size)
-    stride, dilation = stride or (1,) * rank, dilation or (1,) * rank
-    padding = padding or ((0, 0),) * rank
+    size, kernel, stride = window.size, window.kernel_size, window.stride
+    padding, dilation, rank = window.padding, window.dilation, len(size)
     counts = [
         len(range(0, size[a] + sum(padding[a]) - dilation[a] * (kernel[a] - 1), stride[a]))
         for a in range(rank)
@@ -224,43 +224,33 @@ def _touched(size: Any, kernel: Any, stride: Any, padding: Any, dilation: Any) -
     table = []
     for offset in itertools.product(*map(range, kernel)):
         row: list[Any] = []
-        for window in itertools.product(*map(range, counts)):
+        for position in itertools.product(*map(range, counts)):
             pixel = tuple(
-                window[a] * stride[a] + offset[a] * dilation[a] - padding[a][0] for a in range(rank)
+                position[a] * stride[a] + offset[a] * dilation[a] - padding[a][0] for a in range(rank)
             )
             row.append(pixel if all(0 <= p < n for p, n in zip(pixel, size, strict=True)) else None)
         table.append(row)
     return table
 
 
-def _unfold(
-    x: Host, kernel_size: Any, *, stride: Any = None, padding: Any = None, dilation: Any = None
-) -> Host:
-    table = _touched(x.shape[2:], kernel_size, stride, padding, dilation)
+def _unfold(x: Host, window: Window) -> Host:
+    table = _touched(window)
     result = np.zeros((x.shape[0], x.shape[1], len(table), len(table[0])), x.dtype)
     for k, row in enumerate(table):
-        for window, pixel in enumerate(row):
+        for position, pixel in enumerate(row):
             if pixel is not None:
-                result[:, :, k, window] = x[(slice(None), slice(None), *pixel)]
+                result[:, :, k, position] = x[(slice(None), slice(None), *pixel)]
     return result.reshape(x.shape[0], x.shape[1] * len(table), len(table[0]))
 
 
-def _fold(
-    columns: Host,
-    output_size: Any,
-    kernel_size: Any,
-    *,
-    stride: Any = None,
-    padding: Any = None,
-    dilation: Any = None,
-) -> Host:
-    table = _touched(output_size, kernel_size, stride, padding, dilation)
+def _fold(columns: Host, window: Window) -> Host:
+    table = _touched(window)
     samples, channels = columns.shape[0], columns.shape[1] // len(table)
-    result = np.zeros((samples, channels, *output_size), columns.dtype)
+    result = np.zeros((samples, channels, *window.size), columns.dtype)
     for k, row in enumerate(table):
-        for window, pixel in enumerate(row):
+        for position, pixel in enumerate(row):
             if pixel is not None:
-                result[(slice(None), slice(None), *pixel)] += columns[:, k :: len(table), window]
+                result[(slice(None), slice(None), *pixel)] += columns[:, k :: len(table), position]
     return result
 
 

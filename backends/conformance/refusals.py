@@ -11,6 +11,7 @@ import numpy as np
 from ..base import Backend
 from ..errors import ShapeError
 from ..ops import OPS
+from ..windows import Window
 from .case import Case, T, integers, normal
 
 _ARITHMETIC = ("add", "subtract", "multiply", "divide", "pow", "maximum", "minimum")
@@ -132,7 +133,7 @@ def integers_in_floating_ops(backend: Backend, op: str) -> None:
     """Transcendental ops and `divide` take floating tensors only."""
     shape = (1, 1, 3) if op == "max_pool" else (3,)
     x = integers(*shape, low=1).handle(backend, "float32")
-    args = (x, x) if op in _ARITHMETIC else (x, (1,)) if op == "max_pool" else (x,)
+    args = (x, x) if op in _ARITHMETIC else (x, Window.of((3,), (1,))) if op == "max_pool" else (x,)
     _refused(lambda: getattr(backend, op)(*args), f"{op}: int64 tensors")
 
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 
 from ..base import Backend
+from ..host import is_floating
 from ..ops import OPS
 from . import accuracy, checks, effects, refusals
 from .case import Case
@@ -182,5 +183,4 @@ def _about(op: str, function: Callable[..., None]) -> Item:
 def _floating_result(case: Case) -> bool:
     if OPS[case.op].gives == "tensors":
         return True
-    dtype: str = checks.result_meta(case, "float32", "float32").dtype
-    return dtype.startswith("float")
+    return is_floating(checks.result_meta(case, "float32", "float32").dtype)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import DtypeError
+from ..host import is_floating
 from ..protocol import Axis, Shape
 
 if TYPE_CHECKING:
@@ -208,5 +209,5 @@ class Variable:
     def _operand(self, other: Any) -> Any:
         """Return the other operand of an operator: a Python number, or a Variable."""
         if isinstance(other, Variable) or type(other) in (int, float, bool):
-            return float(other) if type(other) is int and self.dtype.startswith("float") else other
+            return float(other) if type(other) is int and is_floating(self.dtype) else other
         return self.backend.from_host(np.asarray(other))

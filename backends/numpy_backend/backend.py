@@ -297,27 +297,17 @@ class NumpyBackend(NumpyDerived, NumpyPooling):
 
     # -- window ----------------------------------------------------------------------------------
 
-    def unfold(
-        self,
-        x: Array,
-        kernel_size: tuple[int, ...],
-        *,
-        stride: tuple[int, ...] | None = None,
-        padding: Widths | None = None,
-        dilation: tuple[int, ...] | None = None,
-        out: Array = None,
-    ) -> Array:
-        """Copy a strided view of the padded input."""
+    def unfold(self, x: Array, window: Window, *, out: Array = None) -> Array:
+        """Copy a strided view of the padded image."""
         check("unfold", x)
-        window = Window.of(x.shape[2:], kernel_size, stride, padding, dilation)
+        columns = window.columns_of("unfold", x.shape)
         if window.padded:
             x = self.pad(x, ((0, 0), (0, 0), *window.padding))
         shape, strides = window.view(x.strides[2:])
         shape = (*x.shape[:2], *shape)
         view = np.lib.stride_tricks.as_strided(x, shape, (*x.strides[:2], *strides), writeable=False)
-        columns = (x.shape[0], x.shape[1] * math.prod(kernel_size), window.positions)
         if out is None:
-            out = np.empty(columns, x.dtype)  # a reshape would be x itself where each window is one number
+            out = np.empty(columns, x.dtype)  # view.reshape would be x itself for a kernel of one place
         else:
             check_out("unfold", out, columns, x.dtype)
         if out.flags.c_contiguous:
@@ -326,29 +316,16 @@ class NumpyBackend(NumpyDerived, NumpyPooling):
             np.copyto(out, view.reshape(columns))
         return out
 
-    def fold(
-        self,
-        columns: Array,
-        output_size: tuple[int, ...],
-        kernel_size: tuple[int, ...],
-        *,
-        stride: tuple[int, ...] | None = None,
-        padding: Widths | None = None,
-        dilation: tuple[int, ...] | None = None,
-        out: Array = None,
-    ) -> Array:
-        """Add each kernel offset's values into the slice that it came from."""
+    def fold(self, columns: Array, window: Window, *, out: Array = None) -> Array:
+        """Add the values of each place in the kernel to the slice of the image that it saw."""
         check("fold", columns)
-        window = Window.of(output_size, kernel_size, stride, padding, dilation)
-        samples = columns.shape[0]
-        channels = columns.shape[1] // math.prod(kernel_size)
-        shape = (samples, channels, *output_size)
+        shape = window.image_of("fold", columns.shape)
         if out is not None:
             check_out("fold", out, shape, columns.dtype)
-        parts = columns.reshape(samples, channels, *kernel_size, *window.counts)
+        parts = columns.reshape(*shape[:2], *window.kernel_size, *window.counts)
         image: Any = out if out is not None and not window.padded else None
         if image is None:
-            image = np.empty((samples, channels, *window.padded_size), columns.dtype)
+            image = np.empty((*shape[:2], *window.padded_size), columns.dtype)
         image[...] = 0
         for offset, place in window.offsets():
             image[(..., *place)] += parts[(slice(None), slice(None), *offset)]

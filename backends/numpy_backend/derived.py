@@ -122,16 +122,27 @@ class NumpyDerived(Backend):
         y = x.dot(weight.T)
         return np.add(y, bias, y)
 
-    def linear_grad(self, grad: Array, x: Array, *, out: Any = None) -> Any:
+    def linear_grad(self, grad: Any, x: Any, *, bias: bool = True, out: Any = None) -> Any:
         """Return (gᵀ x, Σ g) for matrices, straight into `out`."""
-        if out is None or x.ndim != 2 or len(grad) > EXACT_SUM or grad.dtype is not x.dtype:
-            return Backend.linear_grad(self, grad, x, out=out)
-        weight, bias = out
-        check_out("linear_grad", bias, grad.shape[1:], grad.dtype)
-        try:
-            return grad.T.dot(x, weight), np.add.reduce(grad, 0, None, bias)
-        except ValueError:  # the weight's place is not contiguous, or does not fit
-            return Backend.linear_grad(self, grad, x, out=out)
+        weight_out, bias_out = out or (None, None)
+        if (
+            weight_out is None
+            or type(x) is not _ndarray
+            or type(grad) is not _ndarray
+            or x.ndim != 2
+            or x.dtype is not grad.dtype
+            or weight_out.dtype is not x.dtype
+            or weight_out.shape != (*grad.shape[1:], x.shape[1])
+            or not len(x) == len(grad) <= EXACT_SUM
+            or not weight_out.flags.c_contiguous
+        ):
+            return Backend.linear_grad(self, grad, x, bias=bias, out=out)
+        weight: Array = grad.T.dot(x, weight_out)
+        if not bias:
+            return weight, None
+        if bias_out is not None:
+            check_out("linear_grad", bias_out, grad.shape[1:], grad.dtype)
+        return weight, np.add.reduce(grad, 0, None, bias_out)
 
     def adam_step(
         self,

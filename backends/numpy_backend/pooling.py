@@ -9,7 +9,6 @@ import numpy as np
 
 from ..base import Backend
 from ..errors import DtypeError
-from ..protocol import Widths
 from ..windows import Window
 from .elementwise import Array, check
 
@@ -20,23 +19,14 @@ _PLACES = 255
 class NumpyPooling(Backend):
     """The overrides."""
 
-    def max_pool(
-        self,
-        x: Array,
-        kernel_size: tuple[int, ...],
-        *,
-        stride: tuple[int, ...] | None = None,
-        padding: Widths | None = None,
-        dilation: tuple[int, ...] | None = None,
-    ) -> Any:
-        """Return the maxima and where they stand; what is rare is left to the definition."""
+    def max_pool(self, x: Array, window: Window) -> Any:
+        """Take a running maximum; leave NaN, -inf beside padding and huge kernels to the definition."""
         check("max_pool", x)
         if x.dtype.kind != "f":
             raise DtypeError(f"max_pool: expected floating tensors, got {x.dtype}; convert them with astype")
-        window = Window.of(x.shape[2:], kernel_size, stride, padding, dilation)
-        options: dict[str, Any] = {"stride": stride, "padding": padding, "dilation": dilation}
-        if math.prod(kernel_size) > _PLACES or not x.size:
-            return super().max_pool(x, kernel_size, **options)
+        window.windows_of("max_pool", x.shape)
+        if window.places > _PLACES or not x.size:
+            return super().max_pool(x, window)
         image = x
         if window.padded:
             image = self.pad(x, ((0, 0), (0, 0), *window.padding), value=-math.inf)
@@ -50,7 +40,7 @@ class NumpyPooling(Backend):
             np.maximum(values, part, out=values)
         # NaN is greater than nothing, and padding stands first in a window that is all -inf.
         if math.isnan(values.max()) or (window.padded and values.min() == -math.inf):
-            return super().max_pool(x, kernel_size, **options)
+            return super().max_pool(x, window)
         return values, _indices(window, places)
 
     def max_pool_grad(

@@ -336,57 +336,36 @@ class TorchBackend(TorchDerived):
 
     # -- window ----------------------------------------------------------------------------------
 
-    def unfold(
-        self,
-        x: Array,
-        kernel_size: tuple[int, ...],
-        *,
-        stride: tuple[int, ...] | None = None,
-        padding: Widths | None = None,
-        dilation: tuple[int, ...] | None = None,
-        out: Array = None,
-    ) -> Array:
-        """Copy a strided view of the padded input."""
+    def unfold(self, x: Array, window: Window, *, out: Array = None) -> Array:
+        """Copy a strided view of the padded image."""
         check("unfold", x)
-        window = Window.of(tuple(x.shape[2:]), kernel_size, stride, padding, dilation)
+        columns = window.columns_of("unfold", x.shape)
         if window.padded:
             x = self.pad(x, ((0, 0), (0, 0), *window.padding))
         shape, strides = window.view(x.stride()[2:])
         shape = (*x.shape[:2], *shape)
         view = x.as_strided(shape, (*x.stride()[:2], *strides))
-        columns = (x.shape[0], x.shape[1] * math.prod(kernel_size), window.positions)
         if out is not None:
             out = check_out("unfold", out, columns, x.dtype)
         if out is None:
-            out = x.new_empty(columns)  # a reshape would be x itself where each window is one number
+            out = x.new_empty(columns)  # view.reshape would be x itself for a kernel of one place
         if out.is_contiguous():
             out.view(shape).copy_(view)
         else:
             out.copy_(view.reshape(columns))
         return out
 
-    def fold(
-        self,
-        columns: Array,
-        output_size: tuple[int, ...],
-        kernel_size: tuple[int, ...],
-        *,
-        stride: tuple[int, ...] | None = None,
-        padding: Widths | None = None,
-        dilation: tuple[int, ...] | None = None,
-        out: Array = None,
-    ) -> Array:
-        """Add each kernel offset's values into the slice that it came from."""
+    def fold(self, columns: Array, window: Window, *, out: Array = None) -> Array:
+        """Add the values of each place in the kernel to the slice of the image that it saw."""
         check("fold", columns)
-        window = Window.of(output_size, kernel_size, stride, padding, dilation)
-        samples, channels = columns.shape[0], columns.shape[1] // math.prod(kernel_size)
+        shape = window.image_of("fold", columns.shape)
         if out is not None:
-            out = check_out("fold", out, (samples, channels, *output_size), columns.dtype)
-        parts = columns.reshape(samples, channels, *kernel_size, *window.counts)
+            out = check_out("fold", out, shape, columns.dtype)
+        parts = columns.reshape(*shape[:2], *window.kernel_size, *window.counts)
         if out is not None and not window.padded:
             image = out.zero_()
         else:
-            image = columns.new_zeros((samples, channels, *window.padded_size))
+            image = columns.new_zeros((*shape[:2], *window.padded_size))
         for offset, place in window.offsets():
             image[(..., *place)].add_(parts[(slice(None), slice(None), *offset)])
         inner = image[(..., *window.interior())]

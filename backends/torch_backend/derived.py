@@ -9,7 +9,7 @@ import torch
 
 from ..base import Backend, Triple, gradient_shape_error
 from ..errors import ShapeError
-from ..protocol import Axis, Widths
+from ..protocol import Axis
 from ..windows import Window
 from .elementwise import NATIVE, Array, agree, check, check_out, floating, floating_pair, scalar, writable
 
@@ -98,20 +98,26 @@ class TorchDerived(Backend):
             agree("linear", x, bias)
             raise
 
-    def linear_grad(self, grad: Array, x: Array, *, out: Any = None) -> Any:
+    def linear_grad(self, grad: Array, x: Array, *, bias: bool = True, out: Any = None) -> Any:
         """Return (gᵀ x, Σ g) for matrices, straight into `out`."""
-        if out is None or x.ndim != 2:
-            return super().linear_grad(grad, x, out=out)
-        try:
-            weight, bias = out
-            # torch would resize what does not fit; that the samples are as many it looks at itself.
-            rows, columns = weight.shape
-            fits = bias.shape == (rows,) and grad.shape[1] == rows and x.shape[1] == columns
-            if fits and weight.dtype is bias.dtype is grad.dtype:
-                return torch.mm(grad.mT, x, out=weight), torch.sum(grad, 0, out=bias)
-        except (RuntimeError, TypeError, ValueError, AttributeError):
-            pass
-        return super().linear_grad(grad, x, out=out)  # which does without `out`, or says what does not fit
+        weight_out, bias_out = out or (None, None)
+        if (
+            weight_out is None
+            or type(x) is not _Tensor
+            or type(grad) is not _Tensor
+            or x.ndim != 2
+            or grad.dtype is not x.dtype
+            or weight_out.dtype is not x.dtype
+            or weight_out.shape != (*grad.shape[1:], x.shape[1])  # torch would resize it
+            or len(grad) != len(x)
+            or not writable(weight_out)
+        ):
+            return super().linear_grad(grad, x, bias=bias, out=out)
+        weight = torch.mm(grad.mT, x, out=weight_out)
+        if not bias or bias_out is None:
+            return weight, torch.sum(grad, 0) if bias else None
+        bias_out = check_out("linear_grad", bias_out, grad.shape[1:], grad.dtype)
+        return weight, torch.sum(grad, 0, out=bias_out)
 
     def leaky_relu(self, x: Array, negative_slope: float) -> Array:
         """Return x where x > 0, else slope x, in one kernel."""
@@ -152,36 +158,23 @@ class TorchDerived(Backend):
         zeros = torch.zeros((*indices.shape, num_classes), dtype=native, device=indices.device)
         return zeros.scatter_(-1, inside, torch.eq(inside, column).to(native))
 
-    def max_pool(
-        self,
-        x: Array,
-        kernel_size: tuple[int, ...],
-        *,
-        stride: tuple[int, ...] | None = None,
-        padding: Widths | None = None,
-        dilation: tuple[int, ...] | None = None,
-    ) -> Any:
-        """Return torch's maxima and indices, where torch has such a pooling and agrees about NaN."""
+    def max_pool(self, x: Array, window: Window) -> Any:
+        """Return torch's maxima and indices, if torch has such a pooling and agrees about NaN."""
         floating("max_pool", x)
-        options: dict[str, Any] = {"stride": stride, "padding": padding, "dilation": dilation}
-        window = Window.of(tuple(x.shape[2:]), kernel_size, stride, padding, dilation)
-        spans = (d * (k - 1) + 1 for d, k in zip(window.dilation, kernel_size, strict=True))
-        even = all(a == b <= span // 2 for (a, b), span in zip(window.padding, spans, strict=True))
-        if not even or len(kernel_size) > 2 or not x.numel():
-            return super().max_pool(x, kernel_size, **options)
-        lead = (1,) * (2 - len(kernel_size))
-        planes = x.reshape(*x.shape[:2], *lead, *x.shape[2:])
-        sides = tuple(a for a, _ in window.padding)
+        shape = window.windows_of("max_pool", x.shape)
+        even = all(a == b <= n // 2 for (a, b), n in zip(window.padding, window.span, strict=True))
+        lead = (1,) * (2 - len(window.size))
+        if not even or len(window.size) > 2 or not x.numel():
+            return super().max_pool(x, window)
         values, indices = _aten.max_pool2d_with_indices.default(
-            planes,
-            lead + tuple(kernel_size),
+            x.reshape(*shape[:2], *lead, *window.size),
+            lead + window.kernel_size,
             lead + window.stride,
-            (0,) * len(lead) + sides,
+            (0,) * len(lead) + tuple(before for before, _ in window.padding),
             lead + window.dilation,
         )
-        if torch.isnan(values.max()):  # torch names the last one in the window
-            return super().max_pool(x, kernel_size, **options)
-        shape = (*x.shape[:2], *window.counts)
+        if torch.isnan(values.max()):  # torch names the last NaN of a window
+            return super().max_pool(x, window)
         return values.reshape(shape), indices.reshape(shape)
 
     def adam_step(

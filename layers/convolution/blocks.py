@@ -6,7 +6,6 @@ import functools
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from ...backends import Backend, Tensor
 from ...backends.protocol import Shape
@@ -28,8 +27,8 @@ class Block:
     rows: Range
     inputs: Range
     """The input rows that the windows of these rows touch."""
-    padding: tuple[tuple[int, int], ...]
-    """Zeros around those, before and after on each spatial axis."""
+    window: Window
+    """These windows over these input rows; the images are one more axis, the last."""
 
     @property
     def samples(self) -> int:
@@ -55,8 +54,8 @@ class Plan:
         larger than its columns, it is they that the cache must suit.
         """
         counts, budget = window.counts, STREAMED * cache_size
-        image = itemsize * channels * math.prod(window.kernel_size) * math.prod(counts)
-        places = max(channels * math.prod(window.size), outputs * math.prod(counts))
+        image = itemsize * channels * window.places * window.positions
+        places = max(channels * math.prod(window.size), outputs * window.positions)
         most = max(image, itemsize * places, 1)
         # Of one place a window, an image is its own columns: to lay several innermost would be a copy.
         alone = cache_size // 4 if _is_pointwise(window) else cache_size
@@ -75,20 +74,6 @@ class Plan:
         return _is_pointwise(self.window)
 
     @property
-    def kernel(self) -> tuple[int, ...]:
-        """The kernel that is unfolded, over the spatial axes and the images."""
-        return (*self.window.kernel_size, 1)
-
-    def options(self, block: Block) -> dict[str, Any]:
-        """Return its stride, padding and dilation."""
-        window = self.window
-        return {
-            "stride": (*window.stride, 1),
-            "padding": (*block.padding, (0, 0)),
-            "dilation": (*window.dilation, 1),
-        }
-
-    @property
     def batches(self) -> list[Range]:
         """The ranges of images that go together."""
         return [(n, min(n + self.images, self.samples)) for n in range(0, self.samples, self.images)]
@@ -96,8 +81,7 @@ class Plan:
     def blocks(self, images: Range) -> Iterator[Block]:
         """Yield the blocks of some images, from the first row to the last."""
         window = self.window
-        size, stride = window.size[0], window.stride[0]
-        span = window.dilation[0] * (window.kernel_size[0] - 1) + 1
+        size, stride, span = window.size[0], window.stride[0], window.span[0]
         for top in range(0, window.counts[0], self.rows):
             bottom = min(top + self.rows, window.counts[0])
             start = top * stride - window.padding[0][0]
@@ -106,11 +90,18 @@ class Plan:
             high = max(min(stop, size), low)
             before = min(max(-start, 0), stop - start)
             after = stop - start - before - (high - low)
-            yield Block(images, (top, bottom), (low, high), ((before, after), *window.padding[1:]))
+            inner = Window.of(
+                (high - low, *window.size[1:], images[1] - images[0]),
+                (*window.kernel_size, 1),
+                (*window.stride, 1),
+                ((before, after), *window.padding[1:], (0, 0)),
+                (*window.dilation, 1),
+            )
+            yield Block(images, (top, bottom), (low, high), inner)
 
 
 def _is_pointwise(window: Window) -> bool:
-    return math.prod(window.kernel_size) == math.prod(window.stride) == 1 and not window.padded
+    return window.places == math.prod(window.stride) == 1 and not window.padded
 
 
 class Workspace:

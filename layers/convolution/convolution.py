@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from ...backends import Backend, OptionError, ShapeError, Tensor
+from ...backends import Backend, OptionError, Tensor
 from ...backends.protocol import Shape
 from ...backends.windows import Window
 from ..initializers import Initializer, TorchDefault
 from ..integers import positive
 from ..module import Module
-from ..window_options import Padding, Sizes, axes, described, sides, sizes
+from ..window_options import Padding, Sizes, axes, check_span, described, sides, sizes
 from .borders import MODES, Border, least
 
 
@@ -81,19 +81,14 @@ class Convolution(Module):
     def window(self, shape: Shape) -> Window:
         """Return the geometry for an input (N, C, *spatial); ShapeError if it does not fit."""
         check_images(self, self.in_channels, self.rank, shape)
-        size = tuple(shape[2:])
-        if self.padding_mode != "zeros":
-            for axis, (n, pair) in enumerate(zip(size, self.padding, strict=True), start=2):
-                needed = least(max(pair), self.padding_mode)
-                if n < needed:
-                    why = f"for its {self.padding_mode} padding of {max(pair)}"
-                    raise self.misfit(f"of at least {needed} on axis {axis}, {why}", shape)
-            size = tuple(n + sum(pair) for n, pair in zip(size, self.padding, strict=True))
-        zeros = self.padding if self.padding_mode == "zeros" else None
-        try:
-            return Window.of(size, self.kernel_size, self.stride, zeros, self.dilation)
-        except ShapeError as error:
-            raise self.misfit("no smaller than the kernel", shape, f": {error}") from error
+        for axis, pair in enumerate(self.padding, start=2):
+            needed = 0 if self.padding_mode == "zeros" else least(max(pair), self.padding_mode)
+            if shape[axis] < needed:
+                why = f"for {self.padding_mode} padding of {max(pair)}"
+                raise self.misfit(f"of at least {needed} on axis {axis}, {why}", shape)
+        check_span(self, self.kernel_size, self.dilation, self.padding, shape)
+        window = Window.of(shape[2:], self.kernel_size, self.stride, self.padding, self.dilation)
+        return window if self.padding_mode == "zeros" else window.over_padded
 
     def output_shape(self, shape: Shape) -> Shape:
         """(N, C, *spatial) -> (N, O, *windows)."""

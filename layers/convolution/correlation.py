@@ -8,7 +8,6 @@ are copied in long runs, too.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 from ...backends import Backend, Tensor
@@ -110,26 +109,24 @@ class Correlation:
         if self.border is not None:
             x = self.border.extend(b, self._of(x, images, (0, b.shape(x)[2])))
             images = (0, block.samples)
-        laid = self._laid(self._of(x, images, block.inputs), (1, self.channels, *self._size(block)))
-        depth, breadth = self._extents(block)
+        laid = self._laid(self._of(x, images, block.inputs), (1, self.channels, *block.window.size))
         if plan.pointwise:
             return b.reshape(laid, self._grouped(self.channels, -1))
-        if block.samples > 1 and not any(map(any, block.padding)):
+        if block.samples > 1 and not block.window.padded:
             # Else it is x in another order, and each copy that unfold makes would leap from image to image.
             laid = b.copy(laid, out=work.store("laid", b.shape(laid)))
-        store = work.store("columns", (1, depth, breadth))
-        columns = b.unfold(laid, plan.kernel, **plan.options(block), out=store)
+        depth = self.channels * self.window.places
+        store = work.store("columns", (1, depth, block.window.positions))
+        columns = b.unfold(laid, block.window, out=store)
         return b.reshape(columns, self._grouped(depth, -1))
 
     def _folded(self, matrix: Tensor, g: Tensor, plan: Plan, block: Block, work: Workspace) -> Tensor:
         """Return wᵀ g added back to where the columns came from: (1, C, input rows, *size, images)."""
-        b, size = self.backend, self._size(block)
-        depth, breadth = self._extents(block)
+        b, depth, breadth = self.backend, self.channels * self.window.places, block.window.positions
         columns = b.matmul(matrix, g, out=work.store("columns", self._grouped(depth, breadth)))
         if plan.pointwise:
-            return b.reshape(columns, (1, self.channels, *size))
-        columns = b.reshape(columns, (1, depth, breadth))
-        return b.fold(columns, size, plan.kernel, **plan.options(block))
+            return b.reshape(columns, (1, self.channels, *block.window.size))
+        return b.fold(b.reshape(columns, (1, depth, breadth)), block.window)
 
     def _added(self, image: Tensor | None, strip: Tensor, block: Block) -> Tensor:
         """Return the images (1, C, *size, n) with the strip of a block's input rows added."""
@@ -159,16 +156,6 @@ class Correlation:
         itemsize = 8 if self.dtype == "float64" else 4
         cache_size = self.backend.cache_size
         return Plan.of(self.window, self.samples, self.channels, self.outputs, itemsize, cache_size)
-
-    def _size(self, block: Block) -> Shape:
-        """The spatial extents of a block's input, the images last."""
-        return (block.inputs[1] - block.inputs[0], *self.window.size[1:], block.samples)
-
-    def _extents(self, block: Block) -> tuple[int, int]:
-        """C K and L of a block's columns."""
-        rows = block.rows[1] - block.rows[0]
-        places = rows * math.prod(self.window.counts[1:])
-        return self.channels * math.prod(self.window.kernel_size), places * block.samples
 
     def _grouped(self, channels: int, *rest: int) -> Shape:
         """(channels, *rest), or (G, channels / G, *rest) where there are groups."""

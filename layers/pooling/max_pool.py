@@ -14,13 +14,7 @@ class MaxPool(Pool):
         b = self.backend
         shape = b.shape(x)
         window = self.window(shape)
-        y, indices = b.max_pool(
-            x,
-            window.kernel_size,
-            stride=window.stride,
-            padding=window.padding,
-            dilation=window.dilation,
-        )
+        y, indices = b.max_pool(x, window)
         self.keep(indices, window, (*shape[:2], *window.counts))
         return y
 
@@ -28,9 +22,8 @@ class MaxPool(Pool):
         """dL/dx = g where x is the maximum of a window, else 0; what windows share adds up."""
         indices, window, y_shape = self.kept()
         self.check_gradient(grad_output, y_shape)
-        spans = (d * (k - 1) + 1 for d, k in zip(window.dilation, window.kernel_size, strict=True))
-        apart = all(stride >= span for stride, span in zip(window.stride, spans, strict=True))
-        return self.backend.max_pool_grad(grad_output, indices, window.size, distinct=apart)
+        distinct = not window.overlapping
+        return self.backend.max_pool_grad(grad_output, indices, window.size, distinct=distinct)
 
 
 class MaxPool1d(MaxPool):

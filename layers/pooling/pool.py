@@ -9,7 +9,7 @@ from ...backends import Backend, OptionError
 from ...backends.protocol import Shape
 from ...backends.windows import Window
 from ..module import Module
-from ..window_options import Padding, Sizes, axes, described, sides, sizes
+from ..window_options import Padding, Sizes, axes, check_span, described, sides, sizes
 
 
 class Pool(Module):
@@ -71,12 +71,11 @@ class Pool(Module):
             single = len(shape) == self.rank + 1
             advice = "; a single sample needs a batch axis" if single else ""
             raise self.misfit(f"(N, C, {axes(self.rank)})", shape, advice)
+        check_span(self, self.kernel_size, self.dilation, self.padding, shape)
         padding = []
         for axis, size in enumerate(shape[2:]):
             before, after = self.padding[axis]
             span = self.dilation[axis] * (self.kernel_size[axis] - 1) + 1
-            if span > size + before + after:
-                raise self.misfit(f"no smaller than the kernel, which spans {span} on axis {axis + 2}", shape)
             if self.ceil_mode:
                 after += _beyond(size, before, after, span, self.stride[axis])
             padding.append((before, after))

@@ -75,5 +75,5 @@ def compare_loss_with_graph(loss: Loss, prediction: Host, target: Host) -> Repor
 
 def _tape(subject: Module | Loss) -> Any:
     """Return an autodiff stack around what the subject computes on."""
-    raw = subject.backend.spec.rpartition("+")[2]
+    raw = subject.backend.raw.spec
     return get_backend(f"autodiff+{raw}", dtype="float64")

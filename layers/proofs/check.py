@@ -114,7 +114,7 @@ def check(subject: Module | Loss, *inputs: Any, torch: Any = None, large: bool =
     arrays = tuple(_array(value) for value in inputs)
     wide = copy.deepcopy(subject)
     if subject.backend.default_dtype != "float64":
-        wide = wide.to(get_backend(subject.backend.spec.rpartition("+")[2], dtype="float64"))
+        wide = wide.to(get_backend(subject.backend.raw.spec, dtype="float64"))
     title = str(subject)
     proof = Proof(type(subject).__name__ if "\n" in title else title)
     is_layer = isinstance(wide, Module)
@@ -158,7 +158,7 @@ def check_case(case: Case, backend: Backend) -> Proof:
 
 def second_backend(backend: Backend) -> Backend | None:
     """Return another raw backend of float64 to compare with; None where only one is installed."""
-    mine = backend.spec.rpartition("+")[2].partition(":")[0]
+    mine = backend.raw.name
     other = next((name for name in available() if name != mine), None)
     return None if other is None else get_backend(other, dtype="float64")
 

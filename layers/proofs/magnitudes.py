@@ -50,7 +50,7 @@ def check_range(subject: Module | Loss, other: Backend | None, *inputs: Host) ->
         If something is NaN, or infinite without need.
 
     """
-    raw = subject.backend.spec.rpartition("+")[2]
+    raw = subject.backend.raw.spec
     narrow = get_backend(raw, dtype="float32")
     report = Report(str(subject).partition("\n")[0], "large inputs")
     for what, given in _extremes(subject, inputs):

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from lamina.backends import Backend
+from lamina.backends import Backend, Window
 from lamina.backends.conformance import adjoint
 from lamina.backends.conformance.adjoint import Pair
 
@@ -41,8 +41,8 @@ def test_unfold_fold(backend64: Backend, data: st.DataObject, rank: int) -> None
     dilation: Shape = tuple(data.draw(st.integers(1, max(1, min(3, r)))) for r in room)
     stride: Shape = data.draw(each(*[st.integers(1, 3)] * rank))
     shape = (data.draw(st.integers(0, 2)), data.draw(st.integers(1, 3)), *size)
-    options = {"stride": stride, "padding": padding, "dilation": dilation}
-    check(backend64, adjoint.unfold_fold(backend64, shape, kernel, **options), data)
+    window = Window.of(size, kernel, stride, padding, dilation)
+    check(backend64, adjoint.unfold_fold(backend64, shape, window), data)
 
 
 @drawn

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from lamina.backends import Backend, get_backend
+from lamina.backends import Backend, Window, get_backend
 from lamina.backends.conformance import all_cases
 from lamina.backends.conformance.checks import result_meta
 from lamina.backends.meta import Meta
@@ -34,6 +34,7 @@ FLOPS: list[tuple[str, tuple[Any, ...], dict[str, Any], int]] = [
     ("linear", (f32(N, I), f32(O, I), f32(O)), {}, 2 * N * I * O + N * O),
     ("linear", (f32(N, I), f32(O, I)), {}, 2 * N * I * O),
     ("linear_grad", (f32(N, O), f32(N, I)), {}, 2 * N * I * O + N * O),
+    ("linear_grad", (f32(N, O), f32(N, I)), {"bias": False}, 2 * N * I * O),
     ("exp", (f32(4, 5),), {}, 20),
     ("add", (f32(4, 1), f32(5)), {}, 20),
     ("add", (f32(4), 1.0), {}, 4),
@@ -49,8 +50,8 @@ FLOPS: list[tuple[str, tuple[Any, ...], dict[str, Any], int]] = [
     ("relu", (f32(N),), {}, N),
     ("square", (f32(N),), {}, N),
     ("mean", (f32(N, I),), {}, N * I + 1),
-    ("unfold", (f32(2, 3, 8, 8), (3, 3)), {}, 0),
-    ("fold", (f32(2, 27, 36), (8, 8), (3, 3)), {}, 2 * 27 * 36),
+    ("unfold", (f32(2, 3, 8, 8), Window.of((8, 8), (3, 3))), {}, 0),
+    ("fold", (f32(2, 27, 36), Window.of((8, 8), (3, 3))), {}, 2 * 27 * 36),
     ("index_add", (f32(9, 2), Meta((4,), "int64"), f32(4, 2)), {"axis": 0}, 8),
     ("scatter_add", (f32(9, 2), Meta((4, 2), "int64"), f32(4, 2)), {"axis": 0}, 8),
     ("slice_add", (f32(9), f32(4), (1,), (5,)), {}, 4),
@@ -77,7 +78,7 @@ BYTES: list[tuple[str, tuple[Any, ...], dict[str, Any], int]] = [
     ("argmax", (f32(4, 5),), {"axis": 1}, 4 * 20 + 8 * 4),
     ("concat", ([f32(2), f32(3)],), {}, 4 * 10),
     ("astype", (f32(4), "float64"), {}, 4 * 4 + 8 * 4),
-    ("unfold", (f32(1, 1, 4), (2,)), {}, 4 * (4 + 6)),
+    ("unfold", (f32(1, 1, 4), Window.of((4,), (2,))), {}, 4 * (4 + 6)),
     ("reshape", (f32(4, 5), (20,)), {}, 0),
     ("permute_dims", (f32(4, 5), (1, 0)), {}, 0),
     ("broadcast_to", (f32(5), (4, 5)), {}, 0),

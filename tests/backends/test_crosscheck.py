@@ -16,6 +16,7 @@ from lamina.backends import (
     DivergenceError,
     DtypeError,
     OptionError,
+    Window,
     get_backend,
 )
 from lamina.backends.conformance import run
@@ -38,7 +39,7 @@ class WrongRounding(Plain):
 
 
 class WrongAxis(Plain):
-    def linear_grad(self, grad: Any, x: Any, *, out: Any = None) -> Any:
+    def linear_grad(self, grad: Any, x: Any, *, bias: bool = True, out: Any = None) -> Any:
         weight, _ = super().linear_grad(grad, x)
         return weight, np.sum(grad, axis=1)
 
@@ -277,13 +278,13 @@ def test_a_decision_near_a_tie_does_not_stop_a_drift() -> None:
 
 def test_a_decision_does_not_hide_the_number_beside_it() -> None:
     class Drifts(Plain):
-        def max_pool(self, x: Any, kernel_size: Any, **options: Any) -> Any:
-            values, indices = super().max_pool(x, kernel_size, **options)
+        def max_pool(self, x: Any, window: Any) -> Any:
+            values, indices = super().max_pool(x, window)
             return values + 1, indices + 1
 
     backend = checked(Drifts, mode="drift")
     with pytest.raises(DivergenceError, match=r"max_pool: .* result 0: at"):
-        backend.max_pool(backend.from_host(np.arange(16.0).reshape(1, 1, 4, 4)), (2, 2))
+        backend.max_pool(backend.from_host(np.arange(16.0).reshape(1, 1, 4, 4)), Window.of((4, 4), (2, 2)))
 
 
 def test_drift_runs_the_conformance_suite() -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lamina.backends import Backend, DataError, DivergenceError
+from lamina.backends import Backend, DataError, DivergenceError, Window
 from lamina.backends.decorators.crosscheck import CrosscheckBackend, load, replay
 
 from .test_crosscheck import WIDE, Plain, checked
@@ -25,8 +25,8 @@ class AllWrong(Plain):
     def clip(self, x: Any, low: Any, high: Any) -> Any:
         return super().clip(x, high, low)
 
-    def max_pool(self, x: Any, kernel_size: Any, **options: Any) -> Any:
-        values, indices = super().max_pool(x, kernel_size, **options)
+    def max_pool(self, x: Any, window: Any) -> Any:
+        values, indices = super().max_pool(x, window)
         return values, indices + 1
 
     def adam_step(self, *tensors: Any, out: Any = None, **options: Any) -> Any:
@@ -58,10 +58,11 @@ def _state(b: Backend) -> list[Any]:
     return [b.from_host([0.5, 2.0]) for _ in range(4)]
 
 
+WINDOW = Window.of((4, 4), (2, 2), padding=((1, 1), (0, 0)))
 CALLS: dict[str, Callable[[Backend], Any]] = {
     "concat": lambda b: b.concat([b.from_host([1.0, np.inf]), b.from_host([3.0])], axis=-1),
     "clip": lambda b: b.clip(b.from_host([1.0, 0.05, np.nan]), 0.1, 0.9),
-    "max_pool": lambda b: b.max_pool(b.from_host(np.ones((1, 1, 4, 4))), (2, 2), padding=((1, 1), (0, 0))),
+    "max_pool": lambda b: b.max_pool(b.from_host(np.ones((1, 1, 4, 4))), WINDOW),
     "adam_step": lambda b: b.adam_step(*(p := _state(b)), **ADAM, out=(p[0], *p[2:])),
     "cells": lambda b: b.cells({"a": (2,), "b": ()}),
     "full": lambda b: b.full((2,), float("-inf")),
@@ -84,6 +85,8 @@ def test_a_repro_file_holds_the_call(tmp_path: Path, op: str) -> None:
     )
     assert not replay(path, AllWrong(), WIDE).passed
     assert replay(path, Plain(), WIDE).passed
+    if op == "max_pool":
+        assert found.call.args[1] == WINDOW
     for name in ("arguments: ", "of the time: "):
         assert name in str(replay(path, Plain(), WIDE))
 

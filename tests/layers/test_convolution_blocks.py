@@ -52,7 +52,7 @@ def plans(draw: Any) -> tuple[Plan, int, int]:
     channels = draw(st.sampled_from([1, 2, 24, 64]))
     cache = draw(st.sampled_from([1, 64, 1 << 10, 1 << 14, 1 << 20]))
     plan = Plan.of(window, draw(st.integers(0, 20)), channels, draw(st.sampled_from([6, 384])), 4, cache)
-    row = 4 * channels * int(np.prod(plan.kernel)) * int(np.prod(window.counts[1:]))
+    row = 4 * channels * window.places * int(np.prod(window.counts[1:]))
     return plan, row, cache
 
 
@@ -94,8 +94,8 @@ def test_a_block_has_the_input_rows_that_its_windows_touch(drawn: Any) -> None:
             span = range(min(touched), max(touched) + 1)
             inside = [row for row in span if 0 <= row < size]
             assert list(range(*block.inputs)) == inside
-            assert block.padding[0] == (sum(row < 0 for row in span), sum(row >= size for row in span))
-            assert block.padding[1:] == window.padding[1:]
+            assert block.window.padding[0] == (sum(row < 0 for row in span), sum(row >= size for row in span))
+            assert block.window.padding[1:] == (*window.padding[1:], (0, 0))
 
 
 # -- blocks change nothing ------------------------------------------------------------------------
@@ -141,8 +141,7 @@ def build(row: Any, samples: int, b: Backend, dtype: str = "float64") -> tuple[A
 
 def columns_of_an_image(plan: Plan, channels: int, itemsize: int) -> int:
     """How many bytes they take."""
-    counts = plan.window.counts
-    return itemsize * channels * int(np.prod(plan.kernel)) * int(np.prod(counts))
+    return itemsize * channels * plan.window.places * plan.window.positions
 
 
 def kind_of(plan: Plan) -> str:

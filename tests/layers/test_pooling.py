@@ -135,7 +135,7 @@ def test_options_are_checked(make: Any, message: str) -> None:
         (
             lambda: MaxPool2d(5),
             (2, 3, 4, 9),
-            r"MaxPool2d\(5x5\): expected input no smaller than the kernel.*5 on axis 2, got \(2, 3, 4, 9\)",
+            r"MaxPool2d\(5x5\): expected input of at least 5 on axis 2, .*, got \(2, 3, 4, 9\)",
         ),
         (lambda: AvgPool2d(2), (3, 4, 4), r"expected input \(N, C, H, W\), got \(3, 4, 4\); a single sample"),
         (lambda: AvgPool1d(2), (3, 4, 4, 4), r"AvgPool1d\(2\): expected input \(N, C, L\), got"),

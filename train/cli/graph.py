@@ -62,7 +62,7 @@ def _recorded(backend: Backend) -> Backend:
     if not isinstance(found, AutodiffBackend):
         raise OptionError(
             f"--step draws what autodiff records, and nothing may stand before that; {backend.spec!r} was "
-            f"named: name {with_decorator(backend.spec.rpartition('+')[2], 'autodiff')!r}"
+            f"named: name {with_decorator(backend.raw.spec, 'autodiff')!r}"
         )
     return found
 

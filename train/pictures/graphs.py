@@ -12,6 +12,7 @@ from ...backends.decorators.autodiff import AutodiffBackend
 from ...backends.decorators.drawing import COLOURS, Dot, fitting_depth
 from ...backends.decorators.operator_graph import draw_operators
 from ...backends.decorators.variable import Variable
+from ...backends.host import is_floating
 from ...backends.protocol import Shape
 from ...layers import Module, Residual, Sequential, named_scopes, output_shapes
 from ...layers.losses import Loss
@@ -91,7 +92,7 @@ def draw_step(model: Module, loss: Loss, x: Tensor, y: Tensor, title: str = "") 
         raise OptionError(f"a step is drawn of tensors of {b!r} (from_host makes some), got {got}")
     twin, start = copy.deepcopy(model).train(), x.detach()
     # So that what is made of the input, a convolution's columns for one, is in the picture.
-    start.requires_grad = start.dtype.startswith("float")
+    start.requires_grad = is_floating(start.dtype)
     with named_scopes(twin):
         prediction = twin(start)  # type: ignore[arg-type]
         with b.scope("loss"):

@@ -83,7 +83,7 @@ class CrosscheckBackend(Wrapper):
     ) -> None:
         if crosscheck_of(reference) is not None or crosscheck_of(inner) is not None:
             raise BackendError(f"crosscheck({reference.spec})+{inner.spec}: one crosscheck is enough.")
-        (*_, first), (*_, second) = stack(inner), stack(reference)
+        first, second = inner.raw, reference.raw
         if type(first) is type(second) and first.device == second.device:
             raise BackendError(
                 f"crosscheck({reference.spec})+{inner.spec} would compare {first.spec} with itself: name "

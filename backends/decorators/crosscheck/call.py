@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from ...base import FLOAT_DTYPES, Backend
+from ...base import Backend
+from ...host import is_floating
 from ...ops import Op
 from ...tolerance import Host, dtype_name
 
@@ -86,7 +87,7 @@ class Call:
         a tensor.
         """
         dtype = self.floating or dtype_name(result.dtype)
-        rounds = self.op.tolerance.kind in ("exact", "ulp") and dtype in FLOAT_DTYPES
+        rounds = self.op.tolerance.kind in ("exact", "ulp") and is_floating(dtype)
 
         def option(name: str, value: Any) -> Any:
             if rounds and type(value) is float:

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from ... import summation
-from ...base import FLOAT_DTYPES, Backend
+from ...base import Backend
 from ...differences import flushes
+from ...host import is_floating
 from ...ops import OPS
 from ...tolerance import FORWARD, Host, Tolerance, dtype_name
 from .call import Call, brought
@@ -60,7 +61,7 @@ class Judge:
         op, dtype = call.op, dtype_name(actual[0].dtype)
         flush = flushes(self.primary, op.name) or flushes(self.reference, op.name)
         how = {"flush": flush, "cuda": "cuda" in self.primary.device}
-        if tolerance.kind != "summed" or dtype not in FLOAT_DTYPES:
+        if tolerance.kind != "summed" or not is_floating(dtype):
             return [how] * len(actual)
         key = f"{op.name} {dtype} {op.map_arguments(np.shape, call.args, call.kwargs)}"
         terms = self._terms.get(key)

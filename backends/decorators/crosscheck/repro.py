@@ -17,6 +17,7 @@ import numpy as np
 from ...errors import DataError
 from ...ops import OPS
 from ...tolerance import Host
+from ...windows import Window
 from .call import Call
 
 _FORMAT = "lamina repro 1"
@@ -105,6 +106,8 @@ def _encoded(value: Any, arrays: dict[str, Host]) -> Any:
         return {"array": f"argument.{len(arrays) - 1}"}
     if isinstance(value, (tuple, list)):
         return [_encoded(v, arrays) for v in value]
+    if isinstance(value, Window):
+        return {"window": [value.size, value.kernel_size, value.stride, value.padding, value.dilation]}
     if isinstance(value, Mapping):
         return {"mapping": {str(k): _encoded(v, arrays) for k, v in value.items()}}
     return value.item() if isinstance(value, np.generic) else value
@@ -116,5 +119,7 @@ def _decoded(value: Any, arrays: dict[str, Host]) -> Any:
     if isinstance(value, dict):
         if "array" in value:
             return arrays[value["array"]]
+        if "window" in value:
+            return Window.of(*_decoded(value["window"], arrays))
         return {k: _decoded(v, arrays) for k, v in value["mapping"].items()}
     return value

@@ -115,7 +115,7 @@ class TieToTheLast(MaxPool2d):
                 tensor = b.take(tensor, b.from_host(list(places), dtype="int64"), axis=axis)
             return tensor
 
-        _, indices = b.max_pool(turned(x), window.kernel_size, stride=window.stride)
+        _, indices = b.max_pool(turned(x), window)
         last = window.size[0] * window.size[1] - 1
         self.keep(b.subtract(last, turned(indices)), window, b.shape(y))
         return y

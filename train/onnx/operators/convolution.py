@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ....backends import Backend, Tensor
+from ....backends import Backend, Tensor, Window
 from ....backends.host import Host
 from ....layers import (
     Conv1d,
@@ -158,11 +158,11 @@ def columns_to_image(b: Backend, node: Node, columns: Tensor, size: Host, block:
     """`fold`: add columns back to their places in the image."""
     rank = len(size)
     pads = node.get("pads", (0,) * (2 * rank))
-    return b.fold(
-        columns,
+    window = Window.of(
         tuple(int(n) for n in size),
         tuple(int(n) for n in block),
-        stride=tuple(node.get("strides", (1,) * rank)),
-        padding=tuple(zip(pads[:rank], pads[rank:], strict=True)),
-        dilation=tuple(node.get("dilations", (1,) * rank)),
+        node.get("strides", (1,) * rank),
+        tuple(zip(pads[:rank], pads[rank:], strict=True)),
+        node.get("dilations", (1,) * rank),
     )
+    return b.fold(columns, window)

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ....backends import Backend, Tensor
+from ....backends.host import is_floating
 from ..node import Node
 from ..registry import function
 
@@ -60,7 +61,7 @@ for _name, _compute in _FORMULAS.items():
 
 def is_float(b: Backend, x: Tensor) -> bool:
     """Whether the tensor's dtype is floating."""
-    return b.dtype(x).startswith("float")
+    return is_floating(b.dtype(x))
 
 
 def dtype_of(b: Backend, kind: int) -> str:

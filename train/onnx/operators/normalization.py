@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ....backends import Backend, Tensor
+from ....backends import Backend, Tensor, Window
 from ....backends.host import Host
 from ....layers import BatchNorm1d, BatchNorm2d, BatchNorm3d, GroupNorm, LayerNorm, Module
 from ..graph import Function
@@ -151,6 +151,7 @@ def local_response_norm(b: Backend, node: Node, x: Tensor) -> Tensor:
     square = b.reshape(b.square(x), (shape[0], 1, shape[1], math.prod(shape[2:])))
     below = (size - 1) // 2
     padded = b.pad(square, ((0, 0), (0, 0), (below, size - 1 - below), (0, 0)))
-    columns = b.reshape(b.unfold(padded, (size, 1)), (shape[0], size, *shape[1:]))
+    window = Window.of(b.shape(padded)[2:], (size, 1))
+    columns = b.reshape(b.unfold(padded, window), (shape[0], size, *shape[1:]))
     total = b.multiply(b.sum(columns, axis=1), node.get("alpha", 1e-4) / size)
     return b.divide(x, b.pow(b.add(total, node.get("bias", 1.0)), node.get("beta", 0.75)))

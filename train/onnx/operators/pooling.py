@@ -63,12 +63,7 @@ class PoolWithIndices(Function):
     def _outputs(self, b: Backend, node: Node, x: Tensor) -> tuple[Tensor, Tensor]:
         shape = b.shape(x)
         window: Window = self.pool.window(shape)
-        options: dict[str, Any] = {
-            "stride": window.stride,
-            "padding": window.padding,
-            "dilation": window.dilation,
-        }
-        y, indices = b.max_pool(x, window.kernel_size, **options)
+        y, indices = b.max_pool(x, window)
         if node.get("storage_order", 0):
             indices = _column_major(b, indices, window.size)
         images = b.arange(0, shape[0] * shape[1])
