@@ -18,6 +18,7 @@ from typing_extensions import override
 
 from ..base import Backend
 from ..errors import BackendError, OptionError, StateError, foreign
+from ..host import is_floating
 from ..ops import OPS, Op, map_handles
 from ..select import get_backend
 from ..wrapper import Wrapper
@@ -45,7 +46,7 @@ def variable(data: Any, backend: str | Backend | None = None, requires_grad: boo
 
     """
     made: Variable = tape_backend(backend).from_host(np.asarray(data))  # type: ignore[assignment]
-    if requires_grad and not made.dtype.startswith("float"):
+    if requires_grad and not is_floating(made.dtype):
         raise OptionError(
             f"variable: expected floats, for only floats have gradients, got {made.dtype}; convert the data, "
             "or pass requires_grad=False"

@@ -67,7 +67,8 @@ class Memory:
 
     def _new(self, handles: Sequence[Any], metas: Sequence[Meta]) -> tuple[int, int]:
         count = size = 0
-        for handle, meta in zip(handles, metas, strict=True):
+        made = (handle for handle in handles if handle is not None)
+        for handle, meta in zip(made, metas, strict=True):
             if id(handle) not in self.watched:  # else it was `out`, or an argument itself
                 nbytes = meta.nbytes
                 self._watch(handle, meta, _Storage(self, nbytes))

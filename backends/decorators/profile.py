@@ -192,7 +192,7 @@ class ProfileBackend(Wrapper):
         options = {name: value for name, value in kwargs.items() if name != "out"}
         metas, options = op.map_arguments(self._meta, args, options)
         result = getattr(counter, op.name)(*metas, **options)
-        results: tuple[Meta, ...] = result if op.gives == "tensors" else (result,)
+        results = tuple(m for m in (result if op.gives == "tensors" else (result,)) if m is not None)
         total = counter.costs[""]
         return _Cost(total.flops, total.bytes, results)
 

@@ -77,8 +77,8 @@ def test_linear_in_closed_form(profile: ProfileBackend, bias: bool, input_gradie
         product = 2 * N * I * O
         expected = {
             ("Linear", False): steps * (product + N * O * bias),
-            # dW and (if asked for) dx are products; db sums g, which linear_grad gives without a bias too.
-            ("Linear", True): steps * (product + N * O + product * input_gradient),
+            # dW and dx are products, db is a sum.
+            ("Linear", True): steps * (product + N * O * bias + product * input_gradient),
         }
         assert flops(profile) == expected
 

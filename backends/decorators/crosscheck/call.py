@@ -23,7 +23,7 @@ class Call:
     kwargs: dict[str, Any]
     """Without `out`."""
     out: list[Any] = field(default_factory=list)
-    """For each `out`: which of the tensors it is, or else its [shape, dtype]."""
+    """For each `out`: which of the tensors it is, or its [shape, dtype], or None where none was given."""
     handles: list[Any] = field(default_factory=list)
     """The tensors themselves, in the order in which `map_arguments` finds them."""
     inputs: list[Host] = field(default_factory=list)
@@ -42,6 +42,9 @@ class Call:
         call.args, call.kwargs = op.map_arguments(read, args, without_out(kwargs))
         out = kwargs.get("out")
         for place in () if out is None else out if isinstance(out, tuple) else (out,):
+            if place is None:
+                call.out.append(None)
+                continue
             same = next((i for i, handle in enumerate(call.handles) if handle is place), None)
             call.out.append([list(b.shape(place)), b.dtype(place)] if same is None else same)
         return call
@@ -54,7 +57,9 @@ class Call:
     def changed(self, b: Backend) -> int | None:
         """Return which tensor does not hold what it did, though the op may not change it; or None."""
         # What has the shape of an `out` may be it, or share its storage; an assignment is a change.
-        outs = [self.inputs[o].shape if isinstance(o, int) else tuple(o[0]) for o in self.out]
+        outs = [
+            self.inputs[o].shape if isinstance(o, int) else tuple(o[0]) for o in self.out if o is not None
+        ]
         for i, (handle, before) in enumerate(zip(self.handles, self.inputs, strict=True)):
             if before.shape in outs or self.op.gives == "nothing":
                 continue
@@ -110,7 +115,7 @@ class Call:
             many = isinstance(value, tuple) and any(isinstance(v, np.ndarray) for v in value)
             text = f"[{', '.join(map(tell, value))}]" if many else tell(value)
             parts.append(f"{name} {text}" if many or isinstance(value, np.ndarray) else f"{name}={text}")
-        parts += [f"out is tensor {o}" if isinstance(o, int) else "out" for o in self.out]
+        parts += [f"out is tensor {o}" if isinstance(o, int) else "out" for o in self.out if o is not None]
         return ", ".join(parts)
 
 

@@ -60,7 +60,7 @@ def replay(
         return handles[-1]
 
     args, kwargs = call.op.map_arguments(handle, call.args, call.kwargs)
-    out = [handles[o] if isinstance(o, int) else backend.empty(tuple(o[0]), dtype=o[1]) for o in call.out]
+    out = [_place(backend, handles, o) for o in call.out]
     if out:
         kwargs["out"] = tuple(out) if call.op.gives == "tensors" else out[0]
     layer = f" (from layer {found.about['layer']})" if found.about["layer"] else ""
@@ -75,6 +75,13 @@ def replay(
         f"{row.share:.3g} of its bar{ulp}.\n  arguments: {call}\n  of the time: {found.about['said']}"
     )
     return Replay(True, said, found)
+
+
+def _place(backend: Backend, handles: list[Any], out: Any) -> Any:
+    """Return storage for an `out` of the call: one of its tensors, new storage, or None."""
+    if out is None or isinstance(out, int):
+        return None if out is None else handles[out]
+    return backend.empty(tuple(out[0]), dtype=out[1])
 
 
 def _backend(backend: str | Backend, dtype: str) -> Backend:
