@@ -1,21 +1,20 @@
-"""What a row of the table of cases is: how to make the thing, what to feed it, and its twin in torch."""
+"""Rows of the table of cases: how to make a layer or a loss, its inputs, and its twin in torch."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, ClassVar
 
 import numpy as np
 
 from ...backends import Backend
+from ...backends.host import Host
 from ...backends.protocol import Shape
 from ...backends.random import generator
 from .. import Loss, Module
 from ..random import seeded
 
-Host = np.ndarray[Any, Any]
-Made = TypeVar("Made")
 _MARGIN = 0.05
 
 
@@ -26,24 +25,24 @@ class LayerCase:
     Parameters
     ----------
     name
-        Unique in the table; it begins with the class that it is about.
+        Unique in the table; its first word is the class.
     make
-        Makes the layer on a backend. Call it through `build`, which fixes the seed.
+        Makes the layer on a backend. Call `build`, which fixes the seed.
     input_shape
         The input's shape, batch axis first.
     torch
         Makes the equal torch.nn module, whose state_dict has the layer's names; None if there is none.
     kinks
-        Input values at which the derivative jumps: `inputs` stays clear of them.
+        Input values at which the derivative jumps: `input` stays clear of them.
     special
-        An input of its own on kinks, with huge or infinite values, ties, NaN: forward and gradients must
-        agree with torch there, too.
+        A second input: kinks, huge and infinite values, ties, NaN. Forward and gradients must agree with
+        torch there, too.
     batch_statistics
-        Whether it needs a batch of at least two values to normalise by; an empty one is an error.
+        Whether it normalises by the batch, which then must have at least two values.
     integers
-        Above 0, the input is int64 numbers below it, which have no gradient.
+        If above 0, the input is int64 numbers below it, which have no gradient.
     whole_derivative
-        False where the backward pass leaves a part out on purpose, as torch does: finite differences differ.
+        False if the backward pass omits a part on purpose, as torch does: finite differences differ.
 
     """
 
@@ -58,23 +57,33 @@ class LayerCase:
     whole_derivative: bool = True
 
     def build(self, backend: Backend, seed: int = 0) -> Module:
-        """Return the layer with the parameters of a seed; the caller's own seed goes on undisturbed."""
-        return _seeded(self.make, backend, seed)
+        """Return the layer with the parameters of a seed; the caller's own seed is undisturbed."""
+        with seeded(seed):
+            return self.make(backend)
 
-    def inputs(self, seed: int = 0) -> Host:
-        """Return an input (input_shape) in float64, clear of the kinks; in int64 for `integers`."""
+    @property
+    def graph_at_special(self) -> bool:
+        """Whether autodiff must agree at the special input."""
+        return self.whole_derivative
+
+    def input(self, seed: int = 0) -> Host:
+        """Return an input (input_shape): float64 clear of the kinks, or int64 for `integers`."""
+        source = generator(seed, f"input of {self.name}")
         if self.integers:
-            source = generator(seed, f"input of {self.name}")
             return np.asarray(source.integers(0, self.integers, self.input_shape))
-        x = generator(seed, f"input of {self.name}").standard_normal(self.input_shape)
+        x = source.standard_normal(self.input_shape)
         for kink in self.kinks:
             near = np.abs(x - kink) < _MARGIN
             x = np.where(near, kink + np.copysign(_MARGIN, x - kink), x)
         return x
 
-    def special_inputs(self) -> Host | None:
-        """Return the special input in float64, or None."""
-        return np.array(self.special, dtype=np.float64) if self.special else None
+    def inputs(self, seed: int = 0) -> tuple[Host, ...]:
+        """Return (input,)."""
+        return (self.input(seed),)
+
+    def special_inputs(self) -> tuple[Host, ...] | None:
+        """Return (the special input in float64,), or None."""
+        return (np.array(self.special, dtype=np.float64),) if self.special else None
 
 
 @dataclass(frozen=True)
@@ -84,16 +93,15 @@ class LossCase:
     Parameters
     ----------
     name
-        Unique in the table; it begins with the class that it is about.
+        Unique in the table; its first word is the class.
     make
         Makes the loss on a backend.
     prediction, target
-        Draw host arrays from a numpy generator: floats in float64, labels in int64.
+        Draw host arrays from a numpy generator: float64, or int64 labels.
     torch
-        Makes a callable of (prediction, target) torch tensors; None if there is none. It gets the
-        prediction's and target's dtype: float64, and int64 for labels.
+        Makes a callable of (prediction, target) torch tensors; None if there is none.
     special
-        (prediction, target) at the edges: probabilities of 0 and 1, huge logits.
+        A second (prediction, target): probabilities of 0 and 1, huge logits.
 
     """
 
@@ -103,6 +111,9 @@ class LossCase:
     target: Callable[[np.random.Generator], Host]
     torch: Callable[[], Any] | None = field(default=None, repr=False)
     special: tuple[Any, ...] = field(default=(), repr=False)
+    whole_derivative: ClassVar[bool] = True
+    graph_at_special: ClassVar[bool] = False
+    """BCE's gradient is not that of its value where it is clamped."""
 
     def build(self, backend: Backend) -> Loss:
         """Return the loss."""
@@ -119,8 +130,3 @@ class LossCase:
             return None
         prediction, target = self.special
         return np.array(prediction, dtype=np.float64), np.array(target)
-
-
-def _seeded(make: Callable[[Backend], Made], backend: Backend, seed: int) -> Made:
-    with seeded(seed):
-        return make(backend)

@@ -1,28 +1,26 @@
-"""What a proof says: for each tensor that it compared, the worst element and how far that is off."""
+"""A proof's report: the worst element of each tensor that it compared, and its error."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
 from ...backends import LaminaError
+from ...backends.host import Host
 
-Host = np.ndarray[Any, Any]
+RTOL = 1e-9
+ATOL = 1e-12
 
 
 class FaultError(LaminaError):
-    """What a proof found where it is not two numbers that differ."""
+    """A fault other than two numbers that differ: NaN, or an overwritten input."""
 
 
 @dataclass(frozen=True)
 class Difference:
-    """The worst index of one tensor.
-
-    `error` is |ours - theirs| over the bar: above 1 is a failure.
-    """
+    """The worst element of one tensor: `error` is |ours - theirs| over the bar, and above 1 fails."""
 
     name: str
     index: tuple[int, ...]
@@ -37,10 +35,7 @@ class Difference:
 
 @dataclass
 class Report:
-    """The worst index of each tensor: "output", "input" (its gradient), every parameter's gradient.
-
-    `oracle` names what they were compared with.
-    """
+    """The worst element of each tensor, against one oracle: the output and every gradient, by name."""
 
     subject: str
     oracle: str
@@ -62,23 +57,23 @@ class Report:
 
 
 def worst(name: str, ours: Host, theirs: Host, bar: Host | float, *, same: bool = False) -> Difference:
-    """Return the index with the largest error as a share of the bar.
+    """Return the element with the largest error, as a share of the bar.
 
     Parameters
     ----------
     name
-        Of the tensor.
+        The tensor's name.
     ours, theirs
-        What is judged, and what is right. Another shape or dtype is an infinite error.
+        The values under test and the oracle's. A different shape or dtype is an infinite error.
     bar
-        The largest |ours - theirs| that is allowed, above 0: for all, or for each element.
+        The largest |ours - theirs| allowed, above 0: one number, or one per element.
     same
-        Whether NaN for NaN and an infinity for the same one are right; without, they are infinite errors.
+        Whether NaN equals NaN, and an infinity itself; if not, each is an infinite error.
 
     """
     if ours.shape != theirs.shape or ours.dtype != theirs.dtype:
-        what = f"{name} {ours.dtype}{ours.shape} for {theirs.dtype}{theirs.shape}"
-        return Difference(what, (), np.nan, np.nan, np.inf)
+        title = f"{name} {ours.dtype}{ours.shape} for {theirs.dtype}{theirs.shape}"
+        return Difference(title, (), np.nan, np.nan, np.inf)
     if ours.size == 0:
         return Difference(name, (), 0.0, 0.0, 0.0)
     with np.errstate(all="ignore"):
@@ -90,6 +85,11 @@ def worst(name: str, ours: Host, theirs: Host, bar: Host | float, *, same: bool 
     return Difference(name, index, float(ours[index]), float(theirs[index]), float(errors[index]))
 
 
+def close(name: str, theirs: Host) -> Host:
+    """Return the bar of a comparison in float64, for each element."""
+    return ATOL + RTOL * np.abs(theirs, dtype=np.float64)
+
+
 def compare(
     ours: Mapping[str, Host],
     theirs: Mapping[str, Host],
@@ -97,14 +97,17 @@ def compare(
     *,
     same: bool = False,
 ) -> list[Difference]:
-    """Return the worst index of each tensor, as `worst` does; one on one side only is an infinite error.
+    """Return the worst element of each tensor; a tensor on one side only is an infinite error.
 
-    `bar` is called with a tensor's name and what is right.
+    `bar(name, theirs)` gives the largest |ours - theirs| allowed; `same` is that of `worst`.
     """
-    found = [
+    differences = [
         worst(name, ours[name], right, bar(name, right), same=same)
         for name, right in theirs.items()
         if name in ours
     ]
     lone = [name for name in (*ours, *theirs) if (name in ours) != (name in theirs)]
-    return [*found, *(Difference(f"{name}, on one side only", (), np.nan, np.nan, np.inf) for name in lone)]
+    return [
+        *differences,
+        *(Difference(f"{name}, on one side only", (), np.nan, np.nan, np.inf) for name in lone),
+    ]

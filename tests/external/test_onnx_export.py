@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from rows import each
 
 from lamina.backends import Backend, DataError, ShapeError, get_backend
 from lamina.layers import Conv2d, Linear, Module, Sequential, inference
@@ -40,7 +41,7 @@ def exported(case: LayerCase, backend: Backend, folder: Path) -> tuple[Module, P
     layer, file = case.build(backend).eval(), folder / "layer.onnx"
     dtype = "int64" if case.integers else "float32"
     save_onnx(file, layer, case.input_shape[1:], input_dtype=dtype)
-    batches = [case.inputs(seed).astype(dtype) for seed in (0, 1)]
+    batches = [case.input(seed).astype(dtype) for seed in (0, 1)]
     if "dim=0" not in case.name and case.name != "Flatten all":
         batches.append(batches[0][:1])  # another batch size
     return layer, file, batches
@@ -51,7 +52,7 @@ def outputs(layer: Module, batch: Any) -> Any:
         return np.asarray(layer.backend.to_host(layer(layer.backend.from_host(batch))))
 
 
-@pytest.mark.parametrize("case", WRITABLE, ids=[case.name for case in WRITABLE])
+@each(WRITABLE)
 def test_onnx_evaluates_the_file_alike(case: LayerCase, backend: Backend, tmp_path: Path) -> None:
     layer, file, batches = exported(case, backend, tmp_path)
 
@@ -65,7 +66,7 @@ def test_onnx_evaluates_the_file_alike(case: LayerCase, backend: Backend, tmp_pa
         assert largest_difference(file, predict, batches) < BAR
 
 
-@pytest.mark.parametrize("case", WRITABLE, ids=[case.name for case in WRITABLE])
+@each(WRITABLE)
 def test_onnxruntime_runs_the_file_alike(case: LayerCase, backend: Backend, tmp_path: Path) -> None:
     runtime = pytest.importorskip("onnxruntime", reason="the second evaluator is absent")
     layer, file, batches = exported(case, backend, tmp_path)
@@ -75,7 +76,7 @@ def test_onnxruntime_runs_the_file_alike(case: LayerCase, backend: Backend, tmp_
         np.testing.assert_allclose(theirs, outputs(layer, batch), rtol=BAR, atol=BAR)
 
 
-@pytest.mark.parametrize("case", WRITABLE, ids=[case.name for case in WRITABLE])
+@each(WRITABLE)
 def test_the_file_is_read_back(case: LayerCase, backend: Backend, tmp_path: Path) -> None:
     layer, file, batches = exported(case, backend, tmp_path)
     again = load_onnx(file, backend=backend)
@@ -108,7 +109,7 @@ def test_a_custom_exporter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     assert model(np.ones((1, 3), np.float32)).tolist() == [[2.0, 2.0, 2.0]]
 
 
-@pytest.mark.parametrize("case", [c for c in LAYER_CASES if c not in WRITABLE], ids=lambda case: case.name)
+@each([case for case in LAYER_CASES if case not in WRITABLE])
 def test_batch_statistics_have_no_onnx_form(case: LayerCase, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="without running statistics it has no ONNX form"):
         save_onnx(tmp_path / "x.onnx", case.build(get_backend("numpy")), case.input_shape[1:])

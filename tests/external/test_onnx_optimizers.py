@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from rows import each
 
 from lamina.backends import Backend
 from lamina.layers import Parameter
@@ -42,7 +43,7 @@ def optimizer(kind: str, parameters: list[Parameter], lr: float, options: dict[s
 STATE = {"Adam": ("first_moment", "second_moment"), "Adagrad": ("sum",), "Momentum": ("momentum",)}
 
 
-@pytest.mark.parametrize("case", CASES, ids=[case.name for case in CASES])
+@each(CASES)
 def test_one_step(case: Case, backend: Backend) -> None:
     b = backend
     (node,) = case.proto.graph.node

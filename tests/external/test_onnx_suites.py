@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rows import each
 
 from lamina.backends import Backend, get_backend
 
@@ -43,7 +44,7 @@ CORE = {
 }
 
 
-@pytest.mark.parametrize("case", INCLUDED, ids=[f"{case.kind}/{case.name}" for case in INCLUDED])
+@each(INCLUDED, name=lambda case: f"{case.kind}/{case.name}")
 def test_case(case: Case, backend: Backend) -> None:
     case.check(get_backend(backend.spec, dtype="float64") if case.is_float64() else backend)
 

@@ -14,7 +14,7 @@ from lamina.backends.conformance.case import SPECIAL
 from lamina.backends.conformance.checks import judge
 from lamina.backends.tolerance import EXACT, FORWARD, Tolerance, ulp
 from lamina.layers import ELU, GELU, SELU, Hardtanh, Module, ReLU6, SiLU, Softplus
-from lamina.layers.proofs.passes import run_layer
+from lamina.layers.proofs import Subject
 
 Host = np.ndarray[Any, Any]
 HALF = 100_000
@@ -91,6 +91,6 @@ def test_gradients_in_float32_are_within_the_bar(
     x = samples()[: 2 * HALF]
     g = np.ones_like(x)
     with backend.session():
-        found = run_layer(make(backend), x, g)["input"]
-    exact = run_layer(make(oracle), x, g)["input"]
+        found = Subject(make(backend)).run(x, grad_output=g)["input"]
+    exact = Subject(make(oracle)).run(x, grad_output=g)["input"]
     judge(f"the gradient on {backend!r}", found, exact, FORWARD, cuda="cuda" in backend.spec)

@@ -13,15 +13,14 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from rounding import exactly, rounding_bounds
 
 from lamina.backends import Backend
 from lamina.layers import Conv1d, Conv2d, Conv3d, NaiveConv2d
 from lamina.layers.convolution.borders import least
-from lamina.layers.proofs import Report, compare_layer
-from lamina.layers.proofs.against_torch import close
-from lamina.layers.proofs.passes import cotangent, run_layer
-from lamina.layers.proofs.report import compare
-from lamina.layers.proofs.rounding import exactly, rounding_bounds
+from lamina.layers.proofs import Report, Subject, compare_with_torch
+from lamina.layers.proofs.report import close, compare
+from lamina.layers.proofs.subject import cotangent
 from lamina.layers.window_options import sides
 
 Host = np.ndarray[Any, Any]
@@ -119,7 +118,7 @@ def test_conv2d_is_the_naive_one(drawn: Drawn, backend64: Backend) -> None:
     x = drawn.values("float64")
     layer, naive = Conv2d(**drawn.options, backend=backend64), NaiveConv2d(**drawn.options, backend=backend64)
     naive.load_state_dict(layer.state_dict())
-    agrees(Report(str(layer), str(naive), compare(run_layer(layer, x), run_layer(naive, x), close)))
+    agrees(Report(str(layer), str(naive), compare(Subject(layer).run(x), Subject(naive).run(x), close)))
 
 
 @OVER_DRAWN
@@ -129,7 +128,7 @@ def test_conv2d_and_the_naive_one_are_torchs(drawn: Drawn, backend64: Backend) -
     pytest.importorskip("torch", reason="the oracle is torch.nn")
     for kind in (Conv2d, NaiveConv2d):
         layer = kind(**drawn.options, backend=backend64)
-        agrees(compare_layer(layer, torch_convolution(2, drawn.options), drawn.values("float64")))
+        agrees(compare_with_torch(layer, torch_convolution(2, drawn.options), drawn.values("float64")))
 
 
 @settings(OVER_DRAWN, max_examples=100)
@@ -139,7 +138,7 @@ def test_one_and_three_axes_are_torchs(drawn: Drawn, backend64: Backend) -> None
     pytest.importorskip("torch", reason="the oracle is torch.nn")
     rank = len(drawn.shape) - 2
     layer = (Conv1d if rank == 1 else Conv3d)(**drawn.options, backend=backend64)
-    agrees(compare_layer(layer, torch_convolution(rank, drawn.options), drawn.values("float64")))
+    agrees(compare_with_torch(layer, torch_convolution(rank, drawn.options), drawn.values("float64")))
 
 
 def test_a_plain_case_is_scipys(backend64: Backend) -> None:
@@ -155,7 +154,7 @@ def test_a_plain_case_is_scipys(backend64: Backend) -> None:
         ]
         for image in x
     ]
-    y = run_layer(layer, x)["output"]
+    y = Subject(layer).run(x)["output"]
     np.testing.assert_allclose(y, np.array(expected), rtol=1e-9, atol=1e-12, strict=True)
 
 
@@ -175,7 +174,7 @@ def test_float32_within_the_bound_of_its_sums(drawn: Drawn, backend: Backend) ->
         assert {value.dtype.name for value in found.values()} == {"float32"}
         return {name: value.astype("float64") for name, value in found.items()}
 
-    unfolded, looped = wide(run_layer(layer, x, g)), wide(run_layer(naive, x, g))
+    unfolded, looped = wide(Subject(layer).run(x, grad_output=g)), wide(Subject(naive).run(x, grad_output=g))
     agrees(Report(str(layer), "float64", compare(unfolded, right, lambda name, _: bounds[name])))
     agrees(Report(str(naive), "float64", compare(looped, right, lambda name, _: bounds[name])))
     twice = compare(unfolded, looped, lambda name, _: 2.0 * bounds[name])

@@ -8,16 +8,15 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from rounding import exactly, rounding_bounds
 
 from lamina.backends import Backend
 from lamina.backends.windows import Window
 from lamina.layers import Conv1d, Conv2d, Conv3d, ConvTranspose2d
 from lamina.layers.convolution.blocks import STREAMED, Plan
-from lamina.layers.proofs import Report
-from lamina.layers.proofs.against_torch import close
-from lamina.layers.proofs.passes import cotangent, run_layer
-from lamina.layers.proofs.report import compare
-from lamina.layers.proofs.rounding import exactly, rounding_bounds
+from lamina.layers.proofs import Report, Subject
+from lamina.layers.proofs.report import close, compare
+from lamina.layers.proofs.subject import cotangent
 
 Host = np.ndarray[Any, Any]
 UNBOUNDED = 1 << 40
@@ -172,13 +171,13 @@ def test_blocks_do_not_change_the_results(
     layer, x = build(row, samples, backend64)
     made = watched(monkeypatch)
     monkeypatch.setattr(backend64, "cache_size", UNBOUNDED)
-    whole = run_layer(layer, x)
+    whole = Subject(layer).run(x)
     assert {(plan.images, plan.whole) for plan in made} == {(samples, True)}
     wide = layer.out_channels if row[0] is ConvTranspose2d else layer.in_channels
     cache = int(share * columns_of_an_image(made[0], wide, 8))
     made.clear()
     monkeypatch.setattr(backend64, "cache_size", cache)
-    agrees(Report(str(layer), "one block", compare(run_layer(layer, x), whole, close)))
+    agrees(Report(str(layer), "one block", compare(Subject(layer).run(x), whole, close)))
     assert {kind_of(plan) for plan in made} == {block}
 
 
@@ -195,7 +194,7 @@ def test_blocks_in_float32_are_within_the_bound(
     cache = int(share * columns_of_an_image(made[0], layer.in_channels, 4))
     made.clear()
     monkeypatch.setattr(backend, "cache_size", cache)
-    found = {name: value.astype("float64") for name, value in run_layer(layer, x, g).items()}
+    found = {name: value.astype("float64") for name, value in Subject(layer).run(x, grad_output=g).items()}
     agrees(Report(str(layer), "float64", compare(found, right, lambda name, _: bounds[name])))
     assert {kind_of(plan) for plan in made} == {block}
 
@@ -216,10 +215,10 @@ def test_drawn_blocks_do_not_change_the_results(
         22, outputs, window.kernel_size, window.stride, window.padding, window.dilation, backend=backend64
     )
     x = draw(samples, 22, *window.size)
-    whole = run_layer(layer, x)
+    whole = Subject(layer).run(x)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(backend64, "cache_size", cache)
-        agrees(Report(str(layer), "one block", compare(run_layer(layer, x), whole, close)))
+        agrees(Report(str(layer), "one block", compare(Subject(layer).run(x), whole, close)))
 
 
 # -- where the images lie -------------------------------------------------------------------------
@@ -235,7 +234,7 @@ def test_memory_order_changes_nothing(
     layer = kind(2, 3, 3, stride=2, padding=1, backend=b)
     x = draw(3, 2, 7, 5)
     g = cotangent(layer.output_shape(x.shape))
-    expected = run_layer(layer, x, g)
+    expected = Subject(layer).run(x, grad_output=g)
 
     def innermost(array: Host) -> Any:
         """(N, C, H, W), in memory (C, H, W, N): as a convolution leaves its output."""

@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 
 from lamina.backends import Backend, DataError, DtypeError, OptionError, ShapeError
 from lamina.layers import Embedding
-from lamina.layers.proofs import compare_layer
-from lamina.layers.proofs.passes import run_layer
+from lamina.layers.proofs import Subject, compare_with_torch
 
 
 @settings(
@@ -33,14 +32,14 @@ def test_it_is_torchs(rows: int, width: int, shape: list[int], data: Any, backen
     x = np.random.default_rng(0).integers(0, rows, shape)
     layer = Embedding(rows, width, padding, backend=backend64)
     assert layer.output_shape(tuple(shape)) == (*shape, width)
-    report = compare_layer(layer, torch.nn.Embedding(rows, width, padding), x)
+    report = compare_with_torch(layer, torch.nn.Embedding(rows, width, padding), x)
     assert report.passed, str(report)
 
 
 def test_gradients_of_an_index_that_comes_again_add_up(backend64: Backend) -> None:
     layer = Embedding(4, 2, backend=backend64)
     g = np.arange(1.0, 11.0).reshape(5, 2)
-    found = run_layer(layer, np.array([2, 0, 2, 2, 0]), g)
+    found = Subject(layer).run(np.array([2, 0, 2, 2, 0]), grad_output=g)
     expected = np.array([g[1] + g[4], [0.0, 0.0], g[0] + g[2] + g[3], [0.0, 0.0]])
     np.testing.assert_array_equal(found["weight"], expected)
     assert "input" not in found
@@ -52,7 +51,7 @@ def test_padding_starts_as_zeros_and_gets_no_gradient(index: int, backend: Backe
     assert layer.padding_idx == 1
     zero = np.all(layer.state_dict()["weight"] == 0.0, axis=1)
     assert zero.tolist() == [False, True, False, False]
-    found = run_layer(layer, np.array([[0, 1], [1, 3]]))
+    found = Subject(layer).run(np.array([[0, 1], [1, 3]]))
     assert np.all(found["output"][0, 1] == 0.0)
     assert np.any(found["weight"] != 0.0, axis=1).tolist() == [True, False, False, True]
 

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import pytest
+from rows import each
 
 import lamina.layers
 from lamina.backends import Backend, ShapeError, StateError, get_backend
 from lamina.layers import Sequential, inference
-from lamina.layers.proofs import LAYER_CASES, LayerCase
-from lamina.layers.proofs.passes import cotangent, gradients, host
+from lamina.layers.proofs import LAYER_CASES, LayerCase, Subject
+from lamina.layers.proofs.subject import cotangent, host
 
 OF_FLOATS = [case for case in LAYER_CASES if not case.integers]
-
-
-def each(cases: Sequence[Any]) -> Any:
-    return pytest.mark.parametrize("case", cases, ids=[case.name for case in cases])
 
 
 def close(actual: Any, expected: Any, what: str, rtol: float = 1e-9, atol: float = 1e-12) -> None:
@@ -31,7 +27,7 @@ def test_a_layer_keeps_dtypes_and_its_arguments(case: LayerCase, backend: Backen
     b = backend
     layer = case.build(b)
     before = layer.state_dict()
-    x = b.from_host(case.inputs())
+    x = b.from_host(case.input())
     y = layer(x)
     g = b.from_host(cotangent(b.shape(y)))
     seen = host(b, x), host(b, y), host(b, g)
@@ -52,7 +48,7 @@ def test_float64_goes_through_a_backend_of_float32(case: LayerCase, backend: Bac
     layer = case.build(backend)
     if next(layer.named_parameters(), None) is not None:
         pytest.skip("its parameters are float32: the dtypes would be unequal, which is an error")
-    y = layer(backend.from_host(case.inputs(), dtype="float64"))
+    y = layer(backend.from_host(case.input(), dtype="float64"))
     g = backend.from_host(cotangent(backend.shape(y)), dtype="float64")
     assert backend.dtype(y) == backend.dtype(layer.backward(g)) == "float64"
 
@@ -61,14 +57,14 @@ def test_float64_goes_through_a_backend_of_float32(case: LayerCase, backend: Bac
 def test_gradients_add_up_until_they_are_zeroed(case: LayerCase, backend64: Backend) -> None:
     b = backend64
     layer = case.build(b)
-    x = b.from_host(case.inputs())
+    x = b.from_host(case.input())
     assert all(p.grad is None for p in layer.parameters())
 
     def run(scale: float) -> Any:
         y = layer(x)
         g = b.from_host(scale * cotangent(b.shape(y)))
         layer.backward(g)
-        return gradients(layer)
+        return Subject(layer).gradients()
 
     once, twice = run(1.0), run(2.0)
     for name in once:
@@ -84,23 +80,23 @@ def test_gradients_add_up_until_they_are_zeroed(case: LayerCase, backend64: Back
 def test_a_second_forward_replaces_what_was_kept(case: LayerCase, backend64: Backend) -> None:
     b = backend64
     layer, fresh = case.build(b), case.build(b)
-    x = b.from_host(case.inputs(1))
-    layer(b.from_host(case.inputs(0)))
+    x = b.from_host(case.input(1))
+    layer(b.from_host(case.input(0)))
     y = layer(x)
     g = b.from_host(cotangent(b.shape(y)))
     fresh(x)
     grad, expected = layer.backward(g), fresh.backward(g)
     if not case.integers:
         close(host(b, grad), host(b, expected), "input", rtol=0.0, atol=0.0)
-    for name, value in gradients(layer).items():
-        close(value, gradients(fresh)[name], name, rtol=0.0, atol=0.0)
+    for name, value in Subject(layer).gradients().items():
+        close(value, Subject(fresh).gradients()[name], name, rtol=0.0, atol=0.0)
 
 
 @each([case for case in LAYER_CASES if case.name != "Sequential of nothing"])
 def test_backward_needs_a_forward_that_kept_something(case: LayerCase, backend: Backend) -> None:
     b = backend
     layer = case.build(b)
-    x = b.from_host(case.inputs())
+    x = b.from_host(case.input())
     with inference():
         y = layer(x)
     g = b.from_host(cotangent(b.shape(y)))
@@ -120,13 +116,13 @@ def test_the_input_gradient_can_be_spared(case: LayerCase, backend64: Backend) -
     b = backend64
     layer, whole = case.build(b), case.build(b)
     layer.input_gradient = False
-    x = b.from_host(case.inputs())
+    x = b.from_host(case.input())
     g = b.from_host(cotangent(b.shape(layer(x))))
     assert layer.backward(g) is None
     whole(x)
     assert whole.backward(g) is not None
-    for name, value in gradients(whole).items():
-        close(gradients(layer)[name], value, name, rtol=0.0, atol=0.0)
+    for name, value in Subject(whole).gradients().items():
+        close(Subject(layer).gradients()[name], value, name, rtol=0.0, atol=0.0)
     layer.input_gradient = True
     layer(x)
     assert layer.backward(g) is not None
@@ -147,7 +143,7 @@ def test_an_empty_batch_goes_through(case: LayerCase, backend64: Backend) -> Non
     assert tuple(b.shape(y)) == tuple(layer.output_shape((0, *case.input_shape[1:])))
     grad = layer.backward(b.from_host(np.zeros(b.shape(y))))
     assert tuple(b.shape(grad)) == (0, *case.input_shape[1:])
-    for name, value in gradients(layer).items():
+    for name, value in Subject(layer).gradients().items():
         assert not value.any(), name
 
 
@@ -162,13 +158,13 @@ def test_memory_order_does_not_matter(case: LayerCase, backend64: Backend) -> No
 
     assert len(axes) > 1
     layer, plain = case.build(b), case.build(b)
-    x = case.inputs()
+    x = case.input()
     y, expected = layer(turned(x)), plain(b.from_host(x))
     close(host(b, y), host(b, expected), "output")
     g = cotangent(b.shape(y))
     close(host(b, layer.backward(turned(g))), host(b, plain.backward(b.from_host(g))), "input")
-    for name, value in gradients(layer).items():
-        close(value, gradients(plain)[name], name)
+    for name, value in Subject(layer).gradients().items():
+        close(value, Subject(plain).gradients()[name], name)
 
 
 def test_sequential_ends_at_its_first_parameters() -> None:

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import pytest
+from rows import each
 
 import lamina.layers
 from lamina.backends import Backend, ShapeError, StateError, get_backend
 from lamina.layers import inference
 from lamina.layers.proofs import LOSS_CASES, LossCase
-from lamina.layers.proofs.passes import bring, cotangent, host
-
-
-def each(cases: Sequence[Any]) -> Any:
-    return pytest.mark.parametrize("case", cases, ids=[case.name for case in cases])
+from lamina.layers.proofs.subject import bring, cotangent, host
 
 
 @each(LOSS_CASES)

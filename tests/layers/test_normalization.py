@@ -30,7 +30,7 @@ from lamina.layers import (
     Sequential,
     inference,
 )
-from lamina.layers.proofs.passes import run_layer
+from lamina.layers.proofs import Subject
 from lamina.train.optimizers import SGD
 from lamina.train.runs.checkpoint import read_model, save_model
 
@@ -83,7 +83,7 @@ def test_batch_norm_in_float32_at_a_mean_of_10000(
     for training in (True, False):
         layer.train(training)
         exact.train(training)
-        found, right = run_layer(layer, x, g), run_layer(exact, x, g)
+        found, right = Subject(layer).run(x, grad_output=g), Subject(exact).run(x, grad_output=g)
         assert found.keys() == {"output", "input", "weight", "bias"}
         # Statistics are near 10⁴ themselves: it is rounding that float32 leaves of them.
         for name in right:

@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 
 from lamina.backends import Backend
 from lamina.layers import Conv2d, ConvTranspose1d, ConvTranspose2d, ConvTranspose3d
-from lamina.layers.proofs import compare_layer
-from lamina.layers.proofs.passes import run_layer
+from lamina.layers.proofs import Subject, compare_with_torch
 
 KINDS: tuple[Any, ...] = (ConvTranspose1d, ConvTranspose2d, ConvTranspose3d)
 
@@ -66,7 +65,7 @@ def test_drawn_options_are_torchs(case: Any, seed: int, backend64: Backend) -> N
     twin = getattr(torch.nn, kind.__name__)(**options)
     layer = kind(**options, backend=backend64)
     assert layer.output_shape(shape) == tuple(twin.double()(torch.tensor(x)).shape)
-    report = compare_layer(layer, twin, x)
+    report = compare_with_torch(layer, twin, x)
     assert report.passed, str(report)
 
 
@@ -77,5 +76,5 @@ def test_it_is_the_adjoint_of_the_convolution_with_its_weight(backend64: Backend
     back.load_state_dict(forth.state_dict())
     source = np.random.default_rng(0)
     x, y = source.standard_normal((2, 4, 7, 5)), source.standard_normal((2, 6, 4, 3))
-    along = (run_layer(forth, x)["output"] * y).sum()
-    np.testing.assert_allclose((x * run_layer(back, y)["output"]).sum(), along, rtol=1e-9)
+    along = (Subject(forth).run(x)["output"] * y).sum()
+    np.testing.assert_allclose((x * Subject(back).run(y)["output"]).sum(), along, rtol=1e-9)

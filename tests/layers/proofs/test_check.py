@@ -1,4 +1,4 @@
-"""`check`: what each oracle says of a layer or a loss of one's own; the whole table is proven."""
+"""`check`: the whole table is proven, and so are layers and losses of the user's own."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from rows import each
 
 import lamina
 from lamina.backends import Backend, get_backend
@@ -19,7 +20,7 @@ EVERY = (*LAYER_CASES, *LOSS_CASES)
 
 
 class Cube(Module):
-    """y = x³, with the derivative that it is told."""
+    """y = x³; its derivative is `factor` x²."""
 
     def __init__(self, factor: float = 3.0, backend: Any = None) -> None:
         super().__init__(backend)
@@ -34,16 +35,16 @@ class Cube(Module):
         return self.backend.multiply(grad_output, self.backend.multiply(self.backend.square(x), self.factor))
 
 
-@pytest.mark.parametrize("case", EVERY, ids=[case.name for case in EVERY])
+@each(EVERY)
 def test_every_row_is_proven(case: Any) -> None:
-    """On numpy; torch, where it is installed, is the second backend."""
+    """On numpy; torch is the second backend if it is installed."""
     proof = check_case(case, get_backend("numpy", dtype="float64"))
     assert proof.passed, str(proof)
     if case in LAYER_CASES and case.whole_derivative:
         assert {DIFFERENCES, GRAPH} <= set(proof.reports)
 
 
-def test_a_layer_of_ones_own_on_any_backend(backend: Backend) -> None:
+def test_a_layer_of_the_users_own(backend: Backend) -> None:
     proof = lamina.check(Cube(backend=backend), X)
     assert proof.passed
     always = {DIFFERENCES, GRAPH, EFFECTS, RANGE}

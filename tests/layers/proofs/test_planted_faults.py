@@ -1,19 +1,19 @@
-"""A negative control: faults in dense layers, activations and losses that the proofs must all catch."""
+"""A negative control: the proofs must catch every fault in dense layers, activations and losses."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 import pytest
+from planted import objections, planted
+from rows import row
 
 import lamina.layers
 from lamina.backends import Backend
 from lamina.layers import Loss, Module
-from lamina.layers.proofs import LAYER_CASES, LOSS_CASES, check_layer
+from lamina.layers.proofs import LAYER_CASES, LOSS_CASES, check_differences
 from lamina.layers.proofs.check import DIFFERENCES, GRAPH, TORCH
-from lamina.layers.proofs.planted_faults import objections, planted
 
 # -- layers ---------------------------------------------------------------------------------------
 
@@ -175,13 +175,9 @@ class PlainMeanOfWeighted(lamina.layers.NLLLoss):
 # -- caught ---------------------------------------------------------------------------------------
 
 
-def row(cases: Sequence[Any], name: str) -> Any:
-    return next(case for case in cases if case.name == name)
-
-
 ALL = {DIFFERENCES, GRAPH, TORCH}
 LAYER_FAULTS: list[tuple[type[Module], str, set[str]]] = [
-    # the class, the case it breaks, and which oracles object
+    # the class, the case it breaks, and the oracles that object
     (SwappedTranspose, "Linear square, batch of one", ALL),
     (ForgottenAccumulate, "Linear with bias", ALL),
     (BiasMean, "Linear with bias", ALL),
@@ -202,7 +198,7 @@ LAYER_FAULTS: list[tuple[type[Module], str, set[str]]] = [
 def test_a_planted_fault_in_a_layer_is_caught(
     kind: type[Module], name: str, oracles: set[str], backend64: Backend
 ) -> None:
-    pytest.importorskip("torch", reason="some faults only another implementation sees")
+    pytest.importorskip("torch", reason="only another implementation sees some faults")
     assert objections(planted(row(LAYER_CASES, name), kind), backend64) == oracles
 
 
@@ -222,7 +218,7 @@ LOSS_FAULTS: list[tuple[type[Loss], str, set[str]]] = [
 def test_a_planted_fault_in_a_loss_is_caught(
     kind: type[Loss], name: str, oracles: set[str], backend64: Backend
 ) -> None:
-    pytest.importorskip("torch", reason="some faults only another implementation sees")
+    pytest.importorskip("torch", reason="only another implementation sees some faults")
     assert objections(planted(row(LOSS_CASES, name), kind), backend64) == oracles
 
 
@@ -236,5 +232,5 @@ def test_gradients_that_do_not_add_up_are_caught(backend64: Backend) -> None:
                 layer.__class__ = AssignsInsteadOfAdding
         return model
 
-    report = check_layer(replace(case, make=make).build(backend64), case.inputs())
+    report = check_differences(replace(case, make=make).build(backend64), *case.inputs())
     assert {d.name for d in report.differences if d.error > 1.0} == {"0.weight"}

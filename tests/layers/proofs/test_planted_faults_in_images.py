@@ -1,7 +1,6 @@
-"""A negative control: faults in convolution, pooling and batch norm that the proofs must all catch.
+"""A negative control: the proofs must catch every fault in convolution, pooling and batch norm.
 
-One that forward and backward pass share is consistent with itself: finite differences cannot see it, and
-only another implementation objects.
+Finite differences cannot see a fault that forward and backward share: only another implementation objects.
 """
 
 from __future__ import annotations
@@ -9,20 +8,21 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from planted import objections, planted
+from rows import row
 
 from lamina.backends import Backend
 from lamina.backends.windows import Window
 from lamina.layers import AvgPool2d, BatchNorm1d, BatchNorm2d, Conv2d, ConvTranspose2d, MaxPool2d, Module
 from lamina.layers.convolution.blocks import Plan
-from lamina.layers.proofs import LAYER_CASES, LayerCase
+from lamina.layers.proofs import LAYER_CASES
 from lamina.layers.proofs.check import DIFFERENCES, GRAPH, TORCH
-from lamina.layers.proofs.planted_faults import objections, planted
 
 # -- convolution ----------------------------------------------------------------------------------
 
 
 class KernelTransposed(Conv2d):
-    """Rows for columns, forth and back."""
+    """Rows and columns swapped, in both passes."""
 
     def forward(self, x: Any) -> Any:
         self.weight.set(self.backend.copy(self.backend.permute_dims(self.weight.data, (0, 1, 3, 2))))
@@ -39,7 +39,7 @@ class KernelTransposedBackward(Conv2d):
 
 
 class GroupsForgotten(Conv2d):
-    """Every group's outputs are made with the first group's kernels; the gradient is not."""
+    """Forward uses the first group's kernels for every group; backward does not."""
 
     def forward(self, x: Any) -> Any:
         b, right = self.backend, self.backend.copy(self.weight.data)
@@ -59,7 +59,7 @@ class LastBlockDropped(Conv2d):
 
 
 class SameOnTheWrongSide(Conv2d):
-    """More before than after, where an even kernel cannot have both alike."""
+    """An even kernel pads more before than after, not the other way round."""
 
     def window(self, shape: Any) -> Window:
         right = self.padding
@@ -81,7 +81,7 @@ class BiasMean(Conv2d):
 
 
 class StrideForgotten(ConvTranspose2d):
-    """The output's gradient is moved by a place."""
+    """The gradient of the output is shifted by one pixel."""
 
     def backward(self, grad_output: Any) -> Any:
         b = self.backend
@@ -122,7 +122,7 @@ class TieToTheLast(MaxPool2d):
 
 
 class SharedMaximum(MaxPool2d):
-    """Windows that share their maximum hand on the mean of their gradients, not the sum."""
+    """Windows that share a maximum pass the mean of their gradients, not the sum."""
 
     def backward(self, grad_output: Any) -> Any:
         b = self.backend
@@ -196,10 +196,6 @@ FAULTS: list[tuple[type[Module], str, set[str]]] = [
 ]
 
 
-def row(name: str) -> LayerCase:
-    return next(case for case in LAYER_CASES if case.name == name)
-
-
 @pytest.fixture
 def strips(backend64: Backend, monkeypatch: pytest.MonkeyPatch) -> Backend:
     """A backend whose cache is so small that a convolution is cut into strips of rows."""
@@ -211,11 +207,11 @@ def strips(backend64: Backend, monkeypatch: pytest.MonkeyPatch) -> Backend:
 def test_a_planted_fault_is_caught(
     fault: type[Module], name: str, expected: set[str], strips: Backend
 ) -> None:
-    pytest.importorskip("torch", reason="some faults only another implementation sees")
-    assert objections(planted(row(name), fault), strips) == expected
+    pytest.importorskip("torch", reason="only another implementation sees some faults")
+    assert objections(planted(row(LAYER_CASES, name), fault), strips) == expected
 
 
 @pytest.mark.parametrize("name", sorted({name for _, name, _ in FAULTS}))
-def test_what_is_sound_meets_no_objection(name: str, strips: Backend) -> None:
-    pytest.importorskip("torch", reason="it is one of those that may object")
-    assert objections(row(name), strips) == set()
+def test_a_sound_layer_meets_no_objection(name: str, strips: Backend) -> None:
+    pytest.importorskip("torch", reason="torch is one of the oracles")
+    assert objections(row(LAYER_CASES, name), strips) == set()

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import pytest
+from rows import each, row
 
 import lamina.layers
-from lamina.backends import Backend, LaminaError, get_backend
+from lamina.backends import Backend, get_backend
 from lamina.backends.tolerance import FORWARD_BARS
 from lamina.layers import Loss, Module
 from lamina.layers.proofs import (
@@ -18,20 +18,13 @@ from lamina.layers.proofs import (
     LOSS_CASES,
     LayerCase,
     LossCase,
-    Report,
-    check_layer,
-    check_loss,
-    compare_layer,
-    compare_loss,
+    check_differences,
+    compare_with_torch,
 )
-from lamina.layers.proofs.passes import bring, host
+from lamina.layers.proofs.subject import bring, host
 
-TORCH_LAYERS = [case for case in LAYER_CASES if case.torch is not None]
-TORCH_LOSSES = [case for case in LOSS_CASES if case.torch is not None]
-
-
-def each(cases: Sequence[Any]) -> Any:
-    return pytest.mark.parametrize("case", cases, ids=[case.name for case in cases])
+EVERY = (*LAYER_CASES, *LOSS_CASES)
+WITH_TORCH = [case for case in EVERY if case.torch is not None]
 
 
 # -- the table ------------------------------------------------------------------------------------
@@ -50,18 +43,18 @@ def test_every_public_layer_and_loss_has_a_row() -> None:
         for value in vars(lamina.layers).values()
         if inspect.isclass(value) and issubclass(value, Module | Loss) and value not in (Module, Loss)
     }
-    made = {type(case.build(numpy)) for case in (*LAYER_CASES, *LOSS_CASES)}
-    assert {kind.__name__ for kind in public - made} == set(), "these lack a row in train/proofs/cases/"
+    made = {type(case.build(numpy)) for case in EVERY}
+    assert {kind.__name__ for kind in public - made} == set(), "these lack a row in layers/proofs/cases/"
 
 
 def test_names_begin_with_the_class() -> None:
     numpy = get_backend("numpy")
-    for case in (*LAYER_CASES, *LOSS_CASES):
+    for case in EVERY:
         assert case.name.split()[0] == type(case.build(numpy)).__name__
 
 
 def test_building_a_case_leaves_the_seed_alone() -> None:
-    case = next(case for case in LAYER_CASES if case.name == "Sequential")
+    case = row(LAYER_CASES, "Sequential")
     numpy = get_backend("numpy")
     lamina.layers.manual_seed(3)
     first = lamina.layers.Linear(2, 2, backend=numpy).state_dict()
@@ -75,83 +68,39 @@ def test_building_a_case_leaves_the_seed_alone() -> None:
 # -- finite differences ---------------------------------------------------------------------------
 
 
-@each([case for case in LAYER_CASES if case.whole_derivative])
-def test_layer_against_finite_differences(case: LayerCase, backend64: Backend) -> None:
-    report = check_layer(case.build(backend64), case.inputs())
-    names = {name for name, _ in case.build(backend64).named_parameters()}
-    assert {d.name for d in report.differences} == names | ({"input"} if not case.integers else set())
+@each([case for case in EVERY if case.whole_derivative])
+def test_finite_differences(case: Any, backend64: Backend) -> None:
+    report = check_differences(case.build(backend64), *case.inputs())
+    if case in LAYER_CASES:
+        names = {name for name, _ in case.build(backend64).named_parameters()}
+        assert {d.name for d in report.differences} == names | (set() if case.integers else {"input"})
     assert report.passed, str(report)
-
-
-@each(LOSS_CASES)
-def test_loss_against_finite_differences(case: LossCase, backend64: Backend) -> None:
-    report = check_loss(case.build(backend64), *case.inputs())
-    assert report.passed, str(report)
-
-
-def row(name: str) -> LayerCase:
-    return next(case for case in LAYER_CASES if case.name == name)
-
-
-def test_finite_differences_need_float64() -> None:
-    case = row("Sequential")
-    with pytest.raises(LaminaError, match="need float64"):
-        check_layer(case.build(get_backend("numpy")), case.inputs())
 
 
 def test_finite_differences_leave_the_parameters_as_they_were(backend64: Backend) -> None:
-    layer = row("Sequential nested").build(backend64)
+    case = row(LAYER_CASES, "Sequential nested")
+    layer = case.build(backend64)
     before = layer.state_dict()
-    check_layer(layer, row("Sequential nested").inputs())
+    check_differences(layer, *case.inputs())
     assert all(before[name].tobytes() == value.tobytes() for name, value in layer.state_dict().items())
 
 
 # -- torch ----------------------------------------------------------------------------------------
 
 
-def agrees(report: Report) -> None:
+@each(WITH_TORCH)
+def test_torch(case: Any, backend64: Backend) -> None:
+    pytest.importorskip("torch", reason="the oracle is torch.nn")
+    report = compare_with_torch(case.build(backend64), case.torch(), *case.inputs())
     assert report.passed, str(report)
 
 
-@each(TORCH_LAYERS)
-def test_layer_against_torch(case: LayerCase, backend64: Backend) -> None:
+@each([case for case in WITH_TORCH if case.special])
+def test_torch_at_the_edges(case: Any, backend64: Backend) -> None:
+    """Kinks, huge values, infinities; NLL of an impossible class that is not the label."""
     pytest.importorskip("torch", reason="the oracle is torch.nn")
-    assert case.torch is not None
-    agrees(compare_layer(case.build(backend64), case.torch(), case.inputs()))
-
-
-@each([case for case in TORCH_LAYERS if case.special])
-def test_layer_against_torch_at_the_edges(case: LayerCase, backend64: Backend) -> None:
-    pytest.importorskip("torch", reason="the oracle is torch.nn")
-    x = case.special_inputs()
-    assert x is not None
-    assert case.torch is not None
-    agrees(compare_layer(case.build(backend64), case.torch(), x))
-
-
-@each(TORCH_LOSSES)
-def test_loss_against_torch(case: LossCase, backend64: Backend) -> None:
-    pytest.importorskip("torch", reason="the oracle is torch.nn")
-    assert case.torch is not None
-    agrees(compare_loss(case.build(backend64), case.torch(), *case.inputs()))
-
-
-def at_the_edges(case: LossCase, b: Backend) -> None:
-    pytest.importorskip("torch", reason="the oracle is torch.nn")
-    special = case.special_inputs()
-    assert special is not None
-    assert case.torch is not None
-    agrees(compare_loss(case.build(b), case.torch(), *special))
-
-
-@each([case for case in TORCH_LOSSES if case.special and "NLLLoss" not in case.name])
-def test_loss_against_torch_at_the_edges(case: LossCase, backend64: Backend) -> None:
-    at_the_edges(case, backend64)
-
-
-@each([case for case in TORCH_LOSSES if case.special and "NLLLoss" in case.name])
-def test_nll_of_an_impossible_class_that_is_not_the_label(case: LossCase, backend64: Backend) -> None:
-    at_the_edges(case, backend64)
+    report = compare_with_torch(case.build(backend64), case.torch(), *case.special_inputs())
+    assert report.passed, str(report)
 
 
 # -- float32 against the float64 oracle -----------------------------------------------------------
@@ -170,7 +119,7 @@ def within_the_bar(actual: Any, expected: Any) -> None:
 def test_float32_forward_of_a_layer(case: LayerCase, backend: Backend) -> None:
     layer, exact = case.build(backend), case.build(oracle())
     exact.load_state_dict(layer.state_dict())
-    x = case.inputs().astype("int64" if case.integers else "float32")
+    x = case.input().astype("int64" if case.integers else "float32")
     y = layer(backend.from_host(x))
     assert backend.dtype(y) == "float32"
     expected = exact(oracle().from_host(x))
@@ -189,7 +138,7 @@ def test_float32_forward_of_a_loss(case: LossCase, backend: Backend) -> None:
     within_the_bar(host(backend, value), host(oracle(), expected))
 
 
-# -- values that the page of numbers gives --------------------------------------------------------
+# -- the values of docs/numerics.md -----------------------------------------------------------------
 
 
 def test_values_in_dangerous_places(backend64: Backend) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from rows import each
 
 import lamina.train.optimizers as optimizers
 from lamina.backends import Backend, get_backend
@@ -34,10 +35,6 @@ from lamina.train.optimizers.proofs.trajectories import (
 )
 
 Host = np.ndarray[Any, Any]
-
-
-def each(cases: Any) -> Any:
-    return pytest.mark.parametrize("case", cases, ids=[case.name for case in cases])
 
 
 def values(parameters: list[Parameter]) -> list[Host]:

@@ -4,26 +4,23 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import numpy as np
 
 from ....backends import Backend
+from ....backends.host import Host
 from ....layers import Parameter
 from ....layers.initializers import Constant
-from ....layers.proofs.passes import bring, host
-from ....layers.proofs.report import Report, compare
+from ....layers.proofs.report import Report, close, compare
+from ....layers.proofs.subject import bring, host
 from ..optimizer import Optimizer
 from .case import OptimizerCase
 
-Host = np.ndarray[Any, Any]
 Trajectory = dict[str, Host]
 """Values by parameter and step: "p0 after 10"."""
 
 STEPS = (1, 2, 3, 10, 100, 1000)
 SHAPES = ((3, 2), (4,), ())
-RTOL = 1e-9
-ATOL = 1e-12
 
 
 def starts() -> list[Host]:
@@ -95,4 +92,4 @@ def formula_trajectory(formula: Callable[[Host, Callable[[Host, int], Host], int
 
 def compare_trajectories(name: str, oracle: str, ours: Trajectory, theirs: Trajectory) -> Report:
     """Return the worst value at each step, at 1e-9."""
-    return Report(name, oracle, compare(ours, theirs, lambda _, right: ATOL + RTOL * np.abs(right)))
+    return Report(name, oracle, compare(ours, theirs, close))
