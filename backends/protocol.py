@@ -1,22 +1,33 @@
-"""The protocol: the 54 primitives that a backend implements, over handles that nobody else may look into.
+"""The protocol: the 54 primitives that a backend implements, over opaque handles.
 
 A *handle* (`Tensor`) is whatever a backend likes: a numpy array, a torch tensor, a recorded variable.
-Layers, losses and optimizers do one thing with it: pass it to a method of the backend it came from.
+Layers, losses and optimizers do one thing with a handle: pass it to a method of the backend that made it.
 
-Rules that hold for every primitive:
+Rules for every op:
 
-- An op returns a value, and values are never changed. The only effect is `assign`.
-- Two tensors in one op have equal dtypes, or it is a TypeError; Python scalars mix in and take the
-  tensor's dtype. A float with an integer tensor is a TypeError.
+- Two tensors in one op must have equal dtypes, or the op raises DtypeError. A Python scalar takes the
+  tensor's dtype; a float scalar with an integer tensor is a DtypeError.
 - Broadcasting is numpy's. Indices are int64. Comparisons give bool.
 - Transcendental ops and `divide` take floating tensors only.
-- `out` is a hint to reuse storage: it comes from `empty` or `cells` (or is a value that the caller
-  made and no longer needs), has the result's shape and dtype (else ShapeError or TypeError), and its old
-  content is dead. It may be an input only in elementwise ops of equal shape, and the first tensor of the
-  ops that add to one (`slice_add`, `index_add`, `scatter_add`). Callers go on with the handle that the op
-  returns.
 
-Names follow the array-API standard; what is not in it says so with †.
+Values, cells and storage:
+
+- An op returns a *value*. Values never change.
+- A *cell* is the buffer that `cells` returns, or one of its views. It lasts and can change. `assign`, the
+  only effect in the protocol, takes a cell and nothing else. A reshape, a slice or another view of a cell
+  is good until the next assignment to the cell.
+- `empty` returns *storage*, which serves only as `out`. Its content is undefined until an op has written
+  it; no other op reads it, and it is not a cell.
+- `out` is a hint to reuse memory: storage, a cell, or a value that the caller made and no longer needs. A
+  backend may write the result there or ignore `out`, so callers use the handle that the op returns, and
+  what they passed as `out` is dead. A dead value, or a view that shares its memory, cannot be used again.
+  Storage can be passed as `out` again; what an earlier op wrote there is then dead, too. A cell cannot be
+  read until it is assigned. Assigning the op's result to that cell is free if it was written there.
+- `out` must have the result's shape and dtype, or the op raises ShapeError or DtypeError. It may be an
+  input only in elementwise ops of equal shape, and the first tensor of `slice_add`, `index_add` and
+  `scatter_add`.
+
+Names follow the array-API standard; † marks those that are not in it.
 """
 
 from __future__ import annotations
@@ -71,7 +82,7 @@ class Primitives(Protocol):
         ...
 
     def empty(self, shape: Shape, *, dtype: str | None = None) -> Tensor:
-        """Return storage -> (*shape), its content unspecified (for `out`)."""
+        """Return storage for `out` -> (*shape); its content is undefined, and it is not a cell."""
         ...
 
     def full(self, shape: Shape, value: Scalar, *, dtype: str | None = None) -> Tensor:
@@ -308,16 +319,16 @@ class Primitives(Protocol):
     def cells(
         self, shapes: Mapping[str, Shape], *, dtype: str | None = None
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """Allocate one zero-filled flat buffer and return it with a named view for each shape. †
+        """Allocate a flat buffer of zeros (size,), and return it with a named view for each shape. †
 
-        The buffer (size,) is the views one after the other; both are cells: storage that lasts.
+        The views lie in it one after the other. The buffer and the views are cells: `assign` takes them.
         """
         ...
 
     def assign(self, cell: Tensor, value: Tensor) -> None:
-        """Put `value` (*) into `cell` (*), of one dtype: the only effect in the protocol. †
+        """Put `value` (*) into `cell` (*), of equal dtype: the only effect in the protocol. †
 
-        Free when `value` was written into `cell` already, through `out`.
+        A cell comes from `cells`. Free if `value` was written into it already, through `out`.
         """
         ...
 

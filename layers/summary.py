@@ -97,7 +97,7 @@ def _twin(model: Model, input_shape: Shape | None, what: str) -> tuple[Shape, Mo
 
 def _run(twin: Model, counter: ShapeBackend, shape: Shape, what: str) -> None:
     try:
-        twin(counter.empty((1, *shape)))
+        twin(counter.full((1, *shape), 0.0))
     except LaminaError as error:
         raise type(error)(
             f"{type(twin).__name__}.{what} with input (N, {', '.join(map(str, shape))}): {error}"

@@ -14,7 +14,7 @@ def moments(b: Backend, x: Tensor, axes: tuple[int, ...]) -> tuple[Tensor, Tenso
     shape = b.shape(x)
     if 0 in shape:
         mean = b.mean(x, axis=axes, keepdims=True)
-        return x, mean, mean
+        return b.copy(x), mean, mean  # callers pass the first as `out`
     first = b.slice(x, (0,) * len(shape), tuple(1 if i in axes else n for i, n in enumerate(shape)))
     shifted = b.subtract(x, first)
     offset = b.mean(shifted, axis=axes, keepdims=True)

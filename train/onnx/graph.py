@@ -159,7 +159,7 @@ class Graph(Module):
         counter = ShapeBackend(dtype=b.default_dtype)  # type: ignore[abstract]  # made by funnelled
         twin = copy.deepcopy(self).to(counter).eval()
         dtype = self.inputs[0].dtype
-        return counter.shape(twin(counter.empty(tuple(shape), dtype=None if dtype == "float" else dtype)))
+        return counter.shape(twin(counter.full(tuple(shape), 0, dtype=None if dtype == "float" else dtype)))
 
     @property
     @override
