@@ -97,7 +97,6 @@ def test_training_step(race: Callable[..., None], task: Task) -> None:
     def ours(backend: Backend) -> Any:
         model = task.network(layers, backend=backend)
         model.load_state_dict(initial)
-        model.input_gradient = False  # as torch's, whose inputs require none
         criterion = getattr(layers, task.loss)(backend=backend)
         criterion.validate = False  # as in the training loop, which looks at the targets once
         optimizer = getattr(optimizers, task.optimizer)(model.parameters(), lr=task.lr)
@@ -107,7 +106,8 @@ def test_training_step(race: Callable[..., None], task: Task) -> None:
             with backend.session():
                 optimizer.zero_grad()
                 loss = criterion(model(x), y)
-                model.backward(criterion.backward())
+                with layers.without_input_gradient(model):
+                    model.backward(criterion.backward())
                 optimizer.step()
             return loss
 

@@ -16,6 +16,8 @@ from .activations import (
     Tanh,
 )
 from .buffer import Buffer
+from .call import inference, mode, without_input_gradient
+from .cell import Cell
 from .convolution import (
     Conv1d,
     Conv2d,
@@ -40,7 +42,7 @@ from .initializers import (
 )
 from .linear import Linear
 from .losses import BCELoss, BCEWithLogitsLoss, CrossEntropyLoss, L2Penalty, Loss, MSELoss, NLLLoss
-from .module import Module, inference
+from .module import Module
 from .normalization import BatchNorm1d, BatchNorm2d, BatchNorm3d, GroupNorm, LayerNorm
 from .parameter import Parameter
 from .pooling import (
@@ -77,6 +79,7 @@ __all__ = [
     "BatchNorm2d",
     "BatchNorm3d",
     "Buffer",
+    "Cell",
     "Constant",
     "Conv1d",
     "Conv2d",
@@ -125,6 +128,8 @@ __all__ = [
     "XavierUniform",
     "inference",
     "manual_seed",
+    "mode",
     "named_scopes",
     "output_shapes",
+    "without_input_gradient",
 ]

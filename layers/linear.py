@@ -47,11 +47,8 @@ class Linear(Module):
     def forward(self, x: Tensor) -> Tensor:
         """x: (N, ..., in_features) -> (N, ..., out_features)."""
         self.keep(x)
-        try:
-            return self.backend.linear(x, self.weight.data, None if self.bias is None else self.bias.data)
-        except Exception:
-            self.output_shape(self.backend.shape(x))  # raises if the shape was at fault
-            raise
+        bias = None if self.bias is None else self.bias.data
+        return self.backend.linear(x, self.weight.data, bias)
 
     def backward(self, grad_output: Tensor) -> Tensor | None:
         """dL/dW = gᵀ x, dL/db = Σₙ g, dL/dx = g W, where g = dL/dy: (N, ..., out_features)."""

@@ -2,72 +2,56 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Sequence
 from typing import Any
 
+from typing_extensions import override
+
 from ..backends import Backend, DtypeError, ShapeError, StateError, Tensor
 from ..backends.protocol import Shape
+from .cell import Cell
 from .initializers import Initializer
 from .random import next_stream
 
-_versions = itertools.count(1)
 
-
-class Parameter:
-    """A named cell and the cell of its gradient.
+class Parameter(Cell):
+    """A cell and the cell of its gradient.
 
     Parameters
     ----------
     shape
         The cell's shape.
     initializer
-        What it holds at first.
+        Makes its initial value.
     fan
         The (out, in, *kernel) shape that the initializer computes fans from; `shape` if None.
     backend
-        Where it lives.
+        The backend that holds it.
 
     """
 
     structure_version = 0
-    """Grows with every parameter made, copied or unpickled and every layer added, in any model.
 
-    What was derived from a model's structure (an optimizer's parameters, the order of a backward pass) is
-    looked at again when this has changed since.
-    """
+    storage: FlatStorage | None
+    """The flat storage that an optimizer packed it into, if any."""
+    grad_out: Tensor | None
+    """Where the next gradient may be computed into (`out=`): its cell, until one was accumulated."""
 
     def __init__(
         self, shape: Shape, initializer: Initializer, backend: Backend, *, fan: Shape | None = None
     ) -> None:
         seed, stream = next_stream()
-        self.shape = shape
-        self.backend = backend
-        self.data, self._grad = _own_cells(backend, shape)
-        backend.assign(self.data, initializer(backend, shape, fan or shape, seed, stream))
-        backend.leaf(self.data, self)
-        self.grad_out: Tensor | None = self._grad
-        """Where the next gradient may be computed into (`out=`): its cell, until one was accumulated."""
-        self.storage: FlatStorage | None = None
-        Parameter.note_change()
-
-    def __repr__(self) -> str:
-        return f"Parameter{self.shape}"
-
-    @staticmethod
-    def note_change() -> None:
-        """Count a change of what models hold: a new parameter, or a layer added to a container."""
-        Parameter.structure_version = next(_versions)
+        self._place(shape, backend, None, initializer(backend, shape, fan or shape, seed, stream))
 
     @property
     def size(self) -> int:
-        """Number of elements."""
+        """The number of elements."""
         return math.prod(self.shape)
 
     @property
     def grad(self) -> Tensor | None:
-        """The gradient accumulated since `zero_grad`, of the parameter's shape; None if there is none."""
+        """The gradient accumulated since `zero_grad`, of the parameter's shape; None if none was."""
         return self._grad if self.grad_out is None else None
 
     def accumulate(self, grad: Tensor) -> None:
@@ -84,47 +68,25 @@ class Parameter:
         """Forget the gradient."""
         self.grad_out = self._grad
 
-    def set(self, value: Tensor) -> None:
-        """Assign a value of the parameter's shape and dtype to the cell."""
-        self.backend.assign(self.data, value)
-
+    @override
     def to(self, backend: Backend) -> None:
-        """Move to another backend, in its default dtype; the gradient is forgotten."""
-        value = backend.from_host(self.backend.to_host(self.data))
-        if self.storage is not None:
-            self.storage.retire("the parameters were moved to another backend")
-            self.storage = None
-        self.backend = backend
-        self.data, self._grad = _own_cells(backend, self.shape)
-        backend.assign(self.data, value)
+        storage = self.storage
+        super().to(backend)
+        if storage is not None:
+            storage.retire("the parameters were moved to another backend")
+
+    @override
+    def _place(self, shape: Shape, backend: Backend, dtype: str | None, value: Tensor) -> None:
+        """Put a value into new storage; there is no gradient, and no optimizer has it."""
+        super()._place(shape, backend, dtype, value)
+        self.storage, self.grad_out = None, self._grad
         backend.leaf(self.data, self)
-        self.grad_out = self._grad
+        Parameter.structure_version += 1
 
-    def __deepcopy__(self, memo: dict[int, object]) -> Parameter:
-        """Copy the values into cells of the copy's own, with no gradient; it belongs to no optimizer."""
-        twin = object.__new__(type(self))
-        memo[id(self)] = twin
-        twin._settle(self.shape, self.backend, self.backend.dtype(self.data), self.data)
-        return twin
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Return what a pickle holds: the values alone, as the cells may be views of a shared buffer."""
-        b = self.backend
-        value = b.to_host(self.data)
-        return {"shape": self.shape, "backend": b, "dtype": b.dtype(self.data), "value": value}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        """Put the values into cells of its own, with no gradient; it belongs to no optimizer."""
-        b, dtype = state["backend"], state["dtype"]
-        self._settle(state["shape"], b, dtype, b.from_host(state["value"], dtype=dtype))
-
-    def _settle(self, shape: Shape, backend: Backend, dtype: str, value: Tensor) -> None:
-        self.shape, self.backend, self.storage = shape, backend, None
-        self.data, self._grad = _own_cells(backend, shape, dtype)
-        self.grad_out = self._grad
-        backend.assign(self.data, value)
-        backend.leaf(self.data, self)
-        Parameter.note_change()
+    @override
+    def _allocate(self, dtype: str | None) -> None:
+        _, cells = self.backend.cells({"data": self.shape, "grad": self.shape}, dtype=dtype)
+        self.data, self._grad = cells["data"], cells["grad"]
 
     def _move_into(self, data: Tensor, grad: Tensor, storage: FlatStorage) -> None:
         self.backend.assign(data, self.data)
@@ -195,11 +157,6 @@ class FlatStorage:
             if parameter.grad_out is not None:
                 zeros = self.backend.full(parameter.shape, 0.0, dtype=self.backend.dtype(self.grad))
                 parameter.accumulate(zeros)
-
-
-def _own_cells(backend: Backend, shape: Shape, dtype: str | None = None) -> tuple[Tensor, Tensor]:
-    _, views = backend.cells({"data": shape, "grad": shape}, dtype=dtype)
-    return views["data"], views["grad"]
 
 
 def check_same_shape(what: str, expected: Shape, got: Shape) -> None:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from typing_extensions import override
+
 from ..backends import Backend, OptionError, ShapeError, Tensor
 from ..backends.protocol import Shape
+from .call import without_input_gradient
+from .faults import named_error
 from .module import Module
 from .sequential import Sequential
 
@@ -22,8 +26,6 @@ class Residual(Module):
 
     """
 
-    enters_scopes = True
-
     def __init__(
         self, *layers: Module, shortcut: Module | None = None, backend: str | Backend | None = None
     ) -> None:
@@ -38,40 +40,36 @@ class Residual(Module):
             )
         self.shortcut = shortcut
 
+    @override
     def forward(self, x: Tensor) -> Tensor:
         """x: (N, ...) -> (N, ...)."""
         b = self.backend
         self.keep()
-        with b.scope("body"):
-            y = self.body.forward(x)
-        other = x
-        if self.shortcut is not None:
-            with b.scope("shortcut"):
-                other = self.shortcut.forward(x)
+        y = self.body.forward(x)
+        other = x if self.shortcut is None else self.shortcut(x)
         if tuple(b.shape(y)) != tuple(b.shape(other)):
-            raise self._apart(b.shape(y), b.shape(other))
+            raise self._unequal(b.shape(y), b.shape(other))
         return b.add(y, other)
 
+    @override
     def backward(self, grad_output: Tensor) -> Tensor | None:
         """dL/dx = f'(g) + g, or f'(g) + s'(g)."""
-        b = self.backend
         self.kept()
-        self.body.input_gradient = self.input_gradient
-        with b.scope("body.backward"):
+        if self.input_gradient:
             through = self.body.backward(grad_output)
-        around = grad_output
-        if self.shortcut is not None:
-            self.shortcut.input_gradient = self.input_gradient
-            with b.scope("shortcut.backward"):
-                around = self.shortcut.backward(grad_output)
-        return b.add(through, around) if self.input_gradient else None
+            around = grad_output if self.shortcut is None else self.shortcut.backward(grad_output)
+            return self.backend.add(through, around)
+        for _, branch in self.named_children():
+            with without_input_gradient(branch):
+                branch.backward(grad_output)
+        return None
 
     def output_shape(self, shape: Shape) -> Shape:
         """Return the body's output shape, if the shortcut has the same."""
         y = self.body.output_shape(shape)
         other = shape if self.shortcut is None else self.shortcut.output_shape(shape)
         if tuple(y) != tuple(other):
-            raise self._apart(y, other)
+            raise self._unequal(y, other)
         return y
 
     @property
@@ -79,15 +77,13 @@ class Residual(Module):
         """The shape of one input sample, where the body knows it."""
         return self.body.input_shape
 
-    def _apart(self, y: Shape, other: Shape) -> ShapeError:
+    def _unequal(self, y: Shape, other: Shape) -> Exception:
         what, advice = (
             ("the input has", "give a shortcut from the one to the other")
             if self.shortcut is None
             else ("the shortcut gives", "they are added, and must be equal")
         )
-        error = ShapeError(f"Residual: the layers give {tuple(y)}, {what} {tuple(other)}; {advice}")
-        error.names_layer = True
-        return error
+        return named_error(ShapeError(f"the layers give {tuple(y)}, {what} {tuple(other)}; {advice}"), self)
 
     def __repr__(self) -> str:
         inner = "".join(

@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from typing_extensions import override
+
 from ..backends import Backend, OptionError, ShapeError, StateError, Tensor
 from ..backends.errors import did_you_mean
 from ..backends.protocol import Shape
+from .call import without_input_gradient
+from .faults import raise_named
 from .linear import Linear
-from .module import Module, raise_named
+from .module import Module, has_parameters
 from .parameter import Parameter
 
 
@@ -29,8 +33,6 @@ class Sequential(Module):
 
     """
 
-    enters_scopes = True
-
     def __init__(self, *layers: Module | Mapping[str, Module], backend: str | Backend | None = None) -> None:
         named: dict[str, Any] = {}
         if len(layers) == 1 and isinstance(layers[0], Mapping):
@@ -40,14 +42,8 @@ class Sequential(Module):
         first = next(iter(named.values()), None)
         super().__init__(first.backend if backend is None and isinstance(first, Module) else backend)
         self._layers: dict[str, Module] = {}
-        self._wants_input_gradient = True
-        self._plan: _Plan | None = None
         for name, layer in named.items():
             self._add(name, layer)
-
-    def __getstate__(self) -> dict[str, Any]:
-        # A version of the structure means something in one process only.
-        return {**super().__getstate__(), "_plan": None}
 
     # -- building --------------------------------------------------------------------------------
 
@@ -56,8 +52,7 @@ class Sequential(Module):
         if not self._layers and isinstance(layer, Module):
             self.backend = layer.backend
         self._add(name or str(len(self._layers)), layer)
-        # An optimizer made before this must notice, even if the layer is older than itself.
-        Parameter.note_change()
+        Parameter.structure_version += 1
         return self
 
     add_layer = append
@@ -90,7 +85,6 @@ class Sequential(Module):
         trial = {**self._layers, name: layer}
         _check_sizes(trial)
         self._layers = trial
-        self._plan = None
 
     # -- looking up ------------------------------------------------------------------------------
 
@@ -137,75 +131,36 @@ class Sequential(Module):
 
     # -- running ---------------------------------------------------------------------------------
 
+    @override
     def forward(self, x: Tensor) -> Tensor:
         """x through every layer in order."""
-        if self.backend.scoped:
-            return self._forward_in_scopes(x)
         layer: Module = self
         try:
             for layer in self._layers.values():
                 x = layer.forward(x)
         except Exception as error:
-            raise_named(error, layer)
+            raise_named(error, layer, x)
         return x
 
+    @override
     def backward(self, grad_output: Tensor) -> Any:
         """The chain rule: dL/dx = f₁' (... fₖ' (g)), each layer's derivative applied in reverse.
 
-        With `input_gradient` off it ends at the first layer that has parameters, and returns None.
+        Without the input's gradient it ends at the first layer that has parameters.
         """
-        if not self._layers:
-            return grad_output
-        if self.backend.scoped:
-            with self.backend.unrecorded():
-                return self._backward(grad_output)
-        return self._backward(grad_output)
-
-    def _backward(self, grad_output: Tensor) -> Any:
-        plan = self._plan
-        if plan is None or plan.version != Parameter.structure_version:
-            plan = self._plan = _Plan(self._layers)
-        last = None if self._wants_input_gradient else plan.first_trained
+        first = None if self.input_gradient else next(filter(has_parameters, self), None)
+        layer: Module = self
         g: Any = grad_output
-        scoped = self.backend.scoped
-        layer: Module = self
         try:
-            for name, layer in plan.order:
-                if layer is last:
-                    # It may be in other containers, which want it whole.
-                    wanted, layer.input_gradient = layer.input_gradient, False
-                if scoped:
-                    with self.backend.scope(f"{name}.backward"):
-                        g = layer.backward(g)
-                else:
+            with self.backend.unrecorded():
+                for layer in reversed(self._layers.values()):
+                    if layer is first:
+                        with without_input_gradient(layer):
+                            return layer.backward(g)
                     g = layer.backward(g)
-                if layer is last:
-                    return None
         except Exception as error:
             raise_named(error, layer)
-        finally:
-            if last is not None and layer is last:
-                layer.input_gradient = wanted
-        return g if self._wants_input_gradient else None
-
-    def _forward_in_scopes(self, x: Tensor) -> Tensor:
-        layer: Module = self
-        try:
-            for name, layer in self._layers.items():
-                with self.backend.scope(name):
-                    x = layer.forward(x)
-        except Exception as error:
-            raise_named(error, layer)
-        return x
-
-    @property
-    def input_gradient(self) -> bool:
-        """Whether `backward` returns the gradient of the input."""
-        return self._wants_input_gradient
-
-    @input_gradient.setter
-    def input_gradient(self, wanted: bool) -> None:
-        self._wants_input_gradient = wanted
+        return g if self.input_gradient else None
 
     def output_shape(self, shape: Shape) -> Shape:
         """Return the last layer's output shape for an input (N, ...)."""
@@ -219,18 +174,8 @@ class Sequential(Module):
         return next((layer.input_shape for layer in self._layers.values()), None)
 
 
-class _Plan:
-    """The layers from last to first, and the first with parameters, while the structure is of a version."""
-
-    def __init__(self, layers: Mapping[str, Module]) -> None:
-        self.version = Parameter.structure_version
-        self.order = list(layers.items())[::-1]
-        trained = (layer for layer in layers.values() if next(layer.named_parameters(), None))
-        self.first_trained = next(trained, None)
-
-
 def _kind(layer: Module) -> str:
-    return "act" if next(layer.named_parameters(), None) is None else type(layer).__name__.lower()
+    return type(layer).__name__.lower() if has_parameters(layer) else "act"
 
 
 def _check_sizes(layers: Mapping[str, Module]) -> None:

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..backends import LaminaError, ShapeError
 from ..backends.protocol import Shape
 from ..backends.shape_backend import ShapeBackend
 
-# A Module, which imports this file for its `summary`; Any keeps the arrow one-way.
-Model = Any
+if TYPE_CHECKING:
+    from .module import Module
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Summary:
         return "\n".join(text)
 
 
-def summarize(model: Model, input_shape: Shape | None = None) -> Summary:
+def summarize(model: Module, input_shape: Shape | None = None) -> Summary:
     """Return the summary of a model for inputs of `input_shape` (without the batch axis)."""
     shape, twin, counter = _twin(model, input_shape, "summary")
     leaves = [(n, m) for n, m in twin.named_modules() if next(m.named_children(), None) is None]
@@ -70,7 +70,7 @@ def summarize(model: Model, input_shape: Shape | None = None) -> Summary:
     return Summary(rows, tuple(shape), total, _total(counter))
 
 
-def output_shapes(model: Model, input_shape: Shape | None = None) -> dict[str, Shape]:
+def output_shapes(model: Module, input_shape: Shape | None = None) -> dict[str, Shape]:
     """Return {path: output shape (1, ...)} of the model ("") and every layer in it that one sample meets.
 
     Arguments and errors as in `summarize`.
@@ -82,7 +82,7 @@ def output_shapes(model: Model, input_shape: Shape | None = None) -> dict[str, S
     return {path: shapes[id(layer)] for path, layer in layers.items() if id(layer) in shapes}
 
 
-def _twin(model: Model, input_shape: Shape | None, what: str) -> tuple[Shape, Model, ShapeBackend]:
+def _twin(model: Module, input_shape: Shape | None, what: str) -> tuple[Shape, Module, ShapeBackend]:
     """Return one sample's shape, and a copy of the model on a shapes backend."""
     shape = input_shape if input_shape is not None else model.input_shape
     if shape is None:
@@ -95,7 +95,7 @@ def _twin(model: Model, input_shape: Shape | None, what: str) -> tuple[Shape, Mo
     return tuple(shape), twin, counter
 
 
-def _run(twin: Model, counter: ShapeBackend, shape: Shape, what: str) -> None:
+def _run(twin: Module, counter: ShapeBackend, shape: Shape, what: str) -> None:
     try:
         twin(counter.full((1, *shape), 0.0))
     except LaminaError as error:
@@ -108,26 +108,26 @@ def _total(counter: ShapeBackend) -> int:
     return sum(cost.flops for cost in counter.costs.values())
 
 
-def _size(module: Model) -> int:
+def _size(module: Module) -> int:
     return sum(parameter.size for parameter in module.parameters())
 
 
-def _watch_all(leaves: list[Model], counter: ShapeBackend) -> tuple[dict[int, Shape], dict[int, int]]:
+def _watch_all(leaves: list[Module], counter: ShapeBackend) -> tuple[dict[int, Shape], dict[int, int]]:
     """Make each layer of the copy note its output's shape and its FLOPs, wherever it is called from."""
     shapes: dict[int, Shape] = {}
     flops: dict[int, int] = {}
 
-    def watch(leaf: Model) -> None:
-        forward = leaf.forward
+    def watch(leaf: Module) -> None:
+        forward: Any = leaf.forward
 
-        def noted(*tensors: object) -> object:
+        def noted(*tensors: object) -> Any:
             before = _total(counter)
             y = forward(*tensors)
             shapes[id(leaf)] = counter.shape(y[0] if type(y) is tuple else y)
             flops[id(leaf)] = flops.get(id(leaf), 0) + _total(counter) - before
             return y
 
-        leaf.forward = noted
+        vars(leaf)["forward"] = noted
 
     for leaf in leaves:
         watch(leaf)

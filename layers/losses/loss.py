@@ -7,7 +7,8 @@ from typing import Any, TypeVar
 
 from ...backends import Backend, OptionError, ShapeError, StateError, Tensor, get_backend
 from ...backends.protocol import Shape
-from ..module import is_inference, raise_named
+from ..call import INFERENCE
+from ..faults import raise_named
 from ..parameter import check_same_shape
 
 Self = TypeVar("Self", bound="Loss")
@@ -93,7 +94,7 @@ class Loss:
 
     def keep(self, *values: Any) -> None:
         """Keep what `backward` needs; nothing under `inference()`."""
-        self._kept = None if is_inference() else values
+        self._kept = None if INFERENCE.get() else values
 
     def kept(self, grad_output: Tensor | None) -> tuple[Any, ...]:
         """Return what the last call kept, and check that a gradient comes just when one is needed."""

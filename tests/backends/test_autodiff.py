@@ -24,7 +24,17 @@ from lamina.backends.decorators.autodiff import grad, no_grad, variable
 from lamina.backends.decorators.drawing import Dot
 from lamina.backends.decorators.tape import GradOperator
 from lamina.backends.decorators.variable import Variable
-from lamina.layers import Linear, Module, MSELoss, ReLU, Residual, Sequential, Softmax, TorchDefault
+from lamina.layers import (
+    Linear,
+    Module,
+    MSELoss,
+    ReLU,
+    Residual,
+    Sequential,
+    Softmax,
+    TorchDefault,
+    named_scopes,
+)
 from lamina.train.optimizers import SGD
 
 RNG = np.random.default_rng(0)
@@ -354,7 +364,8 @@ def test_the_graph_as_dot_text(tape: Any, tmp_path: Path) -> None:
 
 def test_layers_are_frames_unless_they_are_one_operator(tape: Any) -> None:
     model = Sequential(Linear(3, 3, backend=tape), Softmax(backend=tape))
-    y = model(variable(np.ones((2, 3)), tape))
+    with named_scopes(model):
+        y = model(variable(np.ones((2, 3)), tape))
     dot = y.draw_graph({"w": model[0].weight.data, "y": y}, "one")
     assert list(dot.groups) == ["1"]
     labels = [label for label, _ in dot.boxes.values()]
@@ -377,7 +388,9 @@ def test_a_large_graph_is_a_box_for_each_layer(tape: Any) -> None:
 
 def test_deep_containers_of_a_large_graph_are_cut_where_they_fit(tape: Any) -> None:
     block = lambda: Residual(*(Linear(3, 3, backend=tape) for _ in range(12)))  # noqa: E731
-    y = Sequential(*(block() for _ in range(4)))(variable(np.ones((2, 3)), tape))
+    model = Sequential(*(block() for _ in range(4)))
+    with named_scopes(model):
+        y = model(variable(np.ones((2, 3)), tape))
     labels = [label for label, kind in y.draw_graph().boxes.values() if "operators" in label]
     assert labels == [f"{i}.body\n12 operators" for i in range(4)]
 

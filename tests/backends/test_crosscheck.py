@@ -22,7 +22,7 @@ from lamina.backends import (
 from lamina.backends.conformance import run
 from lamina.backends.decorators.crosscheck import CrosscheckBackend, crosscheck_of, replay
 from lamina.backends.numpy_backend import NumpyBackend
-from lamina.layers import Linear, Module, MSELoss, ReLU, Sequential
+from lamina.layers import Linear, Module, MSELoss, ReLU, Sequential, named_scopes
 from lamina.train.optimizers import SGD, Adam
 
 WIDE = NumpyBackend("cpu", "float64")
@@ -97,7 +97,7 @@ def train(backend: Backend, steps: int = 3, optimizer: Callable[..., Any] = SGD)
     source = np.random.default_rng(0)
     x, y = (backend.from_host(source.standard_normal((4, 4))) for _ in range(2))
     for _ in range(steps):
-        with backend.session():
+        with backend.session(), named_scopes(model):
             steps_of.zero_grad()
             criterion(model(x), y)
             model.backward(criterion.backward())

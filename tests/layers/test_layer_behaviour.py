@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import timeit
 from typing import Any
 
 import numpy as np
@@ -10,7 +12,8 @@ from rows import each
 
 import lamina.layers
 from lamina.backends import Backend, ShapeError, StateError, get_backend
-from lamina.layers import Sequential, inference
+from lamina.layers import Sequential, inference, mode, without_input_gradient
+from lamina.layers.module import has_parameters
 from lamina.layers.proofs import LAYER_CASES, LayerCase, Subject
 from lamina.layers.proofs.subject import cotangent, host
 
@@ -115,15 +118,14 @@ def test_backward_needs_a_forward_that_kept_something(case: LayerCase, backend: 
 def test_the_input_gradient_can_be_spared(case: LayerCase, backend64: Backend) -> None:
     b = backend64
     layer, whole = case.build(b), case.build(b)
-    layer.input_gradient = False
     x = b.from_host(case.input())
     g = b.from_host(cotangent(b.shape(layer(x))))
-    assert layer.backward(g) is None
+    with without_input_gradient(layer):
+        assert layer.backward(g) is None
     whole(x)
     assert whole.backward(g) is not None
     for name, value in Subject(whole).gradients().items():
         close(Subject(layer).gradients()[name], value, name, rtol=0.0, atol=0.0)
-    layer.input_gradient = True
     layer(x)
     assert layer.backward(g) is not None
 
@@ -179,11 +181,10 @@ def test_sequential_ends_at_its_first_parameters() -> None:
     model = Sequential(
         lamina.layers.Flatten(backend=b), Noted(backend=b), lamina.layers.Linear(4, 2, backend=b)
     )
-    model.input_gradient = False
     model(b.from_host(np.ones((3, 2, 2))))
-    assert model.backward(b.from_host(np.ones((3, 2)))) is None
+    with without_input_gradient(model):
+        assert model.backward(b.from_host(np.ones((3, 2)))) is None
     assert calls == []
-    model.input_gradient = True
     model(b.from_host(np.ones((3, 2, 2))))
     assert b.shape(model.backward(b.from_host(np.ones((3, 2))))) == (3, 2, 2)
     assert calls == ["ReLU"]
@@ -193,11 +194,59 @@ def test_sparing_the_input_gradient_holds_for_layers_that_come_later(backend64: 
     b = backend64
     inner = Sequential(backend=b)
     model = Sequential(inner, lamina.layers.Linear(3, 2, backend=b))
-    model.input_gradient = False
     x, g = b.from_host(np.ones((2, 3))), b.from_host(np.ones((2, 2)))
-    model(x)
-    assert model.backward(g) is None
-    inner.append(lamina.layers.Linear(3, 3, backend=b))
-    model(x)
-    assert model.backward(g) is None
+    for _ in range(2):
+        model(x)
+        with without_input_gradient(model):
+            assert model.backward(g) is None
+        if not len(inner):
+            inner.append(lamina.layers.Linear(3, 3, backend=b))
     assert all(p.grad is not None for p in model.parameters())
+
+
+def test_a_container_of_ones_own_decides_for_its_layers(backend64: Backend) -> None:
+    """The layers inside a container compute the gradients that it needs, though nothing needs its own."""
+
+    class Pair(lamina.layers.Module):
+        def __init__(self) -> None:
+            super().__init__(backend64)
+            self.first = lamina.layers.Linear(3, 3, backend=backend64)
+            self.second = lamina.layers.Linear(3, 2, backend=backend64)
+
+        def forward(self, x: Any) -> Any:
+            return self.second(self.first(x))
+
+        def backward(self, grad_output: Any) -> Any:
+            return self.first.backward(self.second.backward(grad_output))
+
+    x, g = backend64.from_host(np.ones((2, 3))), backend64.from_host(np.ones((2, 2)))
+    for model in (Pair(), Sequential(Pair())):
+        model(x)
+        with without_input_gradient(model):
+            model.backward(g)
+        assert all(p.grad is not None for p in model.parameters())
+
+
+def test_the_search_for_the_first_parameters_costs_little() -> None:
+    b = get_backend("numpy")
+    flatten, linear = lamina.layers.Flatten(backend=b), lamina.layers.Linear(4, 4, backend=b)
+    search = lambda: has_parameters(flatten) or has_parameters(linear)  # noqa: E731
+    assert search()
+    seconds = min(timeit.repeat(search, number=1000, repeat=50)) / 1000
+    assert seconds < 3e-6, seconds  # about 1 µs; a full walk through both takes 15
+
+
+def test_mode_is_the_calls(backend64: Backend) -> None:
+    model = Sequential(lamina.layers.Dropout(0.5, backend=backend64)).eval()
+    assert not model[0].training
+    seen: list[bool] = []
+    with mode(training=True):
+        assert model.training
+        assert model[0].training
+        thread = threading.Thread(target=lambda: seen.append(model[0].training))
+        thread.start()
+        thread.join()
+        with mode(training=False):
+            assert not model[0].training
+    assert seen == [False]
+    assert not model.training

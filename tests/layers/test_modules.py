@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import threading
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,8 @@ from lamina.layers import (
     Tanh,
     inference,
     manual_seed,
+    named_scopes,
+    without_input_gradient,
 )
 
 # Between backends in float32. Sums may nearly cancel: the error is relative to their terms, not to them.
@@ -375,9 +378,22 @@ def test_the_layers_are_named_by_scopes_in_forward_and_backward() -> None:
 
     b = Paths(get_backend("numpy"))
     model = Sequential({"a": Linear(2, 2, backend=b), "b": ReLU(backend=b)})
-    model(b.from_host(np.ones((1, 2))))
-    model.backward(b.from_host(np.ones((1, 2))))
-    assert paths == ["a", "b", "b.backward", "a.backward"]
+    x = b.from_host(np.ones((1, 2)))
+
+    def run() -> None:
+        model(x)
+        model.backward(x)
+
+    with named_scopes(model):
+        run()
+        assert paths == ["a", "b", "b.backward", "a.backward"]
+        other = threading.Thread(target=run)
+        other.start()
+        other.join()
+    run()
+    with named_scopes(model.to(get_backend("numpy"))):
+        copy.deepcopy(model)
+    assert len(paths) == 4  # the names are those of one thread's call
 
 
 # -- summary --------------------------------------------------------------------------------------
@@ -454,13 +470,12 @@ def test_a_slice_leaves_the_whole_its_gradient(backend64: Backend) -> None:
     model(x)
     before = backend64.to_host(model.backward(x))
     head = model[1:]
-    head.input_gradient = False
     head(x)
-    assert head.backward(x) is None
+    with without_input_gradient(head):
+        assert head.backward(x) is None
     model.zero_grad()
     model(x)
     assert np.array_equal(backend64.to_host(model.backward(x)), before)
-    assert model[1].input_gradient
 
 
 def test_summary_counts_layers_inside_a_module_of_ones_own() -> None:

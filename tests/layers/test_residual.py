@@ -23,6 +23,8 @@ from lamina.layers import (
     Residual,
     Sequential,
     manual_seed,
+    named_scopes,
+    without_input_gradient,
 )
 from lamina.train.optimizers import SGD
 
@@ -126,11 +128,13 @@ def test_scopes_name_the_layers_inside() -> None:
         Residual(Linear(3, 3, backend=b), ReLU(backend=b)),
         Residual(Linear(3, 2, backend=b), shortcut=Linear(3, 2, backend=b)),
     )
-    model(b.full((2, 3), 1.0))
+    with named_scopes(model):
+        model(b.full((2, 3), 1.0))
     assert {"0/body/0", "0/body/1", "1/body/0", "1/shortcut"} <= b.seen
     assert "0/shortcut" not in b.seen
     b.seen.clear()
-    model.backward(b.full((2, 2), 1.0))
+    with named_scopes(model):
+        model.backward(b.full((2, 2), 1.0))
     assert any(path.endswith("body.backward/0.backward") for path in b.seen), b.seen
     assert any(path.endswith("shortcut.backward") for path in b.seen)
     assert b.path == []
@@ -139,9 +143,9 @@ def test_scopes_name_the_layers_inside() -> None:
 def test_the_input_gradient_can_be_spared(backend: Backend) -> None:
     b = backend
     layer = Residual(Linear(3, 2, backend=b), shortcut=Linear(3, 2, backend=b))
-    layer.input_gradient = False
     layer(b.full((4, 3), 1.0))
-    assert layer.backward(b.full((4, 2), 1.0)) is None
+    with without_input_gradient(layer):
+        assert layer.backward(b.full((4, 2), 1.0)) is None
     assert all(p.grad is not None for p in layer.parameters())
 
 

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from ...backends import DataError, LaminaError, OptionError, Tensor
-from ...layers import Module, inference
+from ...layers import Module, inference, mode, named_scopes, without_input_gradient
+from ...layers.faults import named_error
 from ...layers.losses import L2Penalty, Loss
-from ...layers.module import named_error
 from ..data import Dataset, batch_count, order
 from ..optimizers import Optimizer, clip_grad_norm, clip_grad_value
 from .callbacks import Callback, ProgressBar
@@ -113,8 +113,8 @@ class Trainer:
         """Train for `epochs` more epochs and return the history of all.
 
         Whatever does not fit is an error before any parameter changes. After an interruption (Ctrl-C),
-        `history` and the model hold what was learnt so far. The model is left in the mode (training or
-        evaluation) in which it came.
+        `history` and the model hold what was learnt so far. The modes set
+        by `model.train()` and `eval()` are neither read nor changed.
 
         Parameters
         ----------
@@ -160,7 +160,7 @@ class Trainer:
             raise DataError(
                 f"predict: expected inputs (N, ...) with N of at least 1, got {tuple(b.shape(x))}"
             )
-        with self._mode(training=False), inference():
+        with mode(training=False), inference(), named_scopes(self.model):
             parts = []
             for first, last in cuts(b.shape(x)[0], batch_size):
                 with b.session():
@@ -173,11 +173,13 @@ class Trainer:
 
     def train_step(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         """Take one step on a batch x (N, ...), y; return the prediction and the loss before the step."""
-        with self.backend.session():
+        with self.backend.session(), named_scopes(self.model):
             self.optimizer.zero_grad()
             prediction = self.model(x)
             loss = self.loss(prediction, y)
-            self.model.backward(self.loss.backward())
+            gradient = self.loss.backward()
+            with without_input_gradient(self.model):
+                self.model.backward(gradient)
             if self.penalty is not None:
                 self.penalty.backward()
             if self.clip_norm is not None:
@@ -223,7 +225,7 @@ class Trainer:
     def _score(self, samples: Samples, batch_size: int) -> dict[str, float]:
         """Return loss and, for labels, accuracy, with nothing learnt."""
         tally = Tally(self.loss, self.metrics, self._wants_predictions(samples))
-        with self._mode(training=False), inference():
+        with mode(training=False), inference(), named_scopes(self.model):
             for first, last in cuts(samples.size, batch_size):
                 x, y = samples.rows(first, last)
                 with self.backend.session():
@@ -249,26 +251,14 @@ class Trainer:
     # -- states ------------------------------------------------------------------------------------
 
     @contextmanager
-    def _mode(self, *, training: bool) -> Iterator[None]:
-        """Put the model into training or evaluation, and each layer back as it was."""
-        modes = [(module, module.training) for _, module in self.model.named_modules()]
-        self.model.train(training)
-        try:
-            yield
-        finally:
-            for module, mode in modes:
-                module.training = mode
-
-    @contextmanager
     def _training(self) -> Iterator[None]:
-        """Put model and loss into the state for training, and back after it."""
-        wanted, checked = self.model.input_gradient, self.loss.validate
-        self.model.input_gradient = False
+        """Train the model inside a `with`; the loss may stop looking at targets until its end."""
+        checked = self.loss.validate
         try:
-            with self._mode(training=True):
+            with mode(training=True), named_scopes(self.model):
                 yield
         finally:
-            self.model.input_gradient, self.loss.validate = wanted, checked
+            self.loss.validate = checked
 
     # -- data --------------------------------------------------------------------------------------
 
@@ -284,7 +274,7 @@ class Trainer:
     def _check_fit(self, samples: Samples) -> None:
         """Run one sample through model and loss: what does not fit is said before anything changes."""
         b = self.backend
-        with self._mode(training=False), inference(), b.session():
+        with mode(training=False), inference(), named_scopes(self.model), b.session():
             prediction = self.model(samples.rows(0, 1)[0])
             self.loss(prediction, samples.rows(0, 1)[1])
         try:

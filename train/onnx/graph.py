@@ -15,7 +15,7 @@ from ...backends.host import Host
 from ...backends.protocol import Shape
 from ...backends.shape_backend import ShapeBackend
 from ...layers import Buffer, Module
-from ...layers.module import named_error
+from ...layers.faults import named_error
 from .node import Node
 
 
@@ -92,8 +92,6 @@ class Graph(Module):
 
     """
 
-    enters_scopes = True
-
     def __init__(
         self,
         steps: Sequence[Step],
@@ -130,8 +128,7 @@ class Graph(Module):
             expected.check(b, inputs[expected.name])
         values: dict[str, Tensor] = dict(inputs)
         for i, step in enumerate(self._steps):
-            with b.scope(step.name):
-                results = self._run_step(step, values)
+            results = self._run_step(step, values)
             values.update({name: y for name, y in zip(step.outputs, results, strict=False) if name})
             for name in step.inputs:
                 if self._last_use[name] == i and name not in self.outputs:
@@ -147,8 +144,7 @@ class Graph(Module):
         for step in reversed(self._steps):
             if step.outputs[0] not in gradients:
                 continue
-            with self.backend.scope(f"{step.name}.backward"):
-                grad = step.module.backward(gradients.pop(step.outputs[0]))
+            grad = step.module.backward(gradients.pop(step.outputs[0]))
             earlier = gradients.get(step.inputs[0])
             gradients[step.inputs[0]] = grad if earlier is None else self.backend.add(earlier, grad)
         return gradients.get(self.inputs[0].name)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ...backends import Tensor
-from ...layers import Module, inference
+from ...layers import Module, inference, without_input_gradient
 from ...layers.losses import Loss, MSELoss
 from ..data import Dataset
 from ..loop.samples import Pair, Samples
@@ -59,7 +59,6 @@ class Work:
     def prepare(self, *, forward_only: bool) -> None:
         """Put model and loss into the state that they have in the middle of training, or of prediction."""
         self.model.train(not forward_only)
-        self.model.input_gradient = False
         self.loss.validate = False
 
     def forward(self) -> Tensor:
@@ -77,7 +76,8 @@ class Work:
                 loss(prediction, self.samples.y)
             with b.scope("loss.backward"):
                 gradient = loss.backward()
-            model.backward(gradient)
+            with without_input_gradient(model):
+                model.backward(gradient)
             if self.optimizer is not None:
                 with b.scope("optimizer"):
                     self.optimizer.step()

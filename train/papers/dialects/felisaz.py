@@ -125,7 +125,6 @@ class Sequential:
             raise OptionError(f"Sequential: gradient must be one of {known}, got {gradient!r}")
         self.network = layers.Sequential(*layers_, backend=backend)
         """The real network, of rows (B, F)."""
-        self.network.input_gradient = False
         self.backend = self.network.backend
         self.optimizer = Settings(eta=1e-3)
         kind, reduction = _LOSSES[gradient]
@@ -152,7 +151,8 @@ class Sequential:
             raise StateError("grad needs the outputs of a batch before it: model(x_batch)")
         self._loss(self._prediction, self._rows("the target", y_batch))
         self.network.zero_grad()
-        self.network.backward(self._loss.backward())
+        with layers.without_input_gradient(self.network):
+            self.network.backward(self._loss.backward())
         self._ready = True
 
     def backward(self) -> None:

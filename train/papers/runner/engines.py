@@ -40,7 +40,6 @@ class Layers:
     def __init__(self, plan: Plan, seed: int, train: Part, backend: Backend) -> None:
         self.plan, self.backend = plan, backend
         self.model: Module = network(plan, seed, backend)
-        self.model.input_gradient = False
         loss = criterion(plan, backend)
         optimizer = OPTIMIZERS[plan.optimizer](self.model.parameters(), **plan.options)
         penalty = L2Penalty(self.model.parameters(), plan.penalty) if plan.penalty else None

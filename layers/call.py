@@ -1,0 +1,51 @@
+"""The state of a call: mode, inference, and an input gradient that nothing needs. Each thread has its own."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from contextvars import ContextVar, Token
+from typing import Any, Generic, TypeVar
+
+T = TypeVar("T")
+INFERENCE: ContextVar[bool] = ContextVar("lamina_inference", default=False)
+TRAINING: ContextVar[bool | None] = ContextVar("lamina_training", default=None)
+"""The mode of the call; each module's default holds if it is None."""
+WITHOUT_INPUT_GRADIENT: ContextVar[Any] = ContextVar("lamina_without_input_gradient", default=None)
+"""The module whose input gradient nothing needs."""
+
+
+class Setting(Generic[T]):
+    """A value of a context variable, inside a `with`."""
+
+    __slots__ = ("token", "value", "variable")
+
+    def __init__(self, variable: ContextVar[T], value: T) -> None:
+        self.variable, self.value = variable, value
+
+    def __enter__(self) -> None:
+        self.token: Token[T] = self.variable.set(self.value)
+
+    def __exit__(self, *error: object) -> None:
+        self.variable.reset(self.token)
+
+
+def inference() -> AbstractContextManager[None]:
+    """Run forward passes that keep nothing for `backward`, inside a `with`."""
+    return Setting(INFERENCE, True)
+
+
+def mode(*, training: bool) -> AbstractContextManager[None]:
+    """Run every module in training or evaluation, inside a `with`, whatever `train()` and `eval()` set."""
+    return Setting(TRAINING, training)
+
+
+def without_input_gradient(module: Any) -> AbstractContextManager[None]:
+    """Let `module.backward` compute no gradient of its input and return None, inside a `with`.
+
+    Modules inside it are not affected: a container decides for its own layers.
+    """
+    return Setting(WITHOUT_INPUT_GRADIENT, module)
+
+
+class InstanceMethod:
+    """A method put on one module; copies of the module start without it."""

@@ -1,0 +1,63 @@
+"""`Cell`: storage that lasts, the base of parameters and buffers."""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar
+
+from ..backends import Backend, Tensor
+from ..backends.host import is_floating
+from ..backends.protocol import Shape
+
+Self = TypeVar("Self", bound="Cell")
+
+
+class Cell:
+    """A tensor that is assigned to, saved, copied and moved.
+
+    `data` is the handle for the backend's ops.
+    """
+
+    shape: Shape
+    backend: Backend
+    data: Tensor
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}{self.shape}"
+
+    def set(self, value: Tensor) -> None:
+        """Assign a value of the cell's shape and dtype."""
+        self.backend.assign(self.data, value)
+
+    def to(self, backend: Backend) -> None:
+        """Move to another backend; floats take its default dtype."""
+        dtype = self.backend.dtype(self.data)
+        dtype = backend.default_dtype if is_floating(dtype) else dtype
+        value = backend.from_host(self.backend.to_host(self.data), dtype=dtype)
+        self._place(self.shape, backend, dtype, value)
+
+    def __deepcopy__(self: Self, memo: dict[int, object]) -> Self:
+        """Copy the value into storage of the copy's own."""
+        twin = object.__new__(type(self))
+        memo[id(self)] = twin
+        twin._place(self.shape, self.backend, self.backend.dtype(self.data), self.data)
+        return twin
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what a pickle holds: the value on the host, as `data` may be a view of a shared buffer."""
+        b = self.backend
+        return {"shape": self.shape, "backend": b, "dtype": b.dtype(self.data), "value": b.to_host(self.data)}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        b, dtype = state["backend"], state["dtype"]
+        self._place(state["shape"], b, dtype, b.from_host(state["value"], dtype=dtype))
+
+    def _place(self, shape: Shape, backend: Backend, dtype: str | None, value: Tensor) -> None:
+        """Put a value into new storage."""
+        self.shape, self.backend = shape, backend
+        self._allocate(dtype)
+        backend.assign(self.data, value)
+
+    def _allocate(self, dtype: str | None) -> None:
+        """Make `data`."""
+        _, cells = self.backend.cells({"data": self.shape}, dtype=dtype)
+        self.data = cells["data"]
