@@ -17,8 +17,6 @@ WITHOUT_INPUT_GRADIENT: ContextVar[Any] = ContextVar("lamina_without_input_gradi
 class Setting(Generic[T]):
     """A value of a context variable, inside a `with`."""
 
-    __slots__ = ("token", "value", "variable")
-
     def __init__(self, variable: ContextVar[T], value: T) -> None:
         self.variable, self.value = variable, value
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NoReturn
 
-from ..backends import LaminaError
+from ..backends import DtypeError, LaminaError, ShapeError
 
 
 def raise_named(error: Exception, layer: Any, x: Any = None) -> NoReturn:
@@ -50,7 +50,7 @@ def _shape_fault(error: Exception, layer: Any, x: Any) -> LaminaError | None:
         return None
     try:
         layer.output_shape(layer.backend.shape(x))
-    except LaminaError as fault:
+    except (ShapeError, DtypeError) as fault:
         return fault
     except Exception:  # a fault in `output_shape` itself must not hide the original error
         return None

@@ -238,13 +238,15 @@ _PLAIN = frozenset({int, float, bool, str, type(None)})
 
 
 def has_parameters(module: Module) -> bool:
-    """Return whether a module holds parameters; attributes that cannot hold any cost little."""
-    deep = type(module).named_children is not Module.named_children
-    for name, value in vars(module).items():
-        if type(value) is Parameter:
+    """Return whether a module holds parameters; fast if one is an attribute, or nothing could hold one."""
+    deep = False
+    for name, value in reversed(vars(module).items()):  # parameters are usually the last attributes
+        kind = type(value)
+        if kind is Parameter:
             return True
-        if type(value) not in _PLAIN and name not in ("backend", "_kept"):
+        if kind not in _PLAIN and name not in ("backend", "_kept"):
             deep = True
+    deep = deep or type(module).named_children is not Module.named_children
     return deep and next(module.named_parameters(), None) is not None
 
 

@@ -148,7 +148,8 @@ class Sequential(Module):
 
         Without the input's gradient it ends at the first layer that has parameters.
         """
-        first = None if self.input_gradient else next(filter(has_parameters, self), None)
+        wanted = self.input_gradient
+        first = None if wanted else next(filter(has_parameters, self._layers.values()), None)
         layer: Module = self
         g: Any = grad_output
         try:
@@ -160,7 +161,7 @@ class Sequential(Module):
                     g = layer.backward(g)
         except Exception as error:
             raise_named(error, layer)
-        return g if self.input_gradient else None
+        return g if wanted else None
 
     def output_shape(self, shape: Shape) -> Shape:
         """Return the last layer's output shape for an input (N, ...)."""
