@@ -31,8 +31,6 @@ class Parameter(Cell):
 
     """
 
-    structure_version = 0
-
     storage: FlatStorage | None
     """The flat storage that an optimizer packed it into, if any."""
     grad_out: Tensor | None
@@ -81,7 +79,6 @@ class Parameter(Cell):
         super()._place(shape, backend, dtype, value)
         self.storage, self.grad_out = None, self._grad
         backend.leaf(self.data, self)
-        Parameter.structure_version += 1
 
     @override
     def _allocate(self, dtype: str | None) -> None:

@@ -14,7 +14,6 @@ from .call import without_input_gradient
 from .faults import raise_named
 from .linear import Linear
 from .module import Module, has_parameters
-from .parameter import Parameter
 
 
 class Sequential(Module):
@@ -52,7 +51,6 @@ class Sequential(Module):
         if not self._layers and isinstance(layer, Module):
             self.backend = layer.backend
         self._add(name or str(len(self._layers)), layer)
-        Parameter.structure_version += 1
         return self
 
     add_layer = append
