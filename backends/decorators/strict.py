@@ -1,12 +1,14 @@
-"""`strict`: handles with no operators, no methods and no shape, so that layer code that cheats raises."""
+"""`strict`: handles without operators, methods or shape, which read only what their own op wrote."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
 
-from ..errors import foreign
-from ..ops import Op
+from typing_extensions import override
+
+from ..errors import StateError, foreign
+from ..ops import OPS, Op, map_handles
 from ..wrapper import Wrapper
 
 
@@ -18,19 +20,28 @@ def _refuse(name: str) -> Any:
 
 
 class Handle:
-    """A tensor that only the `strict` backend which made it can open."""
+    """A tensor that only its own `strict` backend can open; dead once `writes`, a list of one count, grows.
 
-    __slots__ = ("_owner", "_value")
+    Handles that may share memory share `writes`.
+    """
 
-    def __init__(self, owner: StrictBackend, value: Any) -> None:
-        self._owner = owner
-        self._value = value
+    __slots__ = ("_owner", "_value", "_version", "_writes")
+
+    def __init__(self, owner: StrictBackend, value: Any, writes: list[int]) -> None:
+        self._owner, self._value = owner, value
+        self._writes, self._version = writes, writes[0]
 
     def __repr__(self) -> str:
         return "<opaque tensor>"
 
 
-# Python gives every object these; a layer that compares or tests a tensor must not get an answer.
+class Cell(Handle):
+    """A handle that may be assigned to."""
+
+    __slots__ = ()
+
+
+# Python defines these for every object; a layer that compares or tests a tensor must not get an answer.
 for _name in (
     "__eq__", "__ne__", "__lt__", "__le__", "__gt__", "__ge__", "__bool__", "__len__", "__iter__",
     "__getitem__", "__setitem__", "__float__", "__int__", "__index__", "__array__", "__copy__",
@@ -40,30 +51,63 @@ for _name in (
 
 
 class StrictBackend(Wrapper):
-    """Wraps every handle on its way out, and unwraps it on its way in."""
+    """Opens handles on their way in, closes results, and enforces the protocol's rule on storage."""
 
     name = "strict"
 
+    @override
     def around(self, op: Op, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
-        """Open the arguments, run the op within, close the result."""
+        options = {name: value for name, value in kwargs.items() if name != "out"}
+        opened, options = op.map_arguments(lambda value: self._open(op, value), args, options)
+        out = kwargs.get("out")
+        if out is not None:
+            options["out"] = map_handles(lambda place: self._open(op, place, read=False), out)
+        result = getattr(self.inner, op.name)(*opened, **options)
+        places = out if isinstance(out, tuple) else (out,)
+        for place in places:
+            if place is not None:
+                place._writes[0] += 1
+        sources = iter((args[op.positions[0]],) if op.view else places)
+        kind = Cell if op.gives == "cells" else Handle
 
-        def opened(value: Any) -> Any:
-            if type(value) is Handle and value._owner is self:
-                return value._value
-            other = "a tensor of another strict backend" if type(value) is Handle else ""
-            raise foreign(op.name, value, f"a tensor of {self!r}", other)
+        def closed(value: Any) -> Handle:
+            source = next(sources, None)
+            return kind(self, value, [0] if source is None else source._writes)
 
-        args, kwargs = op.map_arguments(opened, args, kwargs)
-        result = getattr(self.inner, op.name)(*args, **kwargs)
-        return op.map_result(lambda value: Handle(self, value), result)
+        result = op.map_result(closed, result)
+        if op.name == "empty":
+            result._writes[0] += 1  # it serves only as `out`
+        return result
 
+    @override
+    def assign(self, cell: Any, value: Any) -> None:
+        op = OPS["assign"]
+        opened_cell, opened = self._open(op, cell, read=False), self._open(op, value)
+        if type(cell) is not Cell:
+            raise StateError("assign: expected a cell, got another tensor; `cells` makes storage that lasts")
+        self.inner.assign(opened_cell, opened)
+        if value._writes is not cell._writes:
+            cell._writes[0] += 1
+        cell._version = cell._writes[0]
+
+    @override
     def leaf(self, cell: Any, owner: Any) -> None:
-        """Hand on the open cell, and an owner whose gradients are closed."""
         self.inner.leaf(cell._value, _Owner(self, owner))
+
+    def _open(self, op: Op, value: Any, read: bool = True) -> Any:
+        if not isinstance(value, Handle) or value._owner is not self:
+            other = "a tensor of another strict backend" if isinstance(value, Handle) else ""
+            raise foreign(op.name, value, f"a tensor of {self!r}", other)
+        if read and op.kind != "metadata" and value._version != value._writes[0]:
+            raise StateError(
+                f"{op.name}: expected a tensor that holds a value, got storage from `empty` or a tensor "
+                "whose storage was written again (out=, assign); use the result of the op that wrote it"
+            )
+        return value._value
 
 
 class _Owner:
-    """A parameter, as a backend within sees it."""
+    """A parameter, as an inner backend sees it."""
 
     def __init__(self, backend: StrictBackend, owner: Any) -> None:
         self.backend, self.owner = backend, owner
@@ -73,4 +117,4 @@ class _Owner:
         return None if self.owner.grad is None else self.owner.grad._value
 
     def accumulate(self, gradient: Any) -> None:
-        self.owner.accumulate(Handle(self.backend, gradient))
+        self.owner.accumulate(Handle(self.backend, gradient, [0]))
