@@ -25,5 +25,5 @@ def main() -> None:
     """Run the `lamina` command."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")  # a name that the terminal cannot show is no reason to fail
+            stream.reconfigure(errors="replace")  # a terminal without a character prints "?"
     app(prog_name="lamina")

@@ -1,4 +1,4 @@
-"""The command line's frame: the app, options that every command has, errors without a traceback."""
+"""The frame of the command line: the app, the flags of every command, errors without a traceback."""
 
 from __future__ import annotations
 
@@ -23,22 +23,22 @@ from ...backends.select import set_command_line
 from ..files import to_json
 
 INTERRUPTED = 130
-"""The exit code after Ctrl-C, as shells have it."""
+"""The exit code after Ctrl-C, by the convention of shells."""
 
 
 class Commands(TyperGroup):
-    """The group of all commands; under --json it says errors of usage, too, as a JSON object."""
+    """The group of all commands; with --json it prints errors of usage as JSON too."""
 
     def main(self, args: Any = None, *rest: Any, **options: Any) -> Any:
         """Run, and end the process with the exit code."""
-        given = list(sys.argv[1:] if args is None else args)
-        if "--json" not in given or not options.get("standalone_mode", True):
-            return super().main(given, *rest, **options)
+        words = list(sys.argv[1:] if args is None else args)
+        if "--json" not in words or not options.get("standalone_mode", True):
+            return super().main(words, *rest, **options)
         options["standalone_mode"] = False
         try:
-            code = super().main(given, *rest, **options)
+            code = super().main(words, *rest, **options)
         except Exception as error:
-            if not hasattr(error, "format_message"):  # not one of typer's own: a defect, which shows itself
+            if not hasattr(error, "format_message"):  # not typer's: a defect of Lamina
                 raise
             print_json({"error": error.format_message()})
             code = getattr(error, "exit_code", 2)
@@ -58,9 +58,14 @@ errors = Console(stderr=True)
 
 BackendOption = Annotated[
     str | None,
-    typer.Option("--backend", help="numpy, torch, torch:cuda, or a stack such as strict+numpy."),
+    typer.Option(
+        "--backend",
+        help="numpy, torch, torch:cuda, or a stack such as strict+numpy "
+        "(default: torch if it is installed, else numpy).",
+    ),
 ]
 DtypeOption = Annotated[str | None, typer.Option("--dtype", help="float32 or float64 (default: float32).")]
+Force = Annotated[bool, typer.Option("--force", help="Replace an existing file.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -78,11 +83,11 @@ def lamina(
         bool, typer.Option("--version", help="Print the version.", callback=_show_version, is_eager=True)
     ] = False,
 ) -> None:
-    """Train small networks on any backend; every layer proven, every step timed."""
+    """Train small networks on any backend, prove their layers and measure their speed."""
 
 
 def command(function: Command) -> Command:
-    """Register a command whose LaminaErrors end it with exit code 2 and a message, JSON under --json."""
+    """Register a command; a LaminaError ends it with exit code 2 and a message, as JSON with --json."""
 
     @functools.wraps(function)
     def run(*args: Any, **kwargs: Any) -> Any:
@@ -102,7 +107,7 @@ def command(function: Command) -> Command:
         except OSError as error:
             if error.filename is not None:
                 raise
-            # Standard output cannot be written. Where its reader has gone (lamina ... | head), all is said.
+            # Standard output cannot be written; no error if its reader has ended (lamina ... | head).
             os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
             if not isinstance(error, BrokenPipeError):
                 errors.print(f"Error: cannot write the output: {error.strerror}", highlight=False)
@@ -117,7 +122,7 @@ def command(function: Command) -> Command:
 
 
 def fail(message: str, *, as_json: bool, code: int = 2) -> NoReturn:
-    """Say what is wrong and end with an exit code."""
+    """Print an error and end with an exit code."""
     if as_json:
         print_json({"error": message})
     else:
@@ -127,19 +132,19 @@ def fail(message: str, *, as_json: bool, code: int = 2) -> NoReturn:
 
 
 def print_json(value: dict[str, Any]) -> None:
-    """Print one strict JSON object: what is not a finite number becomes null."""
+    """Print one strict JSON object; NaN and infinity become null."""
     print(to_json(value), flush=True)
 
 
 def say(*parts: str | tuple[str, str], style: str = "") -> None:
-    """Print a line of plain texts and (text, style) pairs; brackets in them are brackets."""
+    """Print a line of texts and (text, style) pairs, without markup: brackets stay brackets."""
     console.print(Text.assemble(*parts), style=style, highlight=False, soft_wrap=True)
 
 
 def show_table(
     heads: dict[str, str], rows: Sequence[tuple[str, ...]], *, total: tuple[str, ...] = ()
 ) -> None:
-    """Print a table: {head: "left" or "right"}, rows of texts, and a last row that sums them up."""
+    """Print a table: columns {head: "left" or "right"}, rows of texts, and a last row of totals."""
     table = Table(box=None, header_style="bold", pad_edge=False)
     for head, justify in heads.items():
         table.add_column(Text(head), justify=justify)  # type: ignore[arg-type]
@@ -152,7 +157,7 @@ def show_table(
 
 @contextmanager
 def interrupts_deferred(note: str) -> Iterator[list[int]]:
-    """Let the first Ctrl-C wait for the end of a `with`, and say the note; the list then holds it."""
+    """Delay the first Ctrl-C to the end of the `with` and print the note; the list then holds the signal."""
     caught: list[int] = []
 
     def wait(number: int, frame: Any) -> None:
@@ -162,7 +167,7 @@ def interrupts_deferred(note: str) -> Iterator[list[int]]:
         errors.print(note, highlight=False)
 
     if threading.current_thread() is not threading.main_thread():
-        yield caught  # only the main thread hears of Ctrl-C
+        yield caught  # only the main thread receives signals
         return
     before = signal.signal(signal.SIGINT, wait)
     try:
@@ -172,6 +177,6 @@ def interrupts_deferred(note: str) -> Iterator[list[int]]:
 
 
 def _out_of_memory(error: BaseException) -> bool:
-    """Return whether this is numpy's or torch's way to say so."""
+    """Return whether numpy or torch ran out of memory."""
     text = str(error).lower()
     return isinstance(error, MemoryError) or "out of memory" in text or "can't allocate memory" in text

@@ -1,4 +1,4 @@
-"""`lamina backends`: what can run here."""
+"""`lamina backends`: the backends of this machine."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from .app import BackendOption, DtypeOption, JsonOption, command, print_json, sa
 
 @command
 def backends(backend: BackendOption = None, dtype: DtypeOption = None, as_json: JsonOption = False) -> None:
-    """List the backends: version, device, threads, and which one is current."""
+    """List the backends, with their versions, devices and threads, and the current one."""
     current = get_backend()
-    found = describe_backends()
+    every = describe_backends()
     if as_json:
-        rows = [{"name": d.name, "available": d.available, **d.details, "reason": d.reason} for d in found]
+        rows = [{"name": d.name, "available": d.available, **d.details, "reason": d.reason} for d in every]
         print_json({"current": current.spec, "dtype": current.default_dtype, "backends": rows})
         return
     heads = ("version", "device", "threads")
-    able = [(d.name, *(str(d.details.get(key, "")) for key in heads)) for d in found if d.available]
-    show_table(dict.fromkeys(("backend", *heads), "left"), able)
-    for d in found:
+    available = [(d.name, *(str(d.details.get(key, "")) for key in heads)) for d in every if d.available]
+    show_table(dict.fromkeys(("backend", *heads), "left"), available)
+    for d in every:
         if not d.available:
             say(d.reason, style="dim")
     say(f"current: {current.spec} {current.default_dtype}")

@@ -1,4 +1,4 @@
-"""The options of a command for the crosscheck in its backend, and what that found."""
+"""The flags for the crosscheck in a command's backend, and its report."""
 
 from __future__ import annotations
 
@@ -12,12 +12,14 @@ from .app import say
 
 _PANEL = "With --backend 'crosscheck(numpy)+torch'"
 Tolerance = Annotated[
-    float | None, typer.Option(help="A factor on every bar (default: 1).", rich_help_panel=_PANEL)
+    float | None, typer.Option(help="Factor on every tolerance (default: 1).", rich_help_panel=_PANEL)
 ]
 KeepGoing = Annotated[
     bool,
     typer.Option(
-        "--keep-going", help="Do not stop at a divergence: count, and report.", rich_help_panel=_PANEL
+        "--keep-going",
+        help="Count and report divergences; do not stop.",
+        rich_help_panel=_PANEL,
     ),
 ]
 
@@ -25,30 +27,31 @@ KeepGoing = Annotated[
 def chosen_crosscheck(
     backend: Backend, tolerance: float | None, keep_going: bool
 ) -> CrosscheckBackend | None:
-    """Return the crosscheck of a backend, its options set; None if it has none.
+    """Return the crosscheck of a backend, with its options set; None if the backend has none.
 
     Raises
     ------
     OptionError
-        If an option was given and there is no crosscheck that it is for, or it has no such value.
+        If an option is set without a crosscheck, or out of range.
 
     """
     found = crosscheck_of(backend)
     if found is None:
-        for option, given in (("--tolerance", tolerance is not None), ("--keep-going", keep_going)):
-            if given:
+        for flag, is_set in (("--tolerance", tolerance is not None), ("--keep-going", keep_going)):
+            if is_set:
                 raise OptionError(
-                    f"{option} is for crosscheck: name one, as --backend 'crosscheck(numpy)+torch'"
+                    f"{flag}: expected a backend with crosscheck, such as 'crosscheck(numpy)+torch', "
+                    f"got {backend.spec!r}"
                 )
         return None
-    found.reset()  # in one process the backend of a name is one instance
+    found.reset()  # a process has one instance of each backend
     found.tolerance = 1.0 if tolerance is None else tolerance
     found.keep_going = keep_going
     return found
 
 
 def show_crosscheck(found: CrosscheckBackend) -> None:
-    """Print what was compared: in full where it went on after divergences, else in a line."""
+    """Print the report of a crosscheck: in full with --keep-going, else one line."""
     report = found.report()
     style = "" if report.passed else "red"
     for line in str(report).splitlines()[: None if found.keep_going else 1]:

@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import numpy as np
 import typer
 
 from ...backends import DataError
+from ...backends.host import Host
+from ..files import new_file
 from ..onnx import save_onnx
 from ..onnx.save import OPSET, largest_difference
 from ..runs.checkpoint import read_model
 from ..runs.predictor import Predictor
-from .app import BackendOption, JsonOption, command, fail, print_json, say
+from .app import BackendOption, Force, JsonOption, command, fail, print_json, say
 from .folders import model_file
 
-Host = np.ndarray[Any, Any]
 _SAMPLES = 8
-_BAR = 1e-4  # relative to the largest output: float32 through a whole network
+_TOLERANCE = 1e-4  # relative to the largest output: float32 through a whole network
 
 
 @command
@@ -28,43 +29,42 @@ def export(
     out: Annotated[
         str | None, typer.Option("--out", help="The file to write (default: model.onnx beside the model).")
     ] = None,
+    force: Force = False,
     backend: BackendOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Write a trained model as an ONNX file, scaling included, and check it with onnx's own evaluator."""
+    """Write a trained model, with its scaling, as an ONNX file, and check it with onnx's own evaluator."""
     path = model_file(run)
     if path is None or path.suffix != ".safetensors":
-        raise DataError(f"'{run}' is no run folder (it has no model.safetensors) and no .safetensors file")
+        raise DataError(f"expected a run folder (with model.safetensors) or a .safetensors file, got '{run}'")
     predictor = Predictor.load(path)
     target = Path(out) if out is not None else path.with_suffix(".onnx")
     if target.suffix != ".onnx":
         raise DataError(f"--out: expected a file that ends in .onnx, got '{out}'")
     _, description = read_model(path)
     save_onnx(
-        target,
+        new_file(target, force=force),
         predictor.model,
         predictor.input_shape,
         scaling=predictor.scaling,
         output_scaling=predictor.target_scaling,
         metadata={"lamina": json.dumps(description)},
     )
-    worst = largest_difference(target, predictor, [_samples(predictor)])
-    if not worst <= _BAR:
-        fail(
-            f"'{target}' was written, but onnx computes other values: off by {worst:.2g}",
-            as_json=as_json,
-            code=1,
-        )
+    difference = largest_difference(target, predictor, [_samples(predictor)])
+    if not difference <= _TOLERANCE:
+        message = f"'{target}' was written, but onnx computes other outputs: they differ by {difference:.2g}"
+        fail(message, as_json=as_json, code=1)
     size = target.stat().st_size
     if as_json:
-        print_json({"file": str(target), "bytes": size, "opset": OPSET, "largest_difference": worst})
+        print_json({"file": str(target), "bytes": size, "opset": OPSET, "largest_difference": difference})
         return
-    say(("wrote ", ""), (str(target), "bold"), f": {size:,} bytes, operator set {OPSET}")
-    say(f"onnx's own evaluator agrees on {_SAMPLES} samples: largest difference {worst:.1g}", style="dim")
+    say("wrote ", (str(target), "bold"), f": {size:,} bytes, operator set {OPSET}")
+    agreement = f"onnx's own evaluator agrees on {_SAMPLES} samples: largest difference {difference:.1g}"
+    say(agreement, style="dim")
 
 
 def _samples(predictor: Predictor) -> Host:
-    """Return inputs like those that the model was trained on."""
-    drawn = np.random.default_rng(0).standard_normal((_SAMPLES, *predictor.input_shape))
-    raw = drawn if predictor.scaling is None else predictor.scaling.undo(drawn)
-    return raw.astype(np.float32)
+    """Return random inputs with the mean and spread of the training set."""
+    normal = np.random.default_rng(0).standard_normal((_SAMPLES, *predictor.input_shape))
+    inputs = normal if predictor.scaling is None else predictor.scaling.undo(normal)
+    return inputs.astype(np.float32)

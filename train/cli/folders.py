@@ -1,4 +1,4 @@
-"""Where a run is kept, and where one is found."""
+"""Run folders: making one, and locating the model in one."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from ..files import OutputError
 
 @contextlib.contextmanager
 def run_folder(out: str | None, source: str) -> Iterator[Path]:
-    """Make an empty folder for a run: `out`, or the next free runs/NAME-K. Left empty, it goes again.
+    """Make an empty folder for a run: `out`, or the next free runs/NAME-K; remove it if it stays empty.
 
     Raises
     ------
     OutputError
-        If it is not empty, or cannot be made or written: before the training, not after it.
+        If it is not empty, or cannot be made or written; raised before the training, not after it.
 
     """
     try:
@@ -27,9 +27,7 @@ def run_folder(out: str | None, source: str) -> Iterator[Path]:
         probe.touch()
         probe.unlink()
     except FileExistsError as error:
-        raise OutputError(
-            f"Cannot make the run folder '{error.filename}': a file of that name exists."
-        ) from error
+        raise OutputError(f"--out: expected a folder, got the existing file '{error.filename}'") from error
     except OutputError:
         raise
     except OSError as error:
@@ -43,7 +41,7 @@ def run_folder(out: str | None, source: str) -> Iterator[Path]:
 
 
 def model_file(source: str) -> Path | None:
-    """Return the model file that a source names: itself, or the one in a run folder; else None."""
+    """Return the model file of a source: the source itself, or a file in the run folder; else None."""
     path = Path(source)
     if path.suffix in (".safetensors", ".onnx"):
         return path
@@ -53,7 +51,7 @@ def model_file(source: str) -> Path | None:
 
 def _empty_folder(folder: Path) -> Path:
     if folder.is_dir() and any(folder.iterdir()):
-        raise OutputError(f"--out: the folder '{folder}' is not empty; name another, or remove it.")
+        raise OutputError(f"--out: expected an empty or new folder, got '{folder}', which is not empty")
     folder.mkdir(parents=True, exist_ok=True)
     return folder
 
@@ -63,7 +61,7 @@ def _free_folder(source: str) -> Path:
     runs = Path("runs")
     runs.mkdir(exist_ok=True)
     for k in itertools.count(1):
-        with contextlib.suppress(FileExistsError):  # one that is there, or that another run makes just now
+        with contextlib.suppress(FileExistsError):  # it exists, or another run has just made it
             (runs / f"{name}-{k}").mkdir()
             return runs / f"{name}-{k}"
     raise AssertionError

@@ -1,20 +1,20 @@
-"""`lamina predict`: what a trained model says of new data."""
+"""`lamina predict`: the predictions of a trained model for new data."""
 
 from __future__ import annotations
 
 import csv
 import io
-from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
 import typer
 
 from ...backends import DataError
-from ..files import atomic_write
+from ..files import atomic_write, new_file
 from ..loop import metrics
-from ..runs.predictor import NewData, Predictor
-from .app import BackendOption, DtypeOption, JsonOption, command, print_json, say, show_table
+from ..runs.new_data import NewData, read_new_data
+from ..runs.predictor import Predictor
+from .app import BackendOption, DtypeOption, Force, JsonOption, command, print_json, say, show_table
 from .folders import model_file
 
 _SHOWN = 10
@@ -27,27 +27,29 @@ def predict(
         str | None,
         typer.Argument(
             help="A .csv, .tsv or .npz file, with or without targets, or a folder of IDX files "
-            "(default: the test set it was trained with)."
+            "(default: the test set of the training data)."
         ),
     ] = None,
     out: Annotated[str | None, typer.Option("--out", help="Write all predictions to this CSV file.")] = None,
+    force: Force = False,
     backend: BackendOption = None,
     dtype: DtypeOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Predict with a trained model; where the targets are known, say how good it was."""
+    """Predict with a trained model, and score the predictions if the data have targets."""
     path = model_file(run)
     if path is None:
         raise DataError(
-            f"'{run}' is no run folder (it has no model.safetensors) and no .safetensors or .onnx file"
+            f"expected a run folder (with a model.safetensors), or a .safetensors or .onnx file, got '{run}'"
         )
+    file = None if out is None else new_file(out, force=force)
     predictor = Predictor.load(path)
-    new = predictor.read(data)
+    new = read_new_data(predictor, data)
     outputs = predictor(new.inputs)
     rows = _rows(predictor, outputs)
     scores = _scores(predictor, outputs, new)
-    if out is not None:
-        _write(out, rows)
+    if file is not None:
+        atomic_write(file, _csv(rows))
     if as_json:
         print_json({"predictions": rows, **scores, **({"note": new.note} if new.note else {})})
         return
@@ -56,12 +58,12 @@ def predict(
         say((f"{name.replace('_', ' ')} {_number(value)}", "bold"))
     if new.note:
         say(f"no score: {new.note}", style="yellow")
-    if out is not None:
-        say(f"{len(rows)} predictions in {out}")
+    if file is not None:
+        say(f"wrote {len(rows):,} predictions to ", (str(file), "bold"))
 
 
 def _rows(predictor: Predictor, outputs: Any) -> list[dict[str, Any]]:
-    """Return one dict a sample: the class and its score, or the numbers."""
+    """Return a dict for each sample: the class and its probability or score, or the predicted numbers."""
     if predictor.classes is None:
         names = (
             ["prediction"] if outputs.shape[1] == 1 else [f"prediction {k}" for k in range(outputs.shape[1])]
@@ -89,7 +91,7 @@ def _show(rows: list[dict[str, Any]]) -> None:
     heads = {"row": "right", **dict.fromkeys(rows[0], "left")}
     show_table(heads, [(str(i), *map(_number, row.values())) for i, row in enumerate(rows[:_SHOWN])])
     if len(rows) > _SHOWN:
-        say(f"... and {len(rows) - _SHOWN:,} more (--out FILE writes them all)", style="dim")
+        say(f"... and {len(rows) - _SHOWN:,} more (--out FILE writes all of them)", style="dim")
 
 
 def _number(value: float | str) -> str:
@@ -98,9 +100,9 @@ def _number(value: float | str) -> str:
     return f"{value:.4f}" if value == 0 or 1e-3 <= abs(value) < 1e6 else f"{value:.6g}"
 
 
-def _write(out: str, rows: list[dict[str, Any]]) -> None:
+def _csv(rows: list[dict[str, Any]]) -> bytes:
     text = io.StringIO(newline="")
     writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
-    atomic_write(Path(out), text.getvalue().encode())
+    return text.getvalue().encode()

@@ -1,4 +1,4 @@
-"""What a command is about: the network of a data set's recipe, of a run folder, or of a model file."""
+"""The network of a command: new, for a data set, or trained, from a run folder or a model file."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ NetworkSource = Annotated[
     str,
     typer.Argument(
         metavar="MODEL",
-        help="A run folder or model file (.safetensors, .onnx), or a data set as in `lamina train`.",
+        help="A run folder, a model file (.safetensors, .onnx), or a data set as in `lamina train`.",
     ),
 ]
 
@@ -35,7 +35,7 @@ network_flags = recipe_flags(NETWORK_FIELDS)
 
 @dataclass(frozen=True)
 class Network:
-    """A network, the shape of one sample that it takes, and where both come from: one of the other two."""
+    """A network and the shape of its samples; it belongs to an experiment or to a predictor."""
 
     model: Module
     input_shape: tuple[int, ...]

@@ -1,4 +1,4 @@
-"""`lamina summary`: a network's layers as a table."""
+"""`lamina summary`: the layers of a network as a table."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ def summary(
     dtype: DtypeOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show a network's layers: output shapes, parameters and FLOPs of one sample's forward pass."""
-    found = find_network(source, options)
-    network, shape = found.model, found.input_shape
+    """List the layers of a network: output shapes, parameters, and FLOPs of a forward pass of one sample."""
+    network = find_network(source, options)
+    model, shape = network.model, network.input_shape
     if as_json:
-        table = network.summary(shape)
+        table = model.summary(shape)
         rows = [vars(row) | {"output_shape": list(row.output_shape)} for row in table.rows]
         print_json({"layers": rows, "parameters": table.parameters, "flops": table.flops})
     else:
-        show_summary(network, shape)
+        show_summary(model, shape)
 
 
 def show_summary(model: Module, shape: tuple[int, ...]) -> None:
     """Print a model's summary as a table."""
-    found = model.summary(shape)
+    summary = model.summary(shape)
     rows: list[tuple[str, ...]] = []
-    for row in found.rows:
+    for row in summary.rows:
         size = ", ".join(["N", *map(str, row.output_shape[1:])])
         rows.append((row.layer, f"({size})", f"{row.parameters:,}", f"{row.flops:,}"))
     heads = {"layer": "left", "output": "left", "parameters": "right", "FLOPs": "right"}
-    show_table(heads, rows, total=("total", "", f"{found.parameters:,}", f"{found.flops:,}"))
+    show_table(heads, rows, total=("total", "", f"{summary.parameters:,}", f"{summary.flops:,}"))

@@ -1,4 +1,4 @@
-"""`lamina train`: from a data set's name to a trained network."""
+"""`lamina train`: a network trained and tested on a data set."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def train(
         if not as_json:
             _introduce(experiment)
         experiment.train()
-        with interrupts_deferred("Saving what was learnt ...") as late:
+        with interrupts_deferred("Saving the network ...") as late:
             results = experiment.test()
             files = save_run(experiment, folder)
     if crosscheck is not None:
@@ -76,7 +76,7 @@ def train(
 
 
 def _introduce(experiment: Experiment) -> None:
-    """Say what is about to be trained, on what, and where."""
+    """Print the data, the plan of the training, the backend and the network."""
     splits, recipe, backend = experiment.splits, experiment.recipe, experiment.backend
     parts = ", ".join(f"{len(data):,} {name}" for name, data in splits.parts().items())
     kind = "numbers" if splits.train.classes is None else f"{len(splits.train.classes)} classes"
@@ -90,11 +90,11 @@ def _introduce(experiment: Experiment) -> None:
 
 
 def _report(experiment: Experiment, folder: Path, files: list[Path]) -> None:
-    """Say how it went, where the results are, and what to do with them."""
+    """Print the scores, the folder of the results and the next command."""
     results: dict[str, Any] = experiment.results
     epochs = f"{results['epochs']} epoch" + ("s" if results["epochs"] != 1 else "")
     if experiment.interrupted:
-        say(("Interrupted", "yellow"), f" after {epochs}; what was learnt so far is kept.")
+        say(("Interrupted", "yellow"), f" after {epochs}; the network so far is saved.")
     elif results["stopped"]:
         say(("Stopped", "yellow"), f" after {epochs}: {results['stopped']}.")
     time = f"{epochs} in {results['seconds']:.1f} s"
@@ -107,15 +107,15 @@ def _report(experiment: Experiment, folder: Path, files: list[Path]) -> None:
         name = experiment.splits.train.target_name
         say(
             (f"test R2 {results['test_r2']:.4f}", "bold"),
-            f" (predicting the mean: 0), typical error {results['test_rmse']:.6g}",
-            f" of {name}" if name else "",
+            f" (always the mean: 0), root mean squared error {results['test_rmse']:.6g}",
+            f" in {name}" if name else "",
             f"; {time}",
         )
     if not (math.isfinite(results["test_loss"]) or results["stopped"]):
         say(
-            "The output is not a number for every test sample; --check-finite finds NaN in the data.",
+            "Some outputs for the test set are NaN or infinite; --check-finite locates them in the data.",
             style="red",
         )
-    say("kept in ", (f"{folder}{os.sep}", "bold"), ": " + ", ".join(path.name for path in files))
+    say("saved in ", (f"{folder}{os.sep}", "bold"), ": " + ", ".join(path.name for path in files))
     if math.isfinite(results["test_loss"]):
         say(f"next: lamina predict {shlex.quote(str(folder))}", style="dim")

@@ -1,6 +1,6 @@
-"""Models in files: safetensors, with a description to build them from, and a checksum over every byte.
+"""Models in files: safetensors, with a description to build them from and a checksum over every byte.
 
-safetensors has no checksum of its own, and a flipped bit in a weight is a valid weight.
+safetensors has no checksum of its own, and a weight with a flipped bit is a valid weight.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from ..models import model_from_dict
 FORMAT = "1"
 _BLANK = "0" * 64
 _KEY = "lamina"
-# As it stands in the file: a JSON text inside a JSON string, hence the backslashes.
+# In the file it is JSON text inside a JSON string, hence the backslashes.
 _MARK = re.compile(rb'\\"sha256\\": \\"([0-9a-f]{64})\\"')
 
 
 def save_model(path: str | Path, model: Module, description: dict[str, Any]) -> None:
-    """Write a model's weights with a description (JSON-able; "model" is what builds it), whole or not at all.
+    """Write a model's weights and a JSON description, whole or not at all; "model" says how to build it.
 
     Equal weights and descriptions make equal files.
 
@@ -41,22 +41,24 @@ def save_model(path: str | Path, model: Module, description: dict[str, Any]) -> 
     head = json.dumps({"format": FORMAT, "sha256": _BLANK, "description": description})
     state = {name: _contiguous(value) for name, value in model.state_dict().items()}
     data = safetensors.numpy.save(state, {_KEY: head})
-    found = _MARK.search(data)
-    assert found is not None
-    atomic_write(path, data[: found.start(1)] + _digest(data).encode() + data[found.end(1) :])
+    mark = _MARK.search(data)
+    assert mark is not None
+    atomic_write(path, data[: mark.start(1)] + _digest(data).encode() + data[mark.end(1) :])
 
 
 def read_model(path: str | Path) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return (weights by name, description); DataError for a file that is absent, damaged or foreign."""
+    """Return (weights by name, description); DataError if the file is absent, damaged or not Lamina's."""
     try:
         data = Path(path).read_bytes()
     except OSError as error:
         raise DataError(f"Cannot read model '{path}': {error.strerror or error}.") from error
-    found = _MARK.search(data)
-    if found is None:
-        raise DataError(f"'{path}' is not a model that Lamina wrote, or it is damaged: it has no checksum.")
-    written = found.group(1).decode()
-    if _digest(data[: found.start(1)] + _BLANK.encode() + data[found.end(1) :]) != written:
+    mark = _MARK.search(data)
+    if mark is None:
+        raise DataError(
+            f"'{path}': expected a model file of Lamina, got one without its checksum; "
+            "it is damaged, or another program wrote it."
+        )
+    if _digest(data[: mark.start(1)] + _BLANK.encode() + data[mark.end(1) :]) != mark.group(1).decode():
         raise DataError(f"'{path}' is damaged: its bytes do not match its checksum; use another copy.")
     try:
         length = int.from_bytes(data[:8], "little")
@@ -66,28 +68,22 @@ def read_model(path: str | Path) -> tuple[dict[str, Any], dict[str, Any]]:
     except (safetensors.SafetensorError, ValueError, KeyError, TypeError) as error:
         raise DataError(f"'{path}' cannot be read: {error}.") from error
     raise DataError(
-        f"'{path}' has format {head['format']!r}, this Lamina reads {FORMAT!r}; use the one that wrote it."
+        f"'{path}': expected format {FORMAT!r}, got {head['format']!r}; use the Lamina that wrote it."
     )
 
 
 def load_model(path: str | Path, backend: str | Backend | None = None) -> tuple[Sequential, dict[str, Any]]:
-    """Build the model of a file and load its weights; return it, ready to predict, with the description."""
+    """Return a file's model, in evaluation mode, and its description."""
     weights, description = read_model(path)
     try:
         config = description["model"]
     except (KeyError, TypeError) as error:
-        raise DataError(
-            f"'{path}' does not say how to build its model: it was not written by `lamina`."
-        ) from error
+        raise DataError(f"'{path}': expected a description of the model, got none.") from error
     try:
-        network = model_from_dict(config)
-    except LaminaError as error:
-        raise DataError(f"'{path}' describes no model that can be built here: {error}") from error
-    model = network.build(backend)
-    try:
+        model = model_from_dict(config).build(backend)
         model.load_state_dict(weights)
     except LaminaError as error:
-        raise DataError(f"'{path}': its weights do not fit the model that it describes: {error}") from error
+        raise DataError(f"'{path}' holds a model that cannot be built here: {error}") from error
     return model.eval(), description
 
 

@@ -125,7 +125,7 @@ def test_what_train_says(lamina: Any) -> None:
         "test accuracy ",
         "majority class",
         "2 epochs in",
-        "kept in runs/disc-1/: model.safetensors, run.json, history.json, curves.png",
+        "saved in runs/disc-1/: model.safetensors, run.json, history.json, curves.png",
         "next: lamina predict runs/disc-1",
     ):
         assert words in text
@@ -175,12 +175,12 @@ def test_predict_finds_columns_and_writes_them_all(lamina: Any) -> None:
     assert lamina("predict run/model.safetensors words.csv --json").json == whole
     assert 0 <= whole["accuracy"] <= 1
     shown = lamina("predict run words.csv --out all.csv").stdout
-    assert "... and 90 more (--out FILE writes them all)" in shown
+    assert "... and 90 more (--out FILE writes all of them)" in shown
     assert "accuracy 0." in shown
     with open("all.csv", newline="") as file:
         rows = list(csv.DictReader(file))
     assert [row["prediction"] for row in rows] == [row["prediction"] for row in whole["predictions"]]
-    assert "no score: the targets hold the class '0'" in lamina("predict run ints.csv").stdout
+    assert "no score: expected the classes no, yes, got '0'" in lamina("predict run ints.csv").stdout
     assert "note" in lamina("predict run ints.csv --json").json
     assert "needs the column 'b'; the file has a, bb, c" in lamina("predict run wrong.csv", code=2).stderr
     assert "folder does not exist" in lamina("predict run features.csv --out no/where.csv", code=2).stderr
@@ -193,8 +193,8 @@ def test_predict_without_the_data_it_was_trained_with(lamina: Any) -> None:
     lamina("train words.csv --epochs 1 --out run")
     Path("words.csv").unlink()
     said = " ".join(lamina("predict run", code=2).stderr.split())
-    assert "the data set it was trained with is not there: words.csv: no such file or folder." in said
-    assert "Name a file" in said
+    assert "the data set of the training cannot be read: words.csv: no such file or folder." in said
+    assert "Name another file" in said
     lamina("predict run features.csv")
 
 
@@ -234,8 +234,9 @@ def test_nan_in_the_test_set_alone_is_said(lamina: Any) -> None:
             app, ["train", "nan.csv", "--no-standardize", "--epochs", "1", "--seed", str(seed)]
         )
         if found.exit_code and "Stopped" not in found.stdout:
-            assert "not a number for every test sample; --check-finite finds NaN" in " ".join(
-                found.stdout.split()
+            assert (
+                "Some outputs for the test set are NaN or infinite; --check-finite locates them"
+                in " ".join(found.stdout.split())
             )
             return
     pytest.fail("no seed put the row into the test set")

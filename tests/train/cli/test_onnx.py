@@ -55,21 +55,26 @@ def test_a_file_of_somebody_else(lamina: Run, folder: Path) -> None:
     found = lamina("predict net.onnx new.npz --json").json
     assert [row.keys() for row in found["predictions"]] == [{"prediction 0", "prediction 1"}] * 3
     error = lamina("predict net.onnx", code=2).stderr
-    assert "does not say what it was trained with; name a file of data" in error
+    assert "does not name the data set it was trained on; name a file of data" in error
     save_onnx("flat.onnx", Sequential(Conv2d(1, 2, 3, backend="numpy")), (1, 4, 4))
     error = lamina("predict flat.onnx new.npz", code=2).stderr
-    assert "expected outputs (N, K), the model gives (3, 2, 2, 2)" in error
+    assert "expected outputs (N, K), got (3, 2, 2, 2)" in error
 
 
 def test_mistakes(lamina: Run, files: Path) -> None:
     lamina("train words.csv --epochs 1 --out run")
-    assert "'rum' is no run folder" in lamina("export rum", code=2).stderr
+    assert (
+        "expected a run folder (with model.safetensors) or a .safetensors file, got 'rum'"
+        in lamina("export rum", code=2).stderr
+    )
     assert (
         "expected a file that ends in .onnx, got 'x.onxx'" in lamina("export run --out x.onxx", code=2).stderr
     )
     assert "the folder does not exist" in lamina("export run --out no/x.onnx", code=2).stderr
     lamina("export run")
     whole = Path("run/model.onnx").read_bytes()
+    assert "add --force to replace it" in lamina("export run", code=2).stderr
+    lamina("export run --force")
     Path("cut.onnx").write_bytes(whole[: len(whole) // 2])
     for command in ("summary", "predict"):
         assert "cut short" in lamina(f"{command} cut.onnx", code=2).stderr

@@ -75,7 +75,7 @@ def test_every_cut_and_every_addition_is_found(tmp_path: Path) -> None:
 def test_foreign_files_are_refused(tmp_path: Path) -> None:
     foreign = tmp_path / "foreign.safetensors"
     safetensors.numpy.save_file({"weight": np.zeros((1, 2))}, foreign)
-    with pytest.raises(DataError, match="is not a model that Lamina wrote"):
+    with pytest.raises(DataError, match="expected a model file of Lamina, got one without"):
         load_model(foreign)
     with pytest.raises(DataError, match=r"Cannot read model .*: No such file"):
         load_model(tmp_path / "absent.safetensors")
@@ -86,11 +86,11 @@ def test_foreign_files_are_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("description", "message"),
     [
-        ({}, "does not say how to build"),
+        ({}, "expected a description of the model, got none"),
         ({"model": {**TINY.to_dict(), "kind": "quantum"}}, "unknown kind of model 'quantum'"),
         ({"model": {**TINY.to_dict(), "activation": ["gelu"]}}, "activation: expected one of"),
-        ({"model": {"kind": "dense"}}, "incomplete or foreign"),
-        ({"model": {**TINY.to_dict(), "hidden": [3]}}, "weights do not fit"),
+        ({"model": {"kind": "dense"}}, "cannot be built here"),
+        ({"model": {**TINY.to_dict(), "hidden": [3]}}, "cannot be built here"),
     ],
 )
 def test_descriptions_that_build_nothing(

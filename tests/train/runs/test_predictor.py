@@ -15,6 +15,7 @@ from lamina.train.runs.checkpoint import save_model
 from lamina.train.runs.experiment import Experiment
 from lamina.train.runs.folder import save_run
 from lamina.train.runs.names import LOSSES
+from lamina.train.runs.new_data import read_new_data
 from lamina.train.runs.predictor import Predictor
 from lamina.train.runs.recipe import Recipe
 
@@ -55,7 +56,7 @@ def trained(tmp_path: Path, columns: dict[str, Any], *, header: bool = True, **o
 
 def test_columns_are_found_by_name_and_the_target_is_known(tmp_path: Path) -> None:
     predictor = trained(tmp_path, {**FEATURES, "answer": WORDS})
-    whole = predictor.read(str(tmp_path / "train.csv"))
+    whole = read_new_data(predictor, str(tmp_path / "train.csv"))
     assert whole.targets is not None
     want = predictor(whole.inputs)
     labels = predictor.labels(want)
@@ -67,11 +68,11 @@ def test_columns_are_found_by_name_and_the_target_is_known(tmp_path: Path) -> No
         ("other order and one more", shuffled, True),
         ("no target but another column", {"id": np.arange(90), **FEATURES}, False),
     ):
-        new = predictor.read(str(write(tmp_path / f"{name}.csv", columns)))
+        new = read_new_data(predictor, str(write(tmp_path / f"{name}.csv", columns)))
         np.testing.assert_array_equal(predictor(new.inputs), want, err_msg=name)
         assert (new.targets is not None) == known, name
         assert not new.note
-    bare = predictor.read(str(write(tmp_path / "bare.csv", FEATURES, header=False)))
+    bare = read_new_data(predictor, str(write(tmp_path / "bare.csv", FEATURES, header=False)))
     np.testing.assert_array_equal(predictor(bare.inputs), want)
 
 
@@ -81,7 +82,7 @@ def test_a_target_that_was_chosen_by_number_or_name(tmp_path: Path) -> None:
         place.mkdir()
         columns = {"a": X[:, 0], "answer": WORDS, "b": X[:, 1], "c": X[:, 2]}
         predictor = trained(place, columns, header=header, target=target)
-        new = predictor.read(str(place / "train.csv"))
+        new = read_new_data(predictor, str(place / "train.csv"))
         assert new.targets is not None
         assert np.mean(np.array(predictor.labels(predictor(new.inputs))) == WORDS) > 0.9
 
@@ -95,7 +96,7 @@ def test_few_rows_are_read_as_the_model_was_trained(tmp_path: Path, rows: int) -
         tmp_path / "few.csv",
         {**{k: v[:rows] for k, v in FEATURES.items()}, "answer": (np.arange(90) % 3 + 4)[:rows]},
     )
-    new = predictor.read(str(few))
+    new = read_new_data(predictor, str(few))
     assert new.targets is not None
     np.testing.assert_array_equal(new.targets, np.arange(rows) % 3)
 
@@ -103,14 +104,14 @@ def test_few_rows_are_read_as_the_model_was_trained(tmp_path: Path, rows: int) -
 @pytest.mark.parametrize(
     ("answer", "note"),
     [
-        (np.where(YES, 1, 0), "the class '0', the model knows no, yes"),
+        (np.where(YES, 1, 0), "expected the classes no, yes, got '0'"),
         (np.where(np.arange(90) == 4, "", WORDS), "the cell is empty"),
-        (np.where(np.arange(90) == 4, "maybe", WORDS), "the class 'maybe'"),
+        (np.where(np.arange(90) == 4, "maybe", WORDS), "got 'maybe'"),
     ],
 )
 def test_targets_that_are_of_no_use_are_said(tmp_path: Path, answer: Any, note: str) -> None:
     predictor = trained(tmp_path, {**FEATURES, "answer": WORDS}, epochs=1)
-    new = predictor.read(str(write(tmp_path / "new.csv", {**FEATURES, "answer": answer})))
+    new = read_new_data(predictor, str(write(tmp_path / "new.csv", {**FEATURES, "answer": answer})))
     assert new.targets is None
     assert note in new.note
     assert new.inputs.shape == (90, 3)
@@ -118,11 +119,11 @@ def test_targets_that_are_of_no_use_are_said(tmp_path: Path, answer: Any, note: 
 
 def test_numbers_come_back_in_their_own_units(tmp_path: Path) -> None:
     predictor = trained(tmp_path, {**FEATURES, "price": PRICE}, epochs=60)
-    new = predictor.read(str(tmp_path / "train.csv"))
+    new = read_new_data(predictor, str(tmp_path / "train.csv"))
     assert new.targets is not None
     np.testing.assert_array_equal(new.targets[:, 0], PRICE)
     assert np.abs(predictor(new.inputs)[:, 0] - PRICE).mean() < 3e5
-    words = predictor.read(str(write(tmp_path / "words.csv", {**FEATURES, "price": WORDS})))
+    words = read_new_data(predictor, str(write(tmp_path / "words.csv", {**FEATURES, "price": WORDS})))
     assert words.targets is None
     assert "expected a number, got" in words.note
 
@@ -132,7 +133,9 @@ def test_arrays_with_and_without_targets(tmp_path: Path) -> None:
     np.savez(tmp_path / "both.npz", x=X, y=YES)
     np.savez(tmp_path / "alone.npz", x=X)
     np.savez(tmp_path / "bad.npz", x=X, y=PRICE)
-    both, alone, bad = (predictor.read(str(tmp_path / f"{name}.npz")) for name in ("both", "alone", "bad"))
+    both, alone, bad = (
+        read_new_data(predictor, str(tmp_path / f"{name}.npz")) for name in ("both", "alone", "bad")
+    )
     assert both.targets is not None
     np.testing.assert_array_equal(both.targets, YES)
     assert alone.targets is bad.targets is None
@@ -152,7 +155,7 @@ def test_a_folder_of_images(tmp_path: Path) -> None:
     out.mkdir()
     save_run(experiment, out)
     predictor = Predictor.load(out / "model.safetensors")
-    for new in (predictor.read(str(tmp_path)), predictor.read(None)):
+    for new in (read_new_data(predictor, str(tmp_path)), read_new_data(predictor, None)):
         assert new.inputs.shape == (10, 1, 4, 4)
         assert new.targets is not None
         np.testing.assert_array_equal(new.targets, labels[30:])
@@ -198,7 +201,7 @@ def test_a_score_that_is_no_number_has_no_class(tmp_path: Path) -> None:
 def test_wrong_columns(tmp_path: Path, columns: dict[str, Any], header: bool, message: str) -> None:
     predictor = trained(tmp_path, {**FEATURES, "answer": WORDS}, epochs=1)
     with pytest.raises(DataError, match=message):
-        predictor.read(str(write(tmp_path / "new.csv", columns, header=header)))
+        read_new_data(predictor, str(write(tmp_path / "new.csv", columns, header=header)))
 
 
 def test_what_cannot_be_read_or_fed(tmp_path: Path) -> None:
@@ -207,13 +210,13 @@ def test_what_cannot_be_read_or_fed(tmp_path: Path) -> None:
         ("absent.csv", "cannot be read: No such file"),
         ("absent.npz", "no such file"),
         ("notes.txt", "expected a .csv, .tsv or .npz file, or a folder of IDX files"),
-        ("digits", "trained on .*, not on 'digits'"),
+        ("digits", "expected the training's data set .*, or a file, got 'digits'"),
         (str(tmp_path / "run"), "expected a file train-images"),
     ):
         with pytest.raises(DataError, match=message):
-            predictor.read(source)
+            read_new_data(predictor, source)
     for inputs in (X[:, :2], X[:0]):
-        with pytest.raises(DataError, match=r"the model takes inputs \(N, 3\)"):
+        with pytest.raises(DataError, match=r"the model: expected inputs \(N, 3\)"):
             predictor(inputs)
 
 
@@ -223,5 +226,5 @@ def test_models_that_were_not_trained_by_the_command_are_refused(tmp_path: Path)
     dense = Dense((3,), (64, 64), 2)
     for extra in ({}, {"classes": None}, {"recipe": {"sauce": 1}}):
         save_model(path, predictor.model, {"model": dense.to_dict(), **extra})
-        with pytest.raises(DataError, match="was not written by `lamina train`"):
+        with pytest.raises(DataError, match="expected a model of `lamina train`"):
             Predictor.load(path)

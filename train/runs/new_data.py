@@ -1,0 +1,79 @@
+"""`read_new_data`: samples for a trained model to predict, with their targets if the file has any."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ...backends import DataError
+from ...backends.host import Host
+from ..data import SOURCES, Task, idx_splits
+from ..data.npz import read_npz_rows
+from ..data.table import read_rows
+from ..data.targets import Targets
+from .assemble import load
+from .predictor import Predictor
+
+
+@dataclass(frozen=True)
+class NewData:
+    """Inputs (N, ...) and their targets, with classes numbered as in the model; None if unknown."""
+
+    inputs: Host
+    targets: Host | None = None
+    note: str = ""
+    """The reason why the targets in the file cannot be used."""
+
+
+def read_new_data(predictor: Predictor, source: str | None) -> NewData:
+    """Read a file or a folder of IDX files; None means the test set of the model's own data set."""
+    recipe = predictor.recipe
+    if source is None or (recipe is not None and source in SOURCES and source == recipe.source):
+        return _own_test_set(predictor)
+    path = Path(source)
+    task: Task = "regression" if predictor.classes is None else "classification"
+    if path.is_dir():
+        test = idx_splits(path, validation=0).test
+        return _numbered(predictor, test.inputs, (test.targets, test.classes))
+    suffix = path.suffix.lower()
+    if suffix == ".npz":
+        return _numbered(predictor, *read_npz_rows(path, task=task))
+    if suffix in (".csv", ".tsv"):
+        target = predictor.target or (recipe.target if recipe is not None else None)
+        count = math.prod(predictor.input_shape)
+        inputs, targets, note = read_rows(path, count, task=task, names=predictor.features, target=target)
+        return _numbered(predictor, inputs.reshape(-1, *predictor.input_shape), targets, note)
+    if source in SOURCES and recipe is not None:
+        raise DataError(f"expected the training's data set {recipe.source!r}, or a file, got {source!r}")
+    raise DataError(f"expected a .csv, .tsv or .npz file, or a folder of IDX files, got '{source}'")
+
+
+def _own_test_set(predictor: Predictor) -> NewData:
+    if predictor.recipe is None:
+        raise DataError("the model does not name the data set it was trained on; name a file of data")
+    try:
+        test = load(predictor.recipe).test
+    except DataError as error:
+        raise DataError(f"the data set of the training cannot be read: {error} Name another file.") from error
+    return _numbered(predictor, test.inputs, (test.targets, test.classes))
+
+
+def _numbered(predictor: Predictor, inputs: Host, targets: Targets | None, note: str = "") -> NewData:
+    """Number the classes as the model does; drop targets of another kind, or of unknown classes."""
+    if targets is None:
+        return NewData(inputs, None, note)
+    values, classes = targets
+    known = predictor.classes
+    if (classes is None) != (known is None):
+        wanted = "numbers" if known is None else "classes"
+        return NewData(inputs, None, f"expected targets that are {wanted}, got others")
+    if classes is None or known is None:
+        return NewData(inputs, values)
+    unknown = [classes[i] for i in np.unique(values) if classes[i] not in known]
+    if unknown:
+        return NewData(inputs, None, f"expected the classes {', '.join(known)}, got {unknown[0]!r}")
+    numbers = np.array([known.index(name) if name in known else -1 for name in classes])
+    return NewData(inputs, numbers[values])
