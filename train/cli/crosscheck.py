@@ -9,10 +9,12 @@ import typer
 from ...backends import Backend, OptionError
 from ...backends.decorators.crosscheck import CrosscheckBackend, crosscheck_of
 from .app import say
+from .numbers import NUMBER
 
 _PANEL = "With --backend 'crosscheck(numpy)+torch'"
 Tolerance = Annotated[
-    float | None, typer.Option(help="Factor on every tolerance (default: 1).", rich_help_panel=_PANEL)
+    float | None,
+    typer.Option(help="Factor on all tolerances (default: 1).", rich_help_panel=_PANEL, **NUMBER),
 ]
 KeepGoing = Annotated[
     bool,

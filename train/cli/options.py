@@ -11,6 +11,7 @@ import typer
 
 from ..runs.defaults import defaults_text
 from ..runs.recipe import OPTIONS, Recipe
+from .numbers import INTEGER, NUMBER
 
 _HINTS = get_type_hints(Recipe)
 
@@ -43,12 +44,14 @@ def recipe_flags(names: Iterable[str] = OPTIONS) -> Callable[[Callable[..., None
 def _flag(name: str) -> inspect.Parameter:
     option = OPTIONS[name]
     flag = f"{option.flag}/--no-{option.flag[2:]}" if _HINTS[name] == bool | None else option.flag
+    kind = str | None if option.parse is not None else _HINTS[name]
+    number = INTEGER if kind in (int, int | None) else NUMBER if kind == float | None else {}
     info = typer.Option(
-        flag, help=_help(name), rich_help_panel=option.panel, envvar=option.environment, show_envvar=True
+        flag, help=_help(name), rich_help_panel=option.panel, envvar=option.environment, **number
     )
-    annotation: Any = Annotated[str | None if option.parse is not None else _HINTS[name], info]
-    kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
-    return inspect.Parameter(name, kind, default=option.default, annotation=annotation)
+    annotation: Any = Annotated[kind, info]
+    place = inspect.Parameter.POSITIONAL_OR_KEYWORD
+    return inspect.Parameter(name, place, default=option.default, annotation=annotation)
 
 
 def _help(name: str) -> str:

@@ -1,4 +1,4 @@
-"""`lamina profile`: where the time of a step goes, by layer and by op, and what the machine would allow."""
+"""`lamina profile`: the time of a step by layer and by op, beside the limits of the machine."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from typing import Annotated, Any
 
 import typer
 
-from ...backends import Backend, OptionError, StateError, get_backend, use_backend
+from ...backends import Backend, StateError, get_backend, use_backend
 from ...backends.decorators.profile import Event, ProfileBackend
 from ...backends.decorators.report import Report, Table, duration, si
+from ...backends.options import integer
 from ...backends.select import with_decorator
 from ...backends.wrapper import stack
 from ...layers import Module, named_scopes
@@ -20,26 +21,29 @@ from ..files import atomic_write, to_json
 from ..profiling import Roof, Work, chrome_trace, draw_roofline, measure_roof
 from .app import BackendOption, DtypeOption, JsonOption, command, print_json, say
 from .folders import run_folder
+from .numbers import INTEGER
 from .options import recipe_flags
 from .source import NETWORK_FIELDS, NetworkSource, find_network
 
 _WARM_UP = 3
-Steps = Annotated[int, typer.Option(help="How many steps are measured, after a few to warm up.")]
+Steps = Annotated[int, typer.Option(help="Steps to measure, after a few to warm up.", **INTEGER)]
 ForwardOnly = Annotated[
-    bool, typer.Option("--forward-only", help="Predict only: no loss, no backward pass, no optimizer.")
+    bool,
+    typer.Option("--forward-only", help="Measure the forward pass alone, as in prediction."),
 ]
 BatchSize = Annotated[
     int | None,
-    typer.Option(help="Samples in a step (default: what the network is trained with, else 32)."),
+    typer.Option(help="Samples in a step (default: as in training, else 32).", **INTEGER),
 ]
 Out = Annotated[
-    str | None, typer.Option("--out", help="Folder for tables, trace and picture (default: runs/profile-K).")
+    str | None,
+    typer.Option("--out", help="Folder for tables, trace and picture (default: runs/profile-K)."),
 ]
 
 
 @dataclass(frozen=True)
 class _Result:
-    """What was measured: the ops, the steps as a whole (seconds each), the machine."""
+    """The measurements: the ops, the steps (seconds each) and the machine."""
 
     report: Report
     timeline: list[Event]
@@ -51,7 +55,7 @@ class _Result:
 
     @property
     def step(self) -> float:
-        """How long a step takes: the median."""
+        """The median duration of a step."""
         return sorted(self.steps)[len(self.steps) // 2]
 
 
@@ -68,21 +72,22 @@ def profile(
     dtype: DtypeOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Measure the steps of a network: time, FLOPs, bytes and memory of each layer and each op.
+    """Measure the time, FLOPs, bytes and memory of each layer and each op in a step.
 
-    Tables are printed; a roofline picture and a trace for ui.perfetto.dev are kept in a folder.
+    Prints tables; writes them, a roofline picture and a trace for ui.perfetto.dev into a folder.
     """
-    for option, value in (("--steps", steps), ("--batch-size", batch_size)):
-        if value is not None and value < 1:
-            raise OptionError(f"{option}: expected a whole number of at least 1, got {value}")
+    integer("--steps", "", steps)
+    if batch_size is not None:
+        integer("--batch-size", "", batch_size)
     with use_backend(_profiled(get_backend())), run_folder(out, "profile") as folder:
-        found = find_network(source, options)
-        if found.experiment is not None:
-            work = Work.of_experiment(found.experiment, batch_size)
+        network = find_network(source, options)
+        if network.experiment is not None:
+            work = Work.of_experiment(network.experiment, batch_size)
+            name = f"{source} {network.experiment.recipe.model}"
         else:
-            assert found.predictor is not None
-            work = Work.of_predictor(found.predictor, batch_size)
-        name = source if found.experiment is None else f"{source} {found.experiment.recipe.model}"
+            assert network.predictor is not None
+            work = Work.of_predictor(network.predictor, batch_size)
+            name = source
         result = _measure(work, name, steps, forward_only=forward_only)
         record = _record(result, work)
         files = _save(result, record, folder)
@@ -108,8 +113,8 @@ def _measure(work: Work, name: str, steps: int, *, forward_only: bool) -> _Resul
         try:
             for _ in range(_WARM_UP):
                 run()
-        except StateError as error:  # an operator of an ONNX file that is no layer of ours
-            raise StateError(f"{error}; --forward-only profiles that much") from error
+        except StateError as error:  # an ONNX operator without a backward pass
+            raise StateError(f"{error}; --forward-only measures a prediction") from error
         counter.timeline = timeline = []
         counter.reset()
         for i in range(steps):
@@ -135,7 +140,7 @@ def _kinds(model: Module) -> dict[str, str]:
 
 
 def _record(result: _Result, work: Work) -> dict[str, Any]:
-    """Return everything as JSON can hold it; counts and seconds of rows are those of all steps together."""
+    """Return the measurements for JSON; the counts and seconds of rows are sums over all steps."""
     report, roof = result.report, result.roof
     return {
         "what": result.heading,
@@ -163,9 +168,9 @@ def _save(result: _Result, record: dict[str, Any], folder: Path) -> list[Path]:
 
 
 def _show(result: _Result, folder: Path, files: list[Path]) -> None:
-    """Print the tables, for one step, and what to do with the files."""
+    """Print the tables, for one step, and the files."""
     report, steps, roof = result.report, len(result.steps), result.roof
-    say((result.heading, "bold"), f"; of {steps} steps, for one:")
+    say((result.heading, "bold"), f"; mean of {steps} steps:")
     for table in (report.layer_table(per=steps, kinds=result.kinds), report.op_table(per=steps)):
         say("")
         _print(table)
@@ -173,12 +178,11 @@ def _show(result: _Result, folder: Path, files: list[Path]) -> None:
     total = report.total
     say(
         (f"{duration(result.step)} a step", "bold"),
-        f", {duration(total.seconds / steps)} of them in ops: {si(total.flops / steps)}FLOP, "
-        f"{si(total.flops_per_second)}FLOP/s of the {si(roof.flops_per_second)}FLOP/s that a matrix product "
-        f"reaches here",
+        f", {duration(total.seconds / steps)} of it in ops: {si(total.flops / steps)}FLOP at "
+        f"{si(total.flops_per_second)}FLOP/s; a matrix product reaches {si(roof.flops_per_second)}FLOP/s",
     )
-    say("kept in ", (f"{folder}{os.sep}", "bold"), ": " + ", ".join(path.name for path in files))
-    say("trace.json opens in https://ui.perfetto.dev", style="dim")
+    say("saved in ", (f"{folder}{os.sep}", "bold"), ": " + ", ".join(path.name for path in files))
+    say("open trace.json in https://ui.perfetto.dev", style="dim")
 
 
 def _print(table: Table) -> None:

@@ -1,4 +1,4 @@
-"""`lamina reproduce`: a paper's tables and figures, reported beside reproduced."""
+"""`lamina reproduce`: the experiments of a paper, with its numbers beside ours."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import typer
 
 from ...backends import Backend, OptionError, get_backend
 from ...backends.errors import did_you_mean
+from ...backends.options import integer
 from ..papers.runner import Options, Paper, Report
 from ..papers.runner import reproduce as run_paper
 from ..papers.runner.report import figure, index, span
@@ -27,23 +28,28 @@ from .app import (
     say,
     show_table,
 )
+from .numbers import INTEGER
 
 Name = Annotated[str, typer.Argument(metavar="PAPER", help=f"{', '.join(PAPERS)}, or all.")]
-Quick = Annotated[bool, typer.Option("--quick", help="Fewer and shorter runs: all papers in five minutes.")]
+Quick = Annotated[bool, typer.Option("--quick", help="Fewer and shorter runs: five minutes for all papers.")]
 Full = Annotated[bool, typer.Option("--full", help="felisaz: all 700 runs of its grid (hours).")]
 Choose = Annotated[
     list[str] | None,
     typer.Option(
-        "--set", metavar="NAME=VALUE", help="Choose what the paper leaves open; may be given again."
+        "--set",
+        metavar="NAME=VALUE",
+        help="Choose a detail that the paper leaves open (see --options); may be repeated.",
     ),
 ]
-ShowOptions = Annotated[bool, typer.Option("--options", help="List what the paper leaves open, and end.")]
+ShowOptions = Annotated[bool, typer.Option("--options", help="List the details that the paper leaves open.")]
 Out = Annotated[
     Path | None,
-    typer.Option(help="The report's folder (default: reproduced/PAPER); a run cut short goes on."),
+    typer.Option(help="Folder of the report (default: reproduced/PAPER); an interrupted run resumes."),
 ]
-FirstSeed = Annotated[int, typer.Option("--seed", help="Of the first run; the k-th has seed + k.", min=0)]
-Jobs = Annotated[int | None, typer.Option(help="Runs side by side (default: one for each core).", min=1)]
+FirstSeed = Annotated[
+    int, typer.Option("--seed", help="Seed of the first run; run k has this seed plus k.", **INTEGER)
+]
+Jobs = Annotated[int | None, typer.Option(help="Runs at the same time (default: one per core).", **INTEGER)]
 
 
 @command
@@ -60,28 +66,30 @@ def reproduce(
     dtype: DtypeOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Run a paper's experiments and set what it reports beside what comes out."""
+    """Repeat the experiments of a paper and report its numbers beside ours."""
     names = (*PAPERS, "all")
     if paper not in names:
         raise OptionError(
-            f"unknown paper {paper!r}; there are {', '.join(names)}.{did_you_mean(paper, names)}"
+            f"expected a paper ({', '.join(names)}), got {paper!r}.{did_you_mean(paper, names)}"
         )
     if quick and full:
-        raise OptionError("--quick and --full exclude each other")
+        raise OptionError("expected --quick or --full, got both")
+    integer("--seed", "", seed, least=0)
+    jobs = _cores() if jobs is None else integer("--jobs", "", jobs)
     chosen = list(PAPERS.values()) if paper == "all" else [PAPERS[paper]]
     if show_options:
         _list_options(chosen, as_json)
         return
-    given = _given(choose or [])
-    if paper == "all" and given:
-        raise OptionError("--set goes with one paper; `lamina reproduce all` takes each one's defaults")
+    choices = _choices(choose or [])
+    if paper == "all" and choices:
+        raise OptionError("--set: expected one paper, got all, which uses the defaults of each")
     scale = "quick" if quick else "full" if full else "standard"
-    plans = [(one, one.options(given, scale=scale, seed=seed)) for one in chosen]  # type: ignore[arg-type]
+    plans = [(one, one.options(choices, scale=scale, seed=seed)) for one in chosen]  # type: ignore[arg-type]
     folder = out or Path(
         "reproduced" + ("-quick" if quick else "-full" if full else ""), *(paper,) * (paper != "all")
     )
     b = get_backend(backend)
-    reports = _run(plans, folder, paper == "all", b, jobs or _cores(), as_json)
+    reports = _run(plans, folder, paper == "all", b, jobs, as_json)
     if as_json:
         print_json({"folder": str(folder), "papers": [report.to_dict() for report in reports]})
 
@@ -89,7 +97,7 @@ def reproduce(
 def _run(
     plans: Sequence[tuple[Paper, Options]], folder: Path, several: bool, b: Backend, jobs: int, quiet: bool
 ) -> list[Report]:
-    """Run papers one after the other; after Ctrl-C say how to go on."""
+    """Run papers one after the other; after Ctrl-C print how to resume."""
     reports: list[Report] = []
     start = time.monotonic()
     try:
@@ -100,7 +108,7 @@ def _run(
             if not quiet:
                 _show(report)
     except KeyboardInterrupt:
-        text = f"Interrupted; what was done is kept in '{folder}', and the same command goes on from there."
+        text = f"Interrupted; the finished runs are in '{folder}'. The same command resumes from there."
         if quiet:
             print_json({"error": text})
         else:
@@ -115,24 +123,24 @@ def _run(
 
 
 def _cores() -> int:
-    """Return how many cores this process may use."""
+    """Return the number of cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
-def _given(choices: list[str]) -> dict[str, str]:
-    found = {}
-    for text in choices:
+def _choices(texts: list[str]) -> dict[str, str]:
+    choices = {}
+    for text in texts:
         name, equals, value = text.partition("=")
         if not equals:
             raise OptionError(f"--set: expected NAME=VALUE, such as centre=origin, got {text!r}")
-        found[name.strip()] = value.strip()
-    return found
+        choices[name.strip()] = value.strip()
+    return choices
 
 
 def _list_options(papers: list[Paper], as_json: bool) -> None:
-    """Print what papers leave open."""
+    """Print the details that papers leave open."""
     if as_json:
         print_json(
             {p.name: {c.name: {"values": c.values, "about": c.about} for c in p.choices} for p in papers}
@@ -145,7 +153,7 @@ def _list_options(papers: list[Paper], as_json: bool) -> None:
 
 
 def _show(report: Report) -> None:
-    """Print a report's table, why a verdict is what it is, and where the rest is."""
+    """Print the table of a report, the reasons of its verdicts, and its folder."""
     say((report.paper.title, "bold"))
     heads = {"": "left"} | dict.fromkeys(
         ("reported", "reproduced", "95 % interval", "n", "baseline"), "right"

@@ -53,11 +53,11 @@ def check_trace(path: Path) -> list[dict[str, Any]]:
 
 def test_a_data_set(lamina: Run, files: Path) -> None:
     out = lamina("profile words.csv --hidden 8 --steps 4 --batch-size 16").stdout
-    assert "words.csv dense, training step, batch of 16, profile+numpy float32; of 4 steps, for one:" in out
+    assert "words.csv dense, training step, batch of 16, profile+numpy float32; mean of 4 steps:" in out
     assert "0 Linear " in out
     assert "  backward " in out
     assert "optimizer " in out
-    assert "FLOP/s that a matrix product reaches here" in out
+    assert "FLOP/s; a matrix product reaches " in out
     folder = Path("runs/profile-1")
     assert {path.name for path in folder.iterdir()} == {"profile.json", "trace.json", "roofline.png"}
     assert (folder / "roofline.png").read_bytes().startswith(b"\x89PNG")
@@ -140,7 +140,7 @@ def test_an_onnx_file_that_cannot_be_trained(lamina: Run, folder: Path) -> None:
     opset = [helper.make_opsetid("", 18)]
     onnx.save(helper.make_model(graph, opset_imports=opset, ir_version=9), "sqrt.onnx")
     error = lamina("profile sqrt.onnx", code=2).stderr
-    assert "has no backward pass; use the model to predict; --forward-only profiles that much" in " ".join(
+    assert "has no backward pass; use the model to predict; --forward-only measures a" in " ".join(
         error.split()
     )
     found = lamina("profile sqrt.onnx --forward-only --steps 1 --json").json
@@ -150,12 +150,12 @@ def test_an_onnx_file_that_cannot_be_trained(lamina: Run, folder: Path) -> None:
 MISTAKES = [
     ("profile absent", "Unknown data set 'absent'"),
     ("profile absent.safetensors", "Cannot read model 'absent.safetensors'"),
-    ("profile words.csv --steps 0", "--steps: expected a whole number of at least 1, got 0"),
-    ("profile words.csv --batch-size -1", "--batch-size: expected a whole number of at least 1, got -1"),
+    ("profile words.csv --steps 0", "--steps: expected an integer of at least 1, got 0"),
+    ("profile words.csv --batch-size -1", "--batch-size: expected an integer of at least 1, got -1"),
     ("profile words.csv --model jim", "--model: expected one of"),
     ("profile words.csv --backend numpi", "Unknown backend 'numpi' (from --backend)"),
     ("profile words.csv --backend autodif+numpy", "Unknown decorator 'autodif'"),
-    ("profile words.csv --out idx", "--out: the folder 'idx' is not empty; name another, or remove it"),
+    ("profile words.csv --out idx", "--out: expected an empty or new folder, got 'idx', which is not empty"),
     ("profile words.csv --stesp 3", "No such option: --stesp"),
     ("profile words.csv more", "unexpected extra argument"),
 ]

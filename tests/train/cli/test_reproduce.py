@@ -67,12 +67,12 @@ def test_options_are_listed_and_set(lamina: Lamina) -> None:
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        ("reproduce tyni", "unknown paper 'tyni'; there are tiny, all. Did you mean 'tiny'?"),
+        ("reproduce tyni", "expected a paper (tiny, all), got 'tyni'. Did you mean 'tiny'?"),
         ("reproduce tiny --set loss", "--set: expected NAME=VALUE"),
         ("reproduce tiny --set los=sum", "no option 'los'"),
         ("reproduce tiny --set loss=max", "loss must be one of mean, sum"),
-        ("reproduce all --set loss=sum", "--set goes with one paper"),
-        ("reproduce tiny --quick --full", "exclude each other"),
+        ("reproduce all --set loss=sum", "--set: expected one paper, got all"),
+        ("reproduce tiny --quick --full", "expected --quick or --full, got both"),
         ("reproduce tiny --backend numpi", "Unknown backend 'numpi'"),
     ],
 )
@@ -106,6 +106,6 @@ def test_ctrl_c_keeps_what_is_done_and_leaves_no_process(folder: Path) -> None:
             process.kill()
     assert process.returncode == 130, err
     assert "Traceback" not in out + err
-    assert "goes on from there" in " ".join(err.split())
+    assert "resumes from there" in " ".join(err.split())
     assert list(runs.glob("*.json"))
     assert not (runs.parent / "report.md").exists()
