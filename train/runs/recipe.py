@@ -11,7 +11,7 @@ from typing import Any, get_args
 
 from ...backends import DataError, OptionError
 from ..data import DISC_VARIANTS, Task
-from ..loop.schedules import parse_schedule
+from ..loop.schedule_parser import parse_schedule
 from ..models import ACTIVATIONS, INITIALIZERS, MODELS, OUTPUTS
 from .defaults import defaults_for
 from .names import LOSSES, OPTIMIZERS, OUTPUT_OF_LOSS

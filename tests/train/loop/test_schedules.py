@@ -1,3 +1,5 @@
+"""Schedules against torch's, by hand, and as the command line writes them."""
+
 from __future__ import annotations
 
 import math
@@ -8,6 +10,7 @@ import numpy as np
 import pytest
 
 from lamina.backends.errors import OptionError
+from lamina.train.loop.schedule_parser import parse_schedule
 from lamina.train.loop.schedules import (
     ChainedScheduler,
     Constant,
@@ -18,7 +21,6 @@ from lamina.train.loop.schedules import (
     Schedule,
     SequentialLR,
     StepLR,
-    parse_schedule,
     warmup,
 )
 
@@ -132,17 +134,17 @@ def test_parse(text: str, expected: Schedule) -> None:
         ("warmup:5+expo:0.9", "Schedule 'warmup:5.expo:0.9': unknown part 'expo'"),
         ("", "unknown part ''; expected one of none, constant"),
         ("warmup:5+", "unknown part ''"),
-        ("step", "expected step:EPOCHS.*came 'step'"),
-        ("step:thirty", "expected step:EPOCHS.*came 'step:thirty'"),
+        ("step", "expected step:EPOCHS.*got 'step'"),
+        ("step:thirty", "expected step:EPOCHS.*got 'step:thirty'"),
         ("step:30,0.1,2", "expected step:EPOCHS"),
         ("step:nan", "expected step:EPOCHS"),
-        ("none:3", "expected none; came 'none:3'"),
-        ("constant:0", "EPOCHS: expected a finite number > 0, came 0.0"),
+        ("none:3", "expected none; got 'none:3'"),
+        ("constant:0", "expected EPOCHS to be a finite number, above 0, got 0.0"),
         (
             "exponential:-1",
-            "part 'exponential:-1': ExponentialLR: gamma: expected a finite number > 0, came -1.0",
+            "part 'exponential:-1': ExponentialLR: expected gamma to be a finite number, above 0, got -1.0",
         ),
-        ("cosine:50,3", "minimum: expected a factor from 0 to 1, came 3.0"),
+        ("cosine:50,3", "expected minimum to be a finite number, at least 0 and at most 1, got 3.0"),
         ("exponential:0.9+cosine", "'exponential:0.9' has no end"),
         ("cosine+step:3", "'cosine' has no end"),
         ("warmup:100+cosine", "no epochs are left"),
@@ -156,28 +158,28 @@ def test_parse_says_what_is_wrong(text: str, message: str) -> None:
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: ExponentialLR(0), "ExponentialLR: gamma: expected a finite number > 0, came 0"),
-        (lambda: ExponentialLR("0.9"), "gamma: .*came '0.9'"),  # type: ignore[arg-type]
-        (lambda: StepLR(0), "StepLR: step_size: .*came 0"),
-        (lambda: StepLR(3, math.nan), "StepLR: gamma: .*came nan"),
-        (lambda: MultiStepLR([5, 5]), r"milestones: expected increasing epochs > 0, came \[5, 5\]"),
-        (lambda: MultiStepLR([0, 5]), "milestones: expected increasing"),
-        (lambda: CosineAnnealingLR(-1), "T_max: .*came -1"),
-        (lambda: CosineAnnealingLR(5, 1.5), "minimum: .*came 1.5"),
-        (lambda: LinearLR(-0.1), "start_factor: .*came -0.1"),
-        (lambda: LinearLR(0.1, math.inf), "end_factor: .*came inf"),
-        (lambda: LinearLR(total_iters=0), "total_iters: .*came 0"),
+        (lambda: ExponentialLR(0), "ExponentialLR: expected gamma to be a finite number, above 0, got 0"),
+        (lambda: ExponentialLR("0.9"), "gamma to be .*got '0.9'"),  # type: ignore[arg-type]
+        (lambda: StepLR(0), "StepLR: expected step_size to be .*got 0"),
+        (lambda: StepLR(3, math.nan), "StepLR: expected gamma to be .*got nan"),
+        (lambda: MultiStepLR([5, 5]), r"expected milestones to be increasing epochs, got \[5.0, 5.0\]"),
+        (lambda: MultiStepLR([0, 5]), r"expected milestones\[0\] to be a finite number, above 0, got 0"),
+        (lambda: CosineAnnealingLR(-1), "T_max to be .*got -1"),
+        (lambda: CosineAnnealingLR(5, 1.5), "minimum to be .*got 1.5"),
+        (lambda: LinearLR(-0.1), "start_factor to be .*got -0.1"),
+        (lambda: LinearLR(0.1, math.inf), "end_factor to be .*got inf"),
+        (lambda: LinearLR(total_iters=0), "total_iters to be .*got 0"),
         (
             lambda: SequentialLR([Constant()], [5]),
-            r"milestones: expected 0 \(one fewer than schedules\), came 1",
+            r"expected 0 milestones \(one fewer than schedules\), got 1",
         ),
-        (lambda: SequentialLR([Constant()] * 3, [5, 2]), "milestones: expected increasing"),
-        (lambda: SequentialLR([], []), "schedules: expected one or more"),
-        (lambda: ChainedScheduler([]), "schedules: expected one or more"),
-        (lambda: ChainedScheduler([0.9]), "schedules: expected one or more"),  # type: ignore[list-item]
-        (lambda: Constant()(-1), "t: expected a finite epoch >= 0, came -1"),
-        (lambda: Constant()(math.nan), "t: expected"),
-        (lambda: parse_schedule("cosine", 0), "epochs: .*came 0"),
+        (lambda: SequentialLR([Constant()] * 3, [5, 2]), "expected milestones to be increasing"),
+        (lambda: SequentialLR([], []), "expected schedules to be one or more"),
+        (lambda: ChainedScheduler([]), "expected schedules to be one or more"),
+        (lambda: ChainedScheduler([0.9]), "expected schedules to be one or more"),  # type: ignore[list-item]
+        (lambda: Constant()(-1), "Constant: expected t to be a finite number, at least 0, got -1"),
+        (lambda: Constant()(math.nan), "expected t to be"),
+        (lambda: parse_schedule("cosine", 0), "expected epochs to be .*got 0"),
     ],
 )
 def test_options_are_checked(make: Callable[[], object], message: str) -> None:
