@@ -1,4 +1,4 @@
-"""The record of a run: one row of numbers per epoch, kept in memory and in a JSON file."""
+"""`History`: one row of numbers for each epoch, in memory and in a JSON file."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from ..files import atomic_write
 FORMAT = "lamina-history"
 VERSION = 1
 
-# Strict JSON has no numbers for these. A diverged loss must stay apart from a missing one, so not null.
+# Strict JSON has no such numbers. They are not null: a diverged loss must differ from a missing one.
 _SPECIAL = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 
 
 class History:
-    """Rows of epoch records, such as epoch, learning_rate, train_loss, validation_accuracy, seconds.
+    """Rows of named numbers: epoch, learning_rate, train_loss, validation_accuracy, seconds, ...
 
-    A column may begin late or have gaps (validation every tenth epoch, say): a row holds what it was given.
+    Rows need not have the same names: a column may begin late or have gaps (validation every tenth epoch).
 
     Examples
     --------
@@ -45,7 +45,7 @@ class History:
     def append(self, **values: float) -> None:
         """Add one row; each value is a real number (NaN and infinities are kept)."""
         if not values:
-            raise OptionError("History.append: expected at least one name=value, came none.")
+            raise OptionError("History.append: expected at least one name=value, got none")
         self._rows.append({name: _number(name, value) for name, value in values.items()})
 
     def __len__(self) -> int:
@@ -62,34 +62,36 @@ class History:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The names of all columns, in the order in which they first came."""
+        """The names of all columns, in the order of their first use."""
         return tuple(dict.fromkeys(name for row in self._rows for name in row))
 
     def column(self, name: str) -> npt.NDArray[np.float64]:
-        """Return one column, float64 (rows,), with NaN where a row has no such value."""
+        """Return one column, float64 (rows,), with NaN where a row lacks the value."""
         if name not in self.names:
             known = ", ".join(self.names) or "none yet"
             raise OptionError(
-                f"History has no column {name!r}; it has: {known}.{did_you_mean(name, self.names)}"
+                f"History: expected a column of {known}, got {name!r}.{did_you_mean(name, self.names)}"
             )
         return np.array([row.get(name, math.nan) for row in self._rows], dtype=np.float64)
 
     def best(self, name: str, mode: Literal["min", "max"]) -> dict[str, float]:
-        """Return the row (the first, on a tie) with a column's least or greatest value; NaN never wins."""
+        """Return the (first) row with a column's smallest or greatest value; NaN is ignored."""
         if mode not in ("min", "max"):
-            raise OptionError(f"History.best: expected mode 'min' or 'max', came {mode!r}.")
+            raise OptionError(f"History.best: expected mode 'min' or 'max', got {mode!r}")
         values = self.column(name)
         if np.isnan(values).all():
-            raise DataError(f"History.best: column {name!r} is NaN in all {len(self)} rows; none is best.")
+            raise DataError(
+                f"History.best: expected a number in column {name!r}, got NaN in all {len(self)} rows"
+            )
         return self[int(np.nanargmin(values) if mode == "min" else np.nanargmax(values))]
 
     def to_json(self, path: str | os.PathLike[str]) -> None:
-        """Write the history to a JSON file, whole or not at all (OutputError where that fails)."""
+        """Write the history to a JSON file, completely or not at all (OutputError)."""
         atomic_write(path, self.to_text().encode())
 
     @classmethod
     def from_json(cls, path: str | os.PathLike[str]) -> History:
-        """Read what `to_json` wrote; DataError names the file and what is wrong with it."""
+        """Read a file that `to_json` wrote. DataError names the file and its fault."""
         try:
             text = Path(path).read_bytes().decode()
         except OSError as error:
@@ -102,7 +104,7 @@ class History:
         """Return the history as strict JSON, one row a line.
 
         `{"format": "lamina-history", "version": 1, "rows": [{"epoch": 0.0, "train_loss": "NaN"}]}`: numbers
-        that JSON lacks are the strings "NaN", "Infinity" and "-Infinity"; what a row lacks is left out.
+        that JSON lacks are the strings "NaN", "Infinity" and "-Infinity"; a row omits names it lacks.
         """
         rows = [json.dumps({k: _encode(v) for k, v in row.items()}, allow_nan=False) for row in self._rows]
         body = ",\n  ".join(rows)
@@ -110,7 +112,7 @@ class History:
 
     @classmethod
     def from_text(cls, text: str, *, source: str = "text") -> History:
-        """Read what `to_text` gave; `source` is what a DataError calls it."""
+        """Read the text of `to_text`; DataErrors call it `source`."""
         try:
             document = json.loads(text, parse_constant=_refuse_constant)
         except (ValueError, RecursionError) as error:
@@ -122,23 +124,23 @@ class History:
         version = document.get("version")
         if version != VERSION or isinstance(version, bool):
             raise DataError(
-                f"'{source}': history version {version!r}, but this Lamina reads version {VERSION}; "
-                "read it with the Lamina that wrote it."
+                f"'{source}': expected history version {VERSION}, got {version!r}; "
+                "read it with the Lamina that wrote it"
             )
         rows = document.get("rows")
         if not isinstance(rows, list):
-            raise DataError(f"'{source}': expected \"rows\" to be a list, came {type(rows).__name__}.")
+            raise DataError(f"'{source}': expected \"rows\" to be a list, got {type(rows).__name__}")
         history = cls()
         history._rows = [_decode_row(row, index, source) for index, row in enumerate(rows)]
         return history
 
 
 def _number(name: str, value: object) -> float:
-    # bool is a numbers.Real too, but nobody means one here; a 0-d array is what a reduction may give.
+    # NaN is allowed here, unlike in options. A reduction may return a 0-d array.
     if isinstance(value, np.ndarray) and value.ndim == 0:
         value = value.item()
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
-        raise OptionError(f"History.append: expected a real number for {name!r}, came {value!r}.")
+        raise OptionError(f"History.append: expected a real number for {name!r}, got {value!r}")
     return float(value)
 
 
@@ -150,7 +152,7 @@ def _encode(value: float) -> float | str:
 
 def _decode_row(row: Any, index: int, source: str) -> dict[str, float]:
     if not isinstance(row, dict) or not row:
-        raise DataError(f"'{source}': row {index}: expected an object of name: number, came {row!r:.60}.")
+        raise DataError(f"'{source}': row {index}: expected an object of name: number, got {row!r:.60}")
     return {name: _decode(value, f"'{source}': row {index}, {name!r}") for name, value in row.items()}
 
 
@@ -158,12 +160,12 @@ def _decode(value: Any, where: str) -> float:
     if isinstance(value, str) and value in _SPECIAL:
         return _SPECIAL[value]
     if not isinstance(value, int | float) or isinstance(value, bool):
-        raise DataError(f"{where}: expected a number or one of {', '.join(_SPECIAL)}, came {value!r:.60}.")
+        raise DataError(f"{where}: expected a number or one of {', '.join(_SPECIAL)}, got {value!r:.60}")
     try:
         return float(value)
     except OverflowError as error:
-        raise DataError(f"{where}: the number is too large for a float.") from error
+        raise DataError(f"{where}: expected a number within a float's range, got one too large") from error
 
 
 def _refuse_constant(word: str) -> NoReturn:
-    raise ValueError(f'a bare {word}; strict JSON needs the string "{word}"')
+    raise ValueError(f'expected the string "{word}" as in strict JSON, got a bare {word}')

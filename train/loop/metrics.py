@@ -1,4 +1,4 @@
-"""The few numbers that a training loop prints, over host (numpy) arrays of predictions and targets.
+"""Metrics of predictions and targets, as host (numpy) arrays.
 
 Predictions are scores or logits (N, K), or one score per sample, (N, 1) or (N,). Targets are class numbers
 (N,) or (N, 1), one-hot rows (N, K), or, for regression, real numbers of the predictions' shape.
@@ -17,7 +17,7 @@ Classes = npt.NDArray[np.int64]
 
 
 class Mean:
-    """A running weighted mean, sum(value * n) / sum(n): batch losses of unequal batches add up rightly.
+    """A running weighted mean, sum(value * n) / sum(n): the mean loss over batches of unequal size.
 
     Examples
     --------
@@ -32,22 +32,22 @@ class Mean:
         self.reset()
 
     def reset(self) -> None:
-        """Forget everything added so far."""
+        """Forget all values."""
         self._total = 0.0
         self.count = 0.0
 
     def add(self, value: float, n: float = 1) -> None:
         """Add a mean `value` over `n` samples."""
         if not n >= 0:
-            raise OptionError(f"Mean.add: expected n >= 0 (a number of samples), came {n!r}.")
-        # 0 * NaN is NaN: the mean of an empty batch says nothing, and must not spoil the rest.
+            raise OptionError(f"Mean.add: expected n to be a number of samples, at least 0, got {n!r}")
+        # The mean of an empty batch is NaN, and 0 * NaN would make the total NaN.
         if n:
             self._total += float(value) * float(n)
             self.count += float(n)
 
     @property
     def value(self) -> float:
-        """The mean so far; NaN before anything was added."""
+        """The mean so far; NaN if there are no values."""
         return self._total / self.count if self.count else float("nan")
 
     def __repr__(self) -> str:
@@ -55,12 +55,11 @@ class Mean:
 
 
 def predicted_classes(predictions: npt.ArrayLike, threshold: float = 0.5) -> Classes:
-    """Return the class that each prediction stands for, int64 (N,).
+    """Return the class of each prediction, int64 (N,).
 
-    The greatest of K >= 2 scores (N, K), the first on a tie; or, for one score per sample, (N, 1) or (N,),
-    class 1 where it is above `threshold`: 0.5 for probabilities and 0/1 targets, 0.0 for logits and -1/+1
-    targets. A prediction with a NaN is class -1, which is never right: a diverged model must not look like
-    one that guesses.
+    It is the (first) greatest of K >= 2 scores (N, K). For one score per sample, (N, 1) or (N,), it is class
+    1 above `threshold`: 0.5 for probabilities and 0/1 targets, 0.0 for logits and -1/+1 targets. A prediction
+    with a NaN is class -1, which is never right: a diverged model must not look like one that guesses.
     """
     scores = _matrix("predictions", predictions)
     if scores.shape[1] == 1:
@@ -73,8 +72,8 @@ def predicted_classes(predictions: npt.ArrayLike, threshold: float = 0.5) -> Cla
 def target_classes(targets: npt.ArrayLike) -> Classes:
     """Return class numbers, int64 (N,), from class numbers (N,) or (N, 1) or one-hot rows (N, K).
 
-    Whole floats count as class numbers (as targets of a binary loss they are floats), and targets that are
-    all -1 or +1 as classes 0 and 1.
+    Whole floats are class numbers too: targets of a binary loss are floats. If all targets are -1 or +1,
+    they are classes 0 and 1.
     """
     rows = _matrix("targets", targets)
     if rows.shape[1] > 1:
@@ -83,69 +82,68 @@ def target_classes(targets: npt.ArrayLike) -> Classes:
     bad = values[~np.isfinite(values) | (values != np.round(values))]
     if bad.size:
         raise DataError(
-            f"targets: expected whole class numbers 0, 1, ..., came {bad[0]!s}; is it a regression?"
+            f"targets: expected whole class numbers 0, 1, ..., got {bad[0]!s}; is it a regression?"
         )
     classes: Classes = values.astype(np.int64)
     if classes.min() < 0:
         if not np.isin(classes, (-1, 1)).all():
             raise DataError(
-                f"targets: expected classes 0, 1, ... (or only -1 and +1), came {classes.min()} to "
-                f"{classes.max()}."
+                f"targets: expected classes 0, 1, ... (or only -1 and +1), got {classes.min()} to "
+                f"{classes.max()}"
             )
         return (classes > 0).astype(np.int64)
     return classes
 
 
 def accuracy(predictions: npt.ArrayLike, targets: npt.ArrayLike, *, threshold: float = 0.5) -> float:
-    """Return the share of predictions (N, K), (N, 1) or (N,) whose class is that of the target."""
+    """Return the share of predictions (N, K), (N, 1) or (N,) with the class of their target."""
     guessed, true = predicted_classes(predictions, threshold), target_classes(targets)
     _same_length("accuracy: predictions", guessed, "targets", true)
     columns = np.shape(predictions)[1:]
     k = max(2, columns[0] if columns else 1)
     if true.max() >= k:
-        raise DataError(
-            f"accuracy: targets hold class {true.max()}, but the predictions tell {k} classes (0 to {k - 1})."
-        )
+        raise DataError(f"accuracy: expected targets of {k} classes (0 to {k - 1}), got class {true.max()}")
     return float(np.mean(guessed == true))
 
 
 def confusion_matrix(targets: npt.ArrayLike, predicted: npt.ArrayLike, k: int | None = None) -> Classes:
-    """Count classes: int64 (k, k), entry [i, j] the samples of true class i that were predicted as j.
+    """Return int64 (k, k): entry [i, j] counts samples of true class i that were predicted as j.
 
     Parameters
     ----------
     targets
         Class numbers (N,) or one-hot rows (N, K).
     predicted
-        Class numbers (N,), as `predicted_classes` gives them.
+        Class numbers (N,), as from `predicted_classes`.
     k
-        The number of classes; by default one more than the greatest that occurs.
+        The number of classes; by default one more than the greatest class.
     """
     true, guessed = target_classes(targets), np.asarray(predicted)
     if guessed.ndim != 1 or guessed.dtype.kind not in "iub":
         raise ShapeError(
             f"confusion_matrix: expected predicted classes (N,) of whole numbers, got "
-            f"{guessed.dtype} {guessed.shape}; use predicted_classes(scores) first."
+            f"{guessed.dtype} {guessed.shape}; use predicted_classes(scores) first"
         )
     guessed = guessed.astype(np.int64)
     _same_length("confusion_matrix: predicted", guessed, "targets", true)
     if guessed.min() < 0:
         raise DataError(
-            f"confusion_matrix: predicted holds class {guessed.min()} (-1 stands for a NaN prediction)."
+            f"confusion_matrix: expected predicted classes of at least 0, got {guessed.min()}; "
+            "-1 is a NaN prediction"
         )
     greatest = int(max(true.max(), guessed.max()))
     size = greatest + 1 if k is None else k
     if greatest >= size:
         raise DataError(
-            f"confusion_matrix: expected classes 0 to {size - 1} (k = {size}), came class {greatest}."
+            f"confusion_matrix: expected classes 0 to {size - 1} (k = {size}), got class {greatest}"
         )
     return np.bincount(true * size + guessed, minlength=size * size).reshape(size, size).astype(np.int64)
 
 
 def majority_baseline(labels_train: npt.ArrayLike, labels_test: npt.ArrayLike | None = None) -> float:
-    """Return the accuracy on the test labels of always answering the commonest training class.
+    """Return the accuracy on the test labels if every answer is the commonest training class.
 
-    Labels are class numbers (N,) or one-hot rows (N, K); without test labels the training labels are scored.
+    Labels are class numbers (N,) or one-hot rows (N, K); the training labels are the default test labels.
     """
     train = target_classes(labels_train)
     test = train if labels_test is None else target_classes(labels_test)
@@ -161,8 +159,8 @@ def mean_squared_error(predictions: npt.ArrayLike, targets: npt.ArrayLike) -> fl
 def r2(predictions: npt.ArrayLike, targets: npt.ArrayLike) -> float:
     """Return 1 - (residual sum of squares) / (total sum of squares), the mean over K outputs.
 
-    1 is perfect, 0 as good as the mean. Of a constant target column it is 1 where all predictions are
-    exact, else 0 (scikit-learn's convention).
+    1 is perfect, 0 is as good as the mean. A constant target column scores 1 if all predictions are exact,
+    else 0 (scikit-learn's convention).
     """
     guess, true = _pair("r2", predictions, targets)
     residual = np.square(guess - true).sum(axis=0)
@@ -176,27 +174,27 @@ def _matrix(name: str, values: npt.ArrayLike) -> npt.NDArray[Any]:
     """Return numbers (N,) or (N, K) as (N, K)."""
     array = np.asarray(values)
     if array.dtype.kind not in "fiub":
-        raise DataError(f"{name}: expected real numbers, came dtype {array.dtype}.")
+        raise DataError(f"{name}: expected real numbers, got dtype {array.dtype}")
     if array.ndim not in (1, 2) or array.size == 0:
-        raise ShapeError(f"{name}: expected (N,) or (N, K) with N and K at least 1, got {array.shape}.")
+        raise ShapeError(f"{name}: expected (N,) or (N, K) with N and K at least 1, got {array.shape}")
     return array.reshape(len(array), -1)
 
 
 def _same_length(name: str, values: npt.NDArray[Any], other: str, reference: npt.NDArray[Any]) -> None:
     if len(values) != len(reference):
         raise ShapeError(
-            f"{name} and {other}: expected as many rows, got {len(values)} and {len(reference)}."
+            f"{name} and {other}: expected equally many rows, got {len(values)} and {len(reference)}"
         )
 
 
 def _pair(
     name: str, predictions: npt.ArrayLike, targets: npt.ArrayLike
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    # (N, 1) - (N,) would broadcast to (N, N) and give a plausible wrong number: compare as columns.
+    # (N, 1) - (N,) would broadcast to (N, N) and give a plausible wrong number: compare columns.
     guess, true = _matrix(f"{name}: predictions", predictions), _matrix(f"{name}: targets", targets)
     if guess.shape != true.shape:
         raise ShapeError(
             f"{name}: expected predictions and targets of one shape, got {np.shape(predictions)} "
-            f"and {np.shape(targets)}."
+            f"and {np.shape(targets)}"
         )
     return guess.astype(np.float64), true.astype(np.float64)

@@ -1,4 +1,4 @@
-"""What a pass over data takes and gives: samples on a backend, and the tally of their losses."""
+"""One pass over data: `Samples` on a backend, and the `Tally` of their losses and predictions."""
 
 from __future__ import annotations
 
@@ -10,39 +10,39 @@ from typing import Any
 import numpy as np
 
 from ...backends import Backend, DataError, OptionError, Tensor
+from ...backends.host import Host
 from ...layers.losses import Loss, NLLLoss
 from ..data import Dataset
-from . import metrics as figures
+from .metrics import Mean, accuracy
 from .objective import decision_threshold, targets_for
 
-Host = np.ndarray[Any, Any]
 Pair = tuple[Any, Any]
 Metric = Callable[[Host, Host], float]
-"""Called with outputs (N, ...) and targets (N, ...) of a whole pass, on the host."""
+"""A function of the outputs (N, ...) and targets (N, ...) of a whole pass, on the host."""
 
 
 @dataclass(frozen=True)
 class Samples:
-    """Inputs and targets on a backend; the labels (N,) on the host where there are any."""
+    """Inputs and targets on a backend, and a classifier's labels (N,) on the host."""
 
     backend: Backend
     x: Tensor
     y: Tensor
     labels: Host | None
-    truth: Host
-    """The targets as they came, (N, ...) on the host: what metrics are called with."""
+    targets: Host
+    """The targets in the caller's form, (N, ...) on the host: metrics take these."""
     size: int
 
     @classmethod
     def of(cls, data: Dataset | Pair, loss: Loss, *, check_finite: bool = False) -> Samples:
-        """Bring a data set, or a pair (inputs (N, ...), targets), to where the loss computes.
+        """Copy a data set, or a pair (inputs (N, ...), targets), to the loss's backend.
 
-        Labels may be of any integer dtype. Other losses than those for labels take whole numbers as reals.
+        Labels may be of any integer dtype. Losses of real targets take integers as reals.
 
         Raises
         ------
         DataError
-            If there are no samples, inputs and targets differ in number, or (on request) one is not finite.
+            If there are no samples, inputs and targets differ in number, or `check_finite` fails.
 
         """
         if isinstance(data, Dataset):
@@ -53,30 +53,30 @@ class Samples:
             labels = targets if isinstance(loss, NLLLoss) and targets.dtype.kind in "iu" else None
         if check_finite:
             _check_finite(data, inputs, targets)
-        truth = np.asarray(data.targets if isinstance(data, Dataset) else targets)
+        original = np.asarray(data.targets if isinstance(data, Dataset) else targets)
         if targets.dtype.kind in "iub" and not isinstance(loss, NLLLoss):
             targets = targets.astype(np.float64)
         b = loss.backend
-        flat = labels is not None and labels.ndim == 1
-        x, y = b.from_host(inputs), b.from_host(targets)
-        return cls(b, x, y, labels if flat else None, truth, len(inputs))
+        if labels is not None and labels.ndim != 1:
+            labels = None
+        return cls(b, b.from_host(inputs), b.from_host(targets), labels, original, len(inputs))
 
     def rows(self, first: int, last: int) -> tuple[Tensor, Tensor]:
-        """Return (inputs, targets) of the samples from `first` to before `last`."""
+        """Return (inputs, targets) of the samples first:last."""
         return rows(self.backend, self.x, first, last), rows(self.backend, self.y, first, last)
 
     def taken(self, order: Host) -> Samples:
-        """Return the samples of the given row numbers (M,), in that order."""
+        """Return the samples with the row numbers of `order` (M,), in that order."""
         b = self.backend
         index = b.from_host(order)
         x, y = b.take(self.x, index, axis=0), b.take(self.y, index, axis=0)
         labels = None if self.labels is None else self.labels[order]
-        return Samples(b, x, y, labels, self.truth[order], len(order))
+        return Samples(b, x, y, labels, self.targets[order], len(order))
 
 
 @dataclass
 class Tally:
-    """What the batches of one pass gave. It stays on the device until the pass is over: to read it waits."""
+    """The losses and predictions of one pass. They stay on the device until its end: reading them waits."""
 
     loss: Loss
     metrics: Mapping[str, Metric]
@@ -93,8 +93,8 @@ class Tally:
         self.sizes.append(size)
 
     def scores(self, samples: Samples) -> dict[str, float]:
-        """Return the mean loss of a sample, for labels the accuracy, and the metrics, by name."""
-        b, mean = self.loss.backend, figures.Mean()
+        """Return by name the mean loss of a sample, the accuracy of labels, and the metrics."""
+        b, mean = self.loss.backend, Mean()
         for value, size in zip(self.losses, self.sizes, strict=True):
             mean.add(b.item(value) / (size if self.loss.reduction == "sum" else 1), size)
         scores = {"loss": mean.value}
@@ -104,7 +104,7 @@ class Tally:
         if samples.labels is not None:
             scores["accuracy"] = _accuracy(self.loss, outputs, samples.labels[: len(outputs)])
         for name, metric in self.metrics.items():
-            scores[name] = float(metric(outputs, samples.truth[: len(outputs)]))
+            scores[name] = float(metric(outputs, samples.targets[: len(outputs)]))
         return scores
 
 
@@ -120,11 +120,11 @@ def rows(b: Backend, x: Tensor, first: int, last: int) -> Tensor:
 
 
 def _accuracy(loss: Loss, outputs: Host, labels: Host) -> float:
-    """Return the share of labels that the outputs hit, of those that count."""
+    """Return the share of outputs that hit their label; ignored labels do not count."""
     if isinstance(loss, NLLLoss):
         counted = labels != loss.ignore_index
         outputs, labels = outputs[counted], labels[counted]
-    return figures.accuracy(outputs, labels, threshold=decision_threshold(loss)) if len(labels) else math.nan
+    return accuracy(outputs, labels, threshold=decision_threshold(loss)) if len(labels) else math.nan
 
 
 def _pair(data: Any) -> tuple[Host, Host]:
@@ -133,7 +133,7 @@ def _pair(data: Any) -> tuple[Host, Host]:
     inputs, targets = np.asarray(data[0]), np.asarray(data[1])
     if not inputs.shape[:1] or inputs.shape[:1] != targets.shape[:1] or len(inputs) == 0:
         raise DataError(
-            f"inputs and targets need equally many samples, and at least one; got shapes "
+            "expected inputs and targets with equally many samples, at least one, got shapes "
             f"{inputs.shape} and {targets.shape}"
         )
     return inputs, targets
@@ -141,11 +141,12 @@ def _pair(data: Any) -> tuple[Host, Host]:
 
 def _check_finite(data: Dataset | Pair, inputs: Host, targets: Host) -> None:
     if isinstance(data, Dataset):
-        data.check_finite()  # it has names for its columns
+        data.check_finite()
         return
     for part, values in (("inputs", inputs), ("targets", targets)):
         bad = np.flatnonzero(~np.isfinite(values).reshape(len(values), -1).all(axis=1))
         if len(bad):
             raise DataError(
-                f"NaN or infinity in {len(bad)} rows of the {part}; the first is row {bad[0]} (from 0)"
+                f"expected finite {part}, got NaN or infinity in {len(bad)} rows; "
+                f"the first is row {bad[0]} (from 0)"
             )

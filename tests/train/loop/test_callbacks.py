@@ -1,4 +1,4 @@
-"""Early stopping, the best weights, the progress bar: by hand-made rows, and in a real fit."""
+"""Early stopping, the best weights and the progress bar, in a fit with scripted losses."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def trainer_with(*callbacks: Callback, lr: float = 0.1) -> Trainer:
 
 
 class Script(Callback):
-    """Puts given values in the place of the training loss, for the callbacks after it."""
+    """Replaces the training loss, for the callbacks after it."""
 
     def __init__(self, *losses: float) -> None:
         self.losses = iter(losses)
@@ -59,7 +59,7 @@ def test_early_stopping(losses: tuple[float, ...], options: dict[str, Any], epoc
         assert trainer.stopped == f"train_loss did not improve for {stopping.patience} epochs"
 
 
-def test_nan_never_counts_as_progress() -> None:
+def test_nan_is_no_improvement() -> None:
     stopping = EarlyStopping("train_loss", 2)
     row = {"train_loss": math.nan}
     assert not stopping.improved(row)
@@ -68,7 +68,7 @@ def test_nan_never_counts_as_progress() -> None:
     assert stopping.improved({"train_loss": 2.0})
 
 
-def test_best_weights_come_back_also_with_early_stopping() -> None:
+def test_best_weights_are_restored_after_early_stopping() -> None:
     best, states = BestWeights("train_loss"), []
 
     class Records(Callback):
@@ -85,7 +85,7 @@ def test_best_weights_come_back_also_with_early_stopping() -> None:
         assert not np.array_equal(value, states[3][name])
 
 
-def test_best_weights_after_an_interrupt_and_anew_in_a_second_fit() -> None:
+def test_best_weights_after_an_interrupt_and_in_a_second_fit() -> None:
     class Stops(Callback):
         def on_step(self, trainer: Trainer, step: int) -> None:
             if trainer.epoch == 2:
@@ -104,10 +104,10 @@ def test_best_weights_after_an_interrupt_and_anew_in_a_second_fit() -> None:
 
 
 @pytest.mark.parametrize("kind", [EarlyStopping, BestWeights])
-def test_a_column_that_is_not_there_is_said_before_training(kind: type[EarlyStopping | BestWeights]) -> None:
+def test_an_unknown_column_is_refused_before_training(kind: type[EarlyStopping | BestWeights]) -> None:
     for callback, hint in ((kind(), ""), (kind("train_los"), "Did you mean 'train_loss'?")):
         trainer = trainer_with(callback)
-        with pytest.raises(OptionError, match="no column") as caught:
+        with pytest.raises(OptionError, match="expected monitor to be a column of this fit") as caught:
             trainer.fit((X, Y), epochs=1)
         assert hint in str(caught.value)
         assert trainer.epoch == 0
@@ -122,10 +122,11 @@ def test_the_mode_follows_the_name() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"patience": 0}, "patience must be at least 1, got 0"),
-        ({"mode": "least"}, "mode must be 'min' or 'max', got 'least'"),
-        ({"min_delta": -1.0}, "min_delta must be at least 0"),
-        ({"min_delta": math.nan}, "min_delta must be at least 0"),
+        ({"patience": 0}, "EarlyStopping: expected patience to be an integer of at least 1, got 0"),
+        ({"patience": 1.5}, "expected patience"),
+        ({"mode": "least"}, "expected mode 'min' or 'max', got 'least'"),
+        ({"min_delta": -1.0}, "expected min_delta to be a finite number, at least 0, got -1"),
+        ({"min_delta": math.nan}, "expected min_delta to be"),
     ],
 )
 def test_options_are_checked(options: dict[str, Any], message: str) -> None:
@@ -133,25 +134,25 @@ def test_options_are_checked(options: dict[str, Any], message: str) -> None:
         EarlyStopping(**options)
 
 
-def test_callbacks_are_told_in_order_and_on_step_only_where_it_is_wanted() -> None:
-    told: list[str] = []
+def test_callbacks_run_in_order_and_end_in_reverse() -> None:
+    calls: list[str] = []
 
-    class Tells(Callback):
+    class Records(Callback):
         def __init__(self, name: str) -> None:
             self.name = name
 
         def on_fit_start(self, trainer: Trainer, epochs: int, steps: int) -> None:
-            told.append(f"{self.name} start {epochs} {steps}")
+            calls.append(f"{self.name} start {epochs} {steps}")
 
         def on_epoch_end(self, trainer: Trainer, row: Row) -> bool:
-            told.append(f"{self.name} epoch {row['epoch']:.0f}")
+            calls.append(f"{self.name} epoch {row['epoch']:.0f}")
             return self.name == "a"
 
         def on_fit_end(self, trainer: Trainer) -> None:
-            told.append(f"{self.name} end")
+            calls.append(f"{self.name} end")
 
-    trainer_with(Tells("a"), Tells("b")).fit((X, Y), epochs=3, batch_size=4)
-    assert told == ["a start 3 2", "b start 3 2", "a epoch 1", "b epoch 1", "b end", "a end"]
+    trainer_with(Records("a"), Records("b")).fit((X, Y), epochs=3, batch_size=4)
+    assert calls == ["a start 3 2", "b start 3 2", "a epoch 1", "b epoch 1", "b end", "a end"]
 
 
 def test_the_progress_bar_fits_a_narrow_terminal() -> None:

@@ -1,3 +1,5 @@
+"""Metrics by hand and against scikit-learn."""
+
 from __future__ import annotations
 
 import math
@@ -64,7 +66,7 @@ def test_wrong_ranks(shape: tuple[int, ...]) -> None:
 
 
 def test_text_is_no_prediction() -> None:
-    with pytest.raises(DataError, match="expected real numbers, came dtype <U"):
+    with pytest.raises(DataError, match="expected real numbers, got dtype <U"):
         predicted_classes(["cat"])
 
 
@@ -76,10 +78,10 @@ def test_accuracy() -> None:
     assert accuracy([0.2, 0.9, -0.3], [1, 1, -1], threshold=0.0) == 1.0
 
 
-def test_accuracy_refuses_what_cannot_be_compared() -> None:
-    with pytest.raises(ShapeError, match="as many rows, got 2 and 3"):
+def test_accuracy_refuses_unequal_lengths_and_unknown_classes() -> None:
+    with pytest.raises(ShapeError, match="equally many rows, got 2 and 3"):
         accuracy([[1, 0], [0, 1]], [0, 1, 1])
-    with pytest.raises(DataError, match=r"class 2, but the predictions tell 2 classes \(0 to 1\)"):
+    with pytest.raises(DataError, match=r"expected targets of 2 classes \(0 to 1\), got class 2"):
         accuracy([[1, 0], [0, 1]], [2, 1])
     with pytest.raises(DataError, match="class 3"):
         accuracy([0.1, 0.2], [3, 1])
@@ -101,13 +103,13 @@ def test_confusion_matrix_equals_scikit_learn() -> None:
 
 
 def test_confusion_matrix_refuses() -> None:
-    with pytest.raises(DataError, match=r"expected classes 0 to 1 \(k = 2\), came class 2"):
+    with pytest.raises(DataError, match=r"expected classes 0 to 1 \(k = 2\), got class 2"):
         confusion_matrix([0, 2], [0, 1], 2)
-    with pytest.raises(DataError, match="-1 stands for a NaN"):
+    with pytest.raises(DataError, match="-1 is a NaN"):
         confusion_matrix([0, 1], [-1, 1])
     with pytest.raises(ShapeError, match="use predicted_classes"):
         confusion_matrix([0, 1], [[0.1, 0.9], [0.3, 0.7]])
-    with pytest.raises(ShapeError, match="as many rows, got 1 and 2"):
+    with pytest.raises(ShapeError, match="equally many rows, got 1 and 2"):
         confusion_matrix([0, 1], [1])
 
 
@@ -152,5 +154,5 @@ def test_mean_weighs_batches() -> None:
     assert repr(loss) == "Mean(2 over 4)"
     loss.reset()
     assert loss.count == 0
-    with pytest.raises(OptionError, match=r"n >= 0.*came -1"):
+    with pytest.raises(OptionError, match=r"Mean\.add: expected n to be .*got -1"):
         loss.add(1.0, n=-1)

@@ -279,7 +279,7 @@ def test_check_finite(name: str) -> None:
     (x if name == "inputs" else y)[3, 0] = np.inf
     strict = trainer_of(b, MSELoss(backend=b), 1, check_finite=True)
     with pytest.raises(
-        DataError, match=f"train: NaN or infinity in 1 rows of the {name}; the first is row 3"
+        DataError, match=f"train: expected finite {name}, got NaN or infinity in 1 rows; the first is row 3"
     ):
         strict.fit((x, y), epochs=1)
     with pytest.raises(DataError, match=r"train: named: 1 of .* are NaN or infinite"):
