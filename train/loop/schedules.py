@@ -30,7 +30,7 @@ class Schedule:
         """Return the factor at a valid `t`."""
         raise TypeError(f"{type(self).__name__} must define factor(t).")
 
-    def _number(self, option: str, **bounds: float) -> None:
+    def _number(self, option: str, **bounds: Any) -> None:
         """Check one of the fields and make it a float."""
         self._set(option, number(type(self).__name__, option, getattr(self, option), **bounds))
 

@@ -14,7 +14,7 @@ from ...layers.losses import Loss
 from ..data import Scaling, Splits
 from ..loop import metrics
 from ..loop.callbacks import BestWeights, Callback, EarlyStopping
-from ..loop.schedules import parse_schedule
+from ..loop.schedule_parser import parse_schedule
 from ..loop.trainer import Trainer
 from ..models import Description
 from .assemble import describe_model, load, make_loss, make_optimizer
