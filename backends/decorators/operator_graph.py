@@ -1,17 +1,18 @@
-"""The picture of a tape: operators that led to a Variable, shapes on the arrows, layers as frames."""
+"""The graph of the operators that led to a Variable, with shapes on the arrows and layers as groups."""
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
-from .drawing import Dot, fitting_depth
+from ..drawing import Graph, Group
 from .tape import GradOperator, operators
 from .variable import Variable
 
 LARGE = 40
-"""More operators than this are drawn a box for each layer."""
+"""A graph of more operators is drawn with a box for each layer."""
 _HEAVY = ("contract", "window")
 
 
@@ -23,8 +24,8 @@ def draw_operators(
     layers: Mapping[str, str] | None = None,
     kinds: Mapping[str, str] | None = None,
     constants: Mapping[str, str] | None = None,
-) -> Dot:
-    """Return the graph of operators that led to a Variable; of more than `LARGE`, a layer is one box.
+) -> Graph:
+    """Return the graph of the operators that led to a Variable, or of their layers if they are many.
 
     Parameters
     ----------
@@ -33,26 +34,26 @@ def draw_operators(
     title
         Stands above the picture.
     names
-        What Variables are called.
+        Variables by name.
     layers
-        What layers are called, by path.
+        The layers' names, by path.
     kinds
-        What colours the box of a layer, by path: a key of the picture's `colours`. Of one that is not in it,
-        that is what its ops are.
+        The kinds of the layers' boxes, by path: keys of the graph's `colours`. The default is the kind of a
+        layer's main operator.
     constants
-        What the unrecorded arguments in a layer are together called, by path: a loss's target, for one.
+        One name for all constants of a layer, by path: "target" for a loss.
 
     Raises
     ------
     StateError
-        If the operators were let go of by `backward`.
+        If `backward` freed the operators.
 
     """
-    return _Sketch(root, title, names or {}, layers or {}, kinds or {}, constants or {}).dot
+    return _Sketch(root, title, names or {}, layers or {}, kinds or {}, constants or {}).result()
 
 
 class _Sketch:
-    """A graph while it is drawn: a box for each operator, or for each layer."""
+    """A graph in the making."""
 
     def __init__(
         self,
@@ -63,85 +64,83 @@ class _Sketch:
         kinds: Mapping[str, str],
         constants: Mapping[str, str],
     ) -> None:
+        self.root, self.layers, self.kinds, self.constants = root, layers, kinds, constants
         self.names = {id(variable): name for name, variable in names.items()}
-        self.layers, self.kinds, self.constants = layers, kinds, constants
-        self.found = operators(root, "draw_graph")[::-1]
-        self.large = len(self.found) > LARGE
-        depth = fitting_depth([node.path for node in self.found], LARGE) if self.large else None
-        self.paths = {id(node): ".".join(node.path.split(".")[:depth]) for node in self.found}
-        self.sizes = Counter(self.paths.values())
-        self.containers = {
-            outer for path in self.sizes for outer in self.sizes if outer and path.startswith(f"{outer}.")
-        }
-        self.dot = Dot(title)
-        self.boxes: dict[Any, str] = {}
-        for node in self.found:
+        self.operators = operators(root, "draw_graph")[::-1]
+        self.large = len(self.operators) > LARGE
+        self.sizes = Counter(node.path for node in self.operators)
+        self.graph = Graph(title)
+        self.boxes: dict[Any, int] = {}
+
+    def result(self) -> Graph:
+        """Add the operators, then the arrows to them and their other arguments, then the result."""
+        for node in self.operators:
             self._add(node)
-        drawn: dict[tuple[str, str, str], None] = {}
-        for node in self.found:
+        for node in self.operators:
             for variable in node.variables():
-                source, text = self._source(variable, node)
-                if source and source != self.boxes[id(node)]:
-                    drawn[source, self.boxes[id(node)], text] = None
-        last = self.dot.add(f"{self.names.get(id(root), 'result')}\n{_shape(root)}", "result")
-        if root.grad_op is not None:
-            drawn[self.boxes[id(root.grad_op)], last, _shape(root)] = None
-        self.dot.arrows = list(drawn)
-        self.dot.labels = {path: self._called(path) for path in self.dot.groups}
-
-    def _called(self, path: str) -> str:
-        return f"{path}: {self.layers[path]}" if path in self.layers else path
-
-    def _frame(self, path: str) -> str:
-        """Return the frame for the operators of a layer: its own, unless it is only one."""
-        alone = self.sizes[path] == 1 and path not in self.containers
-        return path.rpartition(".")[0] if alone else path
+                self._connect(variable, node)
+        shape = _shape(self.root)
+        last = self.graph.add(f"{self.names.get(id(self.root), 'result')}\n{shape}", "result")
+        if self.root.grad_op is not None:
+            self.graph.connect(self.boxes[id(self.root.grad_op)], last, shape)
+        graph = self.graph.folded(LARGE) if self.large else self.graph
+        filled = {node.group for node in graph.nodes}
+        graph.groups = {path: group for path, group in graph.groups.items() if path in filled}
+        return graph
 
     def _add(self, node: GradOperator) -> None:
-        path = self.paths[id(node)]
-        whole = self.large and path != "" and path not in self.containers
-        key = path if whole else id(node)
-        if key not in self.boxes:
-            count = self.sizes[path]
-            if whole:
-                size = f"{count} operators" if count > 1 else node.op.name
-                label = f"{self.layers[path]}\n{path}: {size}" if path in self.layers else f"{path}\n{size}"
-                self.boxes[key] = self.dot.add(label, self._kind(path), path.rpartition(".")[0])
-            else:
-                frame = self._frame(path)
-                label = node.op.name if frame == path else f"{node.op.name}\n{self._called(path)}"
-                self.boxes[key] = self.dot.add(label, node.op.kind, frame)
-        self.boxes[id(node)] = self.boxes[key]
+        path = self._group(node.path)
+        for outer in itertools.accumulate(path.split(".") if path else [], "{}.{}".format):
+            if outer not in self.graph.groups:
+                self.graph.groups[outer] = self._layer(outer)
+        label = node.op.name if path == node.path else f"{node.op.name}\n{self._caption(node.path)}"
+        self.boxes[id(node)] = self.graph.add(label, node.op.kind, path)
 
-    def _kind(self, path: str) -> str:
-        """Return the kind of a layer's box; if none is given, that of its product, or of most of its ops."""
-        if path in self.kinds:
-            return self.kinds[path]
-        kinds = Counter(node.op.kind for node in self.found if self.paths[id(node)] == path)
-        return max(kinds, key=lambda kind: (kind in _HEAVY, kinds[kind]))
+    def _caption(self, path: str) -> str:
+        return f"{path}: {self.layers[path]}" if path in self.layers else path
 
-    def _source(self, variable: Variable, node: GradOperator) -> tuple[str, str]:
-        """Return the box that an argument comes from and what its arrow says; "" if it is not drawn."""
+    def _group(self, path: str) -> str:
+        """Return the group of a layer's operators; a small graph has none around a single operator."""
+        alone = self.sizes[path] == 1 and not any(other.startswith(f"{path}.") for other in self.sizes)
+        return path.rpartition(".")[0] if alone and not self.large else path
+
+    def _layer(self, path: str) -> Group:
+        """Return a layer's group: its kind is the given one, or that of its product or of most operators."""
+        inside = [node.op for node in self.operators if f"{node.path}.".startswith(f"{path}.")]
+        what = inside[0].name if len(inside) == 1 else f"{len(inside)} operators"
+        label = f"{self.layers[path]}\n{path}: {what}" if path in self.layers else f"{path}\n{what}"
+        counts = Counter(op.kind for op in inside)
+        main = max(counts, key=lambda kind: (kind in _HEAVY, counts[kind]))
+        return Group(self._caption(path), label, self.kinds.get(path, main))
+
+    def _connect(self, variable: Variable, node: GradOperator) -> None:
+        """Draw the arrow from an argument to an operator."""
+        target = self.boxes[id(node)]
         if variable.grad_op is not None:
-            return self.boxes[id(variable.grad_op)], _shape(variable)
-        path, name = self.paths[id(node)], self.names.get(id(variable), "")
+            self.graph.connect(self.boxes[id(variable.grad_op)], target, _shape(variable))
+            return
+        name = self.names.get(id(variable), "")
         parameter = variable.cell is not None and variable.requires_grad
-        frame = self._frame(path) if not self.large else ""
-        if not name and not variable.requires_grad and path in self.constants:
-            key: Any = f"constants {path}"
+        group = "" if self.large else self._group(node.path)
+        constants = "" if name or variable.requires_grad else self.constants.get(node.path, "")
+        if constants:
+            key: Any = f"constants {node.path}"
             if key not in self.boxes:
-                self.boxes[key] = self.dot.add(self.constants[path], "input", frame)
-            return self.boxes[key], _shape(variable)
-        inner = not name and any(v.grad_op is not None for v in node.variables())
-        if self.large and (parameter or inner):
-            return "", ""  # a layer's own
+                self.boxes[key] = self.graph.add(constants, "input", group)
+            self.graph.connect(self.boxes[key], target, _shape(variable))
+            return
+        beside = not name and any(v.grad_op is not None for v in node.variables())
+        if self.large and (parameter or beside):
+            return  # inside a layer's box
         if id(variable) not in self.boxes:
             kind = "parameter" if parameter else "input"
             nameless = "variable" if variable.requires_grad else "constant"
-            what = name or ("parameter" if parameter else nameless)
-            own = frame if parameter or not (name or variable.requires_grad) else ""
-            self.boxes[id(variable)] = self.dot.add(f"{what}\n{_shape(variable)}", kind, own)
-        return self.boxes[id(variable)], ""
+            label = name or ("parameter" if parameter else nameless)
+            inside = parameter or not (name or variable.requires_grad)
+            self.boxes[id(variable)] = self.graph.add(
+                f"{label}\n{_shape(variable)}", kind, group if inside else ""
+            )
+        self.graph.connect(self.boxes[id(variable)], target)
 
 
 def _shape(variable: Variable) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -9,9 +10,9 @@ import typer
 
 from ...backends import Backend, OptionError, get_backend, use_backend
 from ...backends.decorators.autodiff import AutodiffBackend
-from ...backends.decorators.drawing import PICTURES, Dot
+from ...backends.drawing import FORMATS, Graph
 from ...backends.select import with_decorator
-from ..files import atomic_write
+from ..files import atomic_write, new_file
 from ..pictures.graphs import draw_layers, draw_step
 from ..profiling import Work
 from ..runs.predictor import Predictor
@@ -19,12 +20,18 @@ from .app import BackendOption, DtypeOption, JsonOption, command, print_json, sa
 from .source import Network, NetworkSource, find_network, network_flags
 
 _SAMPLES = 4
-_TEXT = (".gv", ".dot")
+_ENDINGS = {f".{kind}": kind for kind in FORMATS} | {".gv": "dot"}
 Step = Annotated[bool, typer.Option("--step", help="Draw the operators from a batch to its loss.")]
-Out = Annotated[
-    str,
-    typer.Option("--out", help="The picture, .svg, .png or .pdf, its text beside it; .gv is the text alone."),
+To = Annotated[
+    str | None,
+    typer.Option(
+        "--to", help="png, svg, pdf, or dot for DOT text (default: by the ending of --out, or png)."
+    ),
 ]
+Out = Annotated[
+    str | None, typer.Option("--out", help="The file to write (default: graph.png, or graph-2.png, ...).")
+]
+Force = Annotated[bool, typer.Option("--force", help="Replace an existing file.")]
 
 
 @command
@@ -33,54 +40,67 @@ def graph(
     options: dict[str, Any],
     source: NetworkSource = "digits",
     step: Step = False,
-    out: Out = "graph.svg",
+    to: To = None,
+    out: Out = None,
+    force: Force = False,
     backend: BackendOption = None,
     dtype: DtypeOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Draw a network: its layers and what flows between them, or with --step what autodiff records."""
-    path = Path(out)
-    if path.suffix not in (*PICTURES, *_TEXT):
-        known = ", ".join((*PICTURES, *_TEXT))
-        raise OptionError(f"--out: expected a file that ends in one of {known}, got '{out}'")
+    """Draw a network's layers and the shapes between them, or a training step's operators with --step."""
+    kind = _kind(to, out)
+    path = _free_name(kind) if out is None else new_file(out, force=force)
     with use_backend(_recorded(get_backend()) if step else get_backend()):
-        found = find_network(source, options)
-        name = source if found.experiment is None else f"{source} {found.experiment.recipe.model}"
-        count = sum(parameter.size for parameter in found.model.parameters())
+        network = find_network(source, options)
+        recipe = None if network.experiment is None else network.experiment.recipe
+        name = source if recipe is None else f"{source} {recipe.model}"
+        count = sum(parameter.size for parameter in network.model.parameters())
         title = f"{name}: a training step" if step else f"{name}: {count:,} parameters"
-        dot = _step(found, title) if step else draw_layers(found.model, found.input_shape, title)
-    _write(dot, path)
+        drawn = _step(network, title) if step else draw_layers(network.model, network.input_shape, title)
+    atomic_write(path, drawn.to(kind))
+    boxes, arrows = len(drawn.nodes), len(drawn.edges)
     if as_json:
-        print_json({"file": str(path), "boxes": len(dot.boxes), "arrows": len(dot.arrows)})
+        print_json({"file": str(path), "boxes": boxes, "arrows": arrows})
     else:
-        say("wrote ", (str(path), "bold"), f": {len(dot.boxes)} boxes, {len(dot.arrows)} arrows")
+        say("wrote ", (str(path), "bold"), f": {boxes} boxes, {arrows} arrows")
+
+
+def _kind(to: str | None, out: str | None) -> str:
+    """Return the format that --to names, or the ending of --out."""
+    if to is not None and to not in FORMATS:
+        raise OptionError(f"--to: expected one of {', '.join(FORMATS)}, got '{to}'")
+    if out is None:
+        return to or "png"
+    ending = _ENDINGS.get(Path(out).suffix.lower())
+    if ending is None and to is None:
+        raise OptionError(f"--out: expected a file that ends in one of {', '.join(_ENDINGS)}, got '{out}'")
+    if ending is not None and to not in (None, ending):
+        raise OptionError(f"--to: expected {ending}, as --out ends, got '{to}' with --out '{out}'")
+    return to or str(ending)
+
+
+def _free_name(kind: str) -> Path:
+    names = itertools.chain(["graph"], (f"graph-{k}" for k in itertools.count(2)))
+    return next(path for name in names if not (path := Path(f"{name}.{kind}")).exists())
 
 
 def _recorded(backend: Backend) -> Backend:
-    """Return the stack with `autodiff` in it, which must be the outermost."""
-    found = get_backend(with_decorator(backend.spec, "autodiff"), dtype=backend.default_dtype)
-    if not isinstance(found, AutodiffBackend):
+    """Return the stack with `autodiff` as its outermost decorator."""
+    stack = get_backend(with_decorator(backend.spec, "autodiff"), dtype=backend.default_dtype)
+    if not isinstance(stack, AutodiffBackend):
         raise OptionError(
-            f"--step draws what autodiff records, and nothing may stand before that; {backend.spec!r} was "
-            f"named: name {with_decorator(backend.raw.spec, 'autodiff')!r}"
+            f"--step: expected a stack that autodiff can begin, got {backend.spec!r}; "
+            f"use --backend {with_decorator(backend.raw.spec, 'autodiff')!r}"
         )
-    return found
+    return stack
 
 
-def _step(found: Network, title: str) -> Dot:
-    """Return the graph of a step: of the experiment's own data, or of a trained model on random numbers."""
-    if found.experiment is not None:
-        work = Work.of_experiment(found.experiment, _SAMPLES)
+def _step(network: Network, title: str) -> Graph:
+    """Return the graph of a step: on the experiment's data, or on random numbers for a trained model."""
+    if network.experiment is not None:
+        work = Work.of_experiment(network.experiment, _SAMPLES)
     else:
-        assert found.predictor is not None
-        fixed = found.predictor.batch_size  # an ONNX file may take batches of one size
-        work = Work.of_predictor(found.predictor, fixed if fixed != Predictor.batch_size else _SAMPLES)
+        assert network.predictor is not None
+        fixed = network.predictor.batch_size  # an ONNX file may fix the size of its batches
+        work = Work.of_predictor(network.predictor, fixed if fixed != Predictor.batch_size else _SAMPLES)
     return draw_step(work.model, work.loss, work.samples.x, work.samples.y, title)
-
-
-def _write(dot: Dot, path: Path) -> None:
-    """Write the text, and a picture where one is asked for; say it if that cannot be."""
-    text = path if path.suffix in _TEXT else path.with_suffix(".gv")
-    atomic_write(text, dot.source.encode())
-    if text is not path:
-        dot.render(path)

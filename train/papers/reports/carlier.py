@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import shutil
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from ....backends import Backend, BackendError, get_backend, variable
+from ....backends import Backend, get_backend, variable
 from ....backends.decorators.autodiff import AutodiffBackend
-from ....backends.decorators.drawing import Dot
 from ....backends.decorators.tape import GradOperator
 from ....backends.decorators.variable import Variable
+from ....backends.drawing import Graph
 from ....backends.wrapper import Wrapper
 from ....layers import Linear, Module, ReLU, Sequential, Softmax
 from ...pictures.graphs import draw_step
@@ -26,18 +25,7 @@ NEAREST = ("weights kaiming_normal", "weights xavier_uniform", "batches of 500",
 
 
 def draw(results: r.Results, folder: Path, options: r.Options) -> list[r.Picture]:
-    """Draw figures 1 to 4; the graphs as text alone where there is no `dot`."""
-    found = []
-    for file, caption, dot in (
-        ("step.png", "Figure 1: the operators from a batch of 4 to its loss.", step(options)),
-        ("classes.png", "Figure 2: the classes; arrows without a word lead to what inherits.", classes()),
-        ("operators.png", "Figure 3: (x.t() - x.exp()).pow(2).sum().", operators()),
-    ):
-        try:
-            dot.render(folder / file)
-        except BackendError:
-            continue  # the text is written
-        found.append(r.Picture(file, caption))
+    """Draw figures 1 to 4."""
     panels = [
         panel
         for name in ("the graph", "hand-written layers")
@@ -45,10 +33,18 @@ def draw(results: r.Results, folder: Path, options: r.Options) -> list[r.Picture
     ]
     pictures.curves(folder / "curves.png", panels)
     caption = "Figure 4: learning curves, mean of the runs and one standard deviation."
-    return [r.Picture("curves.png", caption), *found]
+    drawn = [r.Picture("curves.png", caption)]
+    for file, caption, graph in (
+        ("step.png", "Figure 1: the operators from a batch of 4 to its loss.", step(options)),
+        ("classes.png", "Figure 2: the classes; arrows without a word lead to subclasses.", classes()),
+        ("operators.png", "Figure 3: (x.t() - x.exp()).pow(2).sum().", operators()),
+    ):
+        graph.render(folder / file)
+        drawn.append(r.Picture(file, caption))
+    return drawn
 
 
-def step(options: r.Options) -> Dot:
+def step(options: r.Options) -> Graph:
     """Return the graph of a training step of the network, on four samples."""
     base = replace(plan(options), samples=4)
     b = get_backend("autodiff+numpy")
@@ -57,36 +53,37 @@ def step(options: r.Options) -> Dot:
     return draw_step(network(base, options.seed, b), criterion(base, b), x, y)
 
 
-def operators() -> Dot:
+def operators() -> Graph:
     """Return the graph of section 2.1's example."""
     x = variable(np.random.default_rng(0).normal(size=(3, 3)), get_backend("autodiff+numpy"))
     z = (x.t() - x.exp()).pow(2).sum()
     return z.draw_graph({"x": x, "z": z})  # type: ignore[no-any-return]
 
 
-def classes() -> Dot:
-    """Return the classes that the text speaks of, as they are here."""
-    dot, boxes = Dot(), {}
+def classes() -> Graph:
+    """Return the graph of Lamina's classes that the paper describes."""
+    graph, boxes = Graph(), {}
     kinds: dict[str, tuple[type, ...]] = {
         "contract": (Variable,),
         "reduce": (GradOperator,),
         "binary": (Backend, Wrapper, AutodiffBackend),
         "unary": (Module, Sequential, Linear, ReLU, Softmax),
     }
-    for kind, found in kinds.items():
-        for one in found:
-            boxes[one] = dot.add(f"{one.__name__}\n{one.__module__}", kind)
+    for kind, members in kinds.items():
+        for one in members:
+            boxes[one] = graph.add(f"{one.__name__}\n{one.__module__}", kind)
     for one, box in boxes.items():
-        above = [boxes[base] for base in one.__mro__[1:] if base in boxes]
-        dot.arrows += [(base, box, "") for base in above[:1]]
-    for user, used, what in (
+        bases = [boxes[base] for base in one.__mro__[1:] if base in boxes]
+        if bases:
+            graph.connect(bases[0], box)
+    for user, used, label in (
         (Variable, GradOperator, "grad_op"),
         (GradOperator, Variable, "args"),
         (AutodiffBackend, Variable, "makes"),
         (Module, Backend, "computes on"),
     ):
-        dot.arrows.append((boxes[user], boxes[used], what))
-    return dot
+        graph.connect(boxes[user], boxes[used], label)
+    return graph
 
 
 def tables(results: r.Results, options: r.Options) -> list[r.Table]:
@@ -97,7 +94,7 @@ def tables(results: r.Results, options: r.Options) -> list[r.Table]:
 
 
 def notes(results: r.Results, options: r.Options) -> list[str]:
-    """Say what the graph costs, whether both ways are one, and where pictures are missing."""
+    """Say what the graph costs, and whether both ways agree."""
     graph, layers, torch = (results.mean(name, "seconds") for name in ENGINES)
     apart = [
         abs(a - b)
@@ -122,11 +119,6 @@ def notes(results: r.Results, options: r.Options) -> list[str]:
         "every path through the graph, so that all below the softmax, whose exponentials are used twice, is "
         "done twice; here operators are sorted and each is passed once.",
     ]
-    if shutil.which("dot") is None:
-        found.append(
-            "**Figures 1 to 3** are texts here (`step.gv`, `classes.gv`, `operators.gv`): pictures of them "
-            "need graphviz's `dot`."
-        )
     return found
 
 
