@@ -1,5 +1,6 @@
 """Graphs: their data, DOT text, layout and pictures."""
 
-from .graph import COLOURS, FORMATS, Edge, Graph, Group, Node
+from .data import COLOURS, Edge, Group, Node
+from .graph import FORMATS, Graph
 
 __all__ = ["COLOURS", "FORMATS", "Edge", "Graph", "Group", "Node"]

@@ -1,4 +1,4 @@
-"""`Graph`: nodes, edges and groups, written as DOT text or drawn as a picture."""
+"""`Graph`: a graph that folds its groups, and becomes DOT text or a picture."""
 
 from __future__ import annotations
 
@@ -6,29 +6,13 @@ import html
 import shutil
 import subprocess
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
 
-FORMATS = ("png", "svg", "pdf", "dot")
+from .data import SMALL, GraphData, printable
+from .picture import PICTURES, picture
+
+FORMATS = (*PICTURES, "dot")
 """What `Graph.to` makes."""
-SMALL = ("parameter", "input")
-"""Kinds of nodes that stand beside the path through the graph."""
-COLOURS = {
-    "parameter": "#cfe8cf",
-    "input": "#e8e8e8",
-    "result": "#f6d5d5",
-    "unary": "#fdf1cf",
-    "binary": "#fde3c4",
-    "select": "#f3e3d3",
-    "reduce": "#e9d8f3",
-    "contract": "#cde4f5",
-    "move": "#eef3ea",
-    "create": "#eef3ea",
-    "index": "#e0ecd8",
-    "window": "#d3eeee",
-    "derived": "#fdf1cf",
-}
 _HEAD = """digraph {
   rankdir="TB"; nodesep=0.2; ranksep=0.3
   node [shape=box, style="filled,rounded", fontname="Helvetica", fontsize=13, color="#555555",
@@ -37,57 +21,8 @@ _HEAD = """digraph {
   graph [fontname="Helvetica", fontsize=11, fontcolor="#555555", labeljust="l"]"""
 
 
-class Node(NamedTuple):
-    """A box. The lines of its label after the first are small; its kind gives its colour."""
-
-    label: str
-    kind: str = ""
-    group: str = ""
-
-
-class Edge(NamedTuple):
-    """An arrow between two nodes, given by their indices."""
-
-    source: int
-    target: int
-    label: str = ""
-
-
-class Group(NamedTuple):
-    """A frame around nodes, and the box that replaces it when the graph is folded."""
-
-    caption: str
-    label: str = ""
-    kind: str = ""
-
-
-@dataclass
-class Graph:
-    """A directed graph. A group's key is a dotted path: "1.body" stands inside "1"."""
-
-    title: str = ""
-    nodes: list[Node] = field(default_factory=list)
-    edges: list[Edge] = field(default_factory=list)
-    groups: dict[str, Group] = field(default_factory=dict)
-    colours: dict[str, str] = field(default_factory=lambda: COLOURS)
-
-    def add(self, label: str, kind: str = "", group: str = "") -> int:
-        """Add a node and return its index."""
-        self.nodes.append(Node(label, kind, group))
-        if group:
-            self.groups.setdefault(group, Group(group))
-        return len(self.nodes) - 1
-
-    def connect(self, source: int, target: int, label: str = "") -> None:
-        """Add an edge, unless it is there already or leads to its own source."""
-        if (edge := Edge(source, target, label)) not in self.edges and source != target:
-            self.edges.append(edge)
-
-    def enclosing(self, path: str) -> list[str]:
-        """Return the groups around a group's path and the group itself, the outermost first."""
-        parts = path.split(".")
-        paths = (".".join(parts[: i + 1]) for i in range(len(parts)))
-        return [path for path in paths if path in self.groups]
+class Graph(GraphData):
+    """A graph as DOT text (`source`) and as a picture (`render`)."""
 
     def folded(self, most: int) -> Graph:
         """Replace each innermost group by a node, again and again until at most `most` nodes are left."""
@@ -98,7 +33,8 @@ class Graph:
 
     def _folded_once(self) -> Graph:
         outer = {parent for path in self.groups for parent in self.enclosing(path)[:-1]}
-        graph = Graph(self.title, groups={path: self.groups[path] for path in outer}, colours=self.colours)
+        groups = {path: group for path, group in self.groups.items() if path in outer}
+        graph = Graph(self.title, groups=groups, colours=self.colours)
         made: dict[str, int] = {}
         moved = []
         for node in self.nodes:
@@ -148,11 +84,7 @@ class Graph:
 
     def to(self, kind: str) -> bytes:
         """Return the graph as the content of a file: "png", "svg" or "pdf", or "dot" for the DOT text."""
-        if kind == "dot":
-            return self.source.encode()
-        from .picture import picture  # which imports matplotlib
-
-        return picture(self, kind)
+        return self.source.encode() if kind == "dot" else picture(self, kind)
 
     def render(self, path: str | Path, view: bool = False) -> Path:
         """Write a picture (.png, .svg or .pdf) and return its path; an existing file is replaced.
@@ -162,18 +94,13 @@ class Graph:
         """
         target = Path(path)
         kind = target.suffix[1:].lower()
-        if kind not in FORMATS[:3]:
+        if kind not in PICTURES:
             target.write_bytes(self.to("dot"))
             kind, target = "svg", target.with_suffix(".svg")
         target.write_bytes(self.to(kind))
         if view and (opener := shutil.which("xdg-open") or shutil.which("open")):
             subprocess.run([opener, str(target)], check=False)
         return target
-
-
-def printable(text: str) -> str:
-    """Return text with "?" for each character that cannot be printed."""
-    return "".join(c if c.isprintable() else "?" for c in text)
 
 
 def _html(text: str) -> str:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ..host import Host
-from .graph import SMALL, Graph
+from .data import SMALL, GraphData
 
 Size = tuple[float, float]
 Point = tuple[float, float]
@@ -60,7 +60,9 @@ class Layout:
     size: Size
 
 
-def layout(graph: Graph, sizes: Sequence[Size], labels: Sequence[Size], captions: dict[str, float]) -> Layout:
+def layout(
+    graph: GraphData, sizes: Sequence[Size], labels: Sequence[Size], captions: dict[str, float]
+) -> Layout:
     """Return where a graph's nodes, edges and groups stand.
 
     sizes: of the nodes. labels: sizes of the edges' labels, (0, 0) if there is none. captions: widths of the

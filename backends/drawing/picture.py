@@ -7,12 +7,14 @@ import itertools
 import textwrap
 from typing import TYPE_CHECKING, Any
 
-from .graph import SMALL, Graph, Node, printable
+from .data import SMALL, GraphData, Node, printable
 from .layout import CAPTION, LABEL, PAD, Cell, Frame, Layout, Point, Size, ends, layout
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.text import Text
+
+PICTURES = ("png", "svg", "pdf")
 
 _FIRST, _SMALL, _CAPTION, _TITLE = 12.0, 9.0, 10.0, 13.0  # sizes of text in points
 _LINE = 1.25  # heights of text from line to line
@@ -30,7 +32,7 @@ _STYLE: Any = {
 }
 
 
-def picture(graph: Graph, kind: str) -> bytes:
+def picture(graph: GraphData, kind: str) -> bytes:
     """Return a picture of a graph as the content of a file: "png", "svg" or "pdf"."""
     from matplotlib import rc_context
     from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -135,7 +137,7 @@ def _draw_node(axes: Axes, cell: Cell, lines: list[tuple[str, float, str]], colo
         y += _LINE * size
 
 
-def _draw_edges(axes: Axes, graph: Graph, places: Layout, labels: list[str]) -> None:
+def _draw_edges(axes: Axes, graph: GraphData, places: Layout, labels: list[str]) -> None:
     from matplotlib.patches import FancyArrowPatch
     from matplotlib.path import Path
 

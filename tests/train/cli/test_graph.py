@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,39 +10,37 @@ from typing import Any
 import pytest
 
 Run = Callable[..., Any]
-drawn = pytest.mark.skipif(shutil.which("dot") is None, reason="graphviz's dot program draws the picture")
+STARTS = {"png": b"\x89PNG", "svg": b"<?xml", "pdf": b"%PDF", "dot": b"digraph {"}
 
 
-@drawn
-@pytest.mark.parametrize(("ending", "start"), [("svg", b"<?xml"), ("png", b"\x89PNG"), ("pdf", b"%PDF")])
-def test_a_picture_of_each_kind(lamina: Run, ending: str, start: bytes) -> None:
-    done = lamina(f"graph disc --hidden 4 --out net.{ending}")
-    assert done.stdout == f"wrote net.{ending}: 5 boxes, 4 arrows\n"
-    assert Path(f"net.{ending}").read_bytes().startswith(start)
-    assert "Linear(2 -&gt; 4)" in Path("net.gv").read_text()
+@pytest.mark.parametrize("kind", STARTS)
+def test_a_file_of_each_kind(lamina: Run, folder: Path, kind: str) -> None:
+    done = lamina(f"graph disc --hidden 4 --out net.{kind}")
+    assert done.stdout == f"wrote net.{kind}: 5 boxes, 4 arrows\n"
+    lamina(f"graph disc --hidden 4 --out net --to {kind}")
+    for path in ("net", f"net.{kind}"):
+        assert Path(path).read_bytes().startswith(STARTS[kind])
+    assert len(list(folder.iterdir())) == 2
 
 
-@drawn
-def test_json_and_the_usual_name(lamina: Run, folder: Path) -> None:
-    assert lamina("graph disc --json").json.keys() == {"file", "boxes", "arrows"}
-    assert sorted(path.name for path in folder.iterdir()) == ["graph.gv", "graph.svg"]
+def test_no_file_is_replaced_unasked(lamina: Run, folder: Path) -> None:
+    for name in ("graph.png", "graph-2.png", "graph-3.png"):
+        found = lamina("graph disc --json").json
+        assert found.keys() == {"file", "boxes", "arrows"}
+        assert found["file"] == name
+    Path("net.svg").write_text("mine")
+    assert "got 'net.svg', which exists; add --force" in lamina("graph disc --out net.svg", code=2).stderr
+    assert Path("net.svg").read_text() == "mine"
+    lamina("graph disc --out net.svg --force")
+    assert Path("net.svg").read_text().startswith("<?xml")
+    assert len(list(folder.iterdir())) == 4
 
 
-def test_the_text_alone(lamina: Run, files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shutil, "which", lambda name: None)
+def test_dot_text_of_a_convolutional_network(lamina: Run, files: Path) -> None:
     assert lamina("graph idx --model cnn --out net.gv --json").json["file"] == "net.gv"
     text = Path("net.gv").read_text()
     assert "idx cnn: " in text
     assert "MaxPool2d(2x2)" in text
-
-
-def test_without_the_dot_program(lamina: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shutil, "which", lambda name: None)
-    error = lamina("graph disc --out net.png", code=2).stderr
-    assert "The graph is written to 'net.gv'; to draw it as a picture install graphviz" in error
-    assert Path("net.gv").read_text().startswith("digraph {")
-    assert not Path("net.png").exists()
-    assert "install graphviz" in lamina("graph disc --json", code=2).json["error"]
 
 
 @pytest.mark.parametrize("stack", ["numpy", "autodiff+numpy", "profile+numpy"])
@@ -67,24 +64,29 @@ def test_a_run_and_its_export(lamina: Run, files: Path) -> None:
     lamina("train words.csv --hidden 3 --epochs 1 --out run")
     lamina("export run")
     for source in ("run", "run/model.safetensors", "run/model.onnx"):
-        lamina(f"graph {source} --out net.gv")
+        lamina(f"graph {source} --out net.gv --force")
         text = Path("net.gv").read_text()
         assert f"{source}: 20 parameters" in text
         assert "Linear(3 -&gt; 3)" in text
-        lamina(f"graph {source} --step --out net.gv")
+        lamina(f"graph {source} --step --out net.gv --force")
         assert "CrossEntropyLoss" in Path("net.gv").read_text()
 
 
 MISTAKES = [
     ("graph disk", "Unknown data set 'disk'. .* Did you mean 'disc'?"),
-    ("graph disc --out net.jpg", "--out: expected a file that ends in one of .svg, .png, .* got 'net.jpg'"),
-    ("graph disc --out no/net.svg", "Cannot write 'net.gv' in folder .*no': the folder does not exist"),
-    ("graph disc --out idx.svg/net.svg", "Cannot write 'net.gv'"),
+    ("graph disc --out net.jpg", "--out: expected a file that ends in one of .png, .svg, .* got 'net.jpg'"),
+    ("graph disc --to jpg", "--to: expected one of png, svg, pdf, dot, got 'jpg'"),
+    ("graph disc --to svg --out net.png", "--to: expected png, as --out ends, got 'svg'"),
+    ("graph disc --out no/net.svg", "Cannot write 'net.svg' in folder .*no': the folder does not exist"),
+    ("graph disc --out idx.svg/net.svg", "Cannot write 'net.svg'"),
     ("graph digits --model lenet", "--model: lenet takes images"),
     ("graph disc --model lenett", "Did you mean 'lenet'?"),
     ("graph absent.onnx", "No such file"),
     ("graph run --model cnn", "--model: expected a data set, got the trained model 'run'"),
-    ("graph disc --step --backend strict+numpy", "--step draws what autodiff records, .* 'strict\\+numpy'"),
+    (
+        "graph disc --step --backend strict+numpy",
+        "--step: expected a stack that autodiff can begin, got 'strict\\+numpy'",
+    ),
     ("graph disc --backend numpi", "Unknown backend 'numpi'"),
     ("graph disc --stepp", "No such option: --stepp"),
     ("grap disc", "No such command 'grap'"),
