@@ -1,4 +1,4 @@
-"""`lamina check`: is this backward pass right, on every backend?"""
+"""`lamina check`: proofs of the backward passes of layers and losses, and of the optimizers."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def check(
     name: Annotated[
         str | None,
         typer.Argument(
-            help="A layer, loss or optimizer (Conv2d), or one of your own, module:Class; all if left out."
+            help="A layer, loss or optimizer, such as Conv2d, or your own, module:Class (default: all)."
         ),
     ] = None,
     arguments: Arguments = "",
@@ -42,29 +42,31 @@ def check(
     target: TargetOption = Target.PROBABILITIES,
     large: Large = True,
     replay: Annotated[
-        Path | None, typer.Option(help="Run the op again that crosscheck wrote to this .npz file.")
+        Path | None,
+        typer.Option(help="Repeat the op that crosscheck wrote to this .npz file, and compare again."),
     ] = None,
     tolerance: Tolerance = None,
     keep_going: KeepGoing = False,
     backend: BackendOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Prove backward passes: against finite differences, the graph of operators, a second backend and torch.
+    """Prove backward passes with finite differences, autodiff, a second backend and torch.
 
-    Two columns more appear when they object. "effects": a pass changes the
-    input, the output or the gradient that it was given. "range": large inputs
-    (100 and 1000; for a loss of probabilities, 0 and 1) give NaN, or an
-    infinity without need.
+    Two more columns appear if they fail. "effects": a pass must not change its
+    input, its output or the gradient of the output. "range": large inputs (100
+    and 1000; for a loss of probabilities, 0 and 1) must give finite values.
 
-    With --backend and no name, the backend's own ops are checked first (the conformance suite).
+    With --backend and no name, the conformance suite checks the backend's ops first.
     """
     if replay is not None:
         if keep_going:
-            raise OptionError("--keep-going is for a run; --replay runs one op again")
+            raise OptionError("--keep-going: expected a run of many ops, got --replay, which repeats one")
         _replay(replay, 1.0 if tolerance is None else tolerance, as_json)
         return
     if (arguments or shape or not large) and (name is None or ":" not in name):
-        raise OptionError("--arguments, --input and --no-range are for a class of your own, module:Class")
+        raise OptionError(
+            f"--arguments, --input and --no-range: expected a class of your own, module:Class, got {name}"
+        )
     b = get_backend(backend, dtype="float64")
     crosscheck = chosen_crosscheck(b, tolerance, keep_going)
     conformance = _conformance(b, as_json) if backend is not None and name is None else None
@@ -94,14 +96,14 @@ def _chosen(name: str | None) -> tuple[Case, ...]:
     known = list(families(EVERY))
     if name not in known:
         raise OptionError(
-            f"unknown layer, loss or optimizer {name!r}; there are {', '.join(known)}, and module:Class for "
-            f"one of your own.{did_you_mean(name, known)}"
+            f"expected a layer, loss or optimizer ({', '.join(known)}), or your own, module:Class, "
+            f"got {name!r}.{did_you_mean(name, known)}"
         )
     return tuple(case for case in EVERY if case.name.split()[0] == name)
 
 
 def _prove(cases: tuple[Case, ...], b: Backend, quiet: bool) -> dict[str, list[Proof]]:
-    """Prove the cases, by class, with a bar that tells how far it is."""
+    """Prove the cases and group the proofs by class; show a progress bar."""
     found: dict[str, list[Proof]] = {}
     with Progress(console=errors, disable=quiet, transient=True) as progress:
         task = progress.add_task("proving", total=len(cases))
@@ -114,7 +116,7 @@ def _prove(cases: tuple[Case, ...], b: Backend, quiet: bool) -> dict[str, list[P
 
 
 def families(cases: Iterable[Case]) -> dict[str, list[Case]]:
-    """Return the rows by class, in the order of the table."""
+    """Group the cases by class, in the order of the table."""
     found: dict[str, list[Case]] = {}
     for case in cases:
         found.setdefault(case.name.split()[0], []).append(case)
@@ -128,9 +130,9 @@ def _checked(case: Case, b: Backend) -> Proof:
 
 
 def _conformance(b: Backend, quiet: bool) -> bool:
-    """Run the conformance suite on a backend; return the verdict."""
+    """Run the conformance suite on a backend; return whether it passed."""
     with Progress(console=errors, disable=quiet, transient=True) as progress, warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # numpy's, of NaN and infinities that the cases mean
+        warnings.simplefilter("ignore")  # numpy warns of the NaN and infinities in the cases
         task = progress.add_task("conformance", total=None)
         report = run_conformance(b, on_result=lambda result: progress.update(task, description=result.op))
     if not quiet:
@@ -171,7 +173,10 @@ def _show(proofs: dict[str, list[Proof]], b: Backend) -> None:
     for kind, found in proofs.items():
         cells = [_cell(_worst(found, oracle)) for oracle in columns]
         rows.append((kind, str(len(found)), *cells, _verdict(found)))
-    say(f"on {b.spec}, float64; largest error as a share of the bar: above 1 fails", style="dim")
+    say(
+        f"on {b.spec}, float64; largest error as a share of the bar (its tolerance): above 1 fails",
+        style="dim",
+    )
     show_table(heads, rows)
     for oracle, what in ORACLES.items():
         quiet = oracle not in columns and any(oracle in proof.reports for proof in every)
@@ -182,11 +187,11 @@ def _show(proofs: dict[str, list[Proof]], b: Backend) -> None:
         console.print(str(proof), style="red", highlight=False, markup=False)
     say((f"{sum(proof.passed for proof in every)} of {len(every)} cases proven", "bold"))
     if alone := sum(proof.without_oracle for proof in every):
-        say(f"{alone} have no oracle here: they need torch, or a second backend", style="yellow")
+        say(f"{alone} cases are not proven here: they need torch, or a second backend", style="yellow")
 
 
 def _is_shown(every: list[Proof], oracle: str) -> bool:
-    """Whether an oracle has a column: it was asked and, where it has no numbers to show, it objects."""
+    """Return whether an oracle gets a column: effects and range get one only if they fail."""
     worst = _worst(every, oracle)
     return worst is not None and (oracle not in (EFFECTS, RANGE) or not worst <= 1.0)
 

@@ -1,4 +1,4 @@
-"""A class of the user's own, `module:Class`: made, given an input, and proven."""
+"""Proofs of a user's class, `module:Class`."""
 
 from __future__ import annotations
 
@@ -19,46 +19,44 @@ from ...layers.proofs import check as prove
 
 
 class Prediction(StrEnum):
-    """What a loss of the user's own is given."""
+    """The prediction for a user's loss."""
 
     PROBABILITIES = "probabilities"
     NUMBERS = "numbers"
 
 
 class Target(StrEnum):
-    """And what it is compared with."""
+    """The target for a user's loss."""
 
     PROBABILITIES = "probabilities"
     ONE_HOT = "one-hot"
     LABELS = "labels"
 
 
-Arguments = Annotated[
-    str, typer.Option(help='For module:Class: what it is made with, such as "3, bias=True".')
-]
+Arguments = Annotated[str, typer.Option(help='module:Class: its arguments, such as "3, bias=True".')]
 Input = Annotated[
     str | None,
     typer.Option(
         "--input",
-        help="For module:Class: the shape of the input (of a loss: the prediction), such as 4,3.",
+        help="module:Class: shape of its input (for a loss, of the prediction), such as 4,3.",
     ),
 ]
 PredictionOption = Annotated[
     Prediction,
-    typer.Option(help="For a loss, module:Class: probabilities, within (0, 1), or numbers of any size."),
+    typer.Option(help="module:Class, a loss: predict probabilities in (0, 1), or any numbers."),
 ]
 TargetOption = Annotated[
     Target,
     typer.Option(
-        help="For a loss, module:Class: of the prediction's shape, within (0, 1) or one-hot; "
-        "or labels, an integer for each row."
+        help="module:Class, a loss: targets are probabilities in (0, 1) or one-hot, in the "
+        "prediction's shape, or labels, one integer per row."
     ),
 ]
 Large = Annotated[
     bool,
     typer.Option(
         " /--no-range",
-        help="For module:Class: leave out large inputs (a function not defined there).",
+        help="module:Class: skip large inputs (for a function undefined there).",
         show_default=False,
     ),
 ]
@@ -73,36 +71,34 @@ def prove_own(
     target: Target,
     large: bool,
 ) -> Proof:
-    """Make a class of the user's and prove it."""
-    made = _made(name, arguments, b)
+    """Make an instance of a user's class and prove it."""
+    made = _instance(name, arguments, b)
     if isinstance(made, Loss):
-        return prove(made, *_pair(_extents(shape, name), prediction, target), large=large)
+        return prove(made, *_prediction_and_target(_shape(shape, name), prediction, target), large=large)
     if not isinstance(made, Module):
         raise OptionError(
             f"{name}: expected a subclass of lamina.Module or lamina.Loss, got {type(made).__name__}"
         )
-    extents = (
-        (2, *made.input_shape) if shape is None and made.input_shape is not None else _extents(shape, name)
-    )
-    return prove(made, np.random.default_rng(0).standard_normal(extents), large=large)
+    size = (2, *made.input_shape) if shape is None and made.input_shape is not None else _shape(shape, name)
+    return prove(made, np.random.default_rng(0).standard_normal(size), large=large)
 
 
-def _pair(extents: tuple[int, ...], prediction: Prediction, target: Target) -> tuple[Any, Any]:
-    """Draw a prediction of those extents, and a target."""
+def _prediction_and_target(size: tuple[int, ...], prediction: Prediction, target: Target) -> tuple[Any, Any]:
+    """Draw a prediction of this shape, and a target."""
     rng = np.random.default_rng(0)
     numbers = prediction is Prediction.NUMBERS
-    given = rng.standard_normal(extents) if numbers else rng.uniform(0.05, 0.95, extents)
+    values = rng.standard_normal(size) if numbers else rng.uniform(0.05, 0.95, size)
     if target is Target.PROBABILITIES:
-        return given, rng.uniform(0.05, 0.95, extents)
-    if len(extents) < 2:
-        raise OptionError(f"--target {target} needs an --input of (N, classes), such as 4,3")
-    labels = rng.integers(0, extents[1], (extents[0], *extents[2:]))
+        return values, rng.uniform(0.05, 0.95, size)
+    if len(size) < 2:
+        raise OptionError(f"--target {target}: expected an --input (N, classes), such as 4,3, got {size}")
+    labels = rng.integers(0, size[1], (size[0], *size[2:]))
     if target is Target.LABELS:
-        return given, labels
-    return given, np.moveaxis(np.eye(extents[1])[labels], -1, 1)
+        return values, labels
+    return values, np.moveaxis(np.eye(size[1])[labels], -1, 1)
 
 
-def _made(name: str, arguments: str, b: Backend) -> Any:
+def _instance(name: str, arguments: str, b: Backend) -> Any:
     module, _, cls = name.partition(":")
     sys.path.insert(0, os.getcwd())
     try:
@@ -113,7 +109,7 @@ def _made(name: str, arguments: str, b: Backend) -> Any:
         sys.path.remove(os.getcwd())
     try:
         call: Any = ast.parse(f"f({arguments})", mode="eval").body
-        given = [ast.literal_eval(value) for value in call.args]
+        positional = [ast.literal_eval(value) for value in call.args]
         options = {word.arg: ast.literal_eval(word.value) for word in call.keywords}
     except (SyntaxError, ValueError) as error:
         raise OptionError(
@@ -121,19 +117,17 @@ def _made(name: str, arguments: str, b: Backend) -> Any:
         ) from error
     manual_seed(0)
     try:
-        return kind(*given, **options, backend=b)
+        return kind(*positional, **options, backend=b)
     except TypeError as error:
-        raise OptionError(
-            f"{name} cannot be made with ({arguments}) and backend=...: {error}; see --arguments"
-        ) from error
+        raise OptionError(f"--arguments: {name}({arguments}, backend=...) fails: {error}") from error
 
 
-def _extents(shape: str | None, name: str) -> tuple[int, ...]:
+def _shape(shape: str | None, name: str) -> tuple[int, ...]:
     if shape is None:
         raise OptionError(
-            f"{name} does not know its input's shape; give it with --input, such as --input 4,3"
+            f"{name}: expected --input with the shape of its input, such as --input 4,3, got none"
         )
     parts = [part.strip() for part in shape.split(",")]
     if not all(part.isdecimal() for part in parts):
-        raise OptionError(f"--input: expected extents such as 4,3, got {shape!r}")
+        raise OptionError(f"--input: expected a shape such as 4,3, got {shape!r}")
     return tuple(map(int, parts))

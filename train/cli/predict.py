@@ -40,7 +40,8 @@ def predict(
     path = model_file(run)
     if path is None:
         raise DataError(
-            f"expected a run folder (with a model.safetensors), or a .safetensors or .onnx file, got '{run}'"
+            f"expected a run folder (with model.safetensors) or a .safetensors or .onnx file, got '{run}'; "
+            "`lamina train` makes one"
         )
     file = None if out is None else new_file(out, force=force)
     predictor = Predictor.load(path)

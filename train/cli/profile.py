@@ -178,7 +178,8 @@ def _show(result: _Result, folder: Path, files: list[Path]) -> None:
     total = report.total
     say(
         (f"{duration(result.step)} a step", "bold"),
-        f", {duration(total.seconds / steps)} of it in ops: {si(total.flops / steps)}FLOP at "
+        " in the median",
+        f"; ops {duration(total.seconds / steps)} in the mean: {si(total.flops / steps)}FLOP at "
         f"{si(total.flops_per_second)}FLOP/s; a matrix product reaches {si(roof.flops_per_second)}FLOP/s",
     )
     say("saved in ", (f"{folder}{os.sep}", "bold"), ": " + ", ".join(path.name for path in files))

@@ -93,4 +93,4 @@ def test_a_replay_with_a_tolerance(lamina: Any, folder: Path) -> None:
     replay = "check --replay crosscheck-relu-1.npz"
     lamina(replay, code=1)
     assert lamina(f"{replay} --tolerance 1e9 --json", code=1).json["passed"] is False  # relu must be equal
-    assert "--keep-going is for a run" in lamina(f"{replay} --keep-going", code=2).stderr
+    assert "--keep-going: expected a run of many ops" in lamina(f"{replay} --keep-going", code=2).stderr

@@ -65,7 +65,7 @@ MISTAKES = [
     ("train disc --out idx", "--out: expected an empty or new folder, got 'idx', which is not empty"),
     (
         "predict absent",
-        "expected a run folder (with a model.safetensors), or a .safetensors or .onnx file, got",
+        "expected a run folder (with model.safetensors) or a .safetensors or .onnx file, got",
     ),
     ("predict absent.safetensors", "Cannot read model 'absent.safetensors': No such file"),
     ("predict words.csv", "expected a run folder .* got 'words.csv'"),
