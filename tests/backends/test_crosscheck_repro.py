@@ -87,7 +87,7 @@ def test_a_repro_file_holds_the_call(tmp_path: Path, op: str) -> None:
     assert replay(path, Plain(), WIDE).passed
     if op == "max_pool":
         assert found.call.args[1] == WINDOW
-    for name in ("arguments: ", "of the time: "):
+    for name in ("arguments: ", "in the file: "):
         assert name in str(replay(path, Plain(), WIDE))
 
 
@@ -122,7 +122,7 @@ def test_files_that_are_not_ours(tmp_path: Path) -> None:
     (tmp_path / "text.npz").write_text("no archive")
     (tmp_path / "empty.npz").write_bytes(b"")
     for name in ("other.npz", "text.npz", "empty.npz", "."):
-        with pytest.raises(DataError, match="damaged, or not one that crosscheck wrote"):
+        with pytest.raises(DataError, match="damaged, or not written by crosscheck"):
             replay(tmp_path / name)
     whole = path.read_bytes()
     for position in range(0, len(whole), 101):

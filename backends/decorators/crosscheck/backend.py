@@ -1,9 +1,8 @@
 """`crosscheck(reference)`: every op runs on two backends, and the first result that differs stops the run.
 
-In *lockstep* the reference gets the primary's inputs, in float64: each op is held to its own bar (that of
-its row in the op table), whatever came before it. Handles are the primary's own. In *drift* both run on
-with their own values, and a handle carries both: what adds up from op to op is seen, and so is storage
-that is shared where it should not be.
+In *lockstep* the reference gets the primary's inputs, in float64: each op is judged alone, by the tolerance
+in its row of the op table. Handles are the primary's own. In *drift* each backend continues with its own
+values, and a handle carries both: rounding that accumulates shows, and so does wrongly shared storage.
 """
 
 from __future__ import annotations
@@ -14,23 +13,25 @@ import itertools
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import Any, Literal, get_args
+from dataclasses import asdict, replace
+from typing import Any
 from weakref import WeakValueDictionary
 
 import numpy as np
+from typing_extensions import override
 
 from ...base import Backend
-from ...errors import BackendError, DtypeError, OptionError, foreign
+from ...errors import BackendError, DtypeError, foreign
+from ...host import Host
 from ...ops import Op
 from ...protocol import Step
-from ...tolerance import FORWARD, Host
+from ...tolerance import FORWARD
 from ...wrapper import Wrapper, stack
-from .call import Call, brought, without_out
+from .call import Call, widened, without_out
 from .comparison import Table, compare
 from .judge import Judge
 from .ledger import Ledger
-
-Mode = Literal["lockstep", "drift"]
+from .settings import Mode, Settings
 
 
 class Pair:
@@ -42,6 +43,16 @@ class Pair:
         self.owner, self.primary, self.reference = owner, primary, reference
 
 
+def _setting(name: str) -> Any:
+    def get(self: CrosscheckBackend) -> Any:
+        return getattr(self._ledger.settings, name)
+
+    def set_to(self: CrosscheckBackend, value: Any) -> None:
+        self._ledger.settings = replace(self._ledger.settings, **{name: value})
+
+    return property(get, set_to, doc=f"`Settings.{name}`.")
+
+
 class CrosscheckBackend(Wrapper):
     """Runs each op on `inner`, then on `reference`, and compares.
 
@@ -51,14 +62,8 @@ class CrosscheckBackend(Wrapper):
         The primary, whose results are returned.
     reference
         A backend of another implementation or device; it computes in float64.
-    mode
-        "lockstep" or "drift"; to be set before the first tensor is made.
-    tolerance
-        A factor on every bar; what must be equal must be, whatever it is.
-    keep_going
-        Count divergences, for `report`, and go on with the primary's result.
-    folder
-        Where repro files are written; None writes none.
+    mode, tolerance, keep_going, folder
+        See `Settings`. They are attributes, too.
 
     Raises
     ------
@@ -70,6 +75,8 @@ class CrosscheckBackend(Wrapper):
     """
 
     name = "crosscheck"
+    mode, tolerance = _setting("mode"), _setting("tolerance")
+    keep_going, folder = _setting("keep_going"), _setting("folder")
 
     def __init__(
         self,
@@ -91,67 +98,45 @@ class CrosscheckBackend(Wrapper):
             )
         super().__init__(inner)
         self.reference = reference
-        self.mode, self.tolerance, self.keep_going, self.folder = mode, tolerance, keep_going, folder
-        self._ledger, self._judge = Ledger(self), Judge(inner, reference)
+        settings = Settings(mode, tolerance, keep_going, folder)
+        self._ledger, self._judge = Ledger(settings, inner, reference), Judge(inner, reference)
         self._alone = False  # inside a compiled step: only the primary runs
         self._cells: WeakValueDictionary[tuple[int, str], Any] = WeakValueDictionary()
         self._numbers = itertools.count()
 
     def __reduce__(self) -> tuple[Any, ...]:
         kind: Any = type(self)  # its methods are generated, which mypy does not see
-        options = {name: getattr(self, name) for name in ("mode", "tolerance", "keep_going", "folder")}
-        return functools.partial(kind, **options), (self.inner, self.reference)
+        return functools.partial(kind, **asdict(self._ledger.settings)), (self.inner, self.reference)
 
     @property
     def spec(self) -> str:
         """The stack: "crosscheck(numpy)+torch"."""
         return f"{self.name}({self.reference.spec})+{self.inner.spec}"
 
-    @property
-    def mode(self) -> Mode:
-        """ "lockstep" or "drift"."""
-        return self._mode
-
-    @mode.setter
-    def mode(self, mode: Mode) -> None:
-        if mode not in get_args(Mode):
-            raise OptionError(f"mode must be 'lockstep' or 'drift', got {mode!r}")
-        self._mode: Mode = mode
-
-    @property
-    def tolerance(self) -> float:
-        """The factor on every bar."""
-        return self._tolerance
-
-    @tolerance.setter
-    def tolerance(self, tolerance: float) -> None:
-        if not tolerance > 0:
-            raise OptionError(f"tolerance must be a number above 0, got {tolerance!r}")
-        self._tolerance = float(tolerance)
-
     def report(self) -> Table:
-        """Return what was found so far, by op."""
+        """Return the comparisons so far, by op."""
         return Table(f"{self.spec} {self.default_dtype}, {self.mode}", dict(self._ledger.tallies))
 
     def reset(self) -> None:
-        """Forget what was found."""
+        """Forget all comparisons."""
         self._ledger.tallies.clear()
 
-    # -- what is no op ---------------------------------------------------------------------------
+    # -- scope, session, compile -------------------------------------------------------------------
 
+    @override
     def scope(self, name: str) -> AbstractContextManager[None]:
-        """Name the layer that runs inside, for errors."""
         return _both(self._ledger.layer(name), self.inner.scope(name))
 
+    @override
     def session(self) -> AbstractContextManager[None]:
-        """Enter the session of both."""
         return _both(self.inner.session(), self.reference.session())
 
+    @override
     def compile(self, step: Step) -> Step:
         """Return a step that runs as written, op by op, then compiled, and compares the cells.
 
-        Where the inner backend compiles nothing, and in drift mode, it is the step itself: all its ops are
-        compared as they are anywhere else.
+        It is `step` itself in drift mode, and if the inner backend compiles nothing: its ops are compared one
+        by one.
         """
         compiled = self.inner.compile(step)
         if compiled is step or self.mode == "drift":
@@ -170,18 +155,18 @@ class CrosscheckBackend(Wrapper):
             finally:
                 self._alone = False
             for key, cell in cells.items():
-                found = compare(b.to_host(cell), right[key], FORWARD, limit=self.tolerance)
-                if self._ledger.over("compile", found) and not self.keep_going:
-                    said = f"cell {key[1]!r} after the compiled step: {found.said}"
-                    raise self._ledger.error("compile", said)
+                comparison = compare(b.to_host(cell), right[key], FORWARD, limit=self.tolerance)
+                if self._ledger.diverges("compile", comparison) and not self.keep_going:
+                    where = f"cell {key[1]!r} after the compiled step"
+                    raise self._ledger.error("compile", f"{where}: {comparison.message}")
             return result
 
         return both  # type: ignore[return-value]
 
     # -- ops -------------------------------------------------------------------------------------
 
+    @override
     def around(self, op: Op, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
-        """Run the op on both, compare, and return the primary's result (in drift mode, both)."""
         drift, run = self.mode == "drift", getattr(self.inner, op.name)
         mine, options = args, kwargs
         if drift:
@@ -191,20 +176,20 @@ class CrosscheckBackend(Wrapper):
         try:
             call = Call.of(op, mine, options, self.inner)
         except DtypeError:
-            run(*mine, **options)  # which says so in the name of the op
+            run(*mine, **options)  # raises the error that names the op
             raise
         result = run(*mine, **options)
         actual = call.values(self.inner, result, mine)
         with np.errstate(all="ignore"):
             theirs, expected = self._expected(call, actual, args, kwargs)
-            found = self._judge(call, actual, expected, drift=drift, limit=self.tolerance)
+            comparison = self._judge(call, actual, expected, drift=drift, limit=self.tolerance)
             if drift:
-                # What was created begins equal, and so does what the reference could not give.
-                pairs = iter(theirs or [brought(self.reference, value) for value in actual])
+                # New tensors start equal; so do results that the reference failed to compute.
+                pairs = iter(theirs or [widened(self.reference, value) for value in actual])
                 result = op.map_result(lambda handle: Pair(self, handle, next(pairs)), result)
-        # In drift a number near a tie decides otherwise sooner or later; what comes of it is compared.
-        if self._ledger.over(op.name, found) and not (drift and found.discrete):
-            self._ledger.diverged(call, actual, expected, found)
+        # In drift, decisions near a tie differ sooner or later; the numbers that follow are compared.
+        if self._ledger.diverges(op.name, comparison) and not (drift and comparison.discrete):
+            self._ledger.diverged(call, actual, expected, comparison)
         if op.gives == "cells":
             named = {**result[1], "of them all": result[0]}
             self._cells.update({(next(self._numbers), name): cell for name, cell in named.items()})
@@ -218,19 +203,19 @@ class CrosscheckBackend(Wrapper):
     def _expected(
         self, call: Call, actual: list[Host], args: Sequence[Any], kwargs: Mapping[str, Any]
     ) -> tuple[list[Any], list[Host] | str]:
-        """Run the reference: return its tensors and their values, or in place of these what it raised."""
+        """Run the reference; return its tensors (in drift), and their values or the error it raised."""
         op, b = call.op, self.reference
         drift = self.mode == "drift" and (bool(op.tensors) or op.gives == "cells")
         if drift:
-            given, named = op.map_arguments(lambda pair: pair.reference, args, without_out(kwargs))
+            handles, named = op.map_arguments(lambda pair: pair.reference, args, without_out(kwargs))
         else:
-            given, named = op.map_arguments(lambda value: brought(b, value), call.args, call.kwargs)
+            handles, named = op.map_arguments(lambda value: widened(b, value), call.args, call.kwargs)
         option = call.options(actual[0], drift)
-        given = [option("", value) for value in given]
+        handles = [option("", value) for value in handles]
         try:
-            result = getattr(b, op.name)(*given, **{name: option(name, v) for name, v in named.items()})
-            expected = call.values(b, result, given)
-        except Exception as error:  # whatever it is, the primary did not raise it
+            result = getattr(b, op.name)(*handles, **{name: option(name, v) for name, v in named.items()})
+            expected = call.values(b, result, handles)
+        except Exception as error:  # the primary did not raise it
             return [], f"{b.spec} raised {type(error).__name__}: {error}"
         theirs: list[Any] = []
         if drift:
@@ -239,7 +224,7 @@ class CrosscheckBackend(Wrapper):
 
 
 def crosscheck_of(backend: Backend | None) -> CrosscheckBackend | None:
-    """Return the crosscheck of a stack, to set its options and to read its report; None if it has none."""
+    """Return the crosscheck of a stack, for its options and its report; None if it has none."""
     return next((part for part in stack(backend) if isinstance(part, CrosscheckBackend)), None)
 
 

@@ -1,4 +1,4 @@
-"""One call of an op on the host, as it was before it ran: what the reference and a repro are given."""
+"""One call of an op, copied to the host before it runs: for the reference and for the repro file."""
 
 from __future__ import annotations
 
@@ -9,29 +9,29 @@ from typing import Any
 import numpy as np
 
 from ...base import Backend
-from ...host import is_floating
+from ...host import Host, is_floating
 from ...ops import Op
-from ...tolerance import Host, dtype_name
+from ...tolerance import dtype_name
 
 
 @dataclass
 class Call:
-    """The arguments of one op as they were before it ran, host arrays in place of tensors."""
+    """The arguments of one op before it ran, with host arrays in place of tensors."""
 
     op: Op
     args: list[Any]
     kwargs: dict[str, Any]
     """Without `out`."""
     out: list[Any] = field(default_factory=list)
-    """For each `out`: which of the tensors it is, or its [shape, dtype], or None where none was given."""
+    """For each `out`: the index of the tensor that it is, or its [shape, dtype], or None."""
     handles: list[Any] = field(default_factory=list)
-    """The tensors themselves, in the order in which `map_arguments` finds them."""
+    """The tensors, in the order of `map_arguments`."""
     inputs: list[Host] = field(default_factory=list)
-    """What they held."""
+    """Their values."""
 
     @staticmethod
     def of(op: Op, args: Sequence[Any], kwargs: Mapping[str, Any], b: Backend) -> Call:
-        """Copy the tensors of a call on b out; `out` is not read, for its content is dead."""
+        """Copy the tensors of a call on b to the host, but for `out`, whose content is dead."""
         call = Call(op, [], {})
 
         def read(handle: Any) -> Host:
@@ -51,12 +51,12 @@ class Call:
 
     @property
     def floating(self) -> str | None:
-        """The dtype of the floating tensors; None if there are none."""
+        """The dtype of the floating tensors; None without any."""
         return next((dtype_name(x.dtype) for x in self.inputs if x.dtype.kind == "f"), None)
 
     def changed(self, b: Backend) -> int | None:
-        """Return which tensor does not hold what it did, though the op may not change it; or None."""
-        # What has the shape of an `out` may be it, or share its storage; an assignment is a change.
+        """Return the index of an input that the op changed, though it must not; or None."""
+        # An input of the shape of an `out` may be it, or share its storage.
         outs = [
             self.inputs[o].shape if isinstance(o, int) else tuple(o[0]) for o in self.out if o is not None
         ]
@@ -68,28 +68,27 @@ class Call:
         return None
 
     def values(self, b: Backend, result: Any, args: Sequence[Any]) -> list[Host]:
-        """Return what the op gave on b, as host arrays; of an assignment, what the cell holds now."""
+        """Return the op's results on b as host arrays; for an assignment, the cell's value."""
         if self.op.gives == "host":
             value = np.asarray(result)
-            # An item is a Python number: it has no more digits than the tensor's dtype.
+            # `item` gives a Python float, but only the digits of the tensor's dtype count.
             return [value.astype(self.floating or "float64") if value.dtype.kind == "f" else value]
         handles = [args[0]] if self.op.gives == "nothing" else []
         self.op.map_result(handles.append, result)
         return [b.to_host(handle) for handle in handles]
 
     def dtype_of(self, expected: Host) -> str:
-        """Return the dtype that a result must have, given the reference's, which is wider."""
+        """Return the dtype that a result must have; the reference's is wider."""
         if expected.dtype.kind != "f" or "dtype" in self.op.signature.parameters:
             return dtype_name(expected.dtype)
         return self.floating or dtype_name(expected.dtype)
 
     def options(self, result: Host, drift: bool) -> Callable[[str, Any], Any]:
-        """Return what an argument that is no tensor becomes for the reference: a function of (name, value).
+        """Return a function of (name, value) that adapts a scalar argument to the reference.
 
-        A dtype left to the default is the one that the primary took; in drift every float is float64. In
-        the exact and ulp classes a float takes the tensor's dtype, as the protocol has it. In the others the
-        bar is wider than a scalar's rounding, and options (Adam's betas) are computed with before they meet
-        a tensor.
+        A default dtype becomes the primary's; in drift every float is float64. In the exact and ulp classes
+        a float is rounded to the tensor's dtype, as in the protocol. In the others the tolerance is wider
+        than that rounding, and options (Adam's betas) enter other computations before they meet a tensor.
         """
         dtype = self.floating or dtype_name(result.dtype)
         rounds = self.op.tolerance.kind in ("exact", "ulp") and is_floating(dtype)
@@ -104,26 +103,26 @@ class Call:
         return option
 
     def __str__(self) -> str:
-        """Say shapes, dtypes and options: "x (2, 3) float32, axis=0"."""
+        """Return shapes, dtypes and options: "x (2, 3) float32, axis=0"."""
 
-        def tell(value: Any) -> str:
+        def text_of(value: Any) -> str:
             return f"{value.shape} {value.dtype.name}" if isinstance(value, np.ndarray) else repr(value)
 
         named = dict(zip(self.op.signature.parameters, self.args, strict=False)) | self.kwargs
         parts = []
         for name, value in named.items():
             many = isinstance(value, tuple) and any(isinstance(v, np.ndarray) for v in value)
-            text = f"[{', '.join(map(tell, value))}]" if many else tell(value)
+            text = f"[{', '.join(map(text_of, value))}]" if many else text_of(value)
             parts.append(f"{name} {text}" if many or isinstance(value, np.ndarray) else f"{name}={text}")
         parts += [f"out is tensor {o}" if isinstance(o, int) else "out" for o in self.out if o is not None]
         return ", ".join(parts)
 
 
-def brought(b: Backend, value: Host) -> Any:
-    """Bring a host array to a backend, in float64 where it is floating."""
+def widened(b: Backend, value: Host) -> Any:
+    """Return a host array as a tensor of b, in float64 if it is floating."""
     return b.from_host(value, dtype="float64" if value.dtype.kind == "f" else dtype_name(value.dtype))
 
 
 def without_out(kwargs: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the options alone: `out` is a hint, and the reference goes without."""
+    """Return the keyword arguments without `out`."""
     return {name: value for name, value in kwargs.items() if name != "out"}

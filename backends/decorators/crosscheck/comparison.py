@@ -1,4 +1,4 @@
-"""One result beside another's, and a table of many: what `crosscheck` finds and reports."""
+"""The comparison of two results, and the table that `crosscheck` reports."""
 
 from __future__ import annotations
 
@@ -8,26 +8,27 @@ from typing import Any
 
 import numpy as np
 
-from ...tolerance import Host, Tolerance, dtype_name, shares, ulp_of
+from ...host import Host
+from ...tolerance import Tolerance, dtype_name, shares, ulp_of
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """A result beside the reference's: how far off it is at its worst element."""
+    """The worst error of a result against the reference's."""
 
     share: float = 0.0
-    """The error as a share of the bar; inf where what must be equal is not."""
+    """The error as a share of the tolerance; inf if an exact result differs."""
     ulp: float = 0.0
-    """The same error in units in the last place; NaN where there is no such measure."""
-    said: str = ""
-    """Where, both values, the error and the bar; empty where it is within the bar."""
+    """The same error in units in the last place; NaN if that has no meaning."""
+    message: str = ""
+    """The element, both values, the error and the tolerance; empty within the tolerance."""
     discrete: bool = False
-    """Whether integers or booleans were compared."""
+    """Whether the results are integers or booleans."""
 
     @staticmethod
-    def wrong(said: str) -> Comparison:
-        """Return what is no matter of numbers: another shape or dtype, an error."""
-        return Comparison(np.inf, np.nan, said)
+    def wrong(message: str) -> Comparison:
+        """Return a failure that no tolerance covers: another shape or dtype, an error."""
+        return Comparison(np.inf, np.nan, message)
 
 
 def compare(
@@ -35,8 +36,7 @@ def compare(
 ) -> Comparison:
     """Compare a result (*) with the reference's (*), whose dtype may be wider.
 
-    `limit` is how many times the bar an element may be off before it is counted; `how` is what
-    `tolerance.shares` takes.
+    limit: a factor on the tolerance. how: options of `tolerance.shares`.
     """
     discrete = actual.dtype.kind != "f"
     if actual.shape != expected.shape:
@@ -49,9 +49,9 @@ def compare(
     got, right, ulp = actual[worst], expected[worst], np.nan
     if not discrete:
         ulp = abs(float(got) - float(right)) / float(ulp_of(right, dtype_name(actual.dtype)))
-    found = Comparison(float(share[worst]), ulp, discrete=discrete)
-    if found.share <= limit:
-        return found
+    comparison = Comparison(float(share[worst]), ulp, discrete=discrete)
+    if comparison.share <= limit:
+        return comparison
     bar = "equal"
     if not discrete and tolerance.kind != "exact":
         how.pop("flush", None)
@@ -61,46 +61,46 @@ def compare(
     off = "" if np.isnan(ulp) else f", off by {abs(float(got) - float(right)):.3g} or {ulp:.3g} ULP"
     count = f"{int(np.sum(share > limit))} of {share.size} elements"
     times = f" times {limit:g}" if limit != 1 and bar != "equal" else ""
-    said = f"{where}got {got}, expected {right}{off}; it must be {bar}{times}, and {count} are not"
-    return replace(found, said=said)
+    message = f"{where}got {got}, expected {right}{off}; it must be {bar}{times}, and {count} are not"
+    return replace(comparison, message=message)
 
 
 @dataclass
 class Tally:
-    """What was found of one op."""
+    """The comparisons of one op."""
 
     calls: int = 0
     share: float = 0.0
-    """The worst error as a share of the bar."""
+    """The worst error as a share of the tolerance."""
     ulp: float = 0.0
     """That error in units in the last place."""
     divergences: int = 0
     layer: str = ""
-    """Where the worst was."""
+    """The layer of the worst error."""
     repro: Path | None = None
 
-    def add(self, found: Comparison, layer: str) -> None:
+    def add(self, comparison: Comparison, layer: str) -> None:
         """Count a call and keep the worst."""
         self.calls += 1
-        if found.share > self.share:
-            self.share, self.ulp, self.layer = found.share, found.ulp, layer
+        if comparison.share > self.share:
+            self.share, self.ulp, self.layer = comparison.share, comparison.ulp, layer
 
 
 @dataclass(frozen=True)
 class Table:
-    """All ops that ran; `str` of it is a table, and `passed` the verdict."""
+    """The tallies of all ops; `str` gives a table."""
 
     title: str
     rows: dict[str, Tally] = field(default_factory=dict)
 
     @property
     def divergences(self) -> int:
-        """How many results were over their bar."""
+        """The number of results beyond their tolerance."""
         return sum(row.divergences for row in self.rows.values())
 
     @property
     def passed(self) -> bool:
-        """Whether something ran and nothing diverged."""
+        """Whether at least one op ran and none diverged."""
         return bool(self.rows) and not self.divergences
 
     def __str__(self) -> str:

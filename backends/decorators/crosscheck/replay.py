@@ -1,4 +1,4 @@
-"""Run the op of a repro file again, on any two backends."""
+"""Runs the op of a repro file again, on any two backends."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from .repro import Repro, load
 
 @dataclass(frozen=True)
 class Replay:
-    """How a repro went; `str` of it says so in full."""
+    """The outcome of a repro; `str` gives the message."""
 
     passed: bool
     """Whether the two backends agree now."""
     message: str
     repro: Repro
-    """What the file holds: the call, both results of the time, and where they came from."""
+    """The file's content."""
 
     def __str__(self) -> str:
         return self.message
@@ -34,25 +34,25 @@ def replay(
     *,
     tolerance: float = 1.0,
 ) -> Replay:
-    """Run the op that a repro file holds on two backends, those of the time by default, and compare.
+    """Run the op of a repro file on two backends (by default, those that diverged) and compare.
 
-    tolerance is a factor on the op's bar. Tensors come from the host: how they lay in memory, and storage
-    that was shared by others than an `out` and its input, are not in the file.
+    tolerance: a factor on the op's tolerance. The file holds values: neither memory layouts, nor storage
+    that tensors share, but for an `out` that is an input.
 
     Raises
     ------
     DataError
-        If the file is missing, damaged, or not one that crosscheck wrote.
+        If the file is missing, damaged, or not written by crosscheck.
     BackendError
         If a backend cannot run, or the two are the same.
 
     """
-    found = load(path)
-    first = _backend(primary or found.about["primary"], found.about["dtype"])
-    second = _backend(reference or found.about["reference"], "float64")
+    repro = load(path)
+    first = _backend(primary or repro.about["primary"], repro.about["dtype"])
+    second = _backend(reference or repro.about["reference"], "float64")
     kind: Any = CrosscheckBackend  # its methods are generated, which mypy does not see
     backend = kind(first, second, tolerance=tolerance, folder=None)
-    call = found.call
+    call = repro.call
     handles = []
 
     def handle(value: Any) -> Any:
@@ -63,18 +63,18 @@ def replay(
     out = [_place(backend, handles, o) for o in call.out]
     if out:
         kwargs["out"] = tuple(out) if call.op.gives == "tensors" else out[0]
-    layer = f" (from layer {found.about['layer']})" if found.about["layer"] else ""
+    layer = f" (from layer {repro.about['layer']})" if repro.about["layer"] else ""
     try:
         getattr(backend, call.op.name)(*args, **kwargs)
     except DivergenceError as error:
-        return Replay(False, f"{error}{layer}", found)
+        return Replay(False, f"{error}{layer}", repro)
     row = backend.report().rows[call.op.name]
     ulp = "" if row.ulp != row.ulp else f", {row.ulp:.3g} ULP"
-    said = (
+    message = (
         f"{call.op.name}{layer}: {first.spec} agrees with {second.spec}: the worst error is "
-        f"{row.share:.3g} of its bar{ulp}.\n  arguments: {call}\n  of the time: {found.about['said']}"
+        f"{row.share:.3g} of the tolerance{ulp}.\n  arguments: {call}\n  in the file: {repro.about['said']}"
     )
-    return Replay(True, said, found)
+    return Replay(True, message, repro)
 
 
 def _place(backend: Backend, handles: list[Any], out: Any) -> Any:

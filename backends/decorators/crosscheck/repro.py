@@ -1,4 +1,4 @@
-"""The `.npz` file that keeps a call of an op and what two backends made of it."""
+"""The `.npz` file of a divergence: a call of an op and its results on two backends."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 
 from ...errors import DataError
+from ...host import Host
 from ...ops import OPS
-from ...tolerance import Host
 from ...windows import Window
 from .call import Call
 
@@ -25,22 +25,22 @@ _FORMAT = "lamina repro 1"
 
 @dataclass(frozen=True)
 class Repro:
-    """What a file holds: a call, where it came from, and both results."""
+    """The content of a file: a call, its origin, and both results."""
 
     call: Call
     about: dict[str, Any]
-    """"layer", "primary", "reference", "dtype", "mode", and what was "said" of the difference."""
+    """"layer", "primary", "reference", "dtype", "mode", and "said": the message about the difference."""
     primary: list[Host]
     reference: list[Host]
 
 
 def save(folder: Path, repro: Repro) -> Path:
-    """Write a new file into the folder, whole or not at all, and return its path.
+    """Write a new file into the folder, completely or not at all, and return its path.
 
     Raises
     ------
     OSError
-        If it cannot be written.
+        If the file cannot be written.
 
     """
     arrays: dict[str, Host] = {}
@@ -74,7 +74,7 @@ def load(path: str | os.PathLike[str]) -> Repro:
     Raises
     ------
     DataError
-        If it is missing, damaged, or something else.
+        If it is missing, damaged, or another file.
 
     """
     what = f"Repro file '{os.fspath(path)}'"
@@ -83,7 +83,7 @@ def load(path: str | os.PathLike[str]) -> Repro:
             arrays = {name: file[name] for name in file.files}
         about = json.loads(str(arrays.pop("about")))
         if about["format"] != _FORMAT:
-            raise DataError(f"{what} is of another version: '{about['format']}', not '{_FORMAT}'.")
+            raise DataError(f"{what}: expected format '{_FORMAT}', got '{about['format']}'.")
         args = [_decoded(value, arrays) for value in about.pop("args")]
         kwargs = {name: _decoded(value, arrays) for name, value in about.pop("kwargs").items()}
         call = Call(OPS[about["op"]], args, kwargs, about.pop("out"))
@@ -92,8 +92,8 @@ def load(path: str | os.PathLike[str]) -> Repro:
         raise
     except FileNotFoundError:
         raise DataError(f"{what} does not exist.") from None
-    except Exception as error:  # whatever numpy, zipfile and json make of bytes that are not theirs
-        raise DataError(f"{what} is damaged, or not one that crosscheck wrote: {error!r}.") from error
+    except Exception as error:  # numpy, zipfile and json raise many kinds on damaged bytes
+        raise DataError(f"{what} is damaged, or not written by crosscheck: {error!r}.") from error
     sides = (
         [v for name, v in arrays.items() if name.startswith(side)] for side in ("primary.", "reference.")
     )
