@@ -1,10 +1,12 @@
-"""Which backends the suite runs over: `--backends a,b`, else LAMINA_BACKEND, else all that there are.
+"""Options of a test run: `--backends a,b` (else LAMINA_BACKEND, else all) and `--requires module,module`.
 
-A backend that was named must run: if it cannot, its tests fail. One that is only absent is skipped.
+A backend that is named must run: its tests fail if it cannot. An unnamed one is skipped. A required module
+that cannot be imported stops the run, so that no test is skipped for lack of it.
 """
 
 from __future__ import annotations
 
+import importlib
 import os
 
 import pytest
@@ -12,23 +14,38 @@ import pytest
 from lamina.backends import Backend, BackendError, get_backend
 
 EVERY = ("numpy", "torch", "strict+numpy", "strict+torch", "torch:cuda")
-# The other decorators run over every op and layer, not over all: tox.ini names them.
+# tox.ini names the other decorators, which run over every op and layer only.
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--backends", default="", help="comma-separated backends that must run")
+    parser.addoption("--requires", default="", help="comma-separated modules that must be importable")
+
+
+def names(text: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    missing = []
+    for name in names(config.getoption("--requires")):
+        try:
+            importlib.import_module(name)
+        except ImportError as error:
+            missing.append(f"{name} ({error})")
+    if missing:
+        raise pytest.UsageError(f"--requires: cannot import {'; '.join(missing)}")
 
 
 def named(config: pytest.Config) -> tuple[str, ...]:
-    text = config.getoption("--backends") or os.environ.get("LAMINA_BACKEND", "")
-    return tuple(name.strip() for name in text.split(",") if name.strip())
+    return names(config.getoption("--backends") or os.environ.get("LAMINA_BACKEND", ""))
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     for fixture in ("backend", "backend64"):
         if fixture in metafunc.fixturenames:
-            names = named(metafunc.config) or EVERY
-            marks = [pytest.param(n, marks=[pytest.mark.cuda] if "cuda" in n else []) for n in names]
+            chosen = named(metafunc.config) or EVERY
+            marks = [pytest.param(n, marks=[pytest.mark.cuda] if "cuda" in n else []) for n in chosen]
             metafunc.parametrize(fixture, marks, indirect=True)
 
 

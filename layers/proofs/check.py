@@ -146,7 +146,7 @@ def check_case(case: LayerCase | LossCase, backend: Backend) -> Proof:
 
 def second_backend(backend: Backend) -> Backend | None:
     """Return another raw backend of float64 to compare with; None if only one is installed."""
-    mine = backend.spec.rpartition("+")[2].partition(":")[0]
+    mine = backend.raw.spec.partition(":")[0]
     other = next((name for name in available() if name != mine), None)
     return None if other is None else get_backend(other, dtype="float64")
 
