@@ -17,14 +17,15 @@ import numpy as np
 from ..base import Backend
 from ..differences import flushes
 from ..errors import LaminaError
-from ..host import is_floating
+from ..host import Host, is_floating
 from ..meta import Meta
 from ..ops import OPS
+from ..protocol import Tensor
 from ..shape_backend import ShapeBackend
 from ..tolerance import Tolerance, shares
 from ..wrapper import Wrapper
 from . import oracles
-from .case import Case, Host, T
+from .case import Case, T
 from .effects import new_cell
 
 _BIT_EQUAL_KINDS = ("create", "move")
@@ -46,30 +47,43 @@ def values(backend: Backend, case: Case, dtype: str) -> None:
 
 
 def out_view(backend: Backend, case: Case, dtype: str) -> None:
-    """The same with an `out` that is a view and not contiguous."""
+    """Pass storage that is not contiguous as `out`."""
     out(backend, case, dtype, permuted=True)
 
 
 def out(backend: Backend, case: Case, dtype: str, *, permuted: bool = False) -> None:
-    """Hand `out` over with junk in it: the returned handle must hold what the op gives without."""
-    row = OPS[case.op]
+    """Pass storage full of junk as `out`: the returned handle holds the right result.
+
+    Afterwards `out` is dead: its content is not looked at.
+    """
     metas = result_meta(case, dtype, backend.default_dtype)
-    many = isinstance(metas, tuple) and not isinstance(metas, Meta)
+    many = not isinstance(metas, Meta)
     stores = tuple(_junk(backend, meta, permuted) for meta in (metas if many else (metas,)))
     args, kwargs = case.map(lambda tensor: tensor.handle(backend, dtype))
     with _quiet(backend, case):
         result = getattr(backend, case.op)(*args, **kwargs, out=stores if many else stores[0])
     compare(backend, case, dtype, result)
     unchanged(backend, case, dtype, args, kwargs)
-    if row.gives == "tensor" and not permuted:
-        backend.assign(stores[0], result)
-        compare(backend, case, dtype, stores[0])
+
+
+def out_cell(backend: Backend, case: Case, dtype: str) -> None:
+    """Pass cells as `out` and assign the results: the cells hold them."""
+    metas = result_meta(case, dtype, backend.default_dtype)
+    many = not isinstance(metas, Meta)
+    cells = tuple(new_cell(backend, meta.shape, meta.dtype) for meta in (metas if many else (metas,)))
+    args, kwargs = case.map(lambda tensor: tensor.handle(backend, dtype))
+    with _quiet(backend, case):
+        result = getattr(backend, case.op)(*args, **kwargs, out=cells if many else cells[0])
+    for place, value in zip(cells, result if many else (result,), strict=True):
+        backend.assign(place, value)
+    compare(backend, case, dtype, cells if many else cells[0])
+    unchanged(backend, case, dtype, args, kwargs)
 
 
 def out_value(backend: Backend, case: Case, dtype: str) -> None:
-    """Hand a value that an op made in a session over as `out`, outside it."""
+    """Pass a value made in a session as `out` outside it."""
     metas = result_meta(case, dtype, backend.default_dtype)
-    many = isinstance(metas, tuple) and not isinstance(metas, Meta)
+    many = not isinstance(metas, Meta)
     with backend.session():
         made = tuple(
             backend.add(backend.full(m.shape, 1.0, dtype=m.dtype), 1.0) for m in (metas if many else (metas,))
@@ -82,7 +96,7 @@ def out_value(backend: Backend, case: Case, dtype: str) -> None:
 
 
 def own_storage(backend: Backend, case: Case, dtype: str) -> None:
-    """Write into the result, as its owner may: the inputs must not change with it."""
+    """Reuse the result as storage, as its owner may: the inputs must not change."""
     args, kwargs = case.map(lambda tensor: tensor.handle(backend, dtype))
     with _quiet(backend, case):
         results = getattr(backend, case.op)(*args, **kwargs)
@@ -97,7 +111,7 @@ def own_storage(backend: Backend, case: Case, dtype: str) -> None:
 
 
 def alias(backend: Backend, case: Case, dtype: str) -> None:
-    """Hand an input over as `out`, for each input of the result's shape and dtype."""
+    """Pass an input as `out`, for each input of the result's shape and dtype."""
     meta = result_meta(case, dtype, backend.default_dtype)
     if case.op == "adam_step":
         _alias_adam(backend, case, dtype)
@@ -105,14 +119,14 @@ def alias(backend: Backend, case: Case, dtype: str) -> None:
     for i, value in enumerate(case.args[:1] if case.op in _ADDING else case.args):
         if not isinstance(value, T) or Meta(value.array.shape, _name(value, dtype)) != meta:
             continue
-        args, kwargs = case.map(lambda tensor: _cell(backend, tensor, dtype))
+        args, kwargs = case.map(lambda tensor: _filled(backend, tensor, dtype))
         with _quiet(backend, case):
             result = getattr(backend, case.op)(*args, **kwargs, out=args[i])
         compare(backend, case, dtype, result)
 
 
 def wrong_out(backend: Backend, case: Case, dtype: str) -> None:
-    """Hand an `out` of another shape or dtype over: a ShapeError or a TypeError, and nothing resized."""
+    """Pass an `out` of another shape or dtype: a ShapeError or a DtypeError, and nothing resized."""
     meta = result_meta(case, dtype, backend.default_dtype)
     assert isinstance(meta, Meta)
     other = "float64" if meta.dtype == "float32" else "float32"
@@ -129,8 +143,10 @@ def wrong_out(backend: Backend, case: Case, dtype: str) -> None:
             if not isinstance(raised, LaminaError):
                 raise AssertionError(_said(case, f"out of {wrong}: a bare {raised!r}")) from raised
         else:
-            # A decorator may ignore `out`; what it returns is right then.
-            assert isinstance(backend, Wrapper), _said(case, f"took an out of {wrong} for a result of {meta}")
+            # A decorator may ignore `out`, and returns the right result then.
+            assert isinstance(backend, Wrapper), _said(
+                case, f"expected out to be {meta}, got {wrong}, and took it"
+            )
             compare(backend, case, dtype, result)
         assert backend.shape(store) == wrong.shape, _said(case, "resized out")
 
@@ -225,7 +241,7 @@ def _compare_tensor(
     assert shape == meta.shape, f"{what}: expected shape {meta.shape}, got {tuple(shape)}"
     assert name == meta.dtype, f"{what}: expected dtype {meta.dtype}, got {name}"
     if case.op == "empty":
-        return
+        return  # its content is undefined
     actual = backend.to_host(handle)
     assert type(actual) is np.ndarray, f"{what}: to_host gives a {type(actual).__name__}"
     host = (actual.shape, actual.dtype.name)
@@ -257,24 +273,24 @@ def _compare_host(case: Case, result: Any, answer: Any) -> None:
 
 
 def _alias_adam(backend: Backend, case: Case, dtype: str) -> None:
-    args, kwargs = case.map(lambda tensor: _cell(backend, tensor, dtype))
+    args, kwargs = case.map(lambda tensor: _filled(backend, tensor, dtype))
     result = backend.adam_step(*args, **kwargs, out=(args[0], args[2], args[3]))
     compare(backend, case, dtype, result)
 
 
-def _cell(backend: Backend, tensor: T, dtype: str) -> Any:
-    """Return a cell that holds the tensor's value: storage that may be written."""
+def _filled(backend: Backend, tensor: T, dtype: str) -> Tensor:
+    """Return a cell that holds the tensor's value."""
     value = tensor.value(dtype)
-    cell = new_cell(backend, value.shape, value.dtype.name)
-    backend.assign(cell, backend.from_host(value, dtype=value.dtype.name))
-    return cell
+    place = new_cell(backend, value.shape, value.dtype.name)
+    backend.assign(place, backend.from_host(value, dtype=value.dtype.name))
+    return place
 
 
-def _junk(backend: Backend, meta: Meta, permuted: bool = False) -> Any:
+def _junk(backend: Backend, meta: Meta, permuted: bool = False) -> Tensor:
+    """Return storage full of NaN or 1; `permuted`, with its axes reversed."""
     shape = meta.shape[::-1] if permuted else meta.shape
-    store = new_cell(backend, shape, meta.dtype)
-    junk = float("nan") if is_floating(meta.dtype) else 1
-    backend.assign(store, backend.full(shape, junk, dtype=meta.dtype))
+    full = backend.full(shape, float("nan") if is_floating(meta.dtype) else 1, dtype=meta.dtype)
+    store = backend.copy(full, out=backend.empty(shape, dtype=meta.dtype))
     return backend.permute_dims(store, tuple(reversed(range(len(shape))))) if permuted else store
 
 

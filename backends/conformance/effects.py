@@ -8,9 +8,9 @@ import numpy as np
 
 from ..base import Backend
 from ..errors import LaminaError, ShapeError, StateError
+from ..host import Host
 from ..protocol import Shape, Tensor
 from ..windows import Window
-from .case import Host
 
 
 def new_cell(backend: Backend, shape: Shape, dtype: str | None = None) -> Tensor:
@@ -145,6 +145,41 @@ def windows_fit(backend: Backend, op: str) -> None:
         except ShapeError:
             continue
         raise AssertionError(f"{op}: expected a ShapeError for shape {shape} and {window}")
+
+
+def empty_is_storage(backend: Backend, op: str) -> None:
+    """`empty` makes new storage for `out`: the returned handle keeps its value when more is made."""
+    one, two = backend.full((2, 3), 1.0), backend.full((2, 3), 2.0)
+    first = backend.add(one, one, out=backend.empty((2, 3)))
+    second = backend.multiply(two, two, out=backend.empty((2, 3)))
+    third = backend.add(first, second, out=backend.empty((2, 3)))
+    for value, right in ((first, 2.0), (second, 4.0), (third, 6.0), (one, 1.0), (two, 2.0)):
+        _equal(backend, value, np.full((2, 3), right))
+
+
+def out_is_handed_on(backend: Backend, op: str) -> None:
+    """Storage is reused through returned handles only, by op after op, and an input may be it."""
+    x = backend.full((2, 2), 3.0)
+    y = backend.add(x, 1.0, out=backend.empty((2, 2)))
+    y = backend.multiply(y, x, out=y)
+    y = backend.subtract(x, y, out=y)
+    y = backend.matmul(x, x, out=y)
+    _equal(backend, y, np.full((2, 2), 18.0))
+    _equal(backend, x, np.full((2, 2), 3.0))
+
+
+def cells_take_ops_of_the_buffer(backend: Backend, op: str) -> None:
+    """Assigning to the buffer changes every view; assigning to a view changes its part of the buffer."""
+    flat, views = backend.cells({"a": (2,), "b": (1, 2)})
+    backend.assign(flat, backend.astype(backend.arange(1, 5), backend.default_dtype))
+    a, b = backend.copy(views["a"]), backend.copy(views["b"])
+    backend.assign(flat, backend.negative(flat, out=flat))
+    _equal(backend, views["a"], np.array([-1.0, -2.0]))
+    _equal(backend, views["b"], np.array([[-3.0, -4.0]]))
+    backend.assign(views["b"], backend.add(b, b, out=views["b"]))
+    _equal(backend, flat, np.array([-1.0, -2.0, 6.0, 8.0]))
+    _equal(backend, views["a"], np.array([-1.0, -2.0]))
+    _equal(backend, a, np.array([1.0, 2.0]))
 
 
 def from_host_copies(backend: Backend, op: str) -> None:
@@ -319,7 +354,8 @@ KNOWN: tuple[tuple[dict[str, Any], list[str]], ...] = (
 
 CHECKS = {
     "assign": (assign_writes, assign_itself, assign_refuses),
-    "cells": (cells_are_views, cells_of_other_dtypes, cells_in_session),
+    "empty": (empty_is_storage, out_is_handed_on),
+    "cells": (cells_are_views, cells_take_ops_of_the_buffer, cells_of_other_dtypes, cells_in_session),
     "from_host": (from_host_copies, from_host_default),
     "to_host": (to_host_copies,),
     "item": (item_wants_one,),

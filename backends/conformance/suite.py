@@ -128,6 +128,7 @@ def items(op: str) -> tuple[Item, ...]:
                 found.append(_item("out", checks.out, case, dtype))
                 found.append(_item("out is a view", checks.out_view, case, dtype))
                 found.append(_item("out is a value", checks.out_value, case, dtype))
+                found.append(_item("out is a cell", checks.out_cell, case, dtype))
                 if checks.aliases(case):
                     found.append(_item("out is an input", checks.alias, case, dtype))
     found += _once(op, cases)

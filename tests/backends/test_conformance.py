@@ -16,7 +16,8 @@ from lamina.backends.conformance.refusals import strangers
 from lamina.backends.conformance.suite import attempt
 from lamina.backends.differences import UNDERFLOW
 from lamina.backends.numpy_backend import NumpyBackend
-from lamina.backends.ops import OPS
+from lamina.backends.ops import OPS, Op
+from lamina.backends.wrapper import Wrapper
 
 EFFECTS = {"assign", "cells", "synchronize", "scope", "session", "compile"}
 
@@ -118,6 +119,73 @@ class Faulty(NumpyBackend):
 def test_planted_faults_are_found(op: str) -> None:
     with np.errstate(all="ignore"):
         assert not run(Faulty(), only=op).passed
+
+
+class FaultyOut(NumpyBackend):
+    """A backend that breaks the rule about `out`."""
+
+    def add(self, x: Any, y: Any, *, out: Any = None) -> Any:
+        """Return `out` unwritten."""
+        result = super().add(x, y)
+        return result if out is None else out
+
+    def subtract(self, x: Any, y: Any, *, out: Any = None) -> Any:
+        """Overwrite `out` before reading the inputs, one of which it may be."""
+        if out is not None:
+            out[...] = 0
+        return super().subtract(x, y, out=out)
+
+    def multiply(self, x: Any, y: Any, *, out: Any = None) -> Any:
+        """Return a cell unwritten."""
+        return super().multiply(x, y, out=out) if out is None or out.base is None else out
+
+    def matmul(self, x: Any, y: Any, *, out: Any = None) -> Any:
+        """Add to `out`."""
+        result = super().matmul(x, y)
+        return result if out is None else np.add(result, out, out=out)
+
+
+class FaultyStorage(NumpyBackend):
+    """A backend that breaks the rule about `empty` and `cells`."""
+
+    def empty(self, shape: Any, *, dtype: str | None = None) -> Any:
+        """Return the same storage again."""
+        stores = vars(self).setdefault("stores", {})
+        return stores.setdefault((tuple(shape), dtype), super().empty(shape, dtype=dtype))
+
+    def cells(self, shapes: Any, *, dtype: str | None = None) -> Any:
+        """Return copies instead of views."""
+        flat, views = super().cells(shapes, dtype=dtype)
+        return flat, {name: np.array(view) for name, view in views.items()}
+
+
+@pytest.mark.parametrize(
+    ("faulty", "op", "check"),
+    [
+        (FaultyOut, "add", "out"),
+        (FaultyOut, "subtract", "out is an input"),
+        (FaultyOut, "multiply", "out is a cell"),
+        (FaultyOut, "empty", "out is handed on"),
+        (FaultyStorage, "empty", "empty is storage"),
+        (FaultyStorage, "cells", "cells are views"),
+        (FaultyStorage, "cells", "cells take ops of the buffer"),
+    ],
+)
+def test_faults_of_storage_are_found(faulty: type[NumpyBackend], op: str, check: str) -> None:
+    assert check in {result.check for result in run(faulty(), only=op).failures}
+
+
+class Functional(Wrapper):
+    """A backend of values that never change: it ignores `out`."""
+
+    def around(self, op: Op, args: Any, kwargs: Any) -> Any:
+        return getattr(self.inner, op.name)(*args, **{k: v for k, v in kwargs.items() if k != "out"})
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_a_backend_that_ignores_out_passes() -> None:
+    report = run(Functional(get_backend("strict+numpy")))
+    assert report.passed, str(report)
 
 
 def test_the_report_reads_well() -> None:
