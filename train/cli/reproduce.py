@@ -15,7 +15,7 @@ from ...backends.errors import did_you_mean
 from ...backends.options import integer
 from ..papers.runner import Options, Paper, Report
 from ..papers.runner import reproduce as run_paper
-from ..papers.runner.report import figure, index, span
+from ..papers.runner.report import index
 from ..papers.table import PAPERS
 from .app import (
     INTERRUPTED,
@@ -161,16 +161,11 @@ def _show(report: Report) -> None:
     rows: list[tuple[str, ...]] = []
     reasons: dict[str, list[str]] = {}
     for line in report.lines:
-        row, found = line.row, line.found
-        reported = "-" if row.reported is None else figure(row.reported, row.form, row.std)
-        ours = "-" if found is None else figure(found.centre, row.form, found.std)
-        interval = "" if found is None else span(found, row.form)
-        n = str(found.n) if found is not None else "0"
-        baseline = "" if line.baseline is None else figure(line.baseline, "percent")
+        label, _, reported, ours, interval, n, baseline = line.cells()
         said, _, reason = line.verdict.partition(": ")
         if reason:
-            reasons.setdefault(f"{said}: {reason}", []).append(row.label)
-        rows.append((row.label, reported, ours, interval, n, baseline, said))
+            reasons.setdefault(f"{said}: {reason}", []).append(label)
+        rows.append((label, reported, ours, interval, n, baseline, said))
     show_table({**heads, "verdict": "left"}, rows)
     for reason, names in reasons.items():
         say(f"{'; '.join(names)}: {reason}", style="dim")

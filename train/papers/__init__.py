@@ -1,1 +1,1 @@
-"""The five papers: each one's experiments, beside what it reports."""
+"""The five papers: their experiments, and their reported numbers beside the reproduced ones."""

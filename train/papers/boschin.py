@@ -1,7 +1,7 @@
 """Boschin, Rebjock, Lei: stochastic gradient descent, sample by sample, and the same network in PyTorch.
 
-Sections V and VI. The radius is typeset as 1/(√2 π), and whether it is meant has to be found out; what the
-PyTorch model shares with the paper's own, too.
+Sections V and VI. Two things are unclear: whether the radius, typeset as 1/(√2 π), is a misprint, and what
+the PyTorch model shares with the paper's own.
 """
 
 from __future__ import annotations
@@ -34,23 +34,26 @@ FIGURES: dict[str, tuple[str, Number, Number, Number, Number]] = {
 }
 EPOCHS = {"SGD": 100, "PyTorch, its convention": 150, "momentum": 100}
 NUMBERS = tuple((part, what) for part in ("train", "validation") for what in ("loss", "accuracy"))
-"""What figures 1 and 5 have, in this order: mean and deviation of each."""
+"""The numbers in figures 1 and 5, in order, each with mean and deviation."""
 CHOICES = (
     r.Choice(
         "region",
         tuple(REGIONS),
-        "The radius is typeset as 1/(√2 π), 16 % of the square, where 1/√(2π) would make it half; no centre "
-        "is given. As typeset, in the middle, figure 1 comes out. Half of the square comes near it only if "
-        "the MSE is a mean over both outputs, against its formula; to figure 5 it comes nearer.",
+        "The radius is typeset as 1/(√2 π), which covers 16 % of the square; 1/√(2π) would cover half. No "
+        "centre is given. The typeset radius around the square's centre reproduces figure 1. Half of the "
+        "square comes near figure 1 only if the MSE is a mean over both outputs, contrary to its formula; it "
+        "comes nearer to figure 5.",
     ),
     r.Choice(
-        "torch_init", ("torch", "uniform"), "What the PyTorch model starts with is not said: torch's default."
+        "torch_init",
+        ("torch", "uniform"),
+        "The PyTorch model's initial weights are not given: torch's default.",
     ),
 )
 
 
 def plan(options: r.Options) -> r.Plan:
-    """Return section VI.A: loss 1/n Σ ‖ŷ - t‖², one sample a step, the rate times 0.9 after each epoch."""
+    """Return section VI.A: loss 1/n Σ ‖ŷ - t‖², one sample per step, the rate times 0.9 after each epoch."""
     return r.Plan(
         data=REGIONS[options["region"]],
         network=NETWORK,
@@ -63,16 +66,16 @@ def plan(options: r.Options) -> r.Plan:
 
 
 def torch_plan(options: r.Options) -> r.Plan:
-    """Return section VI.B: PyTorch with its own mean over elements and a constant rate, 150 epochs."""
+    """Return section VI.B: PyTorch with a mean over elements and a constant rate, 150 epochs."""
     network = replace(NETWORK, initializer=options["torch_init"])
     epochs = 20 if options.quick else EPOCHS["PyTorch, its convention"]
     return replace(plan(options), network=network, loss="mean", decay=1.0, epochs=epochs, engine="torch")
 
 
 def experiments(options: r.Options) -> dict[str, tuple[r.Plan, range]]:
-    """Return what is run, and with which seeds."""
+    """Return {experiment: (plan, seeds)}."""
     ours, torch, few = plan(options), torch_plan(options), options.seeds(10, 2)
-    found = {
+    result = {
         "SGD": (ours, options.seeds(30, 2)),
         "PyTorch, its convention": (torch, options.seeds(30, 2)),
         "PyTorch, the paper's convention": (replace(ours, engine="torch"), options.seeds(10, 1)),
@@ -84,7 +87,7 @@ def experiments(options: r.Options) -> dict[str, tuple[r.Plan, range]]:
         "batches of 10": (replace(ours, batch_size=10), few),
     }
     for name, data in REGIONS.items():
-        found[f"search: region {name}"] = (replace(ours, data=data, every=10), options.seeds(5, 1))
+        result[f"search: region {name}"] = (replace(ours, data=data, every=10), options.seeds(5, 1))
     for init in () if options.quick else ("torch", "uniform"):
         for name in ("typeset", "half"):
             changed = replace(
@@ -94,43 +97,43 @@ def experiments(options: r.Options) -> dict[str, tuple[r.Plan, range]]:
                 engine="layers",
                 every=10,
             )
-            found[f"search: PyTorch's convention, region {name}, init {init}"] = (
+            result[f"search: PyTorch's convention, region {name}, init {init}"] = (
                 changed,
                 options.seeds(5, 1),
             )
-    return found
+    return result
 
 
 def runs(options: r.Options) -> list[r.Run]:
-    """Return all of section VI, and a few epochs of each framework in turns for the seconds."""
-    found = [
+    """Return section VI's runs, and a few timed epochs of each framework in turns."""
+    result = [
         r.Run(name, seed, plan, keep_weights=name == "SGD")
         for name, (plan, seeds) in experiments(options).items()
         for seed in seeds
     ]
     few = replace(plan(options), epochs=2 if options.quick else 5, every=1000)
     for seed in options.seeds(10, 2):
-        found += [
+        result += [
             r.Run("seconds, ours", seed, few, timed=True),
             r.Run("seconds, PyTorch", seed, replace(few, engine="torch"), timed=True),
         ]
-    return found
+    return result
 
 
 def rows(options: r.Options) -> list[r.Row]:
     """Return figures 1 and 5, and the numbers of sections VI.B and VI.C."""
     ran = {name: f"20 epochs instead of {n}" if options.quick else "" for name, n in EPOCHS.items()}
-    found = []
+    result = []
     for name, (where, *numbers) in FIGURES.items():
         read = partial(r.measured, name)
         for (part, what), (value, std) in zip(NUMBERS, numbers, strict=True):
             label = f"{name}: {part} {'MSE' if what == 'loss' else what}"
             below = (part, what) == ("validation", "loss") and value < numbers[0][0]
-            why = "below the training MSE in the paper: see what was found" if below else ""
-            found.append(r.scored(f"{part}_{what}", read, label, where, value, std, ran=ran[name], why=why))
+            why = "the paper's is below its training MSE: see what was found" if below else ""
+            result.append(r.scored(f"{part}_{what}", read, label, where, value, std, ran=ran[name], why=why))
     ours, torch = "seconds, ours", "seconds, PyTorch"
     for name, seconds in ((ours, 0.24), (torch, 0.65)):
-        found.append(
+        result.append(
             r.Row(
                 name.replace("seconds", "seconds an epoch"),
                 "VI.B",
@@ -141,9 +144,9 @@ def rows(options: r.Options) -> list[r.Row]:
                 incomparable="another machine",
             )
         )
-    found.append(r.Row("time of PyTorch / ours", "VI.B", 0.65 / 0.24, r.ratio(torch, ours), form="ratio"))
+    result.append(r.Row("time of PyTorch / ours", "VI.B", 0.65 / 0.24, r.ratio(torch, ours), form="ratio"))
     for name, epochs in (("SGD", 70), ("PyTorch, its convention", 150)):
-        found.append(
+        result.append(
             r.Row(
                 f"{name}: epochs to 97.5 % validation",
                 "VI.B",
@@ -155,7 +158,7 @@ def rows(options: r.Options) -> list[r.Row]:
                 ran=ran[name],
             )
         )
-    found.append(
+    result.append(
         r.Row(
             "momentum: validation accuracy",
             "VI.C",
@@ -165,4 +168,4 @@ def rows(options: r.Options) -> list[r.Row]:
             ran=ran["momentum"],
         )
     )
-    return found
+    return result

@@ -1,7 +1,7 @@
 """Carlier: a graph of operators built on the fly, its pictures, and the same network in PyTorch.
 
-Section 3. What is not in the text (full batch, lr .1, the loss, the disc's centre) is in the framework's
-published example.
+Section 3. The framework's published example has what the text lacks: full batch, lr .1, the loss, the
+disc's centre.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ CHOICES = (
     r.Choice(
         "weights",
         ("xavier_normal", "xavier_uniform", "kaiming_normal"),
-        "Which Xavier is not said; the example's is normal.",
+        "The text does not say which Xavier; the example uses the normal one.",
     ),
     r.Choice(
-        "biases", ("as_weights", "torch", "zeros"), "Not said; the example's are drawn as the weights are."
+        "biases", ("as_weights", "torch", "zeros"), "Not given; the example draws them like the weights."
     ),
-    r.Choice("batch_size", ("1000", "500", "250"), "Not said; the example takes all samples in one step."),
+    r.Choice("batch_size", ("1000", "500", "250"), "Not given; the example takes all samples in one step."),
 )
 ENGINES = {"the graph": "graph", "hand-written layers": "layers", "PyTorch": "torch"}
 MEASURED = {
@@ -57,7 +57,7 @@ def plan(options: r.Options) -> r.Plan:
 
 
 def search(options: r.Options) -> dict[str, r.Plan]:
-    """Return what is open, one thing changed at a time."""
+    """Return the plans of the search, with one change each."""
     base = replace(plan(options), every=100)
     own: Any = base.network
     return {
@@ -79,31 +79,33 @@ def search(options: r.Options) -> dict[str, r.Plan]:
 
 
 def runs(options: r.Options) -> list[r.Run]:
-    """Return the three engines in turns, seed by seed, all of them timed; and the search."""
+    """Return timed runs of the three engines in turns, and the search."""
     base = plan(options)
-    found = [
+    result = [
         r.Run(name, seed, replace(base, engine=engine), timed=True)  # type: ignore[arg-type]
         for seed in options.seeds(20, 5)
         for name, engine in ENGINES.items()
     ]
     for label, changed in search(options).items():
-        found += [r.Run(label, seed, changed) for seed in options.seeds(10, 1)]
-    return found
+        result += [r.Run(label, seed, changed) for seed in options.seeds(10, 1)]
+    return result
 
 
 def rows(options: r.Options) -> list[r.Row]:
     """Return the tables of sections 3.1 and 3.2."""
-    found = []
+    result = []
     for name in ("the graph", "hand-written layers"):
         read = partial(r.measured, name)
         for number, (value, std) in MEASURED.items():
-            why = "first weights a little wider give the paper's: see the search" if "loss" in number else ""
+            why = (
+                "slightly wider initial weights give the paper's: see the search" if "loss" in number else ""
+            )
             label = f"{name}: {number.replace('_', ' ')}"
             row = r.scored(number, read, label, "3.1", value, std, statistic="median", why=why)
-            found.append(row)
+            result.append(row)
     for name in ENGINES:
         for statistic, seconds in zip(("mean", "median"), SECONDS.get(name, (None, None)), strict=True):
-            found.append(
+            result.append(
                 r.Row(
                     f"{name}: seconds for 500 epochs",
                     "3.2",
@@ -118,5 +120,5 @@ def rows(options: r.Options) -> list[r.Row]:
     paper = SECONDS["PyTorch"][1] / SECONDS["the graph"][1]
     for name in ("the graph", "hand-written layers"):
         what = f"time of PyTorch / {name}"
-        found.append(r.Row(what, "3.2", paper, r.ratio("PyTorch", name), form="ratio", statistic="median"))
-    return found
+        result.append(r.Row(what, "3.2", paper, r.ratio("PyTorch", name), form="ratio", statistic="median"))
+    return result

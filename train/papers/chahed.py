@@ -1,6 +1,6 @@
 """Chahed, Karray, Hammami: four optimizers, decision boundaries, and the same network in PyTorch.
 
-Section V. The network, learning rates and epochs are not given, and the disc has no centre.
+Section V. The paper gives no network, learning rates, epochs or centre of the disc.
 """
 
 from __future__ import annotations
@@ -18,24 +18,22 @@ OPTIMIZERS: dict[str, tuple[str, dict[str, Any]]] = {
     "RMSprop": ("RMSprop", {"lr": 0.001, "alpha": 0.9, "eps_inside_root": True}),
     "Adam": ("Adam", {"lr": 0.001}),
 }
-"""Figure 2's four, in the paper's forms (its equations 4, 5 and 6)."""
+"""Figure 2's optimizers, in the forms of the paper's equations 4, 5 and 6."""
 
 CHOICES = (
     r.Choice(
         "centre",
         ("square", "origin"),
-        "The disc's centre is not given: that of the square makes half of it 1.",
+        "The disc's centre is not given. With the square's centre, half of the points have class 1.",
     ),
-    r.Choice(
-        "gradient", ("mean", "sum"), "Table II's gradient of the MSE lacks its 1/n; mean is the loss's own."
-    ),
-    r.Choice("optimizer", tuple(OPTIMIZERS), "Which one Table III was trained with is not said."),
+    r.Choice("gradient", ("mean", "sum"), "Table II's gradient of the MSE lacks the 1/n; mean has it."),
+    r.Choice("optimizer", tuple(OPTIMIZERS), "Table III does not name its optimizer."),
 )
 _CENTRES = {"square": "jin", "origin": "chahed"}
 
 
 def plan(options: r.Options, optimizer: str) -> r.Plan:
-    """Return what an optimizer is tried on: section II's data, batches of 10."""
+    """Return the plan that compares optimizers: section II's data, batches of 10."""
     kind, settings = OPTIMIZERS[optimizer]
     return r.Plan(
         data=_CENTRES[options["centre"]],
@@ -49,82 +47,67 @@ def plan(options: r.Options, optimizer: str) -> r.Plan:
 
 
 def runs(options: r.Options) -> list[r.Run]:
-    """Return figures 2 and 3, Table III, and the search over what is open."""
-    found = [
+    """Return the runs of figures 2 and 3, of Table III, and of the search."""
+    result = [
         r.Run(name, seed, plan(options, name), keep_weights=True)
         for name in OPTIMIZERS
         for seed in options.seeds(10, 2)
     ]
     table = replace(plan(options, options["optimizer"]), every=1000)
     for seed in options.seeds(20, 2):
-        found += [
+        result += [
             r.Run("ours", seed, table, timed=True),
             r.Run("PyTorch", seed, _like_torch(table), timed=True),
         ]
     for label, changed in _search(options).items():
-        found += [r.Run(label, seed, changed) for seed in options.seeds(5, 1)]
-    return found
+        result += [r.Run(label, seed, changed) for seed in options.seeds(5, 1)]
+    return result
 
 
 def _like_torch(base: r.Plan) -> r.Plan:
-    """Return the same in PyTorch, which has no epsilon inside the root: there RMSprop's is outside."""
+    """Return the plan in PyTorch, whose RMSprop has no epsilon inside the root; there it is outside."""
     settings = {name: value for name, value in base.options.items() if name != "eps_inside_root"}
     return replace(base, options=settings, engine="torch")
 
 
 def _search(options: r.Options) -> dict[str, r.Plan]:
-    base, found = replace(plan(options, "SGD"), every=10), {}
+    base, plans = replace(plan(options, "SGD"), every=10), {}
     for centre, data in _CENTRES.items():
         for gradient, loss in (("mean", "batchmean"), ("sum", "sum")):
             for lr in (0.01, 0.001):
                 label = f"search: centre {centre}, gradient {gradient}, SGD lr {lr:g}"
-                found[label] = replace(base, data=data, loss=loss, options={"lr": lr})
-    return found
+                plans[label] = replace(base, data=data, loss=loss, options={"lr": lr})
+    return plans
 
 
 def rows(options: r.Options) -> list[r.Row]:
     """Return Table III."""
-    baseline = r.measured("ours", "test_baseline")
-    unit = "the paper gives no unit, and another machine"
     ran = f"{plan(options, 'SGD').epochs} epochs instead of 100" if options.quick else ""
-    return [
+    correct = [
         r.Row(
-            "correct of 1000, PyTorch",
+            f"correct of 1000, {name}",
             "table III",
-            936.5,
-            r.measured("PyTorch", "test_right"),
+            reported,
+            r.measured(name, "test_right"),
             form="count",
-            baseline=baseline,
+            baseline=r.measured("ours", "test_baseline"),
             ran=ran,
-        ),
-        r.Row(
-            "correct of 1000, ours",
-            "table III",
-            931.4,
-            r.measured("ours", "test_right"),
-            form="count",
-            baseline=baseline,
-            ran=ran,
-        ),
-        r.Row(
-            "time, PyTorch",
-            "table III",
-            340.5,
-            r.measured("PyTorch", "seconds"),
-            form="seconds",
-            better="",
-            incomparable=unit,
-        ),
-        r.Row(
-            "time, ours",
-            "table III",
-            321.79,
-            r.measured("ours", "seconds"),
-            form="seconds",
-            better="",
-            incomparable=unit,
-        ),
-        r.Row(
-            "time of PyTorch / ours", "table III", 340.5 / 321.79, r.ratio("PyTorch", "ours"), form="ratio"
-        ),
+        )
+        for name, reported in (("PyTorch", 936.5), ("ours", 931.4))
     ]
+    seconds = {"PyTorch": 340.5, "ours": 321.79}
+    times = [
+        r.Row(
+            f"time, {name}",
+            "table III",
+            reported,
+            r.measured(name, "seconds"),
+            form="seconds",
+            better="",
+            incomparable="the paper gives no unit, and another machine",
+        )
+        for name, reported in seconds.items()
+    ]
+    paper = seconds["PyTorch"] / seconds["ours"]
+    ratio = r.Row("time of PyTorch / ours", "table III", paper, r.ratio("PyTorch", "ours"), form="ratio")
+    return [*correct, *times, ratio]

@@ -1,7 +1,7 @@
 """Félisaz, Jacqueroud, Rezaie: a grid of activations, batch sizes and learning rates.
 
-Sections III to V. Neither the gradient of a batch nor what weights start as is given, and the learning rate
-was chosen on test data.
+Sections III to V. The paper gives neither the gradient of a batch nor the initial weights, and it chose the
+learning rate on test data.
 """
 
 from __future__ import annotations
@@ -32,32 +32,34 @@ TABLE = {
     200: (0.001, (0.3600, 0.0305, 0.3866, 0.0308), (0.3598, 0.0363, 0.3865, 0.0286),
           (72.76, 4.06, 75.93, 6.36), (72.76, 5.87, 75.93, 6.45)),
 }  # fmt: skip
-"""Table I by batch size: learning rate; each of `COLUMNS`, mean and deviation with ReLU, then with Tanh."""
+"""Table I by batch size: the learning rate, then `COLUMNS`, each with mean and deviation of ReLU and Tanh."""
 
 GRADIENTS = {"mean error": "mean_error", "sum": "sum", "mean": "batchmean"}
 CHOICES = (
     r.Choice(
         "gradient",
         tuple(GRADIENTS),
-        "Of a batch. Table I comes out where errors are averaged over the batch before they go backwards, as "
-        "in a public copy of the framework (its calls are those of figures 1 to 5). With the sum of the "
-        "samples' gradients losses are far lower; with their mean lr .01 is the best for large batches too.",
+        "The gradient of a batch. Averaging the errors over the batch before the backward pass reproduces "
+        "table I; a public copy of the framework, with the calls of figures 1 to 5, does so. The sum of the "
+        "samples' gradients gives far lower losses; with their mean, lr .01 is best for large batches too.",
     ),
-    r.Choice("inputs", ("standardized", "raw"), "Not said; that copy gives them mean 0 and deviation 1."),
+    r.Choice("inputs", ("standardized", "raw"), "Not given; that copy uses mean 0 and deviation 1."),
     r.Choice(
-        "init", ("xavier_normal", "torch"), "Not said; that copy draws from N(0, 2 / (in + out)), biases 0."
+        "init",
+        ("xavier_normal", "torch"),
+        "Not given; that copy draws N(0, 2 / (in + out)), with biases 0.",
     ),
 )
 
 
 def network(activation: str, init: str) -> Dense:
-    """Return 2-25-25-25-2 with one activation throughout."""
+    """Return the network 2-25-25-25-2 with one activation."""
     biases = "zeros" if init == "xavier_normal" else ""
     return Dense((2,), (25, 25, 25), 2, (activation.lower(),), initializer=init, biases=biases)
 
 
 def plan(options: r.Options, batch: int, activation: str, rate: float) -> r.Plan:
-    """Return what a cell of the grid is trained with; losses are sums over the two outputs."""
+    """Return the plan of a cell of the grid; losses are sums over the two outputs."""
     return r.Plan(
         data="felisaz",
         network=network(activation, options["init"]),
@@ -71,9 +73,10 @@ def plan(options: r.Options, batch: int, activation: str, rate: float) -> r.Plan
 
 
 def grid(options: r.Options) -> dict[tuple[int, str], tuple[tuple[float, ...], int]]:
-    """Return learning rates, and how many runs of each, by batch size and activation.
+    """Return {(batch size, activation): (learning rates, runs of each)}.
 
-    All is "full"; "standard" has all for batches of 20 and more, and less of those that take long.
+    "full" has all. "standard" has all for batches of 20 and more, and fewer for small batches, which take
+    long.
     """
     cells = [(batch, activation) for batch in TABLE for activation in ACTIVATIONS]
     if options.quick:
@@ -86,41 +89,41 @@ def grid(options: r.Options) -> dict[tuple[int, str], tuple[tuple[float, ...], i
 
 
 def name(batch: int, activation: str, rate: float) -> str:
-    """Return what an experiment of the grid is called."""
+    """Return the name of an experiment of the grid."""
     return f"batch {batch}, {activation}, lr {rate:g}"
 
 
 def search(options: r.Options) -> dict[str, r.Plan]:
-    """Return what is open, one thing changed at a time, for batch sizes at which it shows."""
-    found = {}
+    """Return the plans of the search, with one change each, for batch sizes that show its effect."""
+    plans = {}
     for batch in (100,) if options.quick else (100, 200):
         for gradient, loss in GRADIENTS.items():
             for rate in RATES[:2]:
                 changed = replace(plan(options, batch, "ReLU", rate), loss=loss, every=100)
-                found[f"search: batch {batch}, lr {rate:g}, {gradient}"] = changed
+                plans[f"search: batch {batch}, lr {rate:g}, {gradient}"] = changed
         base = replace(plan(options, batch, "ReLU", TABLE[batch][0]), every=100)
-        found[f"search: batch {batch}, inputs as drawn"] = replace(base, standardize=False)
-        found[f"search: batch {batch}, torch's initial weights"] = replace(
+        plans[f"search: batch {batch}, inputs as drawn"] = replace(base, standardize=False)
+        plans[f"search: batch {batch}, torch's initial weights"] = replace(
             base, network=network("ReLU", "torch")
         )
-    return found
+    return plans
 
 
 def runs(options: r.Options) -> list[r.Run]:
-    """Return the grid, and the search."""
-    found = [
+    """Return the runs of the grid and of the search."""
+    result = [
         r.Run(name(*cell, rate), seed, plan(options, *cell, rate))
         for cell, (rates, repeats) in grid(options).items()
         for rate in rates
         for seed in options.seeds(repeats, repeats)
     ]
     for label, changed in search(options).items():
-        found += [r.Run(label, seed, changed) for seed in options.seeds(5, 2)]
-    return found
+        result += [r.Run(label, seed, changed) for seed in options.seeds(5, 2)]
+    return result
 
 
 def chosen(results: r.Results, batch: int, activation: str, part: str = "validation") -> float:
-    """Return the learning rate with the least mean loss on a part of the data; NaN if none was run."""
+    """Return the learning rate with the lowest mean loss on a part of the data; NaN if none was run."""
     losses = {
         rate: results.mean(name(batch, activation, rate), f"{part}_loss")
         for rate in RATES
@@ -132,33 +135,33 @@ def chosen(results: r.Results, batch: int, activation: str, part: str = "validat
 
 
 def tuned(batch: int, activation: str, number: str) -> r.Values:
-    """Return what reads a number of the runs with the rate that validation data chose."""
+    """Return a reader of a number at the learning rate that validation loss chooses."""
     return lambda results: results.numbers(
         name(batch, activation, chosen(results, batch, activation)), number
     )
 
 
 def rows(options: r.Options) -> list[r.Row]:
-    """Return table I; unlike the paper's, its rates are chosen on validation data."""
-    found = []
+    """Return table I; unlike the paper, its rates are chosen on validation data."""
+    result = []
     for batch, (rate, *columns) in TABLE.items():
         for place, activation in enumerate(ACTIVATIONS):
             cell = f"batch {batch}, {activation}"
             rates, repeats = grid(options).get((batch, activation), ((), 0))
             whole = (len(rates), repeats) == (len(RATES), 10)
             ran = "" if whole else f"from {repeats} of 10 runs and {len(rates)} of 5 rates"
-            found.append(_rate(batch, activation, rate, ran))
+            result.append(_rate(batch, activation, rate, ran))
             read = partial(tuned, batch, activation)
             for number, column in zip(COLUMNS, columns, strict=True):
                 unit = 1 if number.endswith("loss") else 100
                 value, std = (column[2 * place + k] / unit for k in range(2))
                 label = f"{cell}: {number.replace('_', ' ')}"
-                found.append(r.scored(number, read, label, "table I", value, std, ran=ran))
-    return found
+                result.append(r.scored(number, read, label, "table I", value, std, ran=ran))
+    return result
 
 
 def _rate(batch: int, activation: str, reported: float, ran: str) -> r.Row:
-    """Return the row of a chosen rate."""
+    """Return the row of a learning rate."""
 
     def read(results: r.Results) -> list[float]:
         rate = chosen(results, batch, activation)

@@ -1,7 +1,7 @@
 """Jin, Shen, Zhu: batch normalisation on the disc, and convolutions by loops on small cubes.
 
-Section IV. What the regularisation is, over what the gradient is summed, the first weights, and whether the
-last layer has a ReLU too are not said; nor are the epochs of the convolutional network.
+Section IV. The paper does not give the regularisation, the reduction of the gradient over a batch, the
+initial weights, whether the last layer has a ReLU, or the epochs of the convolutional network.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ DENSE = Dense((2,), (100, 50, 20), 1, batch_norm=True)
 """2 x 100, 100 x 50, 50 x 20, 20 x 1; the first three with batch normalisation and ReLU."""
 CUBES = Jin((3, 4, 4), 1)
 USUAL, LESS = 0.977, 0.74
-"""Test accuracies of most of the paper's runs on the disc, and of some."""
+"""Test accuracies on the disc of most of the paper's runs, and of the others."""
 COLLAPSE, LEARNT = 0.85, 0.9
-"""A run that ends below the one collapsed; one that is above the other has learnt the disc."""
+"""Test accuracies: a run that ends below the first collapsed; one above the second has learnt the disc."""
 
 ENDINGS = {"relu": "relu", "none": "", "sigmoid": "sigmoid"}
 DISC = ("relu", "none")
@@ -25,25 +25,27 @@ CHOICES = (
     r.Choice(
         "last",
         DISC,
-        "The layers have ReLU, the last one perhaps too: only with it do runs on the disc collapse.",
+        "The layers have ReLU, perhaps including the last one. Runs on the disc collapse only with it.",
     ),
     r.Choice(
         "gradient",
         ("sum", "mean"),
-        "Over a batch. The loss is called a mean, but with the gradient of one hardly a run collapses, and "
-        "the cubes take several times as many epochs.",
+        "Over a batch. The paper calls the loss a mean, but with the mean's gradient hardly a run collapses, "
+        "and the cubes take several times as many epochs.",
     ),
-    r.Choice("initializer", ("torch", "xavier_uniform", "kaiming_uniform", "uniform"), "The first weights."),
+    r.Choice("initializer", ("torch", "xavier_uniform", "kaiming_uniform", "uniform"), "Initial weights."),
     r.Choice("penalty", ("half", "whole"), "Regularisation .05 as λ/2 Σ w², or as λ Σ w²."),
-    r.Choice("cubes_last", ("none", "relu", "sigmoid"), "After the last layer of the convolutional network."),
+    r.Choice("cubes_last", ("none", "relu", "sigmoid"), "The end of the convolutional network."),
     r.Choice(
-        "cubes_norm", ("yes", "no"), "Batch normalisation in the convolutional network; each layer may."
+        "cubes_norm",
+        ("yes", "no"),
+        "Batch normalisation in the convolutional network; optional in the paper.",
     ),
 )
 
 
 def plan(options: r.Options) -> r.Plan:
-    """Return the disc: 1,000 epochs of batches of 64, rate .002, regularisation .05."""
+    """Return the disc's plan: 1,000 epochs of batches of 64, rate .002, regularisation .05."""
     return r.Plan(
         data="jin",
         network=replace(DENSE, output=ENDINGS[options["last"]], initializer=options["initializer"]),
@@ -57,7 +59,7 @@ def plan(options: r.Options) -> r.Plan:
 
 
 def cubes_plan(options: r.Options) -> r.Plan:
-    """Return the cubes: the same at rate .003, and as many epochs as losses need to level off."""
+    """Return the cubes' plan: the same at rate .003, and 300 epochs, after which losses level off."""
     network = replace(
         CUBES,
         output=ENDINGS[options["cubes_last"]],
@@ -69,80 +71,81 @@ def cubes_plan(options: r.Options) -> r.Plan:
 
 
 def experiments(options: r.Options) -> dict[str, tuple[r.Plan, range]]:
-    """Return what is run, and with which seeds."""
+    """Return {experiment: (plan, seeds)}."""
     disc, cubes = plan(options), cubes_plan(options)
-    found = {}
+    result = {}
     for last in DISC:
         network = replace(DENSE, output=ENDINGS[last], initializer=options["initializer"])
         seeds = options.seeds(30, 8) if last == options["last"] else options.seeds(20, 3)
-        found[f"disc, last layer {last}"] = (replace(disc, network=network), seeds)
-    found["cubes"] = (cubes, options.seeds(10, 2))
+        result[f"disc, last layer {last}"] = (replace(disc, network=network), seeds)
+    result["cubes"] = (cubes, options.seeds(10, 2))
     for name, changed in _search(disc, 20 if options.quick else 100).items():
-        found[f"search, disc: {name}"] = (changed, options.seeds(10, 1))
+        result[f"search, disc: {name}"] = (changed, options.seeds(10, 1))
     for name, changed in {} if options.quick else _search(cubes, 200).items():
-        found[f"search, cubes: {name}"] = (changed, options.seeds(2, 1))
-    return found
+        result[f"search, cubes: {name}"] = (changed, options.seeds(2, 1))
+    return result
 
 
 def _search(base: r.Plan, epochs: int) -> dict[str, r.Plan]:
-    """Return a plan under all conventions of the gradient, and of the network those that matter."""
-    found = {}
+    """Return a plan under every convention of the gradient, and those of the network that matter."""
+    plans = {}
     for loss in ("sum", "mean"):
         changed = replace(base, loss=loss, epochs=epochs)
         if base.data == "cubes":
             for last, norm in ((last, norm) for last in ENDINGS for norm in (True, False)):
                 network: Dense | Jin = replace(CUBES, output=ENDINGS[last], batch_norm=norm)
                 name = f"gradient {loss}, last layer {last}, {'' if norm else 'no '}batch norm"
-                found[name] = replace(changed, network=network)
+                plans[name] = replace(changed, network=network)
             continue
         for weights, last in ((w, last) for w in ("torch", "kaiming_uniform", "uniform") for last in DISC):
             network = replace(DENSE, output=ENDINGS[last], initializer=weights)
-            found[f"gradient {loss}, weights {weights}, last layer {last}"] = replace(
+            plans[f"gradient {loss}, weights {weights}, last layer {last}"] = replace(
                 changed, network=network
             )
-    return found
+    return plans
 
 
 def runs(options: r.Options) -> list[r.Run]:
-    """Return the disc, the cubes, what is searched, and some steps by both convolutions in turns."""
-    found = [
+    """Return the runs of disc, cubes and search, and timed epochs of both convolutions in turns."""
+    result = [
         r.Run(name, seed, plan) for name, (plan, seeds) in experiments(options).items() for seed in seeds
     ]
     once = replace(cubes_plan(options), epochs=1, samples=128 if options.quick else 1000)
     for seed in options.seeds(3, 1):
         for name, naive in (("loops", True), ("unfold", False)):
             network = replace(CUBES, naive=naive)
-            found.append(r.Run(name, seed, replace(once, network=network), timed=True))
-    return found
+            result.append(r.Run(name, seed, replace(once, network=network), timed=True))
+    return result
 
 
 def collapsed(name: str) -> r.Values:
-    """Return what reads 1 for each run that ended below `COLLAPSE`, else 0."""
+    """Return a reader of 1 for each run that ended below `COLLAPSE`, else 0."""
     return lambda results: [float(x < COLLAPSE) for x in results.numbers(name, "test_accuracy")]
 
 
 def worst(name: str) -> r.Values:
-    """Return what reads the lowest test accuracy at the end of a run."""
-    return lambda results: [min(found)] if (found := results.numbers(name, "test_accuracy")) else []
+    """Return a reader of the lowest final test accuracy of all runs."""
+    return lambda results: [min(values)] if (values := results.numbers(name, "test_accuracy")) else []
 
 
 def difference(results: r.Results) -> list[float]:
-    """Return the largest difference of losses between loops and unfold, seed by seed."""
-    found = []
-    for seed in range(min(len(results.runs.get(name, [])) for name in ("loops", "unfold"))):
-        pairs = [
-            (results.numbers("loops", number)[seed], results.numbers("unfold", number)[seed])
-            for number in ("train_loss", "validation_loss", "test_loss")
-        ]
-        found.append(max(abs(a - b) for a, b in pairs))
-    return found
+    """Return the largest difference of a loss between loops and unfold, seed by seed."""
+    losses = ("train_loss", "validation_loss", "test_loss")
+    loops, unfold = (
+        list(zip(*(results.numbers(name, loss) for loss in losses), strict=True))
+        for name in ("loops", "unfold")
+    )
+    return [
+        max(abs(a - b) for a, b in zip(one, other, strict=True))
+        for one, other in zip(loops, unfold, strict=False)
+    ]
 
 
 def rows(options: r.Options) -> list[r.Row]:
-    """Return the accuracies of section IV, how many runs collapse, and the two convolutions."""
+    """Return the accuracies of section IV, the collapses, and the two convolutions."""
     ours, baseline = f"disc, last layer {options['last']}", "test_baseline"
     short = f"{plan(options).epochs} epochs instead of 1000" if options.quick else ""
-    found = [
+    result = [
         r.Row(
             "disc: test accuracy of a usual run",
             "IV, fig. 4",
@@ -158,16 +161,16 @@ def rows(options: r.Options) -> list[r.Row]:
             LESS,
             worst(ours),
             baseline=r.measured(ours, baseline),
-            why="an output that stays dead says the same of every point",
+            why="an output that stays dead predicts one class for every point",
             ran=short,
         ),
     ]
-    for last, said in (("relu", "a last ReLU"), ("none", "no last ReLU")):
+    for last, label in (("relu", "a last ReLU"), ("none", "no last ReLU")):
         name = f"disc, last layer {last}"
-        found += [
-            r.Row(f"disc, {said}: runs that collapse", "IV", None, collapsed(name), form="share", better=""),
+        result += [
+            r.Row(f"disc, {label}: runs that collapse", "IV", None, collapsed(name), form="share", better=""),
             r.Row(
-                f"disc, {said}: epochs to 90 %",
+                f"disc, {label}: epochs to 90 %",
                 "IV",
                 None,
                 r.epochs_to(name, "test_accuracy", LEARNT),
@@ -176,7 +179,7 @@ def rows(options: r.Options) -> list[r.Row]:
             ),
         ]
     for part in ("test", "train"):
-        found.append(
+        result.append(
             r.Row(
                 f"cubes: {part} accuracy",
                 "IV, fig. 5",
@@ -188,7 +191,7 @@ def rows(options: r.Options) -> list[r.Row]:
             )
         )
     return [
-        *found,
+        *result,
         r.Row(
             "cubes: loops and unfold, largest difference of losses", "II-B", None, difference, form="number"
         ),

@@ -1,4 +1,4 @@
-"""All papers by name, in the order in which `lamina reproduce all` takes them."""
+"""All papers by name, in the order of `lamina reproduce all`."""
 
 from __future__ import annotations
 

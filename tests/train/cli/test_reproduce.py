@@ -69,8 +69,8 @@ def test_options_are_listed_and_set(lamina: Lamina) -> None:
     [
         ("reproduce tyni", "expected a paper (tiny, all), got 'tyni'. Did you mean 'tiny'?"),
         ("reproduce tiny --set loss", "--set: expected NAME=VALUE"),
-        ("reproduce tiny --set los=sum", "no option 'los'"),
-        ("reproduce tiny --set loss=max", "loss must be one of mean, sum"),
+        ("reproduce tiny --set los=sum", "option: expected one of loss, got 'los'"),
+        ("reproduce tiny --set loss=max", "loss: expected one of mean, sum, got 'max'"),
         ("reproduce all --set loss=sum", "--set: expected one paper, got all"),
         ("reproduce tiny --quick --full", "expected --quick or --full, got both"),
         ("reproduce tiny --backend numpi", "Unknown backend 'numpi'"),

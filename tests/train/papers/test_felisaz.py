@@ -1,4 +1,4 @@
-"""The rate of each cell is chosen by validation loss, and what diverged or was not run is never chosen."""
+"""Validation loss chooses the learning rate of each cell, among the runs that did not diverge."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ OPTIONS = PAPERS["felisaz"].options({})
 
 
 def results(losses: dict[float, tuple[float, float]]) -> Results:
-    """Return one run for each learning rate, with these losses on validation and test data."""
+    """Return one run per learning rate with (validation loss, test loss)."""
     done = []
     for rate, (validation, test) in losses.items():
         run = Run(felisaz.name(5, "ReLU", rate), 0, felisaz.plan(OPTIONS, 5, "ReLU", rate))
@@ -20,19 +20,19 @@ def results(losses: dict[float, tuple[float, float]]) -> Results:
     return Results(done)
 
 
-def test_validation_data_choose() -> None:
+def test_validation_loss_chooses() -> None:
     found = results({1e-2: (0.02, 0.5), 1e-3: (0.03, 0.1)})
     assert felisaz.chosen(found, 5, "ReLU") == 1e-2
     assert felisaz.chosen(found, 5, "ReLU", "test") == 1e-3
     assert felisaz.tuned(5, "ReLU", "test_loss")(found) == [0.5]
 
 
-def test_what_diverged_is_not_chosen() -> None:
-    for lost in (math.nan, math.inf):
-        assert felisaz.chosen(results({1e-2: (lost, lost), 1e-3: (0.9, 0.9)}), 5, "ReLU") == 1e-3
+def test_a_diverged_run_is_not_chosen() -> None:
+    for loss in (math.nan, math.inf):
+        assert felisaz.chosen(results({1e-2: (loss, loss), 1e-3: (0.9, 0.9)}), 5, "ReLU") == 1e-3
 
 
-def test_what_was_not_run_has_no_value() -> None:
+def test_a_cell_that_was_not_run_has_no_value() -> None:
     found = results({})
     assert math.isnan(felisaz.chosen(found, 5, "ReLU"))
     assert felisaz.tuned(5, "ReLU", "test_loss")(found) == []

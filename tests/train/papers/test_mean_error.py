@@ -26,7 +26,7 @@ def test_losses_agree_over_the_first_steps(engine: str) -> None:
     np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-12)
 
 
-def test_of_one_sample_it_is_the_squared_norm_and_opposite_errors_cancel(backend: Backend) -> None:
+def test_one_sample_gives_its_squared_error_and_opposite_errors_cancel(backend: Backend) -> None:
     loss = MeanErrorLoss("sum", backend=backend)
     prediction = backend.from_host(np.array([[3.0, 1.0], [1.0, 1.0]]))
     target = backend.from_host(np.array([[1.0, 1.0], [3.0, 3.0]]))
@@ -36,6 +36,6 @@ def test_of_one_sample_it_is_the_squared_norm_and_opposite_errors_cancel(backend
     assert backend.item(loss(*first)) == pytest.approx(4.0)
 
 
-def test_what_is_reported_is_the_squared_norm() -> None:
+def test_reports_show_the_squared_error() -> None:
     outputs, targets = np.array([[3.0, 1.0], [1.0, 1.0]]), np.array([[1.0, 1.0], [3.0, 3.0]])
     assert loss_of(PLAN, outputs, targets) == 6.0

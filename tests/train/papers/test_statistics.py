@@ -1,4 +1,4 @@
-"""Summaries against scipy, and verdicts."""
+"""Summaries compared with scipy's, and verdicts."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from lamina.train.papers.runner.statistics import Summary, summarize, verdict
 
 
 @pytest.mark.parametrize("statistic", ["mean", "median"])
-def test_the_interval_is_scipy_s(statistic: str) -> None:
+def test_the_interval_agrees_with_scipy(statistic: str) -> None:
     stats = pytest.importorskip("scipy.stats")
     values = np.random.default_rng(1).normal(3.0, 2.0, 40)
     found = summarize(values.tolist(), statistic)  # type: ignore[arg-type]
@@ -34,11 +34,11 @@ def test_one_run_has_no_interval() -> None:
     assert all(map(math.isnan, (found.std, found.low, found.high)))
 
 
-def test_a_run_that_diverged_shows() -> None:
+def test_a_diverged_run_makes_the_mean_nan() -> None:
     assert math.isnan(summarize([0.5, math.nan]).centre)
 
 
-def test_what_was_never_reached_leaves_a_median() -> None:
+def test_an_infinite_value_leaves_the_median_finite() -> None:
     found = summarize([math.inf, *map(float, range(1, 30))], "median")
     assert (found.n, found.centre) == (30, 15.5)
     assert math.isnan(found.std)
@@ -47,12 +47,12 @@ def test_what_was_never_reached_leaves_a_median() -> None:
 
 
 @pytest.mark.parametrize(
-    ("centre", "spread", "std", "better", "said"),
+    ("centre", "spread", "std", "better", "expected"),
     [
         (0.96, 0.01, 0.01, "higher", "within"),
         (0.99, 0.01, 0.01, "higher", "better"),
         (0.90, 0.01, 0.01, "higher", "worse"),
-        (0.90, 0.04, None, "higher", "within"),  # one run of theirs is one draw of ours
+        (0.90, 0.04, None, "higher", "within"),  # a single run of the paper is one draw of ours
         (0.90, math.nan, None, "higher", "worse"),
         (0.90, 0.01, 0.01, "lower", "better"),
         (0.99, 0.01, 0.01, "lower", "worse"),
@@ -60,5 +60,5 @@ def test_what_was_never_reached_leaves_a_median() -> None:
         (math.nan, 0.01, 0.01, "higher", "worse"),
     ],
 )
-def test_verdicts(centre: float, spread: float, std: float | None, better: str, said: str) -> None:
-    assert verdict(0.96, std, Summary(5, centre, spread, centre, centre), better) == said
+def test_verdicts(centre: float, spread: float, std: float | None, better: str, expected: str) -> None:
+    assert verdict(0.96, std, Summary(5, centre, spread, centre, centre), better) == expected

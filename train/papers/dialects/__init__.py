@@ -1,1 +1,1 @@
-"""The papers' ways of speaking: thin adapters over Lamina's own layers, losses and optimizers."""
+"""The papers' APIs: thin adapters over Lamina's layers, losses and optimizers."""

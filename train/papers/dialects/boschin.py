@@ -1,7 +1,7 @@
 """Boschin, Rebjock, Lei: `add_layer`, `gradient_step`, `fit`, `predict`, and a loss of two static methods.
 
-Sections III to V. `fit` is a `Trainer` with this paper's choices: one sample a step, the step size times 0.9
-after each epoch, and momentum as an average of gradients.
+Sections III to V. `fit` is a `Trainer` with the paper's settings: one sample per step, the step size times
+0.9 after each epoch, and momentum as an average of gradients.
 """
 
 from __future__ import annotations
@@ -9,9 +9,11 @@ from __future__ import annotations
 from typing import Any, overload
 
 import numpy as np
+from typing_extensions import override
 
 from .... import layers
 from ....backends import Backend, StateError, Tensor, get_backend
+from ....backends.host import Host
 from ....backends.protocol import Shape
 from ....layers.summary import Summary
 from ...data import Dataset
@@ -21,7 +23,7 @@ from ...loop.samples import Pair
 from ...loop.schedules import ExponentialLR
 from ...loop.trainer import Trainer
 from ...optimizers import SGD
-from .arrays import Host, tensor
+from .arrays import tensor
 
 
 class Module(layers.Module):
@@ -32,27 +34,27 @@ class Module(layers.Module):
         return super().__call__(tensor(self.backend, x))
 
     def backward(self, grad_wrt_output: Any) -> Any:
-        """Store the parameters' gradients, in place of earlier ones; return that of the input."""
+        """Replace the parameters' gradients, and return the input's."""
         self.zero_grad()
         return super().backward(tensor(self.backend, grad_wrt_output))
 
     def gradient_step(self, step_size: float) -> None:
-        """w = w - η dL/dw for each parameter (eq. 6 and 7); nothing where there are none."""
+        """w = w - η dL/dw for each parameter (eq. 6 and 7)."""
         b = self.backend
         for name, parameter in self.named_parameters():
             if parameter.grad is None:
-                raise StateError(f"gradient_step: {name} has no gradient; it needs backward before it")
+                raise StateError(f"gradient_step: {name} has no gradient; call backward first")
             parameter.set(b.sgd_step(parameter.data, parameter.grad, step_size))
 
     def summary(self, input_shape: Shape | None = None) -> Summary:
-        """Print the table of layers, and return it. input_shape: one sample's, where layers need it."""
-        found = super().summary(input_shape or self.input_shape or (1,))
-        print(found)
-        return found
+        """Print the table of layers and return it. input_shape: one sample's, if layers need it."""
+        summary = super().summary(input_shape or self.input_shape or (1,))
+        print(summary)
+        return summary
 
 
 class Linear(Module, layers.Linear):
-    """s = W x + b for each sample, W and b from U[-1, 1] at first (section IV)."""
+    """s = W x + b, with W and b initially from U[-1, 1] (section IV)."""
 
     def __init__(self, input_size: int, output_size: int, *, backend: str | Backend | None = None) -> None:
         start = layers.Uniform(-1.0, 1.0)
@@ -60,7 +62,7 @@ class Linear(Module, layers.Linear):
 
 
 class ReLU(Module, layers.ReLU):
-    """max(s, 0), the derivative at 0 being 0."""
+    """max(s, 0); the derivative at 0 is 0."""
 
 
 class Tanh(Module, layers.Tanh):
@@ -78,7 +80,7 @@ class MSE:
 
     @staticmethod
     def compute_grad(predictions: Any, targets: Any, *, backend: str | Backend | None = None) -> Tensor:
-        """Return its gradient (N, K) with respect to the predictions (eq. 1)."""
+        """Return the gradient (N, K) with respect to the predictions (eq. 1)."""
         b = get_backend(backend)
         loss = layers.MSELoss("batchmean", backend=b)
         loss(tensor(b, predictions), tensor(b, targets))
@@ -86,8 +88,9 @@ class MSE:
 
 
 class Sequential(Module, layers.Sequential):
-    """A model that layers are added to, that fits itself and predicts (section IV)."""
+    """A model with `add_layer`, `fit` and `predict` (section IV)."""
 
+    @override
     def forward(self, model_input: Any) -> Tensor:
         """model_input: an array or a handle (N, F) -> (N, K)."""
         return super().forward(tensor(self.backend, model_input))
@@ -105,20 +108,20 @@ class Sequential(Module, layers.Sequential):
         *,
         seed: int = 0,
     ) -> History:
-        """Train by stochastic gradient descent, and return the history.
+        """Train by stochastic gradient descent and return the history.
 
         Parameters
         ----------
         x_train, y_train, x_validation, y_validation
-            Inputs (N, F) and targets (N, K). For one-hot targets the history has accuracies, too.
+            Inputs (N, F) and targets (N, K). The history has accuracies if the targets are one-hot.
         epochs, step_size
-            How often, and η, which is multiplied by 0.9 after each epoch.
+            Epochs, and η, which is multiplied by 0.9 after each epoch.
         batch_size
-            None: one sample a step (algorithm 1); else batch gradient descent (section V-A).
+            None: one sample per step (algorithm 1); else batch gradient descent (section V-A).
         momentum
-            β in v = β v + (1 - β) g (section V-B); None for none.
+            β in v = β v + (1 - β) g (section V-B); None for no momentum.
         seed
-            Of the order, new in each epoch.
+            Of the samples' order, which is new in each epoch.
 
         """
         optimizer = SGD(self.parameters(), step_size, momentum=momentum or 0.0, momentum_form="ema")
@@ -134,7 +137,7 @@ class Sequential(Module, layers.Sequential):
     def predict(self, x: Any, y: Any) -> tuple[Host, float, float]: ...
 
     def predict(self, x: Any, y: Any = None) -> Host | tuple[Host, float, float]:
-        """Return the outputs (N, K) for inputs (N, F); with targets also the loss and the accuracy."""
+        """Return the outputs (N, K) for inputs (N, F); with targets, also the loss and the accuracy."""
         b = self.backend
         with layers.inference():
             outputs = self(x)
@@ -146,7 +149,7 @@ class Sequential(Module, layers.Sequential):
 
 
 def _data(name: str, x: Any, y: Any) -> Dataset | Pair:
-    """Return inputs and targets as a data set with classes if the targets are one-hot, else as a pair."""
+    """Return a data set with classes if the targets are one-hot, else a pair."""
     inputs, targets = np.asarray(x), np.asarray(y)
     one_hot = targets.ndim == 2 and targets.shape[1] > 1 and np.isin(targets, (0, 1)).all()
     if one_hot and len(inputs) == len(targets) and (targets.sum(axis=1) == 1).all():

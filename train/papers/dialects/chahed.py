@@ -1,13 +1,15 @@
 """Chahed, Karray, Hammami: a loss is made with its network, and backpropagation starts at the loss.
 
-Section IV. `loss.backward()` takes nothing and returns nothing; what it leaves in the network, an
-optimizer over `network.param()` uses.
+Section IV. `loss.backward()` takes and returns nothing. It stores gradients in the network, and an optimizer
+over `network.param()` uses them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import Any, ClassVar, Literal
+
+from typing_extensions import override
 
 from .... import layers
 from ....backends import Backend, OptionError, Tensor
@@ -35,27 +37,28 @@ __all__ = [
 
 
 class Module(layers.Module):
-    """A module whose parameters are called `param()` (section IV-A)."""
+    """A module with `param()` for its parameters (section IV-A)."""
 
     def __call__(self, x: Any) -> Tensor:
         """Run `forward` on an array or a handle (N, ...)."""
         return super().__call__(tensor(self.backend, x))
 
     def param(self) -> ParameterList:
-        """Return the parameters: what an optimizer is made with."""
+        """Return the parameters, for an optimizer."""
         return self.parameters()
 
 
 class Sequential(Module, layers.Sequential):
-    """Modules one after the other (section IV-B, eq. 1 and 2)."""
+    """Modules in order (section IV-B, eq. 1 and 2)."""
 
+    @override
     def forward(self, x: Any) -> Tensor:
         """x: an array or a handle (N, ...) -> (N, ...)."""
         return super().forward(tensor(self.backend, x))
 
 
 class Linear(Module, layers.Linear):
-    """y = x Wᵀ + b, W by Xavier's rule and b = 0 at first (section IV-C)."""
+    """y = x Wᵀ + b, initially W by Xavier's rule and b = 0 (section IV-C)."""
 
     def __init__(
         self,
@@ -70,21 +73,22 @@ class Linear(Module, layers.Linear):
 
 
 class ReLU(Module):
-    """max(0, x); the derivative at 0 is `at_zero`: 1 in table I, 0 in Lamina's and torch's."""
+    """max(0, x); the derivative at 0 is `at_zero`: 1 in table I, 0 in Lamina and torch."""
 
     def __init__(self, at_zero: Literal[0, 1] = 1, *, backend: str | Backend | None = None) -> None:
         if at_zero not in (0, 1):
-            raise OptionError(f"ReLU: at_zero must be 0 or 1, got {at_zero!r}")
+            raise OptionError(f"ReLU: expected at_zero 0 or 1, got {at_zero!r}")
         super().__init__(backend)
         self.at_zero = at_zero
 
+    @override
     def forward(self, x: Tensor) -> Tensor:
-        """x: (*) -> (*)."""
         self.keep(x)
         return self.backend.relu(x)
 
+    @override
     def backward(self, grad_output: Tensor) -> Tensor:
-        """dL/dx = g where x > 0 (or x ≥ 0, for `at_zero` of 1), else 0."""
+        """dL/dx = g where x > 0 (x ≥ 0 if `at_zero` is 1), else 0."""
         b, (x,) = self.backend, self.kept()
         above = b.less_equal(0.0, x) if self.at_zero else b.less(0.0, x)
         return b.where(above, grad_output, 0.0)
@@ -99,18 +103,18 @@ class Sigmoid(Module, layers.Sigmoid):
 
 
 class Tanh(Module, layers.Tanh):
-    """tanh x (table I), not by the printed exponentials, which give NaN at large x."""
+    """tanh x (table I); the printed exponentials would give NaN at large x."""
 
 
 class Loss:
-    """A loss that knows its network (section IV-E).
+    """A loss with its network (section IV-E).
 
     Parameters
     ----------
     network
-        Where `backward` goes on.
+        `backward` continues through it.
     gradient
-        "mean": the derivative of the loss. "sum": without its 1/n, as table II prints it.
+        "mean": the derivative of the loss. "sum": the same without 1/n, as table II prints it.
 
     """
 
@@ -120,9 +124,9 @@ class Loss:
     def __init__(self, network: layers.Module, *, gradient: Literal["mean", "sum"] = "mean") -> None:
         name = type(self).__name__
         if not isinstance(network, layers.Module):
-            raise OptionError(f"{name}: expected the network that it belongs to, got {network!r}")
+            raise OptionError(f"{name}: expected a network, got {network!r}")
         if gradient not in ("mean", "sum"):
-            raise OptionError(f"{name}: gradient must be 'mean' or 'sum', got {gradient!r}")
+            raise OptionError(f"{name}: expected gradient 'mean' or 'sum', got {gradient!r}")
         self.network = network
         self._value = self.kind(reduction=self.reduction, backend=network.backend)
         self._slope = self._value
@@ -140,7 +144,7 @@ class Loss:
     forward = __call__
 
     def backward(self) -> None:
-        """Start at the loss and run back through the network; earlier gradients are replaced."""
+        """Backpropagate from the loss through the network; gradients replace earlier ones."""
         gradient = self._slope.backward()
         self.network.zero_grad()
         self.network.backward(gradient)
@@ -153,7 +157,7 @@ class MSE(Loss):
 
 
 class BCE(Loss):
-    """-y ln ŷ - (1 - y) ln(1 - ŷ), the mean of all elements (table II)."""
+    """-y ln ŷ - (1 - y) ln(1 - ŷ), averaged over all elements (table II)."""
 
     kind, reduction = layers.BCELoss, "mean"
 

@@ -1,7 +1,7 @@
-"""Félisaz, Jacqueroud, Rezaie: columns in, named layers, and a model that holds its optimizer's settings.
+"""Félisaz, Jacqueroud, Rezaie: inputs as columns, named layers, and optimizer settings in the model.
 
-Section II. `model(x)`, `model.grad(y)` and `model.backward()` are one step; everything between is found in
-`model.layers`.
+Section II. `model(x)`, `model.grad(y)` and `model.backward()` make one step; `model.layers` shows weights and
+gradients.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import Any, Literal
 from .... import layers
 from ....backends import Backend, OptionError, ShapeError, StateError, Tensor
 from ....backends.errors import did_you_mean
+from ....backends.options import number
 from ....layers.parameter import Parameter
 from ...optimizers import SGD
 from ..runner.mean_error import MeanErrorLoss
@@ -25,7 +26,7 @@ _LOSSES: dict[str, tuple[type[layers.MSELoss], str]] = {
 
 
 class Linear(layers.Linear):
-    """A fully connected layer whose parameters have this paper's names (section II-E)."""
+    """A fully connected layer with the paper's names of parameters (section II-E)."""
 
     def __init__(self, in_features: int, out_features: int, *, backend: str | Backend | None = None) -> None:
         super().__init__(in_features, out_features, backend=backend)
@@ -54,7 +55,7 @@ class Linear(layers.Linear):
 
     def _gradient(self, name: str, parameter: Parameter) -> Tensor:
         if parameter.grad is None:
-            raise StateError(f"{name}: there is no gradient before model.grad(y)")
+            raise StateError(f"{name}: there is no gradient yet; call model.grad(y) first")
         return parameter.grad
 
     def __repr__(self) -> str:
@@ -88,17 +89,15 @@ class LossMSE:
 
 
 class Settings(UserDict[str, float]):
-    """What an optimizer may be told; a key that it does not know is an error."""
+    """The optimizer's settings; an unknown key is an error."""
 
     def __setitem__(self, key: str, value: float) -> None:
         if key != "eta":
-            raise OptionError(f"optimizer: unknown key {key!r}; known: 'eta'.{did_you_mean(key, ['eta'])}")
-        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < float("inf"):
-            raise OptionError(f"optimizer: eta must be a number of at least 0, got {value!r}")
-        super().__setitem__(key, float(value))
+            raise OptionError(f"optimizer: expected the key 'eta', got {key!r}.{did_you_mean(key, ['eta'])}")
+        super().__setitem__(key, number("optimizer", "eta", value, least=0.0))
 
     def __delitem__(self, key: str) -> None:
-        raise OptionError(f"optimizer: {key!r} cannot be taken away, only set")
+        raise OptionError(f"optimizer: {key!r} cannot be deleted; set it instead")
 
 
 class Sequential:
@@ -109,8 +108,8 @@ class Sequential:
     *layers_
         `Linear`, `ReLU` and `Tanh`, or any of Lamina's layers.
     gradient
-        What a batch's gradient is, which the paper does not say: that of its "mean_error", in which errors
-        of opposite sign cancel (`MeanErrorLoss`; its table comes out so), or "sum" or "mean" over samples.
+        The gradient of a batch, which the paper does not give. "mean_error" (`MeanErrorLoss`) reproduces its
+        table; there errors of opposite sign cancel. "sum" and "mean" are over the samples' gradients.
 
     """
 
@@ -122,9 +121,9 @@ class Sequential:
     ) -> None:
         if gradient not in _LOSSES:
             known = ", ".join(map(repr, _LOSSES))
-            raise OptionError(f"Sequential: gradient must be one of {known}, got {gradient!r}")
+            raise OptionError(f"Sequential: expected gradient to be one of {known}, got {gradient!r}")
         self.network = layers.Sequential(*layers_, backend=backend)
-        """The real network, of rows (B, F)."""
+        """Lamina's network, which takes rows (B, F)."""
         self.backend = self.network.backend
         self.optimizer = Settings(eta=1e-3)
         kind, reduction = _LOSSES[gradient]
@@ -146,9 +145,9 @@ class Sequential:
         return b.reshape(prediction, (*b.shape(prediction), 1))
 
     def grad(self, y_batch: Any) -> None:
-        """Find the gradients for the targets (B, K, 1) of the last batch; earlier ones are replaced."""
+        """Compute the gradients for the last batch's targets (B, K, 1); they replace earlier ones."""
         if self._prediction is None:
-            raise StateError("grad needs the outputs of a batch before it: model(x_batch)")
+            raise StateError("grad needs the outputs of a batch; call model(x_batch) first")
         self._loss(self._prediction, self._rows("the target", y_batch))
         self.network.zero_grad()
         with layers.without_input_gradient(self.network):
@@ -158,7 +157,7 @@ class Sequential:
     def backward(self) -> None:
         """Update: w = w - eta dL/dw."""
         if not self._ready:
-            raise StateError("backward needs model.grad(y_batch) before it, once for each step")
+            raise StateError("backward needs gradients; call model.grad(y_batch) first, once per step")
         if self._sgd is None:
             self._sgd = SGD(self.network.parameters())
         self._sgd.groups[0].options["lr"] = self.optimizer["eta"]

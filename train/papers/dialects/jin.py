@@ -1,7 +1,7 @@
 """Jin, Shen, Zhu: one `Module` is a layer with its batch normalisation and its activation.
 
-Section III. A `Module` made with the shape of its weights is one such layer; one made without is a
-sequence of those that are appended to it. `NeuralNet` is a sequence that trains itself.
+Section III. A `Module` with a shape of weights is one such layer; without, it is a sequence of appended
+Modules. `NeuralNet` is a sequence that trains itself.
 """
 
 from __future__ import annotations
@@ -13,27 +13,29 @@ import numpy as np
 
 from .... import layers
 from ....backends import Backend, OptionError, ShapeError, StateError, Tensor, get_backend
+from ....backends.host import Host
 from ...loop import metrics
 from ...loop.history import History
 from ...loop.trainer import Trainer
 from ...models.names import ACTIVATIONS, check_name
 from ...optimizers import SGD
-from .arrays import Host, column, tensor
+from .arrays import column, tensor
 
 
 class Module:
-    """A layer, its optional batch normalisation and activation; or a sequence of such (figure 1).
+    """A layer with optional batch normalisation and activation; or a sequence of Modules (figure 1).
 
     Parameters
     ----------
     shape
-        Of the weights: (in, out) fully connected, (out, in, height, width) a convolution; None: a sequence.
+        The weights': (in, out) for a linear layer, (out, in, height, width) for a convolution. None makes a
+        sequence.
     batch_norm, activation
-        Whether the output is normalised, and "relu", "sigmoid", "tanh" or None.
+        Whether to normalise the output; and "relu", "sigmoid", "tanh" or None.
     stride, padding, naive
-        Of a convolution; naive: by the loops of section II-B, over a hundred times slower.
+        A convolution's; naive uses the loops of section II-B, over a hundred times slower.
     rho
-        What the running statistics keep of their old value (section II-C): 1 - torch's momentum.
+        The share of their old values that running statistics keep (section II-C): 1 - torch's momentum.
 
     """
 
@@ -72,7 +74,7 @@ class Module:
             check_name("Module: activation", activation, ("relu", "sigmoid", "tanh"))
             parts.append(ACTIVATIONS[activation](b))
         self.net = layers.Sequential(*parts, backend=b)
-        """The real network, all layers in one row."""
+        """Lamina's network, with all layers in one sequence."""
         self._loss = layers.MSELoss(backend=b)
         self._sgd: SGD | None = None
 
@@ -81,7 +83,7 @@ class Module:
 
     @property
     def W(self) -> Tensor:  # noqa: N802
-        """The weights: (in, out), or (out, in, height, width) of a convolution."""
+        """The weights: (in, out), or (out, in, height, width) for a convolution."""
         weight = self._layer().weight.data
         return weight if len(self.shape or ()) == 4 else self.backend.permute_dims(weight, (1, 0))
 
@@ -91,15 +93,15 @@ class Module:
         return self._layer().bias.data  # type: ignore[no-any-return]
 
     def append(self, module: Module) -> None:
-        """Add a Module at the end; a convolution's output is flattened for a fully connected one."""
+        """Append a Module; a Flatten comes between a convolution and a linear layer."""
         if self.shape is not None or not isinstance(module, Module):
             raise OptionError(
-                f"append: a sequence, Module() or NeuralNet(), takes Modules; got {module!r} for {self}"
+                f"append: expected a Module for a Module() or NeuralNet(); got {module!r} for {self}"
             )
-        before = list(self._singles())
-        after = list(module._singles())
-        turn = before and after and len(before[-1].shape or ()) == 4 and len(after[0].shape or ()) == 2
-        between = [layers.Flatten(backend=self.backend)] if turn else []
+        before = list(self._leaves())
+        after = list(module._leaves())
+        flattens = before and after and len(before[-1].shape or ()) == 4 and len(after[0].shape or ()) == 2
+        between = [layers.Flatten(backend=self.backend)] if flattens else []
         try:
             self.net = layers.Sequential(*self.net, *between, *module.net, backend=self.backend)
         except ShapeError as error:
@@ -108,18 +110,18 @@ class Module:
         self._sgd = None
 
     def forward(self, x: Any, test: bool = False) -> Tensor:
-        """x: (N, ...) -> (N, ...); in a test the running statistics normalise."""
+        """x: (N, ...) -> (N, ...); with `test`, running statistics normalise."""
         self.net.train(not test)
         return self.net(tensor(self.backend, x))
 
     __call__ = forward
 
     def loss(self, z: Any, y: Any) -> Tensor:
-        """Return the mean squared error of outputs (N, K) and targets, 0-d; labels (N,) are a column."""
+        """Return the mean squared error of outputs and targets (N, K), 0-d; labels (N,) become a column."""
         return self._loss(tensor(self.backend, z), tensor(self.backend, column(y)))
 
     def backward(self, gradient: Any = None) -> Any:
-        """Run back from the last `loss`, or from a gradient (N, K); return the input's gradient."""
+        """Backpropagate from the last `loss`, or from a gradient (N, K); return the input's gradient."""
         g = self._loss.backward() if gradient is None else tensor(self.backend, gradient)
         self.net.zero_grad()
         return self.net.backward(g)
@@ -128,7 +130,7 @@ class Module:
         """w = w - lr (dL/dw + reg w): a step of gradient descent on the loss and reg/2 Σ w²."""
         optimizer = self._optimizer(lr, reg)
         if all(parameter.grad is None for parameter in self.net.parameters()):
-            raise StateError("update_params: no gradient; it needs backward() before it")
+            raise StateError("update_params: there is no gradient; call backward() first")
         optimizer.step()
 
     def _optimizer(self, lr: float, reg: float) -> SGD:
@@ -139,25 +141,25 @@ class Module:
 
     def _layer(self) -> Any:
         if self.shape is None:
-            raise OptionError(f"{self} is a sequence; its Modules have the weights: modules[0].W")
+            raise OptionError(f"{self} is a sequence without weights; read its Modules': modules[0].W")
         return self.net[0]
 
-    def _singles(self) -> Iterator[Module]:
+    def _leaves(self) -> Iterator[Module]:
         if self.shape is not None:
             yield self
         for module in self.modules:
-            yield from module._singles()
+            yield from module._leaves()
 
 
 class NeuralNet(Module):
-    """A sequence of Modules with what training needs (figure 2; the numbers of section IV).
+    """A sequence of Modules with the settings of its training (figure 2; defaults of section IV).
 
     Parameters
     ----------
     lr, reg, epochs, batch_size
-        The learning rate, λ of λ/2 Σ w², how often through the data, and the mini-batch.
+        The learning rate, λ of λ/2 Σ w², the epochs and the size of a mini-batch.
     seed
-        Of the order in which mini-batches are picked.
+        Of the order of mini-batches.
 
     """
 
@@ -175,16 +177,16 @@ class NeuralNet(Module):
         self.lr, self.reg, self.epochs, self.batch_size, self.seed = lr, reg, epochs, batch_size, seed
 
     def train(self, x: Any, y: Any, x_test: Any = None, y_test: Any = None) -> History:
-        """Train on inputs (N, ...) and targets (N, K) or (N,); return the losses of each epoch."""
+        """Train on inputs (N, ...) and targets (N, K) or (N,); return the history."""
         trainer = Trainer(self.net, self._loss, self._optimizer(self.lr, self.reg), seed=self.seed)
         test = None if x_test is None else (x_test, column(y_test))
         return trainer.fit((x, column(y)), test, epochs=self.epochs, batch_size=self.batch_size)
 
     def predict(self, x: Any) -> Host:
-        """Return the outputs (N, K), by the running statistics."""
+        """Return the outputs (N, K), normalised by running statistics."""
         with layers.inference():
             return np.asarray(self.backend.to_host(self.forward(x, test=True)))
 
     def accuracy(self, x: Any, y: Any) -> float:
-        """Return the share of right classes: the greatest output, or whether the only one is above 1/2."""
+        """Return the accuracy: by the largest output, or by whether the only output exceeds 1/2."""
         return metrics.accuracy(self.predict(x), y)

@@ -1,1 +1,1 @@
-"""The report on each paper: its pictures, its tables beside that of the reported numbers, what was found."""
+"""Each paper's report: its pictures, its further tables and its findings."""

@@ -1,4 +1,4 @@
-"""The one runner of all papers: repeats by seed, statistics, pictures, a report, going on after a stop."""
+"""The runner of all papers: runs by seed, statistics, pictures, a report; an interrupted one resumes."""
 
 from .paper import (
     Choice,
@@ -9,15 +9,17 @@ from .paper import (
     Row,
     Table,
     Values,
+    accuracies,
     epochs_to,
     measured,
     ratio,
     scored,
 )
 from .plan import MLP, Plan
-from .report import Report, accuracies, figure
+from .report import Report
 from .runner import reproduce
 from .statistics import summarize
+from .text import figure
 from .training import Outcome, Run, first_losses, perform
 
 __all__ = [

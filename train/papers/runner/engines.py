@@ -1,7 +1,7 @@
-"""Three engines for one plan: our layers, our graph of operators, and torch.nn beside them.
+"""Three engines for one plan: our layers, our autodiff, and torch.nn.
 
-All start from the same weights, see the same batches and do the same arithmetic, so that their losses can
-be compared step by step, and their seconds.
+All start from the same weights, see the same batches and do the same arithmetic, so their losses can be
+compared step by step, and their seconds too.
 """
 
 from __future__ import annotations
@@ -11,31 +11,33 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 import numpy as np
+from typing_extensions import override
 
 from ....backends import Backend, OptionError, get_backend
+from ....backends.host import Host
 from ....backends.select import with_decorator
 from ....layers import Module, inference
 from ....layers.losses import L2Penalty
 from ...loop.samples import Samples, cuts
 from ...loop.trainer import Trainer
-from .plan import OPTIMIZERS, Host, Part, Plan, criterion, network
+from .plan import OPTIMIZERS, Part, Plan, criterion, network
 
 
 class Learner(Protocol):
     """A network in training."""
 
     def epoch(self, order: Host, lr_factor: float) -> list[float]:
-        """Take one pass over the training data in the given order (N,); return each step's loss."""
+        """Train on all samples in an order (N,); return each step's loss."""
 
     def outputs(self, inputs: Host) -> Host:
-        """Return what the network makes of inputs (N, ...), on the host."""
+        """Return the network's outputs for inputs (N, ...), in evaluation mode."""
 
     def weights(self) -> dict[str, Host]:
-        """Return the network's state, by torch's names."""
+        """Return the network's state under torch's names."""
 
 
-class Layers:
-    """Backward passes written by hand: what `Trainer` does in each step."""
+class Layers(Learner):
+    """Hand-written backward passes, in steps of `Trainer`."""
 
     def __init__(self, plan: Plan, seed: int, train: Part, backend: Backend) -> None:
         self.plan, self.backend = plan, backend
@@ -47,8 +49,8 @@ class Layers:
         self.samples = Samples.of((train.inputs, train.targets), loss)
         loss.validate = False  # MSE takes any targets
 
+    @override
     def epoch(self, order: Host, lr_factor: float) -> list[float]:
-        """Take one pass by `Trainer.train_step`."""
         self.model.train()
         self.trainer.optimizer.lr_factor = lr_factor
         samples = self.samples.taken(order)
@@ -59,27 +61,27 @@ class Layers:
         """Take one step; return the loss before it."""
         return self.trainer.train_step(x, y)[1]
 
+    @override
     def outputs(self, inputs: Host) -> Host:
-        """Run the network in evaluation mode."""
         b = self.backend
         self.model.eval()
         with inference(), b.session():
             return np.asarray(b.to_host(self.model(b.from_host(inputs))))
 
+    @override
     def weights(self) -> dict[str, Host]:
-        """Return the state."""
         return self.model.state_dict()
 
 
 class Graph(Layers):
-    """The same layers, forward alone: gradients come from the operators that autodiff recorded."""
+    """The same layers' forward passes; autodiff computes the gradients."""
 
     def __init__(self, plan: Plan, seed: int, train: Part, backend: Backend) -> None:
         stack = get_backend(with_decorator(backend.spec, "autodiff"), dtype=backend.default_dtype)
         super().__init__(plan, seed, train, stack)
 
+    @override
     def step(self, x: Any, y: Any) -> Any:
-        """Take one step; the loss is a `Variable`, and `backward` walks from it."""
         trainer = self.trainer
         with self.backend.session():
             trainer.optimizer.zero_grad()
@@ -91,8 +93,8 @@ class Graph(Layers):
         return loss
 
 
-class Torch:
-    """torch.nn with torch's own autograd and optimizers, from the weights that our layers start with."""
+class Torch(Learner):
+    """torch.nn, autograd and torch.optim, from our layers' initial weights."""
 
     def __init__(self, plan: Plan, seed: int, train: Part, backend: Backend) -> None:
         torch = self.torch = importlib.import_module("torch")
@@ -107,8 +109,8 @@ class Torch:
         self.x = torch.tensor(train.inputs, dtype=self.dtype)
         self.y = torch.tensor(train.targets, dtype=self.dtype)
 
+    @override
     def epoch(self, order: Host, lr_factor: float) -> list[float]:
-        """Take one pass as a user of torch would write it."""
         self.model.train()
         for group in self.optimizer.param_groups:
             group["lr"] = self.lr * lr_factor
@@ -122,14 +124,14 @@ class Torch:
             losses.append(loss.detach())
         return [float(loss) for loss in losses]
 
+    @override
     def outputs(self, inputs: Host) -> Host:
-        """Run the network in evaluation mode."""
         self.model.eval()
         with self.torch.inference_mode():
             return np.asarray(self.model(self.torch.tensor(inputs, dtype=self.dtype)).numpy())
 
+    @override
     def weights(self) -> dict[str, Host]:
-        """Return the state."""
         return {name: value.numpy().copy() for name, value in self.model.state_dict().items()}
 
 
@@ -140,32 +142,43 @@ ENGINES: dict[str, Callable[[Plan, int, Part, Backend], Learner]] = {
 }
 
 
+_TWINS: dict[str, tuple[str, ...]] = {
+    "Linear": ("in_features", "out_features"),
+    "ReLU": (),
+    "Tanh": (),
+    "Sigmoid": (),
+    "Softmax": ("dim",),
+}
+"""Layers that torch.nn has under the same name, with the options to copy."""
+
+
 def _twin(torch: Any, layer: Module) -> Any:
-    """Return torch.nn's layer of the same name."""
+    """Return torch.nn's layer with the same name and options."""
     name = type(layer).__name__
-    options: dict[str, Any] = {"Linear": ("in_features", "out_features"), "Softmax": ("dim",)}
-    if name not in ("Linear", "ReLU", "Tanh", "Sigmoid", "Softmax"):
-        raise OptionError(f"the engine 'torch' has no twin for {layer}; use 'layers' or 'graph'")
-    return getattr(torch.nn, name)(*(getattr(layer, option) for option in options.get(name, ())))
+    if name not in _TWINS:
+        raise OptionError(
+            f"engine 'torch': expected {', '.join(_TWINS)}, got {layer}; use 'layers' or 'graph'"
+        )
+    return getattr(torch.nn, name)(*(getattr(layer, option) for option in _TWINS[name]))
 
 
 def _optimizer(torch: Any, plan: Plan, parameters: Any) -> Any:
-    """Return torch's optimizer; a convention that torch lacks is refused, not imitated."""
+    """Return torch's optimizer. Raises OptionError for a convention that torch lacks."""
     options = dict(plan.options)
-    constant = plan.decay == 1.0
-    # With a constant rate μ v + lr g is lr times torch's v: the same steps.
-    if options.get("momentum_form") == "heavy_ball" or (
-        constant and options.get("momentum_form") == "lr_inside"
-    ):
-        del options["momentum_form"]
-    if lacking := {"momentum_form", "eps_inside_root"} & {k for k, v in options.items() if v}:
-        raise OptionError(f"torch.optim.{plan.optimizer} has no {lacking.pop()}; use the engine 'layers'")
-    options.pop("eps_inside_root", None)
+    momentum_form, eps_inside_root = (
+        options.pop("momentum_form", "heavy_ball"),
+        options.pop("eps_inside_root", 0),
+    )
+    # At a constant rate, "lr_inside" takes the same steps as torch: its v is lr times torch's.
+    is_torchs = momentum_form == "heavy_ball" or (momentum_form == "lr_inside" and plan.decay == 1.0)
+    if eps_inside_root or not is_torchs:
+        missing = "eps_inside_root" if eps_inside_root else f"momentum_form={momentum_form!r}"
+        raise OptionError(f"torch.optim.{plan.optimizer} has no {missing}; use the engine 'layers'")
     return getattr(torch.optim, plan.optimizer)(parameters, **options)
 
 
 def _criterion(torch: Any, reduction: str) -> Callable[[Any, Any], Any]:
-    """Return the loss in torch's own functions."""
+    """Return the loss in torch's functions."""
     mse = torch.nn.functional.mse_loss
     if reduction in ("mean", "sum"):
         return torch.nn.MSELoss(reduction=reduction)  # type: ignore[no-any-return]

@@ -1,9 +1,7 @@
-"""The folder of a report: each run's outcome in a file, so that a run that was cut short goes on."""
+"""The folder of a report: one file per run, so that an interrupted report resumes."""
 
 from __future__ import annotations
 
-import functools
-import hashlib
 import json
 import math
 from pathlib import Path
@@ -12,6 +10,7 @@ from typing import Any
 from .... import __version__
 from ....backends import DataError
 from ...files import OutputError, atomic_write, to_json
+from .facts import sources
 from .paper import Options, Paper
 from .training import Outcome, Run
 
@@ -20,14 +19,14 @@ _HEAD = "experiment.json"
 
 
 class ReportFolder:
-    """A folder that belongs to one paper, one set of options, one backend and one version of Lamina.
+    """A folder for one paper, one set of options, one backend and one version of Lamina.
 
     Raises
     ------
     DataError
-        If it holds something else: outcomes of two experiments are never mixed.
+        If the folder holds anything else: outcomes of two experiments are never mixed.
     OutputError
-        If it cannot be made.
+        If the folder cannot be made.
 
     """
 
@@ -48,7 +47,7 @@ class ReportFolder:
         if head.exists():
             self._compare(_read(head))
         elif path.exists() and (not path.is_dir() or any(path.iterdir())):
-            raise DataError(f"'{path}' is no folder that `lamina reproduce` made; name another with --out.")
+            raise DataError(f"'{path}' was not made by `lamina reproduce`; name another folder with --out.")
         try:
             (path / "runs").mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -57,19 +56,19 @@ class ReportFolder:
             atomic_write(head, (to_json(self.identity, indent=2) + "\n").encode())
 
     def load(self, run: Run) -> Outcome | None:
-        """Return what a run gave, if it was done."""
+        """Return a run's outcome, or None if it was not done."""
         file = self._file(run)
         if not file.exists():
             return None
-        found = _read(file)
-        if found.get("plan") != json.loads(to_json(run.plan.to_dict())):
-            raise DataError(f"'{file}' is of another plan; name another folder with --out, or remove it.")
-        numbers = {name: _number(value) for name, value in found["numbers"].items()}
-        series = {name: [_number(value) for value in values] for name, values in found["series"].items()}
-        return Outcome(numbers, series, found["weights"])
+        stored = _read(file)
+        if stored.get("plan") != json.loads(to_json(run.plan.to_dict())):
+            raise DataError(f"'{file}' has another plan; name another folder with --out, or remove it.")
+        numbers = {name: _number(value) for name, value in stored["numbers"].items()}
+        series = {name: [_number(value) for value in values] for name, values in stored["series"].items()}
+        return Outcome(numbers, series, stored["weights"])
 
     def save(self, run: Run, outcome: Outcome) -> None:
-        """Write what a run gave, whole or not at all."""
+        """Write a run's outcome atomically."""
         value = {"run": run.name, "seed": run.seed, "plan": run.plan.to_dict(), **vars(outcome)}
         atomic_write(self._file(run), (to_json(value) + "\n").encode())
 
@@ -92,22 +91,11 @@ class ReportFolder:
             )
 
 
-@functools.cache
-def sources() -> str:
-    """Return a digest of Lamina's own code: numbers of another version are another experiment's."""
-    root = Path(__file__).parents[3]
-    digest = hashlib.sha256()
-    for folder in ("backends", "layers", "train"):
-        for file in sorted((root / folder).rglob("*.py")):
-            digest.update(file.relative_to(root).as_posix().encode() + file.read_bytes())
-    return digest.hexdigest()[:16]
-
-
 def _read(path: Path) -> Any:
     try:
         return json.loads(path.read_bytes())
     except (OSError, ValueError) as error:
-        raise DataError(f"'{path}' cannot be read ({error}); remove it to do that part again.") from error
+        raise DataError(f"'{path}' cannot be read ({error}); remove it to run that part again.") from error
 
 
 def _number(value: Any) -> float:

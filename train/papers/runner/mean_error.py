@@ -1,19 +1,23 @@
-"""The loss whose gradient Félisaz et al. descend."""
+"""`MeanErrorLoss`: the loss that Félisaz et al. minimise."""
 
 from __future__ import annotations
+
+from typing_extensions import override
 
 from ....backends import Tensor
 from ....layers.losses import MSELoss
 
 
 class MeanErrorLoss(MSELoss):
-    """L = N Σ_k ē_k², ē the mean over a batch of N errors p - t: of one sample, its squared norm.
+    """L = N Σ_k ē_k², where ē is the mean error p - t over a batch of N samples.
 
-    Errors of opposite sign cancel before they are squared, so that a batch says the less the larger it is.
+    For one sample this is its squared error. In a batch, errors of opposite sign cancel before they are
+    squared: the larger the batch, the weaker the signal.
     """
 
     reductions = ("sum",)
 
+    @override
     def forward(self, prediction: Tensor, target: Tensor) -> Tensor:
         """prediction, target: (N, K) -> ()."""
         shape = self.check_pair(prediction, target)
@@ -22,7 +26,8 @@ class MeanErrorLoss(MSELoss):
         self.keep(error, shape)
         return b.multiply(b.sum(b.square(error)), samples)
 
+    @override
     def backward(self, grad_output: Tensor | None = None) -> Tensor:
-        """dL/dp = 2 ē for every sample."""
+        """dL/dp = 2 ē, the same for every sample."""
         error, shape = self.kept(grad_output)
         return self.backend.broadcast_to(self.backend.multiply(error, 2.0), shape)

@@ -1,4 +1,4 @@
-"""What a paper's file says: what it leaves open, what it reports, what is run, and what is drawn of it."""
+"""`Paper`: a paper's choices, runs, reported numbers and drawings; and the results that they read."""
 
 from __future__ import annotations
 
@@ -10,21 +10,22 @@ from typing import Any, Literal
 
 import numpy as np
 
-from ....backends import OptionError
-from ....backends.errors import did_you_mean
+from ....backends.options import integer
 from ....layers import Module
+from ...models import check_name
 from .plan import network
-from .statistics import Statistic
+from .statistics import Statistic, summarize
+from .text import figure
 from .training import Outcome, Run
 
 Scale = Literal["quick", "standard", "full"]
 Form = Literal["percent", "share", "count", "number", "seconds", "ratio"]
-"""A share is a percentage of runs: they are 0 and 1, whose deviation says nothing."""
+"""A share is the percentage of runs with a property; its deviation means nothing and is not shown."""
 
 
 @dataclass(frozen=True)
 class Choice:
-    """Something that a paper leaves open, or has wrong: a name, what it may be, and why the first is ours."""
+    """A detail that a paper leaves open or gets wrong: its name, its values, and why the first is ours."""
 
     name: str
     values: tuple[str, ...]
@@ -34,11 +35,11 @@ class Choice:
 
 @dataclass(frozen=True)
 class Options:
-    """Everything that decides what is run."""
+    """All settings that decide what is run."""
 
     scale: Scale = "standard"
     seed: int = 0
-    """Of the first run; the k-th has seed + k."""
+    """The first run's; the k-th run has seed + k."""
     choices: Mapping[str, str] = field(default_factory=dict)
 
     def __getitem__(self, name: str) -> str:
@@ -46,29 +47,29 @@ class Options:
 
     @property
     def quick(self) -> bool:
-        """Whether a few minutes must do."""
+        """Whether the scale is "quick": a few minutes."""
         return self.scale == "quick"
 
     def seeds(self, repeats: int, quick: int) -> range:
-        """Return the seeds of so many repeats, or of fewer if it is to be quick."""
+        """Return the seeds of `repeats` runs, or of `quick` runs at the quick scale."""
         return range(self.seed, self.seed + (quick if self.quick else repeats))
 
 
 class Results:
-    """The outcomes of all runs that were done, by experiment."""
+    """The outcomes of the finished runs, by experiment."""
 
     def __init__(self, done: Iterable[tuple[Run, Outcome]]) -> None:
         self.runs: dict[str, list[tuple[Run, Outcome]]] = {}
         for run, outcome in done:
             self.runs.setdefault(run.name, []).append((run, outcome))
-        for found in self.runs.values():
-            found.sort(key=lambda pair: pair[0].seed)
+        for pairs in self.runs.values():
+            pairs.sort(key=lambda pair: pair[0].seed)
 
     def __contains__(self, name: str) -> bool:
         return name in self.runs
 
     def numbers(self, name: str, number: str) -> list[float]:
-        """Return a number of each run of an experiment, by seed; none if it was not run."""
+        """Return a number of each run of an experiment, sorted by seed; [] if it was not run."""
         return [outcome.numbers[number] for _, outcome in self.runs.get(name, [])]
 
     def mean(self, name: str, number: str) -> float:
@@ -76,68 +77,61 @@ class Results:
         values = self.numbers(name, number)
         return sum(values) / len(values) if values else math.nan
 
-    def series(self, name: str, what: str) -> list[list[float]]:
-        """Return a series of each run of an experiment."""
-        return [outcome.series[what] for _, outcome in self.runs.get(name, [])]
-
-    def first(self, name: str) -> tuple[Run, Outcome] | None:
-        """Return the run with the lowest seed whose weights were kept."""
-        kept = [pair for pair in self.runs.get(name, []) if pair[1].weights is not None]
-        return kept[0] if kept else None
+    def series(self, name: str, column: str) -> list[list[float]]:
+        """Return a column of each run's series."""
+        return [outcome.series[column] for _, outcome in self.runs.get(name, [])]
 
     def model(self, name: str) -> tuple[Run, Module] | None:
-        """Return the network of `first` with the weights that it ended with, on numpy."""
-        found = self.first(name)
-        if found is None:
-            return None
-        run, outcome = found
-        model: Module = network(run.plan, run.seed, "numpy")
-        assert outcome.weights is not None
-        model.load_state_dict(_arrays(outcome.weights))
-        return run, model.eval()
+        """Return an experiment's first run that kept its weights, and its trained network on numpy."""
+        for run, outcome in self.runs.get(name, []):
+            if outcome.weights is not None:
+                model: Module = network(run.plan, run.seed, "numpy")
+                model.load_state_dict({key: np.asarray(value) for key, value in outcome.weights.items()})
+                return run, model.eval()
+        return None
+
+
+Values = Callable[[Results], list[float]]
+"""A function that reads one value per run from the results."""
 
 
 @dataclass(frozen=True)
 class Row:
-    """A number that a paper reports, and how ours is found."""
+    """A number that a paper reports, and how to read the reproduced one from the results."""
 
     what: str
     where: str
     """The table, figure or section."""
     reported: float | None
-    """None where the paper has a figure without numbers."""
-    of: Callable[[Results], list[float]]
-    """One value a run; none where it was not run."""
+    """None if the paper has a figure without numbers."""
+    of: Values
+    """Reads one value per run; [] if nothing was run."""
     std: float | None = None
     form: Form = "percent"
     better: Literal["higher", "lower", ""] = "higher"
     statistic: Statistic = "mean"
-    baseline: Callable[[Results], list[float]] | None = None
-    """The majority class's accuracy in each run."""
+    baseline: Values | None = None
+    """Reads the majority class's accuracy of each run."""
     incomparable: str = ""
-    """Why the two numbers cannot be compared; then there is no other verdict."""
+    """Why the two numbers cannot be compared; it replaces any other verdict."""
     why: str = ""
-    """Said beside a verdict that is not "within" or "better"."""
+    """An explanation for a verdict other than "within" or "better"."""
     ran: str = ""
-    """How much was run, where the paper ran more or does not say; said beside any verdict."""
+    """How much was run if that differs from the paper; shown with any verdict."""
 
     @property
     def label(self) -> str:
-        """What it is, and of several runs which: two rows may differ in that alone."""
+        """`what`, with the statistic if it is the median: two rows may differ in that alone."""
         return f"{self.what} (median)" if self.statistic == "median" else self.what
 
 
-Values = Callable[[Results], list[float]]
-"""What reads one value a run from the results."""
-
-
 def measured(name: str, number: str) -> Values:
-    """Return what reads one number of an experiment's runs."""
+    """Return a reader of one number of an experiment's runs."""
     return lambda results: results.numbers(name, number)
 
 
 def ratio(name: str, other: str, number: str = "seconds") -> Values:
-    """Return what divides a number of one experiment by that of another, seed by seed."""
+    """Return a reader of the ratio of a number in two experiments, seed by seed."""
     return lambda results: [
         a / b for a, b in zip(results.numbers(name, number), results.numbers(other, number), strict=False)
     ]
@@ -152,9 +146,9 @@ def scored(
     std: float | None,
     **more: Any,
 ) -> Row:
-    """Return the row of a part's loss or accuracy, with its baseline.
+    """Return the row of a loss or an accuracy, with the baseline of the same part of the data.
 
-    number: "train_loss", "test_accuracy", ...; read: gives what reads a number of that name.
+    number: "train_loss", "test_accuracy", ...; read: makes the reader of a number by its name.
     """
     part, _, quantity = number.partition("_")
     if quantity == "loss":
@@ -162,13 +156,13 @@ def scored(
     return Row(what, where, reported, read(number), std, baseline=read(f"{part}_baseline"), **more)
 
 
-def epochs_to(name: str, series: str, value: float) -> Values:
-    """Return what reads the first epoch with at least that value in each run; infinity, if there is none."""
+def epochs_to(name: str, column: str, value: float) -> Values:
+    """Return a reader of each run's first epoch with at least that value; infinity if it has none."""
 
     def read(results: Results) -> list[float]:
-        runs = zip(results.series(name, "epoch"), results.series(name, series), strict=True)
+        runs = zip(results.series(name, "epoch"), results.series(name, column), strict=True)
         return [
-            next((epoch for epoch, found in zip(epochs, values, strict=True) if found >= value), math.inf)
+            next((epoch for epoch, x in zip(epochs, values, strict=True) if x >= value), math.inf)
             for epochs, values in runs
         ]
 
@@ -177,7 +171,7 @@ def epochs_to(name: str, series: str, value: float) -> Values:
 
 @dataclass(frozen=True)
 class Picture:
-    """A figure in the report: its file, and what it shows."""
+    """A figure of the report: its file and its caption."""
 
     file: str
     caption: str
@@ -185,7 +179,7 @@ class Picture:
 
 @dataclass(frozen=True)
 class Table:
-    """A table in the report beside that of the reported numbers: a search, or what a paper asks for."""
+    """A table of the report beside the one of reported numbers, such as a search."""
 
     title: str
     heads: tuple[str, ...]
@@ -193,9 +187,23 @@ class Table:
     about: str = ""
 
 
+def accuracies(results: Results, names: list[str], title: str, about: str = "") -> Table:
+    """Return a table of experiments with their final accuracies and losses."""
+    numbers = {"train_accuracy": "percent", "test_accuracy": "percent", "test_loss": "number"}
+    rows: list[tuple[str, ...]] = []
+    for name in names:
+        if name not in results:
+            rows.append((name, *("not run",) * 3, "0"))
+            continue
+        summaries = [(summarize(results.numbers(name, number)), form) for number, form in numbers.items()]
+        cells = (figure(summary.centre, form, summary.std) for summary, form in summaries)
+        rows.append((name, *cells, str(len(results.runs[name]))))
+    return Table(title, ("", "train accuracy", "test accuracy", "test loss", "n"), rows, about)
+
+
 @dataclass(frozen=True)
 class Paper:
-    """One paper: all that is its own. The rest is the runner's."""
+    """Everything particular to one paper; the runner does the rest."""
 
     name: str
     title: str
@@ -204,34 +212,23 @@ class Paper:
     runs: Callable[[Options], list[Run]]
     rows: Callable[[Options], list[Row]]
     draw: Callable[[Results, Path, Options], list[Picture]]
-    """Draws what the results allow into a folder."""
+    """Draws into a folder; experiments that were not run are omitted."""
     tables: Callable[[Results, Options], list[Table]] = lambda results, options: []
     notes: Callable[[Results, Options], list[str]] = lambda results, options: []
-    """Paragraphs of what was found out, with the figures that show it."""
+    """Returns paragraphs of findings."""
 
-    def options(self, given: Mapping[str, str], *, scale: Scale = "standard", seed: int = 0) -> Options:
-        """Return the options with the defaults for what is not given.
+    def options(self, choices: Mapping[str, str], *, scale: Scale = "standard", seed: int = 0) -> Options:
+        """Return the options, with defaults for the choices that are not made.
 
         Raises
         ------
         OptionError
-            If a name or a value is not known.
+            If a choice or its value is unknown.
 
         """
-        known = {choice.name: choice for choice in self.choices}
-        for name, value in given.items():
-            if name not in known:
-                raise OptionError(
-                    f"{self.name}: no option {name!r}; there are {', '.join(known)}."
-                    f"{did_you_mean(name, known)}"
-                )
-            if value not in known[name].values:
-                raise OptionError(
-                    f"{self.name}: {name} must be one of {', '.join(known[name].values)}, got {value!r}."
-                    f"{did_you_mean(value, known[name].values)}"
-                )
-        return Options(scale, seed, {name: given.get(name, c.values[0]) for name, c in known.items()})
-
-
-def _arrays(weights: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: np.asarray(value) for name, value in weights.items()}
+        known = {choice.name: choice.values for choice in self.choices}
+        for name, value in choices.items():
+            check_name(f"{self.name}: option", name, known)
+            check_name(f"{self.name}: {name}", value, known[name])
+        defaults = {name: values[0] for name, values in known.items()}
+        return Options(scale, integer(self.name, "seed", seed, least=0), {**defaults, **choices})

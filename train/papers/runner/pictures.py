@@ -1,4 +1,4 @@
-"""The pictures that several papers draw: curves over many runs, decision boundaries, data sets."""
+"""Pictures that several papers share: curves over many runs, decision boundaries, data sets."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ....backends.host import Host
 from ...data import Scaling, circle, disc, disc_variant
 from ...pictures.plots import COLOURS, decision_boundaries, decision_boundary, plain, save_figure
 from .paper import Results
-from .plan import PARTS, Host, Plan, dataset
+from .plan import Plan, dataset
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -21,12 +22,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Band:
-    """One line with its band: a number at each evaluated epoch, for each run."""
+    """A curve with its band: one number at each evaluated epoch of several runs."""
 
     label: str
     epochs: Sequence[float]
     values: Sequence[Sequence[float]]
-    """(runs, epochs); a run that ended early may be shorter."""
+    """(runs, epochs); a run that ended early is shorter."""
 
 
 @dataclass(frozen=True)
@@ -40,18 +41,14 @@ class Panel:
     xlabel: str = "epoch"
 
 
-def band(results: Results, name: str, what: str, label: str = "") -> Band:
-    """Return the series of an experiment's runs as a band."""
-    return Band(label or name, longest(results.series(name, "epoch")), results.series(name, what))
-
-
-def longest(rows: Sequence[Sequence[float]]) -> Sequence[float]:
-    """Return the longest of some rows; () of none."""
-    return max(rows, key=len, default=())
+def band(results: Results, name: str, column: str, label: str = "") -> Band:
+    """Return a column of an experiment's series as a band."""
+    epochs: Sequence[float] = max(results.series(name, "epoch"), key=len, default=[])
+    return Band(label or name, epochs, results.series(name, column))
 
 
 def curves(path: Path, panels: Sequence[Panel], *, columns: int = 2, title: str = "") -> None:
-    """Draw panels of lines: the mean over runs, and one standard deviation around it."""
+    """Draw panels of curves: the mean over runs, in a band of one standard deviation."""
 
     def draw(figure: Figure) -> None:
         across = min(columns, len(panels))
@@ -70,14 +67,13 @@ def curves(path: Path, panels: Sequence[Panel], *, columns: int = 2, title: str 
 def _panel(axes: Axes, panel: Panel) -> None:
     from matplotlib.ticker import FuncFormatter, PercentFormatter
 
-    shown = [one for one in panel.bands if len(one.epochs)]
-    for index, one in enumerate(shown):
+    for index, one in enumerate(one for one in panel.bands if len(one.epochs)):
         mean, std = _mean_std(one.values, len(one.epochs))
         colour = COLOURS[index % len(COLOURS)]
         style = "-" if index < len(COLOURS) else "--"
         axes.plot(one.epochs, mean, style, color=colour, label=plain(one.label), linewidth=1.7)
         low = mean - std
-        if panel.log:  # a band that reaches 0 has no place on a logarithmic axis
+        if panel.log:  # a logarithmic axis cannot show a band that reaches 0
             low = np.maximum(low, 0.5 * mean)
         high = mean + std
         if panel.ylabel == "accuracy":
@@ -97,7 +93,7 @@ def _panel(axes: Axes, panel: Panel) -> None:
 
 
 def _legends(figure: Figure, axes: Sequence[Axes]) -> None:
-    """Give each panel its legend; one for all of them, below, where they show the same many lines."""
+    """Give each panel a legend; if all show the same four or more curves, put one below them instead."""
     handles, labels = axes[0].get_legend_handles_labels()
     alike = all(one.get_legend_handles_labels()[1] == labels for one in axes)
     if alike and len(labels) > 3:
@@ -109,45 +105,43 @@ def _legends(figure: Figure, axes: Sequence[Axes]) -> None:
 
 
 def _mean_std(values: Sequence[Sequence[float]], length: int) -> tuple[Host, Host]:
-    """Return mean and deviation over runs at each epoch; where a run ended or diverged it does not count."""
+    """Return mean and deviation over runs at each epoch, without runs that ended or diverged before."""
     table = np.full((len(values), length), np.nan)
     for row, run in zip(table, values, strict=True):
         row[: len(run)] = run
     table[~np.isfinite(table)] = np.nan
     count = np.sum(~np.isnan(table), axis=0)
-    some = count > 0
     mean, std = np.full(length, np.nan), np.zeros(length)
-    mean[some] = np.nanmean(table[:, some], axis=0)
+    mean[count > 0] = np.nanmean(table[:, count > 0], axis=0)
     std[count > 1] = np.nanstd(table[:, count > 1], axis=0, ddof=1)
     return mean, std
 
 
 def parts_panels(results: Results, name: str, title: str, names: dict[str, str] | None = None) -> list[Panel]:
-    """Return the two panels of learning curves, loss and accuracy, of training and another part."""
-    shown = names or {"train": "train", "test": "test"}
-    found = []
-    for what in ("loss", "accuracy"):
-        lines = [band(results, name, f"{part}_{what}", label) for part, label in shown.items()]
-        found.append(Panel(title, what, lines))
-    return found
+    """Return two panels of learning curves, loss and accuracy; names: {part: label}."""
+    labels = names or {"train": "train", "test": "test"}
+    return [
+        Panel(title, what, [band(results, name, f"{part}_{what}", label) for part, label in labels.items()])
+        for what in ("loss", "accuracy")
+    ]
 
 
 def boundary(results: Results, name: str, path: Path, title: str) -> bool:
-    """Draw what the network of an experiment's first run makes of its test data; False if it was not run."""
+    """Draw the decision boundary of an experiment's first run; return False if it was not run."""
     return boundaries(results, {title: name}, path)
 
 
 def boundaries(results: Results, names: dict[str, str], path: Path) -> bool:
-    """Draw the networks of several experiments, {title: name}, over the test data of the first of them.
+    """Draw the networks of several experiments, {title: name}, over the first one's test data.
 
-    Experiments that were not run are left out; False if none was.
+    Experiments that were not run are omitted; return False if there are no others.
     """
-    found = {title: pair for title, name in names.items() if (pair := results.model(name)) is not None}
-    if not found:
+    models = {title: pair for title, name in names.items() if (pair := results.model(name)) is not None}
+    if not models:
         return False
-    run = next(iter(found.values()))[0]
+    run = next(iter(models.values()))[0]
     test = dataset(run.plan, run.seed, "test")
-    scores = {title: _score(model, one.plan, one.seed) for title, (one, model) in found.items()}
+    scores = {title: _score(model, one.plan, one.seed) for title, (one, model) in models.items()}
     decision_boundaries(
         scores,
         test.inputs,
@@ -160,8 +154,8 @@ def boundaries(results: Results, names: dict[str, str], path: Path) -> bool:
 
 
 def _score(model: Any, plan: Plan, seed: int) -> Any:
-    """Return what maps points as they are drawn to the network's outputs."""
-    scaling = Scaling.fit(dataset(plan, seed, PARTS[0]).inputs) if plan.standardize else None
+    """Return a function from unscaled points to the network's outputs."""
+    scaling = Scaling.fit(dataset(plan, seed, "train").inputs) if plan.standardize else None
 
     def score(points: Host) -> Host:
         b = model.backend
@@ -173,13 +167,13 @@ def _score(model: Any, plan: Plan, seed: int) -> Any:
 
 def data(variant: str, seed: int, path: Path, title: str, n: int = 1000) -> None:
     """Draw a data set over the regions of its rule."""
-    found, rule = disc(n, variant=variant, seed=seed), disc_variant(variant)
+    points, rule = disc(n, variant=variant, seed=seed), disc_variant(variant)
     decision_boundary(
-        lambda points: np.eye(2)[rule.labels(points)],
-        found.inputs,
-        found.targets,
+        lambda x: np.eye(2)[rule.labels(x)],
+        points.inputs,
+        points.targets,
         path,
-        classes=found.classes or (),
+        classes=points.classes or (),
         circle=[(arc.centre, arc.radius) for arc in circle(variant)],
         title=title,
         ring=False,

@@ -1,4 +1,4 @@
-"""`Plan`: one training run, as a paper words it."""
+"""`Plan`: one training run in a paper's terms, and the data, network and loss that it names."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from ....backends.host import Host
 from ....layers.losses import MSELoss
 from ....layers.random import seeded
 from ...data import Dataset, Scaling, cubes, disc, one_hot
@@ -15,43 +16,42 @@ from ...models import Dense, Jin
 from ...optimizers import SGD, Adam, Optimizer, RMSprop
 from .mean_error import MeanErrorLoss
 
-Host = np.ndarray[Any, Any]
 Engine = Literal["layers", "graph", "torch"]
 PARTS = ("train", "validation", "test")
 OPTIMIZERS: dict[str, type[Optimizer]] = {"SGD": SGD, "RMSprop": RMSprop, "Adam": Adam}
 
 MLP = Dense((2,), (25, 25, 25), 2)
-"""Two inputs, three hidden layers of 25 with ReLU, two outputs: the network of most of the papers."""
+"""Two inputs, three hidden layers of 25 with ReLU, two outputs: most papers' network."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What is trained on what, how, and by which engine; with a seed it is one run.
+    """The data, network, loss, optimizer and engine of a training run; a seed makes it one run.
 
     Parameters
     ----------
     data
         A variant of the disc (`DISC_VARIANTS`), or "cubes"; new data for each seed.
     network
-        With one output, targets are a column of 0 and 1; else one-hot.
+        With one output, targets are a column of 0 and 1; else they are one-hot.
     loss
         The reduction of `MSELoss`: "mean", "sum", "batchmean" or "half_batchmean"; or "mean_error" for
         `MeanErrorLoss`.
     optimizer, options
-        A name in `OPTIMIZERS`, and what it is made with.
+        A name in `OPTIMIZERS`, and its keyword arguments.
     decay
-        What multiplies the learning rate after each epoch.
+        Multiplies the learning rate after each epoch.
     penalty
         λ of an L2 penalty λ/2 Σ w² on all parameters.
     standardize
-        Whether inputs get mean 0 and deviation 1, by the training data.
+        Whether inputs are scaled to mean 0 and deviation 1 over the training data.
     samples
-        How many in each of the three parts.
+        The size of each of the three parts.
     engine
-        "layers": backward passes written by hand; "graph": by the operators that autodiff records;
-        "torch": torch.nn and torch.optim.
+        "layers": backward passes written by hand; "graph": gradients by autodiff; "torch": torch.nn and
+        torch.optim.
     every
-        Epochs from one evaluation to the next; the last is always evaluated.
+        Epochs between evaluations; the last epoch is always evaluated.
 
     """
 
@@ -71,11 +71,11 @@ class Plan:
 
     @property
     def steps(self) -> int:
-        """How many steps the whole run takes."""
+        """The number of steps of the whole run."""
         return self.epochs * -(-self.samples // self.batch_size)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return it as JSON holds it."""
+        """Return it for JSON."""
         return {**asdict(self), "network": self.network.to_dict(), "options": dict(self.options)}
 
 
@@ -84,46 +84,46 @@ class Part:
     """One part of a run's data, on the host."""
 
     inputs: Host
-    """(N, ...), standardised where the plan says so."""
+    """(N, ...), standardised if the plan says so."""
     targets: Host
-    """(N, 1) or one-hot (N, K), as the loss wants them."""
+    """(N, 1) or one-hot (N, K), as the loss takes them."""
     labels: Host
     """(N,)"""
 
     def right(self, outputs: Host) -> int:
-        """Return how many samples the outputs (N, 1) or (N, K) classify as they are labelled."""
-        found = outputs[:, 0] >= 0.5 if outputs.shape[1] == 1 else outputs.argmax(axis=1)
-        return int(np.sum((found == self.labels) & np.isfinite(outputs).all(axis=1)))
+        """Return how many samples the outputs (N, 1) or (N, K) classify correctly."""
+        classes = outputs[:, 0] >= 0.5 if outputs.shape[1] == 1 else outputs.argmax(axis=1)
+        return int(np.sum((classes == self.labels) & np.isfinite(outputs).all(axis=1)))
 
     @property
     def baseline(self) -> float:
-        """The accuracy of who always says the more frequent class."""
+        """The accuracy of always predicting the more frequent class."""
         share = float(np.mean(self.labels))
         return max(share, 1.0 - share)
 
 
 def dataset(plan: Plan, seed: int, part: Any) -> Dataset:
-    """Return the data of one part as they were drawn."""
+    """Return one part of the data, unscaled."""
     if plan.data == "cubes":
         return cubes(plan.samples, seed=seed, split=part)
     return disc(plan.samples, variant=plan.data, seed=seed, split=part)
 
 
 def parts(plan: Plan, seed: int) -> dict[str, Part]:
-    """Return training, validation and test data of a run."""
-    drawn = {name: dataset(plan, seed, name) for name in PARTS}
-    scaling = Scaling.fit(drawn["train"].inputs) if plan.standardize else None
-    found = {}
-    for name, data in drawn.items():
+    """Return the training, validation and test data of a run."""
+    sets = {name: dataset(plan, seed, name) for name in PARTS}
+    scaling = Scaling.fit(sets["train"].inputs) if plan.standardize else None
+    result = {}
+    for name, data in sets.items():
         inputs = data.inputs if scaling is None else scaling.apply(data.inputs)
         column = plan.network.outputs == 1
         targets = data.targets.reshape(-1, 1).astype(np.float64) if column else one_hot(data.targets, 2)
-        found[name] = Part(inputs, targets, data.targets)
-    return found
+        result[name] = Part(inputs, targets, data.targets)
+    return result
 
 
 def network(plan: Plan, seed: int, backend: Any) -> Any:
-    """Return the plan's network with the seed's first weights: the same on every engine."""
+    """Return the plan's network with the seed's initial weights, the same for every engine."""
     with seeded(seed):
         return plan.network.build(backend)
 
@@ -136,7 +136,7 @@ def criterion(plan: Plan, backend: Any) -> MSELoss:
 
 
 def loss_of(plan: Plan, outputs: Host, targets: Host) -> float:
-    """Return the loss a sample over a whole part, in float64 on the host."""
+    """Return the loss per sample over a whole part, in float64."""
     squares = float(np.sum(np.square(outputs.astype(np.float64) - targets)))
     divisor = {"mean": outputs.size, "half_batchmean": 2 * len(outputs)}.get(plan.loss, len(outputs))
     return squares / divisor

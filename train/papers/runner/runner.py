@@ -1,4 +1,4 @@
-"""`reproduce`: do all runs of a paper, or those that are not done yet, and write its report."""
+"""`reproduce`: does all runs of a paper that are not done yet, and writes its report."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from ....backends import Backend, get_backend
 from ....backends.host import limit_threads
+from ....backends.options import integer
 from ....backends.select import available
 from .folder import ReportFolder
 from .paper import Options, Paper, Results
@@ -38,56 +39,56 @@ def reproduce(
     Parameters
     ----------
     paper, options
-        What is run: `paper.options(...)`.
+        The paper, and its `paper.options(...)`.
     path
-        The folder: new, or that of the same experiment, which then goes on.
+        The folder: a new one, or that of the same experiment, which resumes.
     backend
-        Where our layers run; its name goes to other processes, so it is one that a name describes.
+        Where our layers run; worker processes make it again from its name.
     jobs
-        How many processes run side by side; runs whose seconds are compared have the machine to themselves.
+        The number of processes; timed runs have the machine to themselves.
     console
-        Where progress is shown; nowhere if None.
+        Shows progress; None shows nothing.
 
     Raises
     ------
     DataError
         If the folder holds another experiment.
     KeyboardInterrupt
-        After Ctrl-C; what was done is kept.
+        After Ctrl-C; finished runs are kept.
 
     """
+    jobs = integer("reproduce", "jobs", jobs)
     _one_thread()
     folder = ReportFolder(path, paper, options, backend.spec, backend.default_dtype)
     runs = paper.runs(options)
     done = {run.key: outcome for run in runs if (outcome := folder.load(run)) is not None}
-    waiting = [run for run in runs if run.key not in done and not run.lacks]
-    # Closed whatever happens: an interrupt while a file is written must end the processes, too.
-    outcomes = contextlib.closing(_performed(waiting, backend, jobs))
-    with _progress(console, paper.name, len(done), waiting) as advance, outcomes as found:
-        for run, outcome in found:
+    waiting = [run for run in runs if run.key not in done and not run.missing]
+    # closing: an interrupt while a file is written must end the processes too.
+    outcomes = contextlib.closing(_outcomes(waiting, backend, jobs))
+    with _progress(console, paper.name, len(done), waiting) as advance, outcomes as pairs:
+        for run, outcome in pairs:
             folder.save(run, outcome)
             done[run.key] = outcome
             advance(run)
     results = Results((run, done[run.key]) for run in runs if run.key in done)
-    lacking = sorted({run.lacks for run in runs if run.lacks})
-    return write(paper, options, folder, results, backend, lacking)
+    missing = sorted({run.missing for run in runs if run.missing})
+    return write(paper, options, folder, results, backend, missing)
 
 
-def _performed(runs: list[Run], backend: Backend, jobs: int) -> Generator[tuple[Run, Outcome], None, None]:
-    """Yield runs with their outcomes: side by side those that may, then one by one the timed ones."""
+def _outcomes(runs: list[Run], backend: Backend, jobs: int) -> Generator[tuple[Run, Outcome], None, None]:
+    """Yield runs with their outcomes: first untimed runs side by side, then timed runs one by one."""
     spec, dtype = backend.spec, backend.default_dtype
-    beside = [run for run in runs if not run.timed]
-    alone = [run for run in runs if run.timed]
-    if jobs > 1 and len(beside) > 1:
-        yield from _side_by_side(beside, spec, dtype, min(jobs, len(beside)))
-    else:
-        alone = beside + alone
-    for run in alone:
+    untimed = [run for run in runs if not run.timed]
+    timed = [run for run in runs if run.timed]
+    if jobs > 1 and len(untimed) > 1:
+        yield from _side_by_side(untimed, spec, dtype, min(jobs, len(untimed)))
+        untimed = []
+    for run in untimed + timed:
         yield run, perform(run, spec, dtype)
 
 
 def _side_by_side(runs: list[Run], spec: str, dtype: str, jobs: int) -> Iterator[tuple[Run, Outcome]]:
-    # Spawned: torch's threads do not survive a fork. The longest first, so that none is left over alone.
+    # Spawned: torch's threads do not survive a fork. The longest run starts first, so that none ends alone.
     context = multiprocessing.get_context("spawn")
     longest = sorted(runs, key=lambda run: -run.plan.steps)
     before = set(multiprocessing.active_children())
@@ -97,21 +98,21 @@ def _side_by_side(runs: list[Run], spec: str, dtype: str, jobs: int) -> Iterator
             for future in as_completed(futures):
                 yield futures[future], future.result()
         except BaseException:
-            # The pool sees them end, gives up what waits, and is waited for as the block is left.
+            # The pool then drops the waiting runs and ends with the block.
             for process in set(multiprocessing.active_children()) - before:
                 process.terminate()
             raise
 
 
 def _worker() -> None:
-    """Prepare a process: one thread, no word of its own on Ctrl-C, and an end when its parent has one."""
+    """Prepare a worker: one thread, silent on Ctrl-C, and it ends with its parent."""
     signal.signal(signal.SIGINT, lambda number, frame: os._exit(130))
     threading.Thread(target=_end_with_parent, daemon=True).start()
     _one_thread()
 
 
 def _one_thread() -> None:
-    """Pin every library to one thread: loaded first, for what comes later brings threads of its own."""
+    """Load every library and pin it to one thread; one that is loaded later would bring its own threads."""
     for name in available():
         get_backend(name)
     limit_threads(1)
@@ -126,7 +127,7 @@ def _end_with_parent() -> None:
 
 @contextlib.contextmanager
 def _progress(console: Console | None, name: str, done: int, waiting: list[Run]) -> Iterator[Any]:
-    """Show how far it is, by steps, and the time left."""
+    """Show progress in steps and the time left."""
     bar = Progress(
         TextColumn("{task.description}"),
         BarColumn(bar_width=24),
@@ -148,6 +149,6 @@ def _progress(console: Console | None, name: str, done: int, waiting: list[Run])
 
 
 def _cost(run: Run) -> float:
-    """Return a guess at how long a run takes, in steps of our layers with small batches."""
+    """Estimate how long a run takes, in steps of our layers with small batches."""
     slower = {"layers": 1.0, "graph": 3.0, "torch": 3.0}[run.plan.engine]
     return run.plan.steps * slower * (1.0 + run.plan.batch_size / 100.0) + run.plan.epochs / run.plan.every

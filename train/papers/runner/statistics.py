@@ -1,4 +1,4 @@
-"""Mean, deviation, a bootstrap interval, and what they say of a number that was reported."""
+"""Mean, deviation, bootstrap interval, and the verdict on a reported number."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ _RESAMPLES = 10_000
 
 @dataclass(frozen=True)
 class Summary:
-    """What several runs gave of one number."""
+    """One number over several runs."""
 
     n: int
     centre: float
-    """Their mean, or median."""
+    """The mean or the median."""
     std: float
-    """Their sample standard deviation (n - 1); NaN for one run, or where one is not finite."""
+    """The sample standard deviation (n - 1); NaN for one run, or if a value is not finite."""
     low: float
     high: float
     """The 95 % interval of the centre (percentile bootstrap; Efron 1979)."""
 
     def to_dict(self) -> dict[str, float]:
-        """Return it by name."""
+        """Return it for JSON."""
         return dict(vars(self))
 
 
 def summarize(values: Sequence[float], statistic: Statistic = "mean") -> Summary:
-    """Return the summary of values (n,), n of at least 1; equal values give an equal interval."""
+    """Return the summary of values (n,) with n ≥ 1; equal values give equal intervals."""
     x = np.asarray(values, dtype=np.float64)
     centre: Any = np.mean if statistic == "mean" else np.median
     std = float(np.std(x, ddof=1)) if len(x) > 1 and np.isfinite(x).all() else math.nan
@@ -41,24 +41,24 @@ def summarize(values: Sequence[float], statistic: Statistic = "mean") -> Summary
 
 
 def bootstrap(values: Any, centre: Any, *, level: float = 0.95) -> tuple[float, float]:
-    """Return the percentile interval of a centre under resampling, NaN where it is not finite.
+    """Return the percentile interval of the centre under resampling with a fixed seed.
 
-    The resampling has a fixed seed. A median may be finite where some of its values are not.
+    Both ends are NaN unless both are finite. A median may be finite although some values are not.
     """
     if len(values) == 1:
         return math.nan, math.nan
-    drawn = np.random.default_rng(0).integers(0, len(values), (_RESAMPLES, len(values)))
+    rows = np.random.default_rng(0).integers(0, len(values), (_RESAMPLES, len(values)))
     tail = 50.0 * (1.0 - level)
     with np.errstate(invalid="ignore"):
-        low, high = np.percentile(centre(values[drawn], axis=1), [tail, 100.0 - tail])
+        low, high = np.percentile(centre(values[rows], axis=1), [tail, 100.0 - tail])
     return (float(low), float(high)) if np.isfinite([low, high]).all() else (math.nan, math.nan)
 
 
 def verdict(reported: float, std: float | None, found: Summary, better: str) -> str:
-    """Return "within", "better" or "worse".
+    """Return "within", "better" or "worse"; outside and without a `better` side, "higher" or "lower".
 
-    Within is at most two deviations off: the paper's where it gives one, else those of our own runs (a
-    paper's single run is one draw of them). `better` is "higher" or "lower", or "" where neither is.
+    Within means at most two deviations off: the paper's if it gives one, else our runs' (a single run of the
+    paper is one draw of ours). `better` is "higher", "lower" or "".
     """
     spread = found.std if std is None else std
     off = found.centre - reported

@@ -1,4 +1,4 @@
-"""`perform`: one run from its first weights to what is measured of it."""
+"""`perform`: one run, from its initial weights to its measurements."""
 
 from __future__ import annotations
 
@@ -11,54 +11,55 @@ from typing import Any
 import numpy as np
 
 from ....backends import Backend, get_backend
+from ....backends.host import Host
 from ...data import order
 from .engines import ENGINES, Learner
-from .plan import PARTS, Host, Part, Plan, loss_of, parts
+from .plan import PARTS, Part, Plan, loss_of, parts
 
 
 @dataclass(frozen=True)
 class Run:
-    """A plan and a seed, under the name of the experiment that it belongs to."""
+    """A plan and a seed, under the name of their experiment."""
 
     name: str
-    """Of the experiment; runs of one name differ in their seed alone."""
+    """The experiment's; its runs differ in their seeds alone."""
     seed: int
     plan: Plan
     timed: bool = False
-    """Whether its seconds are compared: then nothing else may run beside it."""
+    """Whether its seconds are compared, so that nothing may run beside it."""
     keep_weights: bool = False
 
     @property
     def key(self) -> str:
-        """What its file is called."""
+        """The name of its file."""
         return f"{self.name}-{self.seed}"
 
     @property
-    def lacks(self) -> str:
-        """What it needs and is not installed; "" if nothing."""
+    def missing(self) -> str:
+        """The name of a package that it needs and that is not installed, or ""."""
         return "torch" if self.plan.engine == "torch" and importlib.util.find_spec("torch") is None else ""
 
 
 @dataclass
 class Outcome:
-    """What a run gave."""
+    """The measurements of a run."""
 
     numbers: dict[str, float] = field(default_factory=dict)
-    """Of the end: {train, validation, test}_{loss, accuracy, zeros, right, baseline}, seconds (of training
-    alone), epochs, and the first loss that was not finite ends a run."""
+    """Of the last evaluation: {train, validation, test}_{loss, accuracy, zeros, right, baseline}. Of the run:
+    seconds (training alone), seconds_per_epoch and epochs; a loss that is not finite ends it early."""
     series: dict[str, list[float]] = field(default_factory=dict)
     """Of each evaluated epoch: "epoch", and each part's loss, accuracy and zeros (share of outputs 0)."""
     weights: dict[str, Any] | None = None
 
 
 def perform(run: Run, spec: str, dtype: str) -> Outcome:
-    """Train a plan on a backend and measure it: equal arguments give equal numbers, but for the seconds."""
+    """Train and measure a plan on a backend; equal arguments give equal numbers, except for seconds."""
     plan, outcome, seconds = run.plan, Outcome(), 0.0
     backend: Backend = get_backend(spec, dtype=dtype)
     data = parts(plan, run.seed)
     learner = ENGINES[plan.engine](plan, run.seed, data["train"], backend)
     epoch = 0
-    with np.errstate(over="ignore", invalid="ignore"):  # a rate that is too high diverges, and that is shown
+    with np.errstate(over="ignore", invalid="ignore"):  # runs may diverge; the report shows it
         for epoch in range(1, plan.epochs + 1):
             rows = order(plan.samples, seed=run.seed, epoch=epoch - 1)
             start = time.perf_counter()
@@ -85,13 +86,14 @@ def first_losses(plan: Plan, seed: int, backend: Backend, steps: int) -> Host:
     losses: list[float] = []
     epoch = 0
     while len(losses) < steps:
-        losses += learner.epoch(order(plan.samples, seed=seed, epoch=epoch), plan.decay**epoch)
+        rows = order(plan.samples, seed=seed, epoch=epoch)[: plan.batch_size * (steps - len(losses))]
+        losses += learner.epoch(rows, plan.decay**epoch)
         epoch += 1
-    return np.array(losses[:steps])
+    return np.array(losses)
 
 
 def _measure(outcome: Outcome, plan: Plan, learner: Learner, data: dict[str, Part], epoch: int) -> None:
-    """Evaluate all three parts, and add to the series."""
+    """Evaluate all three parts and append to the series."""
     row: dict[str, float] = {"epoch": epoch}
     for name in PARTS:
         outputs = learner.outputs(data[name].inputs)

@@ -1,4 +1,4 @@
-"""Data for the dialects, and how two sets of weights are compared."""
+"""Data for the dialects, and a comparison of two models' weights."""
 
 from __future__ import annotations
 
@@ -9,17 +9,15 @@ import pytest
 
 from lamina.train.data import disc, one_hot
 
-Host = np.ndarray[Any, Any]
-
 
 class Points:
     """Points of the disc: inputs (N, 2), one-hot targets (N, 2), labels (N,)."""
 
     def __init__(self, n: int, split: Any) -> None:
-        drawn = disc(n, seed=1, split=split)
-        self.x, self.labels = drawn.inputs, drawn.targets
-        self.y = one_hot(drawn.targets, 2)
-        self.column = drawn.targets.reshape(-1, 1).astype(np.float64)
+        data = disc(n, seed=1, split=split)
+        self.x, self.labels = data.inputs, data.targets
+        self.y = one_hot(data.targets, 2)
+        self.column = data.targets.reshape(-1, 1).astype(np.float64)
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Boschin's way of speaking computes what Lamina's own does."""
+"""Boschin's API computes the same as Lamina's."""
 
 from __future__ import annotations
 
@@ -79,9 +79,7 @@ def test_fit_is_the_trainer(
     assert accuracy == pytest.approx(history.column("validation_accuracy")[-1])
 
 
-def test_the_methods_one_by_one_are_fit_in_one_batch(
-    backend64: Backend, points: Any, same_weights: Any
-) -> None:
+def test_single_methods_equal_fit_with_one_batch(backend64: Backend, points: Any, same_weights: Any) -> None:
     b = backend64
     model, other = network(b), network(b)
     model.fit(points.x, points.y, epochs=3, step_size=0.02, batch_size=len(points.x))
@@ -98,7 +96,7 @@ def test_the_loss_sums_over_outputs(backend64: Backend) -> None:
     np.testing.assert_allclose(b.to_host(MSE.compute_grad(p, t, backend=b)), p)
 
 
-def test_weights_start_within_one(backend64: Backend) -> None:
+def test_initial_weights_are_within_one(backend64: Backend) -> None:
     layer = Linear(50, 40, backend=backend64)
     weight, bias = layer.state_dict().values()
     assert -1 <= weight.min() < -0.99 < 0.99 < weight.max() < 1
@@ -108,13 +106,13 @@ def test_weights_start_within_one(backend64: Backend) -> None:
 def test_summaries_are_printed(capsys: pytest.CaptureFixture[str], backend64: Backend) -> None:
     network(backend64).summary()
     ReLU(backend64).summary()
-    shown = capsys.readouterr().out
-    assert "Linear(2 -> 6)" in shown
-    assert "74" in shown  # parameters: 18 + 42 + 14
-    assert shown.count("ReLU()") == 2
+    printed = capsys.readouterr().out
+    assert "Linear(2 -> 6)" in printed
+    assert "74" in printed  # parameters: 18 + 42 + 14
+    assert printed.count("ReLU()") == 2
 
 
-def test_targets_that_are_no_classes_have_no_accuracy(backend64: Backend, points: Any) -> None:
+def test_targets_without_classes_have_no_accuracy(backend64: Backend, points: Any) -> None:
     history = network(backend64).fit(points.x, points.x, epochs=1, step_size=0.01)
     assert "train_loss" in history.names
     assert "train_accuracy" not in history.names
@@ -129,7 +127,7 @@ def test_errors(backend64: Backend, points: Any) -> None:
     with pytest.raises(OptionError, match="must be a Module, got 'ReLU'"):
         model.add_layer("ReLU")  # type: ignore[arg-type]
     assert len(model) == 1
-    with pytest.raises(StateError, match=r"0\.weight has no gradient; it needs backward"):
+    with pytest.raises(StateError, match=r"0\.weight has no gradient; call backward"):
         model.gradient_step(0.1)
     with pytest.raises(StateError, match=r"Linear\(2 -> 25\): backward needs a forward pass"):
         model.backward(points.y)

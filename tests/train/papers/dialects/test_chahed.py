@@ -1,4 +1,4 @@
-"""Chahed's way of speaking computes what Lamina's own does."""
+"""Chahed's API computes the same as Lamina's."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ LOSSES: dict[str, tuple[Any, Any, str]] = {
 @pytest.mark.parametrize("gradient", ["mean", "sum"])
 @pytest.mark.parametrize("loss", LOSSES)
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
-def test_the_same_steps(
+def test_steps_equal_laminas(
     optimizer: str, loss: str, gradient: Any, backend64: Backend, points: Any, same_weights: Any
 ) -> None:
     b = backend64
@@ -94,7 +94,7 @@ def test_the_same_steps(
     same_weights(network, real)
 
 
-def test_momentum_and_rmsprop_are_the_equations(backend64: Backend) -> None:
+def test_momentum_and_rmsprop_follow_their_equations(backend64: Backend) -> None:
     b = backend64
     layer = chahed.Linear(3, 1, backend=b)
     w, g = b.to_host(layer.weight.data).astype(np.float64), np.array([[0.5, -1.0, 2.0]])
@@ -113,16 +113,16 @@ def test_momentum_and_rmsprop_are_the_equations(backend64: Backend) -> None:
     np.testing.assert_allclose(b.to_host(layer.weight.data), w, rtol=1e-12)
 
 
-def test_gradients_are_stored_not_added(backend64: Backend, points: Any) -> None:
+def test_gradients_replace_earlier_ones(backend64: Backend, points: Any) -> None:
     network, _ = networks(backend64)
     loss = chahed.MSE(network)
-    found = []
+    gradients = []
     for _ in range(2):
         loss.forward(network(points.x), points.y)
         loss.backward()
         gradient: Any = network.param()[0].grad
-        found.append(backend64.to_host(gradient))
-    np.testing.assert_array_equal(*found)
+        gradients.append(backend64.to_host(gradient))
+    np.testing.assert_array_equal(*gradients)
 
 
 def test_the_derivative_of_relu_at_zero(backend64: Backend) -> None:
@@ -142,11 +142,11 @@ def test_errors(backend64: Backend, points: Any) -> None:
         loss(network(points.x), points.column)
     with pytest.raises(ShapeError, match=r"Linear\(2 -> 8\): expected input \(N, 2\), got \(40, 3\)"):
         network(np.ones((40, 3)))
-    with pytest.raises(OptionError, match="MSE: expected the network that it belongs to, got 'mean'"):
+    with pytest.raises(OptionError, match="MSE: expected a network, got 'mean'"):
         chahed.MSE("mean")  # type: ignore[arg-type]
-    with pytest.raises(OptionError, match="gradient must be 'mean' or 'sum'"):
+    with pytest.raises(OptionError, match="expected gradient 'mean' or 'sum', got 'max'"):
         chahed.BCE(network, gradient="max")  # type: ignore[arg-type]
-    with pytest.raises(OptionError, match="at_zero must be 0 or 1"):
+    with pytest.raises(OptionError, match="expected at_zero 0 or 1, got 2"):
         chahed.ReLU(2, backend=backend64)  # type: ignore[arg-type]
     with pytest.raises(OptionError, match=r"expected model.parameters\(\) or groups"):
         chahed.SGD(network)

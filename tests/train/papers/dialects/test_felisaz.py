@@ -1,4 +1,4 @@
-"""Félisaz' way of speaking computes what Lamina's own does."""
+"""Félisaz' API computes the same as Lamina's."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def real(b: Backend) -> RealSequential:
 @pytest.mark.parametrize(
     ("gradient", "reduction"), [("sum", "sum"), ("mean", "batchmean"), ("mean_error", "")]
 )
-def test_the_same_steps(
+def test_steps_equal_laminas(
     gradient: str, reduction: str, backend64: Backend, points: Any, same_weights: Any
 ) -> None:
     b = backend64
@@ -78,7 +78,7 @@ def test_layers_and_gradients_have_names(backend64: Backend, points: Any) -> Non
     )
     first: Any = spoken.layers["fc_1"]
     before = b.to_host(first._weights), b.to_host(first._bias)
-    with pytest.raises(StateError, match=r"_d_weights: there is no gradient before model\.grad"):
+    with pytest.raises(StateError, match=r"_d_weights: there is no gradient yet; call model\.grad"):
         _ = first._d_weights
     spoken(points.x[:, :, None])
     spoken.grad(points.y[:, :, None])
@@ -89,19 +89,19 @@ def test_layers_and_gradients_have_names(backend64: Backend, points: Any) -> Non
         np.testing.assert_allclose(b.to_host(now), old - 0.01 * slope, rtol=1e-12)
 
 
-def test_sum_and_mean_differ_by_the_batch(backend64: Backend, points: Any) -> None:
-    found = []
+def test_sum_is_the_mean_times_the_batch_size(backend64: Backend, points: Any) -> None:
+    gradients = []
     for gradient in ("sum", "mean"):
         spoken = model(backend64, gradient=gradient)
         spoken(points.x[:, :, None])
         spoken.grad(points.y[:, :, None])
         first: Any = spoken.layers["fc_1"]
-        found.append(backend64.to_host(first._d_weights))
-    np.testing.assert_allclose(found[0], 40 * found[1], rtol=1e-11)
+        gradients.append(backend64.to_host(first._d_weights))
+    np.testing.assert_allclose(gradients[0], 40 * gradients[1], rtol=1e-11)
 
 
-def test_a_constant_prediction_costs_what_the_paper_implies(backend64: Backend) -> None:
-    """Shares of .66 and .34: Σ over both outputs of p (1 - p) is .449."""
+def test_the_loss_of_a_constant_prediction(backend64: Backend) -> None:
+    """With class shares .66 and .34 the paper's loss is Σ p (1 - p) = .449 over both outputs."""
     b = backend64
     y = np.zeros((100, 2, 1))
     y[:66, 0], y[66:, 1] = 1, 1
@@ -112,17 +112,17 @@ def test_a_constant_prediction_costs_what_the_paper_implies(backend64: Backend) 
 def test_errors(backend64: Backend, points: Any) -> None:
     spoken = model(backend64)
     x, y = points.x[:, :, None], points.y[:, :, None]
-    with pytest.raises(OptionError, match="unknown key 'lr'; known: 'eta'"):
+    with pytest.raises(OptionError, match="expected the key 'eta', got 'lr'"):
         spoken.optimizer["lr"] = 1e-3
-    with pytest.raises(OptionError, match=r"unknown key 'etta'.* Did you mean 'eta'"):
+    with pytest.raises(OptionError, match=r"got 'etta'.* Did you mean 'eta'"):
         spoken.optimizer.update(etta=1e-3)
-    with pytest.raises(OptionError, match="eta must be a number of at least 0, got -1"):
+    with pytest.raises(OptionError, match="expected eta to be a finite number, at least 0, got -1"):
         spoken.optimizer["eta"] = -1
-    with pytest.raises(OptionError, match="cannot be taken away"):
+    with pytest.raises(OptionError, match="cannot be deleted"):
         del spoken.optimizer["eta"]
     with pytest.raises(StateError, match="grad needs the outputs of a batch"):
         spoken.grad(y)
-    with pytest.raises(StateError, match=r"backward needs model\.grad"):
+    with pytest.raises(StateError, match=r"backward needs gradients; call model\.grad"):
         spoken.backward()
     with pytest.raises(ShapeError, match=r"the input as columns \(B, F, 1\), got \(40, 2\); add the axis"):
         spoken(points.x)
@@ -135,9 +135,9 @@ def test_errors(backend64: Backend, points: Any) -> None:
         spoken.grad(y[:39])
     spoken.grad(y)
     spoken.backward()
-    with pytest.raises(StateError, match="once for each step"):
+    with pytest.raises(StateError, match="once per step"):
         spoken.backward()
-    with pytest.raises(OptionError, match="gradient must be one of 'sum', 'mean', 'mean_error', got 'max'"):
+    with pytest.raises(OptionError, match="gradient to be one of 'sum', 'mean', 'mean_error', got 'max'"):
         model(backend64, gradient="max")
     with pytest.raises(ShapeError, match="does not fit after Fully-connected layer: in_features:2"):
         Sequential(Linear(2, 3, backend=backend64), Linear(4, 2, backend=backend64))

@@ -1,4 +1,4 @@
-"""Jin's way of speaking computes what Lamina's own does."""
+"""Jin's API computes the same as Lamina's."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def dense(b: Backend, **options: Any) -> tuple[NeuralNet, RealSequential]:
 
 
 @pytest.mark.parametrize("naive", [False, True])
-def test_convolutions_step_by_step(naive: bool, backend64: Backend, same_weights: Any) -> None:
+def test_steps_of_convolutions_equal_laminas(naive: bool, backend64: Backend, same_weights: Any) -> None:
     b = backend64
     manual_seed(3)
     net = Module(backend=b)
@@ -90,7 +90,7 @@ def test_convolutions_step_by_step(naive: bool, backend64: Backend, same_weights
     same_weights(net.net, real)
 
 
-def test_training_is_the_trainer(backend64: Backend, points: Any, held_out: Any, same_weights: Any) -> None:
+def test_train_equals_the_trainer(backend64: Backend, points: Any, held_out: Any, same_weights: Any) -> None:
     b = backend64
     net, real = dense(b, lr=0.05, reg=0.01, epochs=3, batch_size=16, seed=4)
     same_weights(net.net, real)
@@ -136,7 +136,7 @@ def test_a_sequence_in_a_sequence_and_a_layer_after_training(backend64: Backend,
     net = NeuralNet(epochs=1, backend=b)
     net.append(inner)
     net.train(points.x, points.x[:, :1] @ np.ones((1, 4)))
-    net.append(Module((4, 1), backend=b))  # the old optimizer does not know it
+    net.append(Module((4, 1), backend=b))  # needs a new optimizer
     net.train(points.x, points.column)
     assert net.predict(points.x).shape == (40, 1)
 
@@ -146,9 +146,9 @@ def test_errors(backend64: Backend, points: Any) -> None:
     net, _ = dense(b)
     with pytest.raises(ShapeError, match=r"append: Module\(3 x 1\) does not fit after Module\(5 x 1\): "):
         net.append(Module((3, 1), backend=b))
-    with pytest.raises(OptionError, match=r"takes Modules; got Linear\(1 -> 2\) for NeuralNet\(\)"):
+    with pytest.raises(OptionError, match=r"expected a Module.* got Linear\(1 -> 2\) for NeuralNet\(\)"):
         net.append(Linear(1, 2, backend=b))  # type: ignore[arg-type]
-    with pytest.raises(OptionError, match=r"takes Modules; got Module\(2 x 3\) for Module\(1 x 2\)"):
+    with pytest.raises(OptionError, match=r"expected a Module.* got Module\(2 x 3\) for Module\(1 x 2\)"):
         Module((1, 2), backend=b).append(Module((2, 3), backend=b))
     with pytest.raises(StateError, match="backward needs"):
         net.backward()
@@ -162,9 +162,9 @@ def test_errors(backend64: Backend, points: Any) -> None:
         OptionError, match=r"activation: expected one of relu, sigmoid, tanh, got 'rleu'.*relu"
     ):
         Module((1, 2), activation="rleu", backend=b)
-    with pytest.raises(OptionError, match=r"NeuralNet\(\) is a sequence; its Modules"):
+    with pytest.raises(OptionError, match=r"NeuralNet\(\) is a sequence without weights"):
         _ = net.W
     with pytest.raises(LaminaError, match="expected lr to be a finite number, at least 0"):
         Module((1, 2), backend=b).update_params(-1.0)
-    with pytest.raises(StateError, match=r"update_params: no gradient; it needs backward\(\) before it"):
+    with pytest.raises(StateError, match=r"update_params: there is no gradient; call backward\(\) first"):
         Module((1, 2), backend=b).update_params(0.1)
