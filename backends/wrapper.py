@@ -1,8 +1,7 @@
-"""`Wrapper`: a backend around a backend, all of whose methods go through one, `around`.
+"""`Wrapper`: a backend around a backend, with one method, `around`, through which every op goes.
 
-The methods are generated from the op table when the class is made, each with its op's own signature, so
-that an op added to the table is in every decorator at once. A decorator overrides `around` (and says
-which derived ops it lowers to primitives); that is all.
+The op methods are generated from the op table, each with its own signature: a new row is at once in every
+decorator. A decorator overrides `around`, and lowers the derived ops that it cannot take whole.
 """
 
 from __future__ import annotations
@@ -11,6 +10,8 @@ import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, TypeVar
+
+from typing_extensions import override
 
 from .base import Backend
 from .ops import OPS, Op
@@ -21,8 +22,8 @@ Class = TypeVar("Class", bound=type)
 def funnelled(cls: Class) -> Class:
     """Give a class one method per row of the op table, each calling `self.around(op, args, kwargs)`.
 
-    Positional-or-keyword arguments arrive in `args`, keyword-only ones in `kwargs`, however they were
-    passed; `out` is left out of `kwargs` where none was given.
+    `args` holds the positional-or-keyword arguments and `kwargs` the keyword-only ones, however the caller
+    passed them; `kwargs` has no `out` if that is None.
     """
     for op in OPS.values():
         setattr(cls, op.name, _method(op))
@@ -41,7 +42,7 @@ def _method(op: Op) -> Callable[..., Any]:
     args = "".join(f"{name}, " for name in positional)
     lines += [f"    return self.around(op, ({args}), kwargs)"]
     space: dict[str, Any] = {"op": op}
-    exec("\n".join(lines), space)  # as dataclasses do: a plain function with the op's signature
+    exec("\n".join(lines), space)  # a plain function with the op's signature, as dataclasses make theirs
     method: Callable[..., Any] = space[op.name]
     original = getattr(Backend, op.name)
     method.__defaults__, method.__kwdefaults__ = original.__defaults__, original.__kwdefaults__
@@ -52,7 +53,7 @@ def _method(op: Op) -> Callable[..., Any]:
 
 @funnelled
 class Wrapper(Backend):
-    """Base of the decorators: hands everything on to `inner`, unchanged."""
+    """Base of the decorators: passes every call on to `inner`."""
 
     scoped = True
 
@@ -67,33 +68,34 @@ class Wrapper(Backend):
         return f"{self.name}+{self.inner.spec}"
 
     @property
+    @override
     def raw(self) -> Backend:
-        """The innermost backend of the stack."""
         return self.inner.raw
 
+    @override
     def details(self) -> dict[str, str | int]:
-        """Return what the inner backend says."""
         return self.inner.details()
 
+    @override
     def unrecorded(self) -> AbstractContextManager[None]:
-        """Enter the inner backend's."""
         return self.inner.unrecorded()
 
+    @override
     def leaf(self, cell: Any, owner: Any) -> None:
-        """Hand on; a decorator with handles of its own opens the cell, and closes the gradients."""
+        """Pass on; a decorator with its own handles opens the cell, and closes the owner's gradients."""
         self.inner.leaf(cell, owner)
 
     def around(self, op: Op, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
-        """Run one op; override this."""
+        """Run one op; decorators override this."""
         return getattr(self.inner, op.name)(*args, **kwargs)
 
     def lower(self, op: Op, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
-        """Run a derived op by its definition, so that its primitives come through `around`."""
+        """Run a derived op by its definition: its primitives go through `around`."""
         return getattr(Backend, op.name)(self, *args, **kwargs)
 
 
 def stack(backend: Backend | None) -> Iterator[Backend]:
-    """Yield the parts of a stack, outermost first: each decorator, and last the raw backend."""
+    """Yield the backends of a stack, outermost first; the raw backend is the last."""
     while backend is not None:
         yield backend
         backend = backend.inner if isinstance(backend, Wrapper) else None

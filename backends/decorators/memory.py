@@ -1,4 +1,4 @@
-"""What a backend's callers hold of its tensors: bytes that are alive, seen from the handles alone."""
+"""The memory of live tensors, tracked by their handles alone."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ..ops import Op
 
 
 class _Storage:
-    """The memory behind a handle and its views; it is given back with the last of them."""
+    """The memory behind a handle and its views, released with the last of them."""
 
     __slots__ = ("memory", "nbytes")
 
@@ -24,7 +24,7 @@ class _Storage:
 
 
 class _Watched(weakref.ref[Any]):
-    """A handle that is watched: its number, what it is, and the storage that it keeps alive."""
+    """A weak reference to a handle, with its id, its shape and dtype, and its storage."""
 
     __slots__ = ("key", "meta", "storage")
     key: int
@@ -33,19 +33,19 @@ class _Watched(weakref.ref[Any]):
 
 
 class Memory:
-    """Bytes of the tensors alive that came through `note`.
+    """The bytes of the live tensors that came through `note`.
 
-    Storage counts from the op that made it until the last handle on it is gone. What an op takes for itself
-    while it runs is not seen; a view counts as its source's storage, also where a backend had to copy.
+    Storage counts from the op that made it until its last handle is gone. Temporaries inside an op do not
+    count. A view counts as its source's storage, even if a backend had to copy.
     """
 
     def __init__(self) -> None:
         self.live = 0
         self.watched: dict[int, _Watched] = {}
-        """The handles that are alive, by `id`."""
+        """The live handles, by `id`."""
 
     def note(self, op: Op, args: Sequence[Any], result: Any, metas: Sequence[Meta]) -> tuple[int, int]:
-        """Watch what an op gave, tensors like these; return how many got new storage, and its bytes."""
+        """Watch the results of an op; return how many have new storage, and its bytes."""
         if op.gives == "tensor":
             if op.view:
                 source = self.watched.get(id(args[op.positions[0]]))
@@ -69,7 +69,7 @@ class Memory:
         count = size = 0
         made = (handle for handle in handles if handle is not None)
         for handle, meta in zip(made, metas, strict=True):
-            if id(handle) not in self.watched:  # else it was `out`, or an argument itself
+            if id(handle) not in self.watched:  # else it is `out`, or an argument itself
                 nbytes = meta.nbytes
                 self._watch(handle, meta, _Storage(self, nbytes))
                 count, size = count + 1, size + nbytes
@@ -78,7 +78,7 @@ class Memory:
     def _watch(self, handle: Any, meta: Meta, storage: _Storage) -> None:
         try:
             watched = _Watched(handle, self._forget)
-        except TypeError:  # a kind of handle that cannot be watched: its life is not seen
+        except TypeError:  # this kind of handle takes no weak reference
             return
         watched.key, watched.meta, watched.storage = id(handle), meta, storage
         self.watched[watched.key] = watched

@@ -1,7 +1,7 @@
-"""`profile`: what each op costs, layer by layer: calls, FLOPs, bytes, time, memory.
+"""`profile`: the cost of each op in each layer: calls, FLOPs, bytes, time and memory.
 
-FLOPs and bytes are the op table's, of a derived op those of its definition in primitives; they are worked
-out once for each combination of shapes. Handles are the inner backend's own.
+The op table gives FLOPs and bytes; for a derived op, they are those of its definition. They are computed
+once per combination of shapes. Handles are the inner backend's own.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from time import perf_counter_ns
 from typing import Any, Literal, NamedTuple
+
+from typing_extensions import override
 
 from ..base import Backend
 from ..meta import Meta
@@ -22,11 +24,11 @@ from .memory import Memory
 from .report import Report, Row
 
 MOST_COMBINATIONS = 4096
-"""How many combinations of ops, shapes and options a backend knows the cost of by heart."""
+"""The size of the cache of costs, by op, shapes and options."""
 
 
 class Event(NamedTuple):
-    """Something that ran: an op, a layer or a compiled step, from `start` to `end` (ns, one clock)."""
+    """One run of an op, a layer or a compiled step, from `start` to `end` (ns, one clock)."""
 
     kind: Literal["op", "layer", "step"]
     name: str
@@ -37,7 +39,7 @@ class Event(NamedTuple):
 
 
 class _Cost(NamedTuple):
-    """What a call costs, and what the tensors are that it gives."""
+    """The cost of a call, and the shapes and dtypes of its results."""
 
     flops: int
     bytes: int
@@ -45,7 +47,7 @@ class _Cost(NamedTuple):
 
 
 class _Place:
-    """One pass of one layer: its rows by op, and the places within it."""
+    """One pass of one layer, with a row for each op."""
 
     def __init__(self, layer: str = "", backward: bool = False) -> None:
         self.layer, self.backward = layer, backward
@@ -53,9 +55,9 @@ class _Place:
 
 
 class ProfileBackend(Wrapper):
-    """Times and counts every op that runs on `inner`, by layer path and pass; `report()` tells.
+    """Times and counts every op on `inner`, by layer path and pass; `report()` returns the rows.
 
-    `timeline` holds an `Event` for everything that runs, if it is set to a list.
+    Set `timeline` to a list to collect an `Event` for each run.
     """
 
     name = "profile"
@@ -63,7 +65,7 @@ class ProfileBackend(Wrapper):
     def __init__(self, inner: Backend) -> None:
         super().__init__(inner)
         self.timeline: list[Event] | None = None
-        self._waits = inner.device != "cpu"  # an op on another device only begins when it is called
+        self._waits = inner.device != "cpu"  # an op on another device returns before it is done
         self._memory = Memory()
         self._costs: dict[tuple[Any, ...], _Cost] = {}
         self._here = _Place()
@@ -72,16 +74,16 @@ class ProfileBackend(Wrapper):
         self._running: list[Row] = []
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self.inner,)  # elsewhere it counts from the start
+        return type(self), (self.inner,)
 
     def report(self) -> Report:
-        """Return what ran since the start, or since `reset`; later ops do not change it."""
+        """Return the costs since the start, or since `reset`; later ops do not change the report."""
         rows = (row.copy() for place in self._places.values() for row in place.rows.values())
         steps = (row.copy() for row in self._steps if row.calls)
         return Report(self.spec, self.default_dtype, tuple(rows), tuple(steps))
 
     def reset(self) -> None:
-        """Start anew. Tensors that are alive stay in the count of memory."""
+        """Set all counts to 0. Memory still counts the tensors that are alive."""
         for place in self._places.values():
             place.rows.clear()
         for row in self._steps:
@@ -89,8 +91,8 @@ class ProfileBackend(Wrapper):
         if self.timeline is not None:
             self.timeline.clear()
 
+    @override
     def around(self, op: Op, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
-        """Run the op, then count it: its own errors come first, and counting it is not in its time."""
         run = getattr(self.inner, op.name)
         if op.kind in ("metadata", "control"):
             return run(*args, **kwargs)
@@ -120,7 +122,7 @@ class ProfileBackend(Wrapper):
 
     @contextmanager
     def scope(self, name: str) -> Iterator[None]:
-        """Count what runs inside under the layer `name`, or its backward pass for "name.backward"."""
+        """Count the ops inside under the layer `name`, or under its backward pass if "name.backward"."""
         before, start = self._here, perf_counter_ns()
         layer = name.removesuffix(".backward")
         path = f"{before.layer}.{layer}" if before.layer else layer
@@ -135,7 +137,7 @@ class ProfileBackend(Wrapper):
                 self.timeline.append(Event("layer", name, start, perf_counter_ns()))
 
     def compile(self, step: Step) -> Step:
-        """Return the inner backend's compiled step; it gets a row: its calls, its time, what ran in it."""
+        """Return the inner backend's compiled step, with a row for its calls, its time and its ops."""
         compiled: Callable[..., Any] = self.inner.compile(step)
         row = Row("", False, getattr(step, "__name__", type(step).__name__))
         self._steps.append(row)
@@ -156,7 +158,7 @@ class ProfileBackend(Wrapper):
                 if self.timeline is not None:
                     self.timeline.append(Event("step", row.op, start, end))
 
-        return run  # type: ignore[return-value]  # functools.wraps forgets which callable it was
+        return run  # type: ignore[return-value]  # functools.wraps loses the type
 
     # -- costs -------------------------------------------------------------------------------------
 
@@ -172,7 +174,7 @@ class ProfileBackend(Wrapper):
         return cost
 
     def _key(self, op: Op, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[Any, ...]:
-        """Return what the cost of a call depends on: shapes, dtypes, options, but no value of a float."""
+        """Return the key of a cost: op, shapes, dtypes and options; floats count as equal."""
         key: list[Any] = [op.name]
         for i, value in enumerate(args):
             kind = type(value)
@@ -187,7 +189,7 @@ class ProfileBackend(Wrapper):
         return tuple(key)
 
     def _by_table(self, op: Op, args: Sequence[Any], kwargs: Mapping[str, Any]) -> _Cost:
-        """Count with shapes alone: a primitive by its row, a derived op as its definition."""
+        """Run the op on shapes alone: the row of a primitive, the definition of a derived op."""
         counter: Any = ShapeBackend(dtype=self.default_dtype)  # type: ignore[abstract]  # made by funnelled
         options = {name: value for name, value in kwargs.items() if name != "out"}
         metas, options = op.map_arguments(self._meta, args, options)
@@ -197,16 +199,16 @@ class ProfileBackend(Wrapper):
         return _Cost(total.flops, total.bytes, results)
 
     def _transfer(self, op: Op, args: Sequence[Any], result: Any) -> _Cost:
-        """Count what has no rule: it reads its tensors and fills those that it makes."""
+        """Return the cost of an op without a rule: the bytes that it reads and fills."""
         read: list[Any] = []
         op.map_arguments(read.append, args, {})
         if len({id(handle) for handle in read}) < len(read):
-            return _Cost(0, 0, ())  # what is there already is assigned
+            return _Cost(0, 0, ())  # assigned in place: nothing moves
         made: Sequence[Any] = (result,) if op.gives == "tensor" else ()
         if op.gives == "cells":
             made = (result[0], *result[1].values())
         metas = tuple(map(self._meta, made))
-        filled = metas[:1]  # the flat buffer is its cells
+        filled = metas[:1]  # the views share the buffer
         return _Cost(0, sum(meta.nbytes for meta in (*filled, *map(self._meta, read))), metas)
 
     def _meta(self, handle: Any) -> Meta:
@@ -220,7 +222,7 @@ _PLAIN = (float, int, bool, str, type(None))
 
 
 def _frozen(value: Any) -> Any:
-    """Return an argument in a form that can be looked up; all floats are one."""
+    """Return an argument as a part of a key; all floats are equal."""
     kind = type(value)
     if kind is list or kind is tuple:
         return tuple(map(_frozen, value))

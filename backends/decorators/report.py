@@ -1,4 +1,4 @@
-"""What `profile` found: rows by layer, pass and op, their sums, and tables that people can read."""
+"""The report of `profile`: rows by layer, pass and op, their sums, and tables."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ _OUTSIDE = "(no layer)"
 
 @dataclass
 class Row:
-    """What one op cost in one pass of one layer; of a sum, "" stands for what was summed over.
+    """The cost of one op in one pass of one layer; a sum has "" for the fields that it sums over.
 
-    `seconds` is time in the ops. `new` tensors got storage of their own, of `allocated` bytes; `peak` is the
-    most bytes of tensors that were alive after one of the calls, whoever made them.
+    `seconds` is time in the ops. `new` counts results with storage of their own, `allocated` its bytes.
+    `peak` is the most bytes of live tensors after any of the calls, whichever op made them.
     """
 
     layer: str = ""
@@ -30,7 +30,7 @@ class Row:
     peak: int = 0
 
     def copy(self) -> Row:
-        """Return a row of its own."""
+        """Return a copy."""
         return replace(self)
 
     def clear(self) -> None:
@@ -50,29 +50,29 @@ class Row:
 
     @property
     def flops_per_second(self) -> float:
-        """FLOPs in a second of the ops' time; 0 where there was none."""
+        """FLOPs per second in the ops; 0 if they took no time."""
         return self.flops / self.seconds if self.seconds else 0.0
 
     @property
     def intensity(self) -> float:
-        """FLOPs for each byte moved; 0 where none was."""
+        """FLOPs per byte moved; 0 if no byte moved."""
         return self.flops / self.bytes if self.bytes else 0.0
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the row as JSON can hold it."""
+        """Return the row as a dict for JSON."""
         return asdict(self)
 
 
 @dataclass(frozen=True)
 class Report:
-    """The rows, in the order in which their layers first ran; `str()` gives the tables."""
+    """The rows, in the order of the layers' first runs; `str()` gives the tables."""
 
     spec: str
     dtype: str
     rows: tuple[Row, ...]
-    """One for each layer path ("" outside all), pass and op."""
+    """One for each layer path ("" outside all layers), pass and op."""
     steps: tuple[Row, ...] = ()
-    """One for each compiled step, `op` its name; what ran in it is in `rows` as well."""
+    """One for each compiled step, with its name as `op`; its ops are in `rows`, too."""
 
     @property
     def total(self) -> Row:
@@ -80,21 +80,21 @@ class Report:
         return _summed(self.rows, lambda row: Row())[0] if self.rows else Row()
 
     def by_layer(self) -> tuple[Row, ...]:
-        """Return a row for each layer and pass: forward, then backward; what is in no layer comes last."""
+        """Return a row for each layer and pass: forward, then backward; ops outside all layers last."""
         found = _summed(self.rows, lambda row: Row(row.layer, row.backward))
         order = [*dict.fromkeys(row.layer for row in found if row.layer), ""]
         return tuple(sorted(found, key=lambda row: (order.index(row.layer), row.backward)))
 
     def by_op(self) -> tuple[Row, ...]:
-        """Return a row for each op, the longest first."""
+        """Return a row for each op, the slowest first."""
         found = _summed(self.rows, lambda row: Row(op=row.op))
         return tuple(sorted(found, key=lambda row: -row.seconds))
 
     def layer_table(self, *, per: int = 1, kinds: Mapping[str, str] | None = None) -> Table:
         """Return `by_layer` as text.
 
-        per: how many steps ran: calls, times, FLOPs and bytes are divided by it. kinds: what else to call the
-        layers, by path.
+        per: the number of steps; calls, times, FLOPs and bytes are divided by it. kinds: names of the layers'
+        kinds, by path.
         """
         total, cells, before = self.total, [], None
         for row in self.by_layer():
@@ -125,7 +125,7 @@ class Report:
 
 @dataclass(frozen=True)
 class Table:
-    """Rows of texts: first names, then numbers under `numbers`; `str()` aligns them."""
+    """Rows of text: names, then numbers; `str()` aligns the columns."""
 
     names: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
@@ -159,7 +159,7 @@ def size(nbytes: float) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Return a time in the unit that suits it: "12.3 ms"."""
+    """Return a time in a suitable unit: "12.3 ms"."""
     return f"{_scaled(seconds * 1e6, 1000.0, (' µs', ' ms', ' s'))}"
 
 
@@ -189,7 +189,7 @@ def _numbers(row: Row, total: Row, per: int) -> tuple[str, ...]:
 
 
 def _summed(rows: Iterable[Row], group: Callable[[Row], Row]) -> list[Row]:
-    """Add up the rows that `group` gives equal empty rows for, in the order of the first of each."""
+    """Sum the rows of each group, in the order of its first row; group: gives a row's empty sum."""
     sums: dict[tuple[str, bool, str], Row] = {}
     for row in rows:
         empty = group(row)
