@@ -12,6 +12,8 @@ TRAINING: ContextVar[bool | None] = ContextVar("lamina_training", default=None)
 """The mode of the call; each module's default holds if it is None."""
 WITHOUT_INPUT_GRADIENT: ContextVar[Any] = ContextVar("lamina_without_input_gradient", default=None)
 """The module whose input gradient nothing needs."""
+CHECKED_TARGETS: ContextVar[bool] = ContextVar("lamina_checked_targets", default=False)
+"""Whether the caller has checked the values of all targets."""
 
 
 class Setting(Generic[T]):
@@ -43,6 +45,11 @@ def without_input_gradient(module: Any) -> AbstractContextManager[None]:
     Modules inside it are not affected: a container decides for its own layers.
     """
     return Setting(WITHOUT_INPUT_GRADIENT, module)
+
+
+def checked_targets() -> AbstractContextManager[None]:
+    """Let losses skip the check of values, inside a `with`: the caller has checked the whole data set."""
+    return Setting(CHECKED_TARGETS, True)
 
 
 class InstanceMethod:

@@ -42,7 +42,7 @@ class BCELoss(Loss):
         self.check_pair(prediction, target)
         if self.weight is not None:
             self.check_weight("weight", self.weight, self.backend.shape(prediction))
-        if self.validate:
+        if self.checks_values():
             _check_unit(self.backend, "prediction", prediction)
             self.check_targets(tuple(self.backend.shape(prediction)), target)
         b = self.backend
@@ -105,7 +105,7 @@ class BCEWithLogitsLoss(Loss):
             shape = self.backend.shape(prediction)
             self.check_weight("weight", self.weight, shape)
             self.check_weight("pos_weight", self.pos_weight, shape)
-        if self.validate:
+        if self.checks_values():
             self.check_targets(tuple(self.backend.shape(prediction)), target)
         b = self.backend
         self.keep(prediction, target)

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from ...backends import Backend, OptionError, ShapeError, StateError, Tensor, get_backend
 from ...backends.protocol import Shape
-from ..call import INFERENCE
+from ..call import CHECKED_TARGETS, INFERENCE
 from ..faults import raise_named
 from ..parameter import check_same_shape
 
@@ -38,8 +38,8 @@ class Loss:
         self.backend = get_backend(backend)
         self.reduction = reduction
         self.validate = True
-        """Whether each call looks at the targets' values (labels in range, ...). Reading them back has
-        its price; the training loop looks once, at the whole data set, and then turns this off."""
+        """Whether each call checks the targets' values (labels in range, ...), outside `checked_targets()`.
+        The check waits for the device."""
         self._kept: tuple[Any, ...] | None = None
 
     def __call__(self, prediction: Tensor, target: Tensor) -> Tensor:
@@ -91,6 +91,10 @@ class Loss:
         return twin
 
     # -- for the losses' own use ---------------------------------------------------------------------
+
+    def checks_values(self) -> bool:
+        """Return whether this call checks the values of prediction and target."""
+        return self.validate and not CHECKED_TARGETS.get()
 
     def keep(self, *values: Any) -> None:
         """Keep what `backward` needs; nothing under `inference()`."""

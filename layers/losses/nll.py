@@ -80,7 +80,7 @@ class NLLLoss(Loss):
             raise ShapeError(f"expected a prediction {want}")
         if b.dtype(target) != "int64":
             raise DtypeError(f"expected int64 labels, got {b.dtype(target)}; labels are class numbers")
-        if self.validate:
+        if self.checks_values():
             self.check_targets(tuple(shape), target)
         if self.reduction == "mean" and math.prod(labels) == 0:
             raise ShapeError(f"the mean over an empty batch is undefined: prediction {tuple(shape)}")

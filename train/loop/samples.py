@@ -85,6 +85,11 @@ class Tally:
     losses: list[Tensor] = field(default_factory=list)
     sizes: list[int] = field(default_factory=list)
 
+    @classmethod
+    def of(cls, samples: Samples, loss: Loss, metrics: Mapping[str, Metric]) -> Tally:
+        """Return an empty tally, which keeps predictions if accuracy or metrics need them."""
+        return cls(loss, metrics, samples.labels is not None or bool(metrics))
+
     def add(self, prediction: Tensor, loss: Tensor, size: int) -> None:
         """Add a batch of `size` samples."""
         if self.keep_predictions:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from typing import Any
 
 import numpy as np
 
 from ...backends import DataError, LaminaError, OptionError, Tensor
+from ...backends.host import Host
+from ...backends.options import integer, number
 from ...layers import Module, inference, mode, named_scopes, without_input_gradient
+from ...layers.call import checked_targets
 from ...layers.faults import named_error
 from ...layers.losses import L2Penalty, Loss
 from ..data import Dataset, batch_count, order
@@ -21,33 +24,31 @@ from .history import History
 from .samples import Metric, Pair, Samples, Tally, cuts, rows
 from .schedules import Schedule
 
-Host = np.ndarray[Any, Any]
-
 
 class Trainer:
-    """Fits a model to data.
+    """Trains a model on data.
 
     Parameters
     ----------
     model, loss, optimizer
         All on one backend.
     schedule
-        What multiplies the learning rate at each epoch.
+        The factor of the learning rate, by epoch.
     metrics
-        What else each epoch's history holds, by name: functions of (outputs (N, ...), targets (N, ...)) on
-        the host. Losses, and the accuracy of labels, are there without.
+        More columns of the history, by name: functions of (outputs (N, ...), targets (N, ...)) on the host.
+        The history always has the loss, and the accuracy of labels.
     callbacks
-        Told of every epoch, in this order.
+        Called in this order.
     penalty
-        A penalty on the parameters, whose gradient is added at each step; the loss that is shown is without.
+        A penalty on the parameters. Its gradient is added at each step; the reported loss excludes it.
     clip_norm, clip_value
         Gradients are clipped to that joint norm, or elementwise to that value, before each step.
     seed
-        Of the shuffling: equal seeds see equal batches, on every backend.
+        The seed of the shuffling: equal seeds give equal batches on every backend.
     progress
-        Whether a progress bar is shown.
+        Whether to show a progress bar.
     check_finite
-        Whether NaN and infinities in the data are an error before training starts.
+        Whether NaN and infinities in the data raise an error before training starts.
 
     """
 
@@ -71,32 +72,31 @@ class Trainer:
         self.loss = loss
         self.optimizer = optimizer
         self.backend = model.backend
-        for what, other in (("loss", loss.backend), ("optimizer", optimizer.groups[0].backend)):
-            if other is not self.backend:
-                raise OptionError(f"Trainer: the model is on {self.backend!r} and the {what} on {other!r}")
+        for part, backend in (("loss", loss.backend), ("optimizer", optimizer.groups[0].backend)):
+            if backend is not self.backend:
+                raise OptionError(
+                    f"Trainer: expected the {part} on the model's backend, {self.backend!r}, got {backend!r}"
+                )
         if loss.reduction == "none":
-            raise OptionError(
-                f"Trainer: {loss} gives a loss for each element; choose a reduction that gives one"
-            )
-        for option, bound in (("clip_norm", clip_norm), ("clip_value", clip_value)):
-            if bound is not None and not bound > 0:
-                raise OptionError(f"Trainer: {option} must be above 0 (or None), got {bound!r}")
+            raise OptionError(f"Trainer: expected a loss with one value for a batch, got {loss}")
         self.schedule = schedule
         self.metrics = dict(metrics or {})
         if taken := {"loss", "accuracy"} & set(self.metrics):
-            raise OptionError(f"Trainer: metrics need names of their own, {taken.pop()!r} is taken")
+            raise OptionError(
+                f"Trainer: expected other names for metrics than loss and accuracy, got {min(taken)}"
+            )
         self.callbacks = [*callbacks, *([ProgressBar()] if progress else [])]
         self.penalty = penalty
-        self.clip_norm = clip_norm
-        self.clip_value = clip_value
+        self.clip_norm = _bound("clip_norm", clip_norm)
+        self.clip_value = _bound("clip_value", clip_value)
         self.seed = seed
         self.check_finite = check_finite
         self.history = History()
         self.epoch = 0
         self.columns: tuple[str, ...] = ()
-        """The names in each row of the history that the running fit writes."""
+        """The names in each row of the history of the running fit."""
         self.stopped = ""
-        """Why training ended before its last epoch, if it did."""
+        """Why training stopped before its last epoch, if it did."""
 
     # -- what a user calls -------------------------------------------------------------------------
 
@@ -110,50 +110,50 @@ class Trainer:
         shuffle: bool = True,
         drop_last: bool = False,
     ) -> History:
-        """Train for `epochs` more epochs and return the history of all.
+        """Train for `epochs` more epochs and return the history of all epochs.
 
-        Whatever does not fit is an error before any parameter changes. After an interruption (Ctrl-C),
-        `history` and the model hold what was learnt so far. The modes set
-        by `model.train()` and `eval()` are neither read nor changed.
+        Every check runs before the first parameter changes. After an interrupt (Ctrl-C), the model and
+        `history` keep the epochs so far. `model.train()` and `model.eval()` have no effect on a fit.
 
         Parameters
         ----------
         train, validation
             Data sets, or pairs (inputs (N, ...), targets).
         epochs, batch_size
-            At least 1. A batch never has more samples than there are.
+            At least 1. A batch has at most N samples.
         shuffle
-            Whether each epoch has an order of its own.
+            Whether to shuffle the samples in each epoch.
         drop_last
-            Whether a last batch that is not full is left out.
+            Whether to drop the last batch if it is not full.
 
         Raises
         ------
         DataError
-            If there is no data, targets do not fit the loss, or (on request) something is not finite.
+            If there is no data, targets do not fit the loss, or `check_finite` fails.
 
         """
-        for option, value in (("epochs", epochs), ("batch_size", batch_size)):
-            if isinstance(value, bool) or not hasattr(value, "__index__") or value < 1:
-                raise OptionError(f"fit: {option} must be an integer of at least 1, got {value!r}")
+        epochs, batch_size = integer("fit", "epochs", epochs), integer("fit", "batch_size", batch_size)
         samples = self._samples(train, "train")
         held_out = None if validation is None else self._samples(validation, "validation")
         steps = batch_count(samples.size, batch_size, drop_last=drop_last)
+        self.optimizer.check_parameters()
         self.columns = _columns(samples, held_out, self.metrics)
         self.stopped = ""
-        self.optimizer.check_parameters()
-        with ExitStack() as ending, self._training():
+        with ExitStack() as stack:
+            for scope in (mode(training=True), named_scopes(self.model), checked_targets()):
+                stack.enter_context(scope)
             for callback in self.callbacks:
-                ending.callback(callback.on_fit_end, self)
+                stack.callback(callback.on_fit_end, self)
                 callback.on_fit_start(self, epochs, steps)
             for _ in range(epochs):
                 row = self._epoch(samples, held_out, batch_size, steps, shuffle)
-                if self._told(row):
+                if self._stops(row):
                     break
         return self.history
 
     def predict(self, inputs: Any, *, batch_size: int = 1024) -> Host:
         """Return the model's outputs for inputs (N, ...), as a host array (N, ...)."""
+        batch_size = integer("predict", "batch_size", batch_size)
         b = self.backend
         x = b.from_host(inputs)
         if not b.shape(x) or b.shape(x)[0] == 0:
@@ -161,14 +161,15 @@ class Trainer:
                 f"predict: expected inputs (N, ...) with N of at least 1, got {tuple(b.shape(x))}"
             )
         with mode(training=False), inference(), named_scopes(self.model):
-            parts = []
+            outputs = []
             for first, last in cuts(b.shape(x)[0], batch_size):
                 with b.session():
-                    parts.append(b.to_host(self.model(rows(b, x, first, last))))
-        return np.concatenate(parts)
+                    outputs.append(b.to_host(self.model(rows(b, x, first, last))))
+        return np.concatenate(outputs)
 
     def evaluate(self, data: Dataset | Pair, *, batch_size: int = 1024) -> dict[str, float]:
-        """Return the loss, and for classes the accuracy, over a data set."""
+        """Return the loss over a data set, the accuracy of labels, and the metrics."""
+        batch_size = integer("evaluate", "batch_size", batch_size)
         return self._score(self._samples(data, "evaluate"), batch_size)
 
     def train_step(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
@@ -199,32 +200,31 @@ class Trainer:
         if self.schedule is not None:
             self.optimizer.lr_factor = self.schedule(self.epoch)
         row = {"epoch": float(self.epoch + 1), "learning_rate": self.optimizer.lr}
-        row |= _named("train", self._learn(samples, batch_size, steps, shuffle))
+        if shuffle:
+            # One gather an epoch; every batch is then a view.
+            samples = samples.taken(order(samples.size, seed=self.seed, epoch=self.epoch))
+        row |= _prefixed("train", self._learn(samples, cuts(samples.size, batch_size)[:steps]))
         if held_out is not None:
-            row |= _named("validation", self._score(held_out, max(batch_size, 1024)))
+            row |= _prefixed("validation", self._score(held_out, max(batch_size, 1024)))
         row["seconds"] = time.perf_counter() - start
         self.epoch += 1
         self.history.append(**row)
         return row
 
-    def _learn(self, samples: Samples, batch_size: int, steps: int, shuffle: bool) -> dict[str, float]:
-        """Take the steps of one epoch; return the mean of what the batches gave."""
-        if shuffle:
-            # One gather an epoch, then every batch is a view.
-            samples = samples.taken(order(samples.size, seed=self.seed, epoch=self.epoch))
+    def _learn(self, samples: Samples, batches: list[tuple[int, int]]) -> dict[str, float]:
+        """Take a step for each batch and return the scores of their predictions."""
         listeners = [c for c in self.callbacks if type(c).on_step is not Callback.on_step]
-        tally = Tally(self.loss, self.metrics, self._wants_predictions(samples))
-        for i, (first, last) in enumerate(cuts(samples.size, batch_size)[:steps]):
+        tally = Tally.of(samples, self.loss, self.metrics)
+        for step, (first, last) in enumerate(batches, start=1):
             prediction, loss = self.train_step(*samples.rows(first, last))
-            self.loss.validate = False  # the targets were looked at as a whole, the first prediction now
             tally.add(prediction, loss, last - first)
             for callback in listeners:
-                callback.on_step(self, i + 1)
+                callback.on_step(self, step)
         return tally.scores(samples)
 
     def _score(self, samples: Samples, batch_size: int) -> dict[str, float]:
-        """Return loss and, for labels, accuracy, with nothing learnt."""
-        tally = Tally(self.loss, self.metrics, self._wants_predictions(samples))
+        """Return the scores of the model's predictions, without training."""
+        tally = Tally.of(samples, self.loss, self.metrics)
         with mode(training=False), inference(), named_scopes(self.model):
             for first, last in cuts(samples.size, batch_size):
                 x, y = samples.rows(first, last)
@@ -234,53 +234,43 @@ class Trainer:
                 tally.add(prediction, loss, last - first)
         return tally.scores(samples)
 
-    def _wants_predictions(self, samples: Samples) -> bool:
-        return samples.labels is not None or bool(self.metrics)
-
-    def _told(self, row: dict[str, float]) -> bool:
-        """Tell the callbacks; return whether to stop."""
+    def _stops(self, row: dict[str, float]) -> bool:
+        """Run the callbacks after an epoch; return whether to stop."""
         stop = [callback.on_epoch_end(self, row) for callback in self.callbacks]
         if not math.isfinite(row["train_loss"]):
             self.stopped = (
                 f"the training loss became {row['train_loss']} in epoch {row['epoch']:.0f}; try a smaller "
-                "learning rate, or check_finite where the data may hold NaN"
+                "learning rate, or check_finite if the data may hold NaN"
             )
             return True
         return any(stop)
 
-    # -- states ------------------------------------------------------------------------------------
-
-    @contextmanager
-    def _training(self) -> Iterator[None]:
-        """Train the model inside a `with`; the loss may stop looking at targets until its end."""
-        checked = self.loss.validate
-        try:
-            with mode(training=True), named_scopes(self.model):
-                yield
-        finally:
-            self.loss.validate = checked
-
     # -- data --------------------------------------------------------------------------------------
 
-    def _samples(self, data: Dataset | Pair, what: str) -> Samples:
-        """Return a data set on the backend, with targets as the loss wants them, all checked."""
+    def _samples(self, data: Dataset | Pair, part: str) -> Samples:
+        """Return a data set on the backend, checked against model and loss."""
         try:
             samples = Samples.of(data, self.loss, check_finite=self.check_finite)
-            self._check_fit(samples)
+            self._check(samples)
         except LaminaError as error:
-            raise type(error)(f"{what}: {error}") from error
+            raise type(error)(f"{part}: {error}") from error
         return samples
 
-    def _check_fit(self, samples: Samples) -> None:
-        """Run one sample through model and loss: what does not fit is said before anything changes."""
+    def _check(self, samples: Samples) -> None:
+        """Run the first samples through model and loss, and check all targets."""
         b = self.backend
         with mode(training=False), inference(), named_scopes(self.model), b.session():
-            prediction = self.model(samples.rows(0, 1)[0])
-            self.loss(prediction, samples.rows(0, 1)[1])
+            x, y = samples.rows(0, min(samples.size, 32))
+            prediction = self.model(x)
+            self.loss(prediction, y)
         try:
             self.loss.check_targets((samples.size, *b.shape(prediction)[1:]), samples.y)
         except LaminaError as error:
             raise named_error(error, self.loss) from error
+
+
+def _bound(option: str, value: float | None) -> float | None:
+    return None if value is None else number("Trainer", option, value, above=0.0, infinite=True)
 
 
 def _columns(samples: Samples, held_out: Samples | None, metrics: Mapping[str, Metric]) -> tuple[str, ...]:
@@ -292,5 +282,5 @@ def _columns(samples: Samples, held_out: Samples | None, metrics: Mapping[str, M
     return (*names, "seconds")
 
 
-def _named(part: str, scores: dict[str, float]) -> dict[str, float]:
+def _prefixed(part: str, scores: dict[str, float]) -> dict[str, float]:
     return {f"{part}_{name}": value for name, value in scores.items()}

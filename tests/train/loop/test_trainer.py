@@ -1,15 +1,25 @@
-"""The training loop: what it learns, what it leaves as it was, what it refuses before anything changes."""
+"""The training loop: learning, unchanged state, and data and options that are refused before training."""
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 import numpy as np
 import pytest
 
-from lamina.backends import Backend, DataError, DtypeError, LaminaError, OptionError, ShapeError, StateError
+from lamina.backends import (
+    Backend,
+    DataError,
+    DtypeError,
+    LaminaError,
+    OptionError,
+    ShapeError,
+    StateError,
+    get_backend,
+)
 from lamina.layers import Linear, ReLU, Sequential, manual_seed
-from lamina.layers.losses import BCEWithLogitsLoss, CrossEntropyLoss, Loss, MSELoss
+from lamina.layers.losses import BCELoss, BCEWithLogitsLoss, CrossEntropyLoss, Loss, MSELoss
 from lamina.train import SGD, Adam, Callback, CosineAnnealingLR, Trainer
 from lamina.train.data import Dataset, order
 
@@ -35,7 +45,7 @@ def weights(trainer: Trainer) -> Any:
 # -- learning ------------------------------------------------------------------------------------------
 
 
-def test_it_learns_and_tells(backend: Backend) -> None:
+def test_it_learns_and_records_a_history(backend: Backend) -> None:
     trainer = trainer_of(backend)
     history = trainer.fit((X, LABELS), (X[:20], LABELS[:20]), epochs=40, batch_size=16)
     assert history is trainer.history
@@ -57,7 +67,7 @@ def test_it_learns_and_tells(backend: Backend) -> None:
 
 
 def test_the_first_epoch_by_hand(backend64: Backend) -> None:
-    """The four lines of the bare loop, over the documented order of the rows, give the same bits."""
+    """The bare loop over the documented order of the rows gives the same bits."""
     b = backend64
     trainer = trainer_of(b, seed=3)
     trainer.fit((X, LABELS), epochs=1, batch_size=16)
@@ -78,7 +88,7 @@ def test_the_first_epoch_by_hand(backend64: Backend) -> None:
 
 
 def test_two_fits_are_one_longer_fit() -> None:
-    once, twice = trainer_of(get("numpy")), trainer_of(get("numpy"))
+    once, twice = trainer_of(get_backend("numpy")), trainer_of(get_backend("numpy"))
     once.fit((X, LABELS), epochs=4, batch_size=16)
     twice.fit((X, LABELS), epochs=1, batch_size=16)
     twice.fit((X, LABELS), epochs=3, batch_size=16)
@@ -87,9 +97,9 @@ def test_two_fits_are_one_longer_fit() -> None:
     np.testing.assert_array_equal(twice.history.column("epoch"), [1, 2, 3, 4])
 
 
-def test_a_schedule_is_asked_once_an_epoch() -> None:
+def test_a_schedule_sets_the_rate_of_each_epoch() -> None:
     schedule = CosineAnnealingLR(4)
-    trainer = trainer_of(get("numpy"), schedule=schedule)
+    trainer = trainer_of(get_backend("numpy"), schedule=schedule)
     trainer.fit((X, LABELS), epochs=4)
     want = [0.01 * schedule(t) for t in range(4)]
     np.testing.assert_allclose(trainer.history.column("learning_rate"), want, rtol=1e-15)
@@ -109,7 +119,7 @@ def test_shuffling_can_be_off_and_batches_are_counted() -> None:
 
     for drop_last, batch_size, steps in ((False, 16, 4), (True, 16, 3), (False, 500, 1), (True, 50, 1)):
         seen = Steps()
-        trainer = trainer_of(get("numpy"), callbacks=[seen])
+        trainer = trainer_of(get_backend("numpy"), callbacks=[seen])
         trainer.fit((X, LABELS), epochs=1, batch_size=batch_size, drop_last=drop_last, shuffle=False)
         assert seen.steps == list(range(1, steps + 1))
         assert seen.announced == steps
@@ -119,12 +129,12 @@ def test_shuffling_can_be_off_and_batches_are_counted() -> None:
 
 @pytest.mark.parametrize("kind", ["int8", "int16", "int32", "int64", "uint8", "uint16"])
 def test_labels_of_any_integer_dtype(kind: str) -> None:
-    trainer = trainer_of(get("numpy"))
+    trainer = trainer_of(get_backend("numpy"))
     trainer.fit((X, LABELS.astype(kind)), epochs=1)
     assert "train_accuracy" in trainer.history.names
 
 
-def test_data_sets_of_classes_under_other_losses(backend: Backend) -> None:
+def test_classes_under_other_losses(backend: Backend) -> None:
     data = Dataset("two", X, LABELS, ("no", "yes"))
     for loss, outputs in ((MSELoss(backend=backend), 2), (BCEWithLogitsLoss(backend=backend), 1)):
         trainer = trainer_of(backend, loss, outputs)
@@ -132,8 +142,8 @@ def test_data_sets_of_classes_under_other_losses(backend: Backend) -> None:
         assert trainer.evaluate(data)["accuracy"] > 0.9
 
 
-def test_whole_numbers_are_reals_to_a_loss_of_reals() -> None:
-    trainer = trainer_of(get("numpy"), BCEWithLogitsLoss(backend=get("numpy")), 1)
+def test_integers_are_reals_to_a_loss_of_reals() -> None:
+    trainer = trainer_of(get_backend("numpy"), BCEWithLogitsLoss(backend=get_backend("numpy")), 1)
     trainer.fit((X, LABELS[:, None]), epochs=1)
     assert "train_accuracy" not in trainer.history.names
 
@@ -141,14 +151,14 @@ def test_whole_numbers_are_reals_to_a_loss_of_reals() -> None:
 def test_ignored_labels_do_not_count() -> None:
     labels = LABELS.copy()
     labels[:40] = -100
-    trainer = trainer_of(get("numpy"))
+    trainer = trainer_of(get_backend("numpy"))
     trainer.fit((X, labels), epochs=20, batch_size=50)
     scores = trainer.evaluate((X, labels))
     assert scores["accuracy"] == np.mean(trainer.predict(X[40:]).argmax(axis=1) == LABELS[40:])
 
 
-def test_a_summed_loss_is_told_for_one_sample() -> None:
-    b = get("numpy", "float64")
+def test_a_summed_loss_is_reported_per_sample() -> None:
+    b = get_backend("numpy", dtype="float64")
     summed, mean = (CrossEntropyLoss(reduction=r, backend=b) for r in ("sum", "mean"))
     ours, theirs = (trainer_of(b, loss).evaluate((X, LABELS), batch_size=16) for loss in (summed, mean))
     assert ours["loss"] == pytest.approx(theirs["loss"], rel=1e-12)
@@ -156,7 +166,7 @@ def test_a_summed_loss_is_told_for_one_sample() -> None:
 
 @pytest.mark.parametrize("option", ["clip_norm", "clip_value"])
 def test_clipping_bounds_the_step(option: str) -> None:
-    b = get("numpy", "float64")
+    b = get_backend("numpy", dtype="float64")
     model = model_of(b)
     trainer = Trainer(model, CrossEntropyLoss(backend=b), SGD(model.parameters(), lr=1.0), **{option: 1e-3})  # type: ignore[arg-type]
     before = weights(trainer)
@@ -166,17 +176,17 @@ def test_clipping_bounds_the_step(option: str) -> None:
     assert 0 < size <= 1e-3 * (1 + 1e-9)
 
 
-# -- what is left as it was ------------------------------------------------------------------------------
+# -- unchanged state ------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("mode", [True, False])
-def test_states_come_back(mode: bool) -> None:
+def test_a_fit_changes_no_mode(mode: bool) -> None:
     class Fails(Callback):
         def on_step(self, trainer: Trainer, step: int) -> None:
             raise RuntimeError("stop here")
 
-    trainer = trainer_of(get("numpy"), callbacks=[Fails()])
-    model, loss = trainer.model, trainer.loss
+    trainer = trainer_of(get_backend("numpy"), callbacks=[Fails()])
+    model = trainer.model
     model.train(mode)
     with pytest.raises(RuntimeError, match="stop here"):
         trainer.fit((X, LABELS), epochs=1)
@@ -188,21 +198,20 @@ def test_states_come_back(mode: bool) -> None:
     ):
         call()
         assert [m.training for _, m in model.named_modules()] == [mode] * 4
-        assert loss.validate
 
 
-def test_evaluation_learns_nothing_and_leaves_nothing_to_go_back_through(backend: Backend) -> None:
+def test_evaluation_changes_no_weights_and_keeps_nothing_for_backward(backend: Backend) -> None:
     trainer = trainer_of(backend)
     before = weights(trainer)
     x, y = backend.from_host(X), backend.from_host(LABELS)
     trainer.loss(trainer.model(x), y)
     trainer.evaluate((X[:5], LABELS[:5]))
     np.testing.assert_array_equal(weights(trainer), before)
-    with pytest.raises(StateError, match="backward needs"):  # and not, silently, the gradient of other data
+    with pytest.raises(StateError, match="backward needs"):  # not the gradient of other data
         trainer.loss.backward()
 
 
-def test_every_callback_ends_though_one_fails() -> None:
+def test_every_callback_ends_even_if_one_fails() -> None:
     ended: list[str] = []
 
     class Ends(Callback):
@@ -214,19 +223,21 @@ def test_every_callback_ends_though_one_fails() -> None:
             if self.fails:
                 raise RuntimeError(self.name)
 
-    trainer = trainer_of(get("numpy"), callbacks=[Ends("a", False), Ends("b", True), Ends("c", False)])
+    trainer = trainer_of(
+        get_backend("numpy"), callbacks=[Ends("a", False), Ends("b", True), Ends("c", False)]
+    )
     with pytest.raises(RuntimeError, match="b"):
         trainer.fit((X, LABELS), epochs=1)
     assert ended == ["c", "b", "a"]
 
 
-def test_an_interrupt_keeps_what_was_learnt() -> None:
+def test_an_interrupt_keeps_the_epochs_so_far() -> None:
     class Stops(Callback):
         def on_step(self, trainer: Trainer, step: int) -> None:
             if trainer.epoch == 2 and step == 2:
                 raise KeyboardInterrupt
 
-    trainer, whole = trainer_of(get("numpy"), callbacks=[Stops()]), trainer_of(get("numpy"))
+    trainer, whole = trainer_of(get_backend("numpy"), callbacks=[Stops()]), trainer_of(get_backend("numpy"))
     with pytest.raises(KeyboardInterrupt):
         trainer.fit((X, LABELS), epochs=5, batch_size=16)
     whole.fit((X, LABELS), epochs=2, batch_size=16)
@@ -235,7 +246,7 @@ def test_an_interrupt_keeps_what_was_learnt() -> None:
     assert not np.array_equal(weights(trainer), weights(whole))
 
 
-# -- what is refused -------------------------------------------------------------------------------------
+# -- refusals -------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -249,7 +260,7 @@ def test_an_interrupt_keeps_what_was_learnt() -> None:
         ((X, LABELS[:40]), DataError, r"equally many samples.*\(50, 3\) and \(40,\)"),
         ((X[:0], LABELS[:0]), DataError, "at least one"),
         ((np.float64(3), LABELS), DataError, "equally many"),
-        ((X[:, :2], LABELS), ShapeError, r"Linear\(3 -> 8\): expected input \(N, 3\), got \(1, 2\)"),
+        ((X[:, :2], LABELS), ShapeError, r"Linear\(3 -> 8\): expected input \(N, 3\), got \(32, 2\)"),
         ((X.astype(int), LABELS), DtypeError, "Linear"),
         ((X.astype(complex), LABELS), DtypeError, "expected numbers"),
         ((X.astype(str), LABELS), DtypeError, "expected numbers"),
@@ -258,7 +269,7 @@ def test_an_interrupt_keeps_what_was_learnt() -> None:
     ],
 )
 @pytest.mark.parametrize("part", ["train", "validation"])
-def test_what_does_not_fit_is_said_before_anything_changes(
+def test_unsuitable_data_is_refused_before_anything_changes(
     backend: Backend, part: str, data: Any, kind: type[LaminaError], message: str
 ) -> None:
     trainer = trainer_of(backend)
@@ -269,12 +280,11 @@ def test_what_does_not_fit_is_said_before_anything_changes(
     np.testing.assert_array_equal(weights(trainer), before)
     assert len(trainer.history) == trainer.optimizer.steps == 0
     assert trainer.model.training
-    assert trainer.loss.validate
 
 
 @pytest.mark.parametrize("name", ["inputs", "targets"])
 def test_check_finite(name: str) -> None:
-    b = get("numpy")
+    b = get_backend("numpy")
     x, y = X.copy(), X[:, :1].copy()
     (x if name == "inputs" else y)[3, 0] = np.inf
     strict = trainer_of(b, MSELoss(backend=b), 1, check_finite=True)
@@ -287,7 +297,7 @@ def test_check_finite(name: str) -> None:
     strict.fit((X, X[:, :1]), epochs=1)
 
 
-def test_a_loss_that_is_no_number_stops_with_advice(backend: Backend) -> None:
+def test_a_nan_loss_stops_with_advice(backend: Backend) -> None:
     trainer = trainer_of(backend, MSELoss(backend=backend), 1)
     y = X[:, :1].copy()
     y[0] = np.nan
@@ -299,35 +309,60 @@ def test_a_loss_that_is_no_number_stops_with_advice(backend: Backend) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"epochs": 0}, "epochs must be an integer of at least 1, got 0"),
-        ({"epochs": 1.5}, "epochs must be"),
-        ({"epochs": True}, "epochs must be"),
-        ({"batch_size": 0}, "batch_size must be an integer of at least 1, got 0"),
+        ({"epochs": 0}, "fit: expected epochs to be an integer of at least 1, got 0"),
+        ({"epochs": 1.5}, "expected epochs"),
+        ({"epochs": True}, "expected epochs"),
+        ({"batch_size": 0}, "fit: expected batch_size to be an integer of at least 1, got 0"),
     ],
 )
 def test_fit_names_a_bad_option(options: dict[str, Any], message: str) -> None:
     with pytest.raises(OptionError, match=message):
-        trainer_of(get("numpy")).fit((X, LABELS), **options)
+        trainer_of(get_backend("numpy")).fit((X, LABELS), **options)
 
 
 @pytest.mark.parametrize("option", ["clip_norm", "clip_value"])
 @pytest.mark.parametrize("value", [0, -1.0, float("nan")])
 def test_clipping_options_are_checked_when_the_trainer_is_made(option: str, value: float) -> None:
-    with pytest.raises(OptionError, match=f"{option} must be above 0"):
-        trainer_of(get("numpy"), **{option: value})
+    with pytest.raises(OptionError, match=f"Trainer: expected {option} to be a number, above 0, got"):
+        trainer_of(get_backend("numpy"), **{option: value})
 
 
-def test_parts_on_different_backends_and_losses_without_a_number() -> None:
-    b, other = get("numpy"), get("numpy", "float64")
-    with pytest.raises(OptionError, match=r"the model is on .* and the loss on"):
+def test_parts_that_do_not_go_together() -> None:
+    b, other = get_backend("numpy"), get_backend("numpy", dtype="float64")
+    with pytest.raises(
+        OptionError, match=r"expected the loss on the model's backend, .*float32.*, got .*float64"
+    ):
         trainer_of(b, CrossEntropyLoss(backend=other))
-    with pytest.raises(OptionError, match="a loss for each element"):
+    with pytest.raises(OptionError, match="expected a loss with one value for a batch, got CrossEntropyLoss"):
         trainer_of(b, CrossEntropyLoss(reduction="none", backend=b))
     with pytest.raises(DataError, match="N of at least 1"):
         trainer_of(b).predict(X[:0])
+    for call in (trainer_of(b).predict, lambda x, **o: trainer_of(b).evaluate((x, LABELS), **o)):
+        with pytest.raises(OptionError, match="expected batch_size to be an integer of at least 1, got 0"):
+            call(X, batch_size=0)
 
 
-def get(name: str, dtype: str = "float32") -> Backend:
-    from lamina.backends import get_backend
+def test_predictions_outside_a_loss_are_refused_before_anything_changes(backend: Backend) -> None:
+    trainer = trainer_of(backend, BCELoss(backend=backend), 1)
+    before = weights(trainer)
+    with pytest.raises(DataError, match=r"train: BCELoss.*prediction"):
+        trainer.fit((X, LABELS[:, None]), epochs=1)
+    np.testing.assert_array_equal(weights(trainer), before)
 
-    return get_backend(name, dtype=dtype)
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_a_fit_checks_targets_once(monkeypatch: pytest.MonkeyPatch, fails: bool) -> None:
+    class Fails(Callback):
+        def on_step(self, trainer: Trainer, step: int) -> None:
+            if fails:
+                raise RuntimeError
+
+    trainer = trainer_of(get_backend("numpy"), callbacks=[Fails()])
+    calls: list[int] = []
+    check = trainer.loss.check_targets
+    monkeypatch.setattr(trainer.loss, "check_targets", lambda *args: calls.append(1) or check(*args))
+    with pytest.raises(RuntimeError) if fails else contextlib.nullcontext():
+        trainer.fit((X, LABELS), epochs=3, batch_size=5)
+    assert len(calls) == 2  # the first samples, and the whole data set
+    trainer.loss(trainer.model(trainer.backend.from_host(X)), trainer.backend.from_host(LABELS))
+    assert len(calls) == 3

@@ -1,4 +1,4 @@
-"""Metrics of the user's own in the history, and errors of the data that name the loss."""
+"""A user's metrics in the history, and data errors that name the loss."""
 
 from __future__ import annotations
 
@@ -13,8 +13,7 @@ from lamina.train import SGD, Trainer
 from lamina.train.loop.metrics import r2
 
 
-def test_metrics_of_ones_own() -> None:
-
+def test_a_users_metrics() -> None:
     generator = np.random.default_rng(0)
     x = generator.normal(size=(60, 3))
     y = x @ np.array([[1.0], [-2.0], [0.5]])
@@ -24,7 +23,9 @@ def test_metrics_of_ones_own() -> None:
     assert history[-1]["validation_samples"] == 20
     assert history[-1]["validation_r2"] > 0.9
     assert trainer.evaluate((x, y))["r2"] == pytest.approx(r2(trainer.predict(x), y))
-    with pytest.raises(OptionError, match="'loss' is taken"):
+    with pytest.raises(
+        OptionError, match="expected other names for metrics than loss and accuracy, got loss"
+    ):
         regression(metrics={"loss": r2})
 
 

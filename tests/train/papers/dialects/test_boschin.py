@@ -133,7 +133,7 @@ def test_errors(backend64: Backend, points: Any) -> None:
         model.backward(points.y)
     with pytest.raises(ShapeError, match=r"expected a target of the prediction's shape"):
         MSE.compute_loss(points.y, points.column, backend=b)
-    with pytest.raises(LaminaError, match="epochs must be"):
+    with pytest.raises(LaminaError, match="expected epochs to be"):
         model.fit(points.x, points.y, epochs=0)
     with pytest.raises(ShapeError, match=r"target of the prediction's shape \(1, 25\)"):
         model.fit(points.x, points.y)
