@@ -1,4 +1,4 @@
-"""The house: what imports what, what is loaded, and what importing does."""
+"""The package: its import graph, what is loaded, and the effects of importing."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ ROOT = Path(lamina.__file__).parent
 
 
 def files(*folders: str) -> list[Path]:
-    found = [path for folder in folders for path in sorted((ROOT / folder).rglob("*.py"))]
-    assert found, f"no files in {folders}"
-    return found
+    paths = [path for folder in folders for path in sorted((ROOT / folder).rglob("*.py"))]
+    assert paths, f"no files in {folders}"
+    return paths
 
 
 def imports(path: Path, types: bool = True) -> Iterator[str]:
@@ -49,15 +49,15 @@ def within(name: str, package: str) -> bool:
 
 
 @pytest.mark.parametrize("library", ["torch", "numpy", "numba", "scipy"])
-def test_layers_and_optimizers_know_no_array_library(library: str) -> None:
-    guilty = {
+def test_layers_and_optimizers_import_no_array_library(library: str) -> None:
+    wrong = {
         str(path.relative_to(ROOT)): name
         for path in files("layers", "train/optimizers")
         if "proofs" not in path.relative_to(ROOT).parts
         for name in imports(path)
         if within(name, library)
     }
-    assert guilty == {}
+    assert wrong == {}
 
 
 def test_the_check_would_see_an_import(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -164,7 +164,7 @@ def test_the_import_graph_shows_circles_and_upward_arrows(
 
 
 def test_the_package_imports_itself_relatively() -> None:
-    guilty = [
+    wrong = [
         str(path.relative_to(ROOT))
         for path in files("backends", "layers", "train")
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
@@ -176,7 +176,7 @@ def test_the_package_imports_itself_relatively() -> None:
         )
         if name.split(".")[0] in ("lamina", "layers", "backends", "train")
     ]
-    assert guilty == []
+    assert wrong == []
 
 
 def test_one_package_of_layers_is_loaded() -> None:
@@ -203,12 +203,12 @@ def test_importing_is_silent_and_light(module: str) -> None:
         "heavy = {'torch', 'matplotlib', 'numba', 'sklearn', 'scipy'} & set(sys.modules)\n"
         "assert not heavy, heavy"
     )
-    # Names that nothing could run: they are looked at when a backend is first used, not at import.
+    # These names are wrong, but only the first use of a backend reads them.
     result = run(code, LAMINA_BACKEND="nowhere", LAMINA_DTYPE="float7")
     assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
 
 
-def test_proofs_need_no_torch_to_be_read() -> None:
+def test_proofs_are_imported_without_torch() -> None:
     result = run("import sys, lamina.layers.proofs; assert 'torch' not in sys.modules")
     assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
 

@@ -1,4 +1,4 @@
-"""`autodiff`: gradients against torch.autograd, gradients of gradients, the tape's life, errors, graphs."""
+"""`autodiff`: gradients against torch.autograd, second derivatives, the life of the graph, errors, drawings."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def live() -> int:
     return sum(type(thing) is GradOperator for thing in gc.get_objects())
 
 
-# -- the paper's way of speaking -------------------------------------------------------------------
+# -- Carlier's notation ----------------------------------------------------------------------------
 
 
 def test_the_example_of_the_paper(tape: Any) -> None:
@@ -106,7 +106,7 @@ def test_expressions_against_torch(name: str, tape: Any) -> None:
 
 
 def test_a_module_with_a_forward_pass_alone_trains(tape: Any) -> None:
-    """Carlier's: a loss is a Variable, and backward comes from the graph."""
+    """As in Carlier: the loss is a Variable, and the graph gives the backward pass."""
 
     class Net(Module):
         def __init__(self) -> None:
@@ -160,7 +160,7 @@ def test_third_derivative_of_a_polynomial(tape: Any) -> None:
         assert y.numpy()[0] == pytest.approx(expected)
 
 
-def test_gradients_of_what_lies_between(tape: Any) -> None:
+def test_gradients_of_intermediate_variables(tape: Any) -> None:
     x = variable(np.array([1.0, 2.0]), tape)
     middle = x * 3.0
     z = (middle * middle).sum()
@@ -171,7 +171,7 @@ def test_gradients_of_what_lies_between(tape: Any) -> None:
     assert x.grad is None
 
 
-# -- the tape's life -----------------------------------------------------------------------------------
+# -- the life of the graph -----------------------------------------------------------------------------
 
 
 def test_a_long_chain_needs_no_recursion() -> None:
@@ -187,7 +187,7 @@ def test_a_long_chain_needs_no_recursion() -> None:
     del y  # without a backward
 
 
-def test_the_tape_is_let_go_of_without_the_garbage_collector(tape: Any) -> None:
+def test_the_graph_is_freed_without_the_garbage_collector(tape: Any) -> None:
     model = Sequential(Linear(3, 4, backend=tape), ReLU(tape), Linear(4, 2, backend=tape))
     criterion = MSELoss(backend=tape)
     x, y = tape.from_host(RNG.standard_normal((5, 3))), tape.from_host(RNG.standard_normal((5, 2)))
@@ -209,7 +209,7 @@ def test_the_tape_is_let_go_of_without_the_garbage_collector(tape: Any) -> None:
         gc.enable()
 
 
-def test_a_training_loop_holds_no_more_at_its_end(tape: Any) -> None:
+def test_a_training_loop_does_not_leak(tape: Any) -> None:
     model = Sequential(Linear(3, 4, backend=tape), ReLU(tape), Linear(4, 2, backend=tape))
     criterion, optimizer = MSELoss(backend=tape), SGD(model.parameters(), lr=1e-3)
     x, y = tape.from_host(RNG.standard_normal((5, 3))), tape.from_host(RNG.standard_normal((5, 2)))
@@ -240,7 +240,7 @@ def test_backward_by_hand_and_optimizers_record_nothing(tape: Any, monkeypatch: 
     assert made == []
 
 
-def test_both_ways_train_alike(tape: Any) -> None:
+def test_the_graph_and_backward_by_hand_train_alike(tape: Any) -> None:
     def train(by_graph: bool) -> Any:
         from lamina.layers import manual_seed
 
@@ -261,7 +261,7 @@ def test_both_ways_train_alike(tape: Any) -> None:
         np.testing.assert_allclose(ours[name], graph[name], rtol=1e-12, atol=1e-14)
 
 
-def test_a_gradient_that_was_handed_over_is_not_changed(tape: Any) -> None:
+def test_backward_does_not_change_the_gradient_it_starts_from(tape: Any) -> None:
     x = variable(np.ones((2, 2)), tape)
     g = tape.from_host(np.full((2, 2), 3.0))
     y = x.relu() + x * 2.0
@@ -274,8 +274,8 @@ def test_a_gradient_that_was_handed_over_is_not_changed(tape: Any) -> None:
     assert x.grad is None
 
 
-def test_out_spares_what_the_tape_needs(tape: Any) -> None:
-    """A layer may write into storage that it made; what was recorded of it must not change."""
+def test_out_does_not_overwrite_what_the_tape_needs(tape: Any) -> None:
+    """A layer may write twice into its own storage; the recorded argument must not change."""
     b = tape
     x, store = variable(np.array([1.0, 2.0]), b), b.empty((2,))
     first = b.multiply(x, b.add(b.from_host(np.ones(2)), 1.0, out=store))
@@ -298,7 +298,7 @@ def test_a_second_backward(tape: Any) -> None:
         y.draw_graph()
 
 
-def test_a_cell_assigned_in_between(tape: Any) -> None:
+def test_a_cell_assigned_before_backward(tape: Any) -> None:
     layer = Linear(3, 2, backend=tape)
     optimizer = SGD(layer.parameters(), lr=0.1)
     x = variable(np.ones((1, 3)), tape)

@@ -1,4 +1,4 @@
-"""crosscheck: planted faults are caught where they are, its files run again, what is right passes."""
+"""crosscheck: names the op and layer of planted faults, replays its files, and passes correct backends."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ WIDE = NumpyBackend("cpu", "float64")
 
 
 class Plain(NumpyBackend):
-    """numpy once more: two of one class would be refused."""
+    """numpy under another class, as crosscheck refuses two backends of one class."""
 
 
 class WrongRounding(Plain):
@@ -107,7 +107,7 @@ def train(backend: Backend, steps: int = 3, optimizer: Callable[..., Any] = SGD)
 
 @pytest.mark.parametrize("mode", ["lockstep", "drift"])
 @pytest.mark.parametrize("optimizer", [SGD, Adam])
-def test_what_is_right_passes(mode: Any, optimizer: Any) -> None:
+def test_correct_backends_pass(mode: Any, optimizer: Any) -> None:
     backend = checked(Plain, mode=mode)
     train(backend, optimizer=optimizer)
     report = backend.report()
@@ -129,7 +129,7 @@ def test_what_is_right_passes(mode: Any, optimizer: Any) -> None:
         (Forgets, "assign", "", "it must be equal"),
     ],
 )
-def test_planted_faults_are_caught_where_they_are(
+def test_planted_faults_are_caught_at_their_op_and_layer(
     tmp_path: Path, kind: type[Plain], op: str, layer: str, said: str
 ) -> None:
     with pytest.raises(DivergenceError) as caught:
@@ -142,7 +142,7 @@ def test_planted_faults_are_caught_where_they_are(
     for part in (said, "(lockstep)", "arguments: ", "float32", f"lamina check --replay {error.repro}"):
         assert part in text
     assert isinstance(error, ArithmeticError)
-    # The file shows the fault again, and that numpy is right; a stale value is not in it.
+    # The file reproduces the fault, and numpy passes; it does not hold a stale value.
     assert replay(error.repro, kind(), WIDE).passed == (kind is Stale)
     again = replay(error.repro, Plain(), WIDE)
     assert again.passed
@@ -220,7 +220,7 @@ def test_tolerance_is_a_factor_on_the_bar() -> None:
 
 
 class Truncates(Plain):
-    """Every result is within the bar, and every one too small."""
+    """Every result is within the tolerance, and too small."""
 
     def add_scaled(self, x: Any, y: Any, scale: float, *, out: Any = None) -> Any:
         return np.nextafter(super().add_scaled(x, y, scale), np.float32(0))
@@ -232,7 +232,7 @@ def accumulate(backend: Backend) -> None:
         value = backend.add_scaled(value, one, 2.0**-12)
 
 
-def test_drift_sees_what_adds_up() -> None:
+def test_drift_sees_accumulated_rounding() -> None:
     accumulate(checked(Truncates))
     accumulate(checked(Plain, mode="drift"))
     with pytest.raises(DivergenceError, match=r"\(drift\)") as caught:
@@ -248,14 +248,14 @@ class SharesStorage(Plain):
         return x if np.all(x > 0) else super().relu(x)
 
 
-def test_drift_sees_storage_that_is_shared() -> None:
+def test_drift_sees_shared_storage() -> None:
     def reuse(backend: Backend) -> float:
         x = backend.full((2,), 1.0)
         y = backend.relu(x)
         backend.multiply(y, 3.0, out=y)
         return float(backend.item(backend.sum(x)))
 
-    assert reuse(checked(SharesStorage)) == 6.0, "each op is right by itself"
+    assert reuse(checked(SharesStorage)) == 6.0, "each op alone is right"
     with pytest.raises(DivergenceError, match=r"sum: .* got 6\.0, expected 2\.0"):
         reuse(checked(SharesStorage, mode="drift"))
 
@@ -316,8 +316,8 @@ def test_a_compiled_step_leaves_the_cells_that_the_step_does() -> None:
 
         compiled = backend.compile(step)
         assert compiled is not step
-        assert compiled(3.0) == "done", "0 times anything is 0"
-        assert backend.to_host(cells["total"]).tolist() == [1, 1], "the step ran once, as far as cells go"
+        assert compiled(3.0) == "done", "the first step multiplies zeros"
+        assert backend.to_host(cells["total"]).tolist() == [1, 1], "the cells show one step"
         if scale == 1.0:
             compiled(3.0)
             assert backend.to_host(cells["total"]).tolist() == [4, 4]
@@ -328,7 +328,7 @@ def test_a_compiled_step_leaves_the_cells_that_the_step_does() -> None:
                 compiled(3.0)
 
 
-def test_what_compiles_nothing_is_compared_op_by_op() -> None:
+def test_a_step_that_is_not_compiled_is_compared_op_by_op() -> None:
     backend = checked(Plain)
 
     def step() -> None:
@@ -339,7 +339,7 @@ def test_what_compiles_nothing_is_compared_op_by_op() -> None:
     assert drift.compile(step) is step
 
 
-# -- what is refused -------------------------------------------------------------------------------
+# -- refusals -------------------------------------------------------------------------------------
 
 
 def test_a_backend_is_not_compared_with_itself() -> None:
@@ -353,7 +353,7 @@ def test_a_backend_is_not_compared_with_itself() -> None:
 
 
 @pytest.mark.parametrize("options", [{"mode": "both"}, {"tolerance": 0.0}, {"tolerance": float("nan")}])
-def test_options_that_do_not_exist(options: dict[str, Any]) -> None:
+def test_wrong_options_are_refused(options: dict[str, Any]) -> None:
     with pytest.raises(OptionError, match=next(iter(options))):
         checked(Plain, **options)
     backend = checked(Plain)
@@ -361,7 +361,7 @@ def test_options_that_do_not_exist(options: dict[str, Any]) -> None:
         setattr(backend, *next(iter(options.items())))
 
 
-def test_handles_of_others_are_refused() -> None:
+def test_foreign_handles_are_refused() -> None:
     lockstep, drift, other = checked(Plain), checked(Plain, mode="drift"), checked(Plain, mode="drift")
     for stranger in (drift.full((2,), 1.0), object(), "x"):
         with pytest.raises(DtypeError, match="exp: expected a tensor"):

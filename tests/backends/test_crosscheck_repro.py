@@ -1,4 +1,4 @@
-"""The files that crosscheck leaves of what diverged, and running them again."""
+"""The files that crosscheck writes about divergences, and their replay."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .test_crosscheck import WIDE, Plain, checked
 
 
 class AllWrong(Plain):
-    """Whatever these give, it is not what the reference gives."""
+    """The results of these ops differ from the reference's."""
 
     def concat(self, tensors: Any, *, axis: int = 0) -> Any:
         return super().concat(tensors[::-1], axis=axis)
@@ -98,7 +98,7 @@ def test_files_do_not_overwrite_each_other(tmp_path: Path) -> None:
     assert len(list(tmp_path.iterdir())) == 2
 
 
-def test_no_file_is_no_reason_to_hide_the_divergence(tmp_path: Path) -> None:
+def test_a_file_that_cannot_be_written_does_not_hide_the_divergence(tmp_path: Path) -> None:
     with pytest.raises(DivergenceError, match=r"no repro file in '.*missing'") as caught:
         checked(AllWrong, tmp_path / "missing").full((1,), 0.0)
     assert caught.value.repro is None
@@ -111,7 +111,7 @@ def test_the_current_folder_is_the_default(tmp_path: Path, monkeypatch: pytest.M
     assert os.listdir(tmp_path) == ["crosscheck-full-1.npz"]
 
 
-def test_files_that_are_not_ours(tmp_path: Path) -> None:
+def test_damaged_and_foreign_files_are_refused(tmp_path: Path) -> None:
     with pytest.raises(DivergenceError) as caught:
         checked(AllWrong, tmp_path).take(*_taken(checked(AllWrong, tmp_path)), axis=0)
     path = caught.value.repro
@@ -133,7 +133,7 @@ def test_files_that_are_not_ours(tmp_path: Path) -> None:
             again = load(path)
         except DataError:
             continue
-        assert again.call.op.name == "take", "a bit that nobody reads"
+        assert again.call.op.name == "take", "the flipped bit is not read"
     path.write_bytes(whole[: len(whole) // 2])
     with pytest.raises(DataError, match="damaged"):
         replay(path)

@@ -1,8 +1,7 @@
-"""Every vector-Jacobian product against central differences, and at its kinks against torch.autograd."""
+"""Vector-Jacobian products against central differences; at kinks, against known values and torch."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -11,9 +10,9 @@ import pytest
 from lamina.backends import Backend
 from lamina.backends.conformance import Case, T, all_cases
 from lamina.backends.gradients import pull_back
+from lamina.backends.host import Host
 from lamina.backends.ops import OPS, map_handles
 
-Host = np.ndarray[Any, Any]
 DIFFERENTIABLE = [op for op, row in OPS.items() if row.vjp is not None]
 # Ops that give a tensor and have neither a VJP nor a definition to be lowered to.
 NOT_DIFFERENTIABLE = {
@@ -52,7 +51,7 @@ def row_arguments(b: Backend, case: Case) -> tuple[list[Any], dict[str, Any]]:
 
 def numeric(b: Backend, case: Case, g: Host) -> list[Host]:
     """Return central differences of <g, f(x)> with respect to each float tensor, over every index."""
-    found = []
+    slopes = []
     for chosen in case.tensors():
         if not chosen.floating:
             continue
@@ -69,8 +68,8 @@ def numeric(b: Backend, case: Case, g: Host) -> list[Host]:
                 )  # type: ignore[misc]
                 ends.append(b.to_host(getattr(b, case.op)(*args, **kwargs)))
             slope[place] = np.sum(g * (ends[0] - ends[1])) / (2 * step)
-        found.append(slope)
-    return found
+        slopes.append(slope)
+    return slopes
 
 
 def smooth(op: str) -> list[Case]:
@@ -98,7 +97,7 @@ def test_against_central_differences(backend64: Backend, op: str) -> None:
             np.testing.assert_allclose(rule, difference, rtol=1e-6, atol=1e-8, err_msg=f"{op} [{case.label}]")
 
 
-def test_everything_else_is_listed() -> None:
+def test_ops_without_a_gradient_are_listed() -> None:
     without = {
         op
         for op, row in OPS.items()
@@ -147,35 +146,27 @@ def test_conventions_at_kinks(
     case = Case(op, "kink", tuple(T(np.array(a)) if isinstance(a, list) else a for a in args), kwargs)
     with backend64.session():
         y = backend64.to_host(case.call(backend64, "float64"))
-        found = gradients(backend64, case, np.ones(y.shape))
-    assert len(found) == len(expected)
-    for got, right in zip(found, expected, strict=True):
-        np.testing.assert_array_equal(got, np.array(right))
+        got = gradients(backend64, case, np.ones(y.shape))
+    for dx, right in zip(got, expected, strict=True):
+        np.testing.assert_array_equal(dx, np.array(right))
 
 
-AUTOGRAD: dict[str, Callable[[Any, Any], Any]] = {
-    "abs": lambda torch, x: torch.abs(x),
-    "relu": lambda torch, x: torch.relu(x),
-    "sqrt": lambda torch, x: torch.sqrt(x),
-    "max": lambda torch, x: torch.amax(x),
-    "tanh": lambda torch, x: torch.tanh(x),
-    "exp": lambda torch, x: torch.exp(x),
-    "log": lambda torch, x: torch.log(x),
-    "log1p": lambda torch, x: torch.log1p(x),
-    "sum": lambda torch, x: torch.sum(x),
-}
-
-
-@pytest.mark.parametrize("op", AUTOGRAD)
-@pytest.mark.parametrize("values", [[0.5, 2.0, 1.0], [0.0, 3.0, 3.0], [0.0, 0.0, 0.0]])
-def test_agrees_with_torch_on_kinks_too(backend64: Backend, op: str, values: list[float]) -> None:
+@pytest.mark.parametrize(("op", "args", "kwargs", "expected"), KINKS)
+def test_torch_has_the_same_conventions(
+    op: str, args: tuple[Any, ...], kwargs: dict[str, Any], expected: list[list[float]]
+) -> None:
     torch = pytest.importorskip("torch", reason="torch.autograd is the oracle")
-    x = torch.tensor(values, dtype=torch.float64, requires_grad=True)
-    y = AUTOGRAD[op](torch, x)
-    y.backward(torch.ones_like(y))
-    case = Case(op, "kink", (T(np.array(values)),))
-    (got,) = gradients(backend64, case, np.ones(tuple(y.shape)))
-    np.testing.assert_allclose(got, x.grad.numpy(), rtol=1e-9, atol=1e-12)
+    functional = torch.nn.functional
+    named = {"clip": torch.clamp, "max": torch.amax, "leaky_relu": functional.leaky_relu}
+    tensors = [torch.tensor(a, dtype=None if a == [True, False] else torch.float64) for a in args]
+    if op not in ("maximum", "minimum"):  # which take no scalar
+        tensors = [t if isinstance(a, list) else a for t, a in zip(tensors, args, strict=True)]
+    leaves = [t for t, a in zip(tensors, args, strict=True) if isinstance(a, list) and t.is_floating_point()]
+    for leaf in leaves:
+        leaf.requires_grad_()
+    named.get(op, getattr(torch, op, None))(*tensors, **kwargs).sum().backward()
+    for leaf, right in zip(leaves, expected, strict=True):
+        np.testing.assert_array_equal(leaf.grad.numpy(), np.array(right))
 
 
 @pytest.mark.parametrize("op", ["add", "subtract", "multiply", "divide", "maximum", "minimum", "pow"])
@@ -183,7 +174,7 @@ def test_agrees_with_torch_on_kinks_too(backend64: Backend, op: str, values: lis
     ("left", "right"),
     [((2, 3), (3,)), ((3,), (2, 3)), ((2, 1), (1, 4)), ((), (2, 2)), ((1,), (3,)), ((0, 2), (2,))],
 )
-def test_gradients_have_the_shapes_of_what_was_broadcast(
+def test_gradients_have_the_shapes_of_broadcast_arguments(
     backend64: Backend, op: str, left: tuple[int, ...], right: tuple[int, ...]
 ) -> None:
     case = Case(op, "broadcast", (T(np.full(left, 1.5)), T(np.full(right, 2.5))))

@@ -1,4 +1,4 @@
-"""`profile` counts by closed form, times, follows layers and memory, and changes no value."""
+"""`profile`: counts against closed forms, times, layers, memory; and no value changes."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ N, I, O = 6, 5, 3  # noqa: E741
 @pytest.fixture(params=["numpy", "torch"])
 def profile(request: pytest.FixtureRequest) -> ProfileBackend:
     if request.param == "torch":
-        pytest.importorskip("torch", reason="torch is what is profiled")
+        pytest.importorskip("torch", reason="it profiles torch")
     backend = get_backend(f"profile+{request.param}")
     assert isinstance(backend, ProfileBackend)
     return backend
@@ -140,7 +140,7 @@ def test_transfers_and_cells_count_what_they_move(profile: ProfileBackend) -> No
     assert moved == {"from_host": 80, "cells": 88, "assign": 160, "to_host": 80, "item": 4, "sum": 84}
 
 
-def test_numbers_that_change_are_no_new_combination(profile: ProfileBackend) -> None:
+def test_a_changed_float_option_is_not_a_new_cache_entry(profile: ProfileBackend) -> None:
     x, g = ones(profile, 7), ones(profile, 7)
     profile.sgd_step(x, g, 0.1)
     known = len(profile._costs)
@@ -149,7 +149,7 @@ def test_numbers_that_change_are_no_new_combination(profile: ProfileBackend) -> 
     assert len(profile._costs) == known
 
 
-def test_what_is_known_by_heart_has_a_bound(profile: ProfileBackend, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_cache_of_costs_is_bounded(profile: ProfileBackend, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("lamina.backends.decorators.profile.MOST_COMBINATIONS", 3)
     for extent in range(1, 9):
         profile.exp(ones(profile, extent))
@@ -160,7 +160,7 @@ def test_what_is_known_by_heart_has_a_bound(profile: ProfileBackend, monkeypatch
 # -- layers ------------------------------------------------------------------------------------------
 
 
-def test_layers_are_told_apart_and_passes_too(profile: ProfileBackend) -> None:
+def test_layers_and_passes_have_rows_of_their_own(profile: ProfileBackend) -> None:
     b = profile
     model = Sequential(
         {
@@ -202,7 +202,7 @@ def test_an_error_leaves_the_scope(profile: ProfileBackend) -> None:
 
 
 class Net(Module):
-    """A container of one's own."""
+    """A user's container."""
 
     def __init__(self, backend: Backend) -> None:
         super().__init__(backend)
@@ -216,7 +216,7 @@ class Net(Module):
         return self.fc.backward(self.blocks[0].backward(self.blocks[1].backward(grad_output)))
 
 
-def test_a_container_of_ones_own_is_named(profile: ProfileBackend) -> None:
+def test_the_layers_of_a_users_container_are_named(profile: ProfileBackend) -> None:
     net = Net(profile)
     x = ones(profile, 2, 4)
     profile.reset()
@@ -240,7 +240,7 @@ def test_names_cost_raw_backends_nothing() -> None:
 
 
 class Slow(NumpyBackend):
-    """numpy that takes its time, on a device that must be waited for."""
+    """A slow numpy, on a device that must be waited for."""
 
     waited = 0
 
@@ -285,7 +285,7 @@ def test_memory_lives_as_long_as_its_handles(profile: ProfileBackend) -> None:
     assert profile.report().total.peak == 800
     del view, part
     z = profile.exp(y)
-    assert profile.report().total.peak == 800  # what x held is free again
+    assert profile.report().total.peak == 800  # x's storage is free again
     flat, views = profile.cells({"a": (50,), "b": (50,)})
     assert profile.report().total.peak == 1200
     del flat, views["a"]
@@ -320,7 +320,7 @@ def test_the_memory_of_a_step_is_near_what_numpy_takes() -> None:
         _, real = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    # What is not seen: what an op takes for itself while it runs.
+    # Temporaries inside an op do not count.
     assert 0.7 * real < b.report().total.peak <= real
 
 
@@ -444,7 +444,7 @@ def test_it_stands_within_strict() -> None:
     assert backend.inner.report().total.flops == 3
 
 
-def test_what_is_worked_out_matches_real_storage(profile: ProfileBackend) -> None:
+def test_counted_storage_is_the_real_storage(profile: ProfileBackend) -> None:
     def handles() -> Iterator[Any]:
         yield profile.from_host(np.ones((3, 4)))
         yield profile.astype(profile.full((5,), 1.0), "float64")

@@ -98,7 +98,7 @@ def test_attributes_are_not_there(handle: Any, name: str) -> None:
         getattr(handle, name)
 
 
-def test_nothing_can_be_put_on_a_handle(handle: Any) -> None:
+def test_a_handle_takes_no_attributes(handle: Any) -> None:
     with pytest.raises(AttributeError):
         handle.shape = (2,)
     with pytest.raises(TypeError):
