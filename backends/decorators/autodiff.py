@@ -17,6 +17,7 @@ import numpy as np
 from typing_extensions import override
 
 from ..base import Backend
+from ..drawing import Graph
 from ..errors import BackendError, OptionError, StateError, foreign
 from ..host import is_floating
 from ..ops import OPS, Op, map_handles
@@ -223,8 +224,8 @@ class AutodiffBackend(Wrapper):
 
     def draw_graph(
         self, root: Variable, *, names: Mapping[str, Variable] | None = None, title: str = ""
-    ) -> Any:
-        """Return the picture of the operators that led to `root`; names: labels for Variables."""
+    ) -> Graph:
+        """Return the graph of the operators that led to `root`; names: labels for Variables."""
         return draw_operators(root, title, names=names)
 
 

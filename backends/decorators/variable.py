@@ -12,6 +12,7 @@ from ..host import is_floating
 from ..protocol import Axis, Shape
 
 if TYPE_CHECKING:
+    from ..drawing import Graph
     from .tape import GradOperator
 
 
@@ -126,12 +127,13 @@ class Variable:
         """Return the same values without history."""
         return Variable(self.tensor, self.backend)
 
-    def draw_graph(self, names: Mapping[str, Any] | None = None, title: str = "") -> Any:
-        """Return the graph of operators that led here, as DOT text (`source`) with `render(path)`.
+    def draw_graph(self, names: Mapping[str, Any] | None = None, title: str = "") -> Graph:
+        """Return the graph of the operators that led here; `render(path)` draws it, `source` is DOT text.
 
         names: labels for Variables, {"x": x, "weight": layer.weight.data}.
         """
-        return self.backend.draw_graph(self, names=names, title=title)
+        graph: Graph = self.backend.draw_graph(self, names=names, title=title)
+        return graph
 
     # -- facts ---------------------------------------------------------------------------------------
 

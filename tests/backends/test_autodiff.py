@@ -1,4 +1,4 @@
-"""`autodiff`: gradients against torch.autograd, second derivatives, the life of the graph, errors, drawings."""
+"""`autodiff`: gradients against torch.autograd, second derivatives, the life of the graph, errors."""
 
 from __future__ import annotations
 

@@ -57,7 +57,7 @@ def operators() -> Graph:
     """Return the graph of section 2.1's example."""
     x = variable(np.random.default_rng(0).normal(size=(3, 3)), get_backend("autodiff+numpy"))
     z = (x.t() - x.exp()).pow(2).sum()
-    return z.draw_graph({"x": x, "z": z})  # type: ignore[no-any-return]
+    return z.draw_graph({"x": x, "z": z})
 
 
 def classes() -> Graph:
