@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -39,7 +39,7 @@ class Cell:
         self.versions[self.views] = [version + 1 for version in self.versions[self.views]]
 
 
-def _unary(op: str) -> Any:
+def _unary(op: str) -> Callable[[Variable], Variable]:
     def method(self: Variable) -> Variable:
         """Return the backend's op of that name, elementwise: (*) -> (*)."""
         return self._op(op)
@@ -48,7 +48,7 @@ def _unary(op: str) -> Any:
     return method
 
 
-def _binary(op: str, swapped: bool = False) -> Any:
+def _binary(op: str, swapped: bool = False) -> Callable[[Variable, Any], Variable]:
     def method(self: Variable, other: Any) -> Variable:
         other = self._operand(other)
         result: Variable = getattr(self.backend, op)(*((other, self) if swapped else (self, other)))
