@@ -1,11 +1,11 @@
-"""Data sets as host (numpy) arrays: the papers' tasks, real digits, the user's files; splits, batches."""
+"""Data sets as numpy arrays: the papers' tasks, digits, the user's files; splits and batches."""
 
 from .batches import batch_count, batches, order
 from .cubes import cubes
 from .dataset import Dataset
 from .digits import digits, digits_splits
 from .disc import DISC_VARIANTS, Circle, DiscVariant, circle, disc, disc_variant
-from .idx import idx_splits, read_idx, write_idx
+from .idx import idx_splits, read_idx
 from .load import SOURCES, load_splits
 from .npz import read_npz
 from .partition import partition
@@ -39,5 +39,4 @@ __all__ = [
     "read_csv",
     "read_idx",
     "read_npz",
-    "write_idx",
 ]

@@ -1,4 +1,4 @@
-"""Jin's image task: small random volumes, labelled by their distance from the grey one."""
+"""The image task of Jin et al.: small random volumes, labelled by their distance from the centre."""
 
 from __future__ import annotations
 

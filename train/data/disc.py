@@ -1,15 +1,16 @@
-"""Points in the unit square, labelled by a disc: the task of the five papers, in each of their versions."""
+"""Points in the unit square, labelled by a disc: the task of the five papers, in all its versions."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 import numpy.typing as npt
 
-from ...backends.errors import DataError, OptionError, did_you_mean
+from ...backends.errors import OptionError, did_you_mean
+from ...backends.options import integer
 from ...backends.random import generator
 from .dataset import Dataset
 
@@ -19,26 +20,18 @@ _HALF_AREA = 1 / math.sqrt(2 * math.pi)
 _BOSCHIN = 1 / (math.sqrt(2) * math.pi)
 
 
-@dataclass(frozen=True)
-class Circle:
-    """The arc of a circle that lies in the unit square, between two angles in radians."""
+class Circle(NamedTuple):
+    """A circle around a centre."""
 
     centre: tuple[float, float]
     radius: float
-    start: float
-    stop: float
-
-    def points(self, n: int = 200) -> npt.NDArray[np.float64]:
-        """Return n points (n, 2) along the arc, both ends included, for a line plot."""
-        angle = np.linspace(self.start, self.stop, n)
-        return np.array(self.centre) + self.radius * np.stack([np.cos(angle), np.sin(angle)], axis=1)
 
 
 @dataclass(frozen=True)
 class DiscVariant:
-    """One version of the rule: which points are in the region, and which label they get.
+    """One version of the rule: the region and its label.
 
-    The region is `norm(x - centre) < radius`, or `radius < norm(x - centre) < outer` where `outer` is given.
+    The region is `norm(x - centre) < radius`, or `radius < norm(x - centre) < outer` if `outer` is a number.
     """
 
     name: str
@@ -58,14 +51,6 @@ class DiscVariant:
             inside = (self.radius < distance) & (distance < self.outer)
         return np.where(inside, self.label_inside, 1 - self.label_inside).astype(np.int64)
 
-    @property
-    def positive_share(self) -> float:
-        """The share of label 1 that the rule gives on the whole square, from its geometry."""
-        sector = 0.25 if self.centre == _ORIGIN else 1.0
-        area = self.radius**2 if self.outer is None else self.outer**2 - self.radius**2
-        inside = sector * math.pi * area
-        return inside if self.label_inside == 1 else 1 - inside
-
 
 _DISC = ("outside", "inside")
 _ROWS = (
@@ -80,10 +65,10 @@ DISC_VARIANTS: dict[str, DiscVariant] = {row.name: row for row in _ROWS}
 
 
 def disc_variant(name: str) -> DiscVariant:
-    """Return the row of `DISC_VARIANTS` of that name."""
+    """Return the variant of this name."""
     if name not in DISC_VARIANTS:
         raise OptionError(
-            f"Unknown disc variant {name!r}. Available: {', '.join(DISC_VARIANTS)}."
+            f"disc: expected variant to be one of {', '.join(DISC_VARIANTS)}, got {name!r}."
             f"{did_you_mean(name, DISC_VARIANTS)}"
         )
     return DISC_VARIANTS[name]
@@ -102,11 +87,11 @@ def disc(
     Parameters
     ----------
     n : int
-        How many; fewer are the first of more.
+        The number of points; a smaller set is the start of a larger one.
     variant : str
-        A name in `DISC_VARIANTS`. The points do not depend on it, only the labels do.
+        A name in `DISC_VARIANTS`; it changes the labels, not the points.
     seed, stream, split
-        What the points are a function of: another seed, stream or part gives other points.
+        Decide the points.
 
     Returns
     -------
@@ -119,17 +104,15 @@ def disc(
 
 
 def circle(variant: str = "jin") -> tuple[Circle, ...]:
-    """Return the boundary between the classes inside the unit square: one arc, or two for a ring."""
+    """Return the boundary between the classes: one circle, or two for a ring."""
     rule = disc_variant(variant)
-    stop = math.pi / 2 if rule.centre == _ORIGIN else 2 * math.pi
     radii = (rule.radius,) if rule.outer is None else (rule.radius, rule.outer)
-    return tuple(Circle(rule.centre, radius, 0.0, stop) for radius in radii)
+    return tuple(Circle(rule.centre, radius) for radius in radii)
 
 
 def uniform_points(shape: tuple[int, ...], *, seed: int, stream: str, split: Part) -> npt.NDArray[np.float64]:
-    """Draw float64 numbers of [0, 1) of the given shape, a function of (seed, stream, split)."""
-    if shape[0] < 1:
-        raise DataError(f"{stream}: n must be at least 1, got {shape[0]}")
-    if split not in ("train", "validation", "test"):
-        raise OptionError(f"{stream}: split must be 'train', 'validation' or 'test', got {split!r}")
+    """Draw float64 numbers from [0, 1), a function of (seed, stream, split)."""
+    integer(stream, "n", shape[0])
+    if split not in get_args(Part):
+        raise OptionError(f"{stream}: expected split to be one of {', '.join(get_args(Part))}, got {split!r}")
     return generator(seed, f"{stream}/{split}").random(shape)

@@ -13,12 +13,13 @@ import struct
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from ...backends.errors import DataError, OptionError
+from ...backends.errors import DataError
+from ...backends.host import Host
+from ...backends.options import number
 from .dataset import Dataset
 from .splits import Splits
 
@@ -26,23 +27,8 @@ _DTYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E
 _CHUNK = 1 << 20
 
 
-def write_idx(path: str | Path, array: npt.NDArray[Any]) -> None:
-    """Write an array as an IDX file, compressed where the name ends in `.gz`."""
-    codes = {np.dtype(name).newbyteorder("="): code for code, name in _DTYPES.items()}
-    native = array.dtype.newbyteorder("=")
-    if native not in codes or not 1 <= array.ndim <= 255:
-        raise DataError(
-            f"IDX holds uint8, int8, int16, int32, float32 or float64 with one axis or more, "
-            f"got {array.dtype} {array.shape}"
-        )
-    header = bytes([0, 0, codes[native], array.ndim]) + struct.pack(f">{array.ndim}I", *array.shape)
-    content = header + array.astype(_DTYPES[codes[native]]).tobytes()
-    # mtime=0: equal arrays give equal files.
-    Path(path).write_bytes(gzip.compress(content, mtime=0) if str(path).endswith(".gz") else content)
-
-
-def read_idx(path: str | Path) -> npt.NDArray[Any]:
-    """Read an IDX file (`.gz` or plain) into an array of the shape and dtype that its header gives."""
+def read_idx(path: str | Path) -> Host:
+    """Read an IDX file, plain or `.gz`, into an array of the shape and dtype in its header."""
     file = Path(path)
     try:
         with gzip.open(file) if file.suffix == ".gz" else file.open("rb") as stream:
@@ -59,13 +45,12 @@ def idx_splits(folder: str | Path, *, validation: float = 0.1, seed: int = 0) ->
     Parameters
     ----------
     folder : str or Path
-        Holds `train-images-idx3-ubyte`, `train-labels-idx1-ubyte` and the same of `t10k`, each also with `.`
-        in place of the `-` before `idx`, and with `.gz`.
+        Holds `train-images-idx3-ubyte`, `train-labels-idx1-ubyte`, and both for `t10k`. The names may have
+        `.idx` in place of `-idx`, and end in `.gz`.
     validation : float
-        The share of the training files that becomes the validation set, stratified, by `seed`; 0 for none.
+        Share of the training files for a stratified validation set; 0 for none.
     """
-    if not 0 <= validation < 1:
-        raise OptionError(f"validation must be from 0 to below 1, got {validation}")
+    number("idx_splits", "validation", validation, least=0, below=1)
     root = Path(folder)
     train_images, train_labels = _read_pair(root, "train")
     test_images, test_labels = _read_pair(root, "t10k")
@@ -79,7 +64,7 @@ def idx_splits(folder: str | Path, *, validation: float = 0.1, seed: int = 0) ->
     return Splits(kept, held_out, test)
 
 
-def _read_array(path: Path, stream: io.BufferedIOBase) -> npt.NDArray[Any]:
+def _read_array(path: Path, stream: io.BufferedIOBase) -> Host:
     magic = stream.read(4)
     if len(magic) < 4 or magic[:2] != b"\0\0" or magic[2] not in _DTYPES or magic[3] == 0:
         raise DataError(
@@ -91,7 +76,7 @@ def _read_array(path: Path, stream: io.BufferedIOBase) -> npt.NDArray[Any]:
     if len(extents) < 4 * magic[3]:
         raise DataError(
             f"{path}: the header is cut off: expected {4 + 4 * magic[3]} bytes for {magic[3]} axes, "
-            f"found {4 + len(extents)}"
+            f"got {4 + len(extents)}"
         )
     shape = struct.unpack(f">{magic[3]}I", extents)
     dtype = np.dtype(_DTYPES[magic[2]])
@@ -100,16 +85,16 @@ def _read_array(path: Path, stream: io.BufferedIOBase) -> npt.NDArray[Any]:
     if found != expected:
         raise DataError(
             f"{path}: the header says {' x '.join(map(str, shape))} of {dtype.name}, {expected} bytes after "
-            f"the header; found {found}. It is {'cut off' if found < expected else 'too long'}; get it anew."
+            f"the header, got {found}: it is {'cut off' if found < expected else 'too long'}; use another."
         )
-    array: npt.NDArray[Any] = np.frombuffer(content, dtype).astype(dtype.newbyteorder("=")).reshape(shape)
+    array: Host = np.frombuffer(content, dtype).astype(dtype.newbyteorder("=")).reshape(shape)
     return array
 
 
 def _read_content(stream: io.BufferedIOBase, expected: int) -> tuple[bytearray, int]:
-    """Return the first `expected` bytes and how many there are in all.
+    """Return the first `expected` bytes, and the number of all bytes.
 
-    In chunks: a damaged header may ask for more memory than there is, and what comes after is only counted.
+    It reads in chunks: a damaged header may declare more bytes than fit in memory.
     """
     content, found = bytearray(), 0
     for chunk in _chunks(stream):
@@ -133,8 +118,8 @@ def _read_pair(root: Path, part: str) -> tuple[npt.NDArray[np.float32], npt.NDAr
         if array.ndim != axes or array.dtype != np.uint8:
             raise DataError(f"{file}: expected {what} of uint8, got {array.dtype} {array.shape}")
     if len(images) != len(labels):
-        raise DataError(f"{images_file} has {len(images)} images, but {labels_file} has {len(labels)} labels")
-    # Divided in place: at MNIST's size a second float array is 188 MB.
+        raise DataError(f"{labels_file}: expected {len(images)} labels, one per image, got {len(labels)}")
+    # In place: a second float array of MNIST takes 188 MB.
     scaled = images[:, None].astype(np.float32)
     scaled /= 255
     return scaled, labels.astype(np.int64)
@@ -146,7 +131,5 @@ def _find(root: Path, stem: str, kind: str) -> Path:
         if (root / name).is_file():
             return root / name
     present = sorted(path.name for path in root.iterdir()) if root.is_dir() else []
-    listing = (
-        f"the folder has {', '.join(present[:8])}" if present else "there is no such folder, or it is empty"
-    )
+    listing = f"got {', '.join(present[:8])}" if present else "got no such folder, or an empty one"
     raise DataError(f"{root}: expected a file {names[0]} (or {', '.join(names[1:])}); {listing}")

@@ -1,4 +1,4 @@
-"""One door to every data set: a name, or a path."""
+"""`load_splits`: the data set of a name or a path."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ...backends.errors import DataError, OptionError, did_you_mean
+from ...backends.options import number
 from .cubes import cubes
 from .dataset import Dataset
 from .digits import digits_splits
@@ -19,7 +20,7 @@ from .targets import Task, check_task
 
 _CSV_ENDS = (".csv", ".tsv")
 _ROWS, _VALIDATION, _TEST = 1000, 0.1, 0.2
-# What each kind of source lets the user choose: an option that would change nothing is an error, not ignored.
+# The options of each kind of source; any other option is an error.
 _OPTIONS = {
     "disc": ("variant", "n", "validation"),
     "cubes": ("n", "validation"),
@@ -29,7 +30,7 @@ _OPTIONS = {
     "IDX": ("validation",),
 }
 SOURCES = ("disc", "cubes", "digits")
-"""The data sets that have a name; anything else is a path."""
+"""The named data sets; any other source is a path."""
 
 
 def load_splits(
@@ -44,33 +45,33 @@ def load_splits(
     test: float | None = None,
     check_finite: bool = False,
 ) -> Splits:
-    """Load train, validation and test sets by the name of a data set or by a path.
+    """Load the train, validation and test sets of a named data set or of a path.
 
-    An option that does not apply to the source is an `OptionError`; leave it out, or pass None.
+    An option that the source does not have raises OptionError, unless it is None.
 
     Parameters
     ----------
     source : str or Path
         "disc", "cubes", "digits"; a `.csv`, `.tsv` or `.npz` file; or a folder of IDX files.
     seed : int
-        Draws disc and cubes, and splits files. The split of digits is fixed.
+        Draws disc and cubes, and splits files. digits has a fixed split.
     variant : str, optional
-        disc: the rule, a name in `DISC_VARIANTS` (default "jin").
+        disc: a name in `DISC_VARIANTS` (default "jin").
     n : int, optional
-        disc, cubes: the size of train and, as in the papers, of test as well (default 1000).
+        disc, cubes: the size of train and, as in the papers, of test (default 1000).
     target, task
-        CSV: the target column (default the last). CSV, NPZ: how to read it; see `read_csv`.
+        CSV: the target column (default: the last). CSV, NPZ: how to read it, as in `read_csv`.
     validation : float, optional
-        The share held out for validation (default 0.1; 0 for none). disc, cubes: drawn besides train, n times
-        this many. CSV, NPZ: a share of all rows. IDX: a share of the training files.
+        Share held out for validation (default 0.1; 0 for none), of all rows (CSV, NPZ) or of the training
+        files (IDX). For disc and cubes, n times this many samples are drawn in addition.
     test : float, optional
-        CSV, NPZ: the share of all rows held out for test (default 0.2).
+        CSV, NPZ: share of all rows held out for the test (default 0.2).
     check_finite : bool
-        Raise a `DataError` that names the first NaN or infinity.
+        Raise a DataError at the first NaN or infinity.
     """
     check_task(task)
     kind = _kind(source)
-    given = {
+    options = {
         "variant": variant,
         "n": n,
         "target": target,
@@ -78,10 +79,9 @@ def load_splits(
         "validation": validation,
         "test": test,
     }
-    _check_options(source, kind, given)
+    _check_options(source, kind, options)
     share = _VALIDATION if validation is None else validation
-    if not 0 <= share < 1:
-        raise OptionError(f"validation must be from 0 to below 1, got {share}")
+    number("load_splits", "validation", share, least=0, below=1)
     rows = _ROWS if n is None else n
     if kind == "disc":
         splits = _drawn(disc, rows, share, seed=seed, variant=variant or "jin")
@@ -94,7 +94,7 @@ def load_splits(
     else:
         data = read_csv(source, target=target, task=task) if kind == "CSV" else read_npz(source, task=task)
         if check_finite:
-            data.check_finite()  # before the rows are shuffled: the number of the row is then the file's
+            data.check_finite()  # before the shuffle, so that the error names the row of the file
         splits = _cut(data, share, _TEST if test is None else test, seed)
     if check_finite:
         splits.check_finite()
@@ -102,7 +102,7 @@ def load_splits(
 
 
 def _kind(source: str | Path) -> str:
-    """Return the row of `_OPTIONS` that the source is; a built-in name wins over a file of that name."""
+    """Return the source's key in `_OPTIONS`; a named data set wins over a file of the same name."""
     if str(source) in SOURCES:
         return str(source)
     path = Path(source)
@@ -118,24 +118,24 @@ def _kind(source: str | Path) -> str:
         near = did_you_mean(path.name, [file.name for file in folder.iterdir()]) if folder.is_dir() else ""
         raise DataError(f"{path}: no such file or folder.{near}")
     raise DataError(
-        f"Unknown data set {str(source)!r}. Available: {', '.join(SOURCES)}, a path to a .csv, .tsv or .npz "
-        f"file, or to a folder of IDX files.{did_you_mean(str(source), SOURCES)}"
+        f"Unknown data set {str(source)!r}. Available: {', '.join(SOURCES)}, a .csv, .tsv or .npz file, "
+        f"or a folder of IDX files.{did_you_mean(str(source), SOURCES)}"
     )
 
 
-def _check_options(source: str | Path, kind: str, given: dict[str, Any]) -> None:
-    for option, value in given.items():
+def _check_options(source: str | Path, kind: str, options: dict[str, Any]) -> None:
+    for option, value in options.items():
         if value is not None and option not in _OPTIONS[kind]:
-            takers = [name for name, options in _OPTIONS.items() if option in options]
+            kinds = ", ".join(name for name, known in _OPTIONS.items() if option in known)
             raise OptionError(
-                f"{option} = {value!r} does not apply to {str(source)!r}; it is for {', '.join(takers)}"
+                f"{option} = {value!r}: expected a data set of kind {kinds}, got {str(source)!r}"
             )
 
 
 def _drawn(draw: Callable[..., Dataset], n: int, validation: float, **options: Any) -> Splits:
     held_out = round(n * validation)
     if validation > 0 and held_out == 0:
-        raise DataError(f"validation = {validation} of n = {n} is no row; use 0, or more of either")
+        raise DataError(f"validation: expected 0, or a share of at least one of {n} rows, got {validation}")
     return Splits(
         draw(n, split="train", **options),
         draw(held_out, split="validation", **options) if held_out else None,
@@ -144,11 +144,9 @@ def _drawn(draw: Callable[..., Dataset], n: int, validation: float, **options: A
 
 
 def _cut(data: Dataset, validation: float, test: float, seed: int) -> Splits:
-    if not 0 < test < 1 or validation + test >= 1:
-        raise OptionError(
-            f"test must be above 0 and below 1, and leave rows for train, got validation = {validation} and "
-            f"test = {test}"
-        )
+    number("load_splits", "test", test, above=0, below=1)
+    if validation + test >= 1:
+        raise OptionError(f"expected validation + test below 1, got {validation} + {test}")
     if validation == 0:
         kept, held_out = data.split((1 - test, test), seed=seed)
         return Splits(kept, None, held_out)

@@ -1,16 +1,15 @@
-"""The user's own arrays: an NPZ file with inputs and targets."""
+"""NPZ files with inputs and targets."""
 
 from __future__ import annotations
 
 import zipfile
 import zlib
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from ...backends.errors import DataError
+from ...backends.host import Host
 from .dataset import Dataset
 from .targets import Targets, Task, check_task, targets_from_numbers, targets_from_text
 
@@ -24,7 +23,7 @@ def read_npz(path: str | Path, *, task: Task = "auto") -> Dataset:
     Parameters
     ----------
     path : str or Path
-        As written by `numpy.savez` or `savez_compressed`; pickled objects in it are never loaded.
+        A file of `numpy.savez` or `savez_compressed`; pickled objects are never loaded.
     task : {"auto", "classification", "regression"}
         How to read y of shape (N,) or (N, 1), as in `read_csv`; y of (N, K) is regression.
 
@@ -37,13 +36,13 @@ def read_npz(path: str | Path, *, task: Task = "auto") -> Dataset:
     file = Path(path)
     inputs, values = _read_arrays(file)
     if values is None:
-        raise DataError(f"{file}: expected targets (y) beside the inputs, the file has none")
+        raise DataError(f"{file}: expected inputs and targets (y), got no targets")
     targets, classes = _targets(values, task, f"{file}, targets")
     return Dataset(file.name, _floats(inputs, file), targets, classes)
 
 
-def read_npz_rows(path: str | Path, *, task: Task) -> tuple[npt.NDArray[Any], Targets | None, str]:
-    """Read new inputs (N, ...), and their targets where the file has them: see `table.read_rows`."""
+def read_npz_rows(path: str | Path, *, task: Task) -> tuple[Host, Targets | None, str]:
+    """Read inputs (N, ...) and their targets, if the file has any; see `table.read_rows`."""
     file = Path(path)
     inputs, values = _read_arrays(file)
     inputs = _floats(inputs, file)
@@ -56,18 +55,18 @@ def read_npz_rows(path: str | Path, *, task: Task) -> tuple[npt.NDArray[Any], Ta
     return inputs, (data.targets, data.classes), ""
 
 
-def _floats(inputs: npt.NDArray[Any], file: Path) -> npt.NDArray[Any]:
+def _floats(inputs: Host, file: Path) -> Host:
     if inputs.dtype.kind not in "fiub":
-        raise DataError(f"{file}: inputs must be numbers, got dtype {inputs.dtype}")
+        raise DataError(f"{file}: expected inputs that are numbers, got dtype {inputs.dtype}")
     return inputs if inputs.dtype in (np.float32, np.float64) else inputs.astype(np.float64)
 
 
-def _read_arrays(path: Path) -> tuple[npt.NDArray[Any], npt.NDArray[Any] | None]:
+def _read_arrays(path: Path) -> tuple[Host, Host | None]:
     try:
-        # Opened here, because np.load leaves its own file open where the archive is damaged.
+        # Opened here, because np.load leaves its own file open if the archive is damaged.
         with path.open("rb") as file:
             if not zipfile.is_zipfile(file):
-                raise DataError(f"{path}: not an NPZ file (as numpy.savez writes), or one that is cut off")
+                raise DataError(f"{path}: expected a file of numpy.savez, got another, or part of one")
             file.seek(0)
             with np.load(file, allow_pickle=False) as arrays:
                 for first, second in _PAIRS:
@@ -83,14 +82,14 @@ def _read_arrays(path: Path) -> tuple[npt.NDArray[Any], npt.NDArray[Any] | None]
         raise DataError(f"{path}: no such file") from error
     except _DAMAGE as error:
         raise DataError(
-            f"{path}: cannot be read as an NPZ file of plain arrays ({error}). Write it anew by numpy.savez."
+            f"{path}: cannot be read as an NPZ file of plain arrays ({error}); use another copy."
         ) from error
-    raise DataError(f"{path}: expected arrays x and y (or inputs and targets), the file has {present}")
+    raise DataError(f"{path}: expected arrays x and y (or inputs and targets), got {present}")
 
 
-def _targets(values: npt.NDArray[Any], task: Task, where: str) -> Targets:
+def _targets(values: Host, task: Task, where: str) -> Targets:
     if values.ndim == 0 or len(values) == 0:
-        raise DataError(f"{where} must be (N,) or (N, K) with N of at least 1, got {values.shape}")
+        raise DataError(f"{where}: expected (N,) or (N, K) with N of at least 1, got {values.shape}")
     if values.ndim == 2 and values.shape[1] == 1:
         values = values[:, 0]
     if values.dtype.kind not in "fiubU":
@@ -101,7 +100,7 @@ def _targets(values: npt.NDArray[Any], task: Task, where: str) -> Targets:
         return targets_from_numbers(values if values.dtype.kind != "b" else values.astype(int), task, where)
     if task == "classification" or values.dtype.kind == "U":
         raise DataError(
-            f"{where}: class labels must be (N,), got {values.shape}; one-hot rows become labels by "
+            f"{where}: expected class labels (N,), got {values.shape}; one-hot rows become labels by "
             f"targets.argmax(axis=1)"
         )
     return values if values.dtype in (np.float32, np.float64) else values.astype(np.float64), None

@@ -1,4 +1,4 @@
-"""Cutting row numbers into disjoint parts: shuffled, stratified, a function of the seed alone."""
+"""Disjoint parts of row numbers: shuffled, stratified, a function of the seed."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ IndexArray = npt.NDArray[np.int64]
 def partition(strata: IndexArray, fractions: Sequence[float], *, seed: int) -> tuple[IndexArray, ...]:
     """Cut the rows 0 .. N-1 into one part per fraction.
 
-    Each stratum is shared out by largest remainder: a part gets the floor or the ceiling of its share. What
-    rounding gave or took in one stratum is carried to the next, so that many small strata fill each part too.
+    Each stratum is shared out by largest remainder: a part gets the floor or the ceiling of its share. The
+    rounding error of a stratum is carried to the next, so many small strata fill every part.
 
     Parameters
     ----------
     strata : numpy.ndarray
-        (N,) the stratum of each row (the class label; all 0 for a plain random split).
+        (N,) the stratum of each row: its class label, or 0 for a plain random split.
     fractions : sequence of float
-        One per part, each above 0, adding up to 1.
+        One per part, each above 0; their sum is 1.
     seed : int
-        Decides the shuffle; equal seeds give equal parts.
+        Decides the shuffle.
 
     Returns
     -------
     tuple of numpy.ndarray
-        Row numbers, int64, in shuffled order: disjoint, and together all rows.
+        Shuffled row numbers, int64, that hold every row once.
     """
     shares = _checked(fractions)
     order = generator(seed, "split").permutation(len(strata))
@@ -48,8 +48,8 @@ def partition(strata: IndexArray, fractions: Sequence[float], *, seed: int) -> t
     for number, (part, fraction) in enumerate(zip(parts, shares, strict=True), start=1):
         if len(part) == 0:
             raise DataError(
-                f"Cannot split {len(strata)} rows: part {number} of {len(shares)} (fraction {fraction:g}) "
-                f"would be empty. Use more rows or a larger fraction."
+                f"expected a row for part {number} of {len(shares)} (fraction {fraction:g}), got none of "
+                f"{len(strata)} rows. Use more rows or a larger fraction."
             )
     return parts
 
@@ -58,8 +58,7 @@ def _checked(fractions: Sequence[float]) -> npt.NDArray[np.float64]:
     values = [float(fraction) for fraction in fractions]
     if not values or not all(0 < value <= 1 for value in values) or not math.isclose(sum(values), 1.0):
         raise OptionError(
-            f"Split fractions must each be above 0 and add up to 1 (such as 0.7, 0.1, 0.2), "
-            f"got {tuple(values)}"
+            f"expected fractions above 0 that add up to 1, such as 0.7, 0.1, 0.2, got {tuple(values)}"
         )
     return np.array(values)
 
@@ -67,11 +66,11 @@ def _checked(fractions: Sequence[float]) -> npt.NDArray[np.float64]:
 def _share_out(
     count: int, shares: npt.NDArray[np.float64], carry: npt.NDArray[np.float64]
 ) -> npt.NDArray[np.int64]:
-    """Return whole numbers that add up to `count`, each the floor or the ceiling of its share."""
+    """Return integers that add up to `count`, each the floor or the ceiling of its share."""
     ideal = count * shares
     counts = np.floor(ideal).astype(np.int64)
     left = count - int(counts.sum())
-    # Stable, so that a tie goes to the earlier part on every platform.
+    # Stable: a tie goes to the earlier part on every platform.
     first = np.argsort(-(ideal - counts + carry), kind="stable")[:left]
     counts[first] += 1
     return counts

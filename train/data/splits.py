@@ -1,4 +1,4 @@
-"""The three parts that a training run uses."""
+"""The three parts of the data of a run."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .scaling import Scaling
 
 @dataclass(frozen=True, eq=False)
 class Splits:
-    """Train, validation (or None) and test sets of one task: one input shape, one list of classes."""
+    """The train, validation (or None) and test sets of one task."""
 
     train: Dataset
     validation: Dataset | None
@@ -28,7 +28,7 @@ class Splits:
                 ("number of outputs", data.n_outputs, self.train.n_outputs),
             ):
                 if mine != theirs:
-                    raise DataError(f"Splits: the {what} of {part} is {mine}, but of train it is {theirs}")
+                    raise DataError(f"Splits: expected the {what} of train, {theirs}, got {mine} in {part}")
 
     def parts(self) -> dict[str, Dataset]:
         """Return the sets by name, without an absent validation set."""
@@ -47,12 +47,8 @@ class Splits:
         scaling = Scaling.fit(self.train.targets)
         return self._each(lambda data: replace(data, targets=scaling.apply(data.targets))), scaling
 
-    def flattened(self) -> Splits:
-        """Return the parts with inputs (N, D)."""
-        return self._each(Dataset.flattened)
-
     def check_finite(self) -> None:
-        """Raise a `DataError` at the first NaN or infinity, naming the part."""
+        """Raise a DataError at the first NaN or infinity; it names the part."""
         for part, data in self.parts().items():
             try:
                 data.check_finite()

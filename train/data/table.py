@@ -1,14 +1,14 @@
-"""The user's own table: a CSV file with one row per example and one column for the target."""
+"""CSV files: one row per sample, one column for the target."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from ...backends.errors import DataError, did_you_mean
+from ...backends.host import Host
 from .dataset import Dataset
 from .targets import Targets, Task, check_task, targets_from_numbers, targets_from_text
 from .text import TextTable, number, read_text
@@ -21,7 +21,7 @@ def read_csv(
     task: Task = "auto",
     delimiter: str | None = None,
 ) -> Dataset:
-    """Read a CSV file: every column but the target is a feature and must be numeric.
+    """Read a CSV file: every column is a numeric feature, except the target.
 
     Parameters
     ----------
@@ -30,10 +30,10 @@ def read_csv(
     target : str or int, optional
         The target column: its name, or its number from 0 (negative: from the end). Default: the last.
     task : {"auto", "classification", "regression"}
-        "auto" classifies where the target is text, or whole numbers with at most 20 distinct values that
-        have two rows each on average (two values are always classes); anything else is regression.
+        "auto" means classification if the target is text, or if it has at most 20 distinct values, all
+        integers, with two rows each on average (or just two values); else regression.
     delimiter : str, optional
-        Default: a tab, `;` or `,`, whichever cuts the first rows evenly.
+        Default: a tab, `;` or `,`, the one that splits the first rows evenly.
 
     Returns
     -------
@@ -44,7 +44,7 @@ def read_csv(
     table = read_text(Path(path), delimiter)
     if table.width < 2:
         raise DataError(
-            f"{path}: expected a target column and at least one feature, separated by ',', ';' or tab; "
+            f"{path}: expected a target column and at least one feature, separated by ',', ';' or tab, "
             f"got one column"
         )
     chosen = _find_target(table, target)
@@ -58,7 +58,7 @@ def read_csv(
 
 
 def _find_target(table: TextTable, target: str | int | None) -> int:
-    """Return the index of the target column; a name wins over a number written as text."""
+    """Return the index of the target column; a column named "3" wins over column 3."""
     if target is None:
         return table.width - 1
     if isinstance(target, str):
@@ -68,15 +68,14 @@ def _find_target(table: TextTable, target: str | int | None) -> int:
             index = int(target)
         except ValueError:
             known = table.header or ()
-            has = f"it has {', '.join(known)}" if known else "it has no header; give a number from 0"
+            columns = f"one of {', '.join(known)}" if known else "a number from 0 (there is no header)"
             raise DataError(
-                f"{table.path}: no column {target!r} for the target; {has}.{did_you_mean(target, known)}"
+                f"{table.path}: expected the target column to be {columns}, got {target!r}."
+                f"{did_you_mean(target, known)}"
             ) from None
         return _find_target(table, index)
     if not -table.width <= target < table.width:
-        raise DataError(
-            f"{table.path}: no column {target} for the target; expected a number from 0 to {table.width - 1}"
-        )
+        raise DataError(f"{table.path}: expected a target column from 0 to {table.width - 1}, got {target}")
     return target % table.width
 
 
@@ -97,10 +96,10 @@ def _targets(table: TextTable, chosen: int, task: Task) -> Targets:
     numeric = np.array([value for value in values if value is not None])
     if len(numeric) == len(cells):
         return targets_from_numbers(numeric, task, where, lambda row: f"line {table.lines[row]}")
-    # A stray "NA" among numbers must become neither a class of its own nor make each number a class.
+    # An "NA" among numbers must not become a class, nor turn every number into one.
     if task == "regression" or (task == "auto" and len(numeric) > len(cells) / 2):
         raise _bad_cell(table, values.index(None), chosen)
-    names: npt.NDArray[Any] = np.array(cells)
+    names: Host = np.array(cells)
     return targets_from_text(names, task, where)
 
 
@@ -108,12 +107,12 @@ def _bad_cell(table: TextTable, row: int, index: int) -> DataError:
     cell = table.rows[row][index]
     where = f"{table.path}, line {table.lines[row]}, {table.column(index)}"
     if not cell:
-        return DataError(f"{where}: the cell is empty; expected a value. Fill it in or remove the line.")
+        return DataError(f"{where}: expected a value, got an empty cell. Fill it in or remove the line.")
     hint = ""
     if number(cell.replace(",", ".")) is not None:
         hint = " Write decimals with a point."
     elif row == 0 and table.header is None:
-        hint = " (A first row is a header only where none of its cells is a number.)"
+        hint = " (The first row is a header if none of its cells is a number.)"
     return DataError(f"{where}: expected a number, got {cell!r}.{hint}")
 
 
@@ -125,29 +124,28 @@ def read_rows(
     names: tuple[str, ...] | None = None,
     target: str | int | None = None,
 ) -> tuple[npt.NDArray[np.float64], Targets | None, str]:
-    """Read new rows for a model of `count` features, and their targets where the file has them.
+    """Read rows for a model of `count` features, and their targets if the file has any.
 
-    Where both the file and the model have names, columns are found by name, in any order and among
-    others. Else the file has `count` columns, or one more for the target.
+    If the file and the model both have names, columns are selected by name; others are ignored. Otherwise
+    the file has `count` columns, or one more for the target.
 
     Parameters
     ----------
     path : str or Path
         As for `read_csv`.
     count : int
-        How many features the model takes.
+        The number of features of the model.
     task : {"classification", "regression"}
-        What its targets are.
+        The kind of its targets.
     names : tuple of str, optional
-        What its features are called.
+        The names of its features.
     target : str or int, optional
-        Its target column, by name or number; by default the last.
+        Its target column, by name or number (default: the last).
 
     Returns
     -------
     tuple
-        inputs (N, count); targets and classes, or None where there are none; and then why, if a target
-        column is there but cannot be read.
+        inputs (N, count); targets and classes, or None; and the reason if a target column cannot be read.
     """
     table = read_text(Path(path))
     if names is not None and table.header is not None:
@@ -160,7 +158,7 @@ def read_rows(
     try:
         return inputs, _targets(table, chosen, task), ""
     except DataError as error:
-        return inputs, None, str(error)  # the targets are of use only to a score; predictions do without
+        return inputs, None, str(error)  # only a score needs the targets
 
 
 def _columns_by_name(
@@ -170,7 +168,7 @@ def _columns_by_name(
     absent = [name for name in names if name not in header]
     if absent:
         raise DataError(
-            f"{table.path}: the model needs the column {absent[0]!r}; the file has {', '.join(header)}."
+            f"{table.path}: expected a column {absent[0]!r}, got {', '.join(header)}."
             f"{did_you_mean(absent[0], header)}"
         )
     return [header.index(name) for name in names], header.index(target) if target in header else None
@@ -184,8 +182,6 @@ def _columns_by_number(
     named = isinstance(target, str) and number(target) is None and target not in (table.header or ())
     if table.width != count + 1 or named:
         also = "" if named else f" (or {count + 1} with the target)"
-        raise DataError(
-            f"{table.path}: the model needs {count} columns of features{also}, the file has {table.width}"
-        )
+        raise DataError(f"{table.path}: expected {count} columns of features{also}, got {table.width}")
     chosen = _find_target(table, target)
     return [index for index in range(table.width) if index != chosen], chosen

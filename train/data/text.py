@@ -1,4 +1,4 @@
-"""Delimited text into rows of cells, each with its line number: reading, delimiter, header."""
+"""Delimited text as rows of cells with their line numbers, and a header."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _SNIFFED_ROWS = 20
 
 @dataclass(frozen=True)
 class TextTable:
-    """Rows of equal length with the line each ends on; the header's names, or None where there is none."""
+    """Rows of equal length, the last line of each, and the names in the header, if there is one."""
 
     path: Path
     header: tuple[str, ...] | None
@@ -27,16 +27,16 @@ class TextTable:
         return len(self.rows[0])
 
     def column(self, index: int) -> str:
-        """Return how messages call a column: by its name, or by its number counting from 0."""
+        """Return a column's name for messages, or its number from 0."""
         return (
             f"column {index} (counting from 0)" if self.header is None else f"column {self.header[index]!r}"
         )
 
 
 def number(cell: str) -> float | None:
-    """Return the number a cell holds, or None where it holds none."""
+    """Return the number in a cell, or None."""
     try:
-        # Python reads 1_000 as a number; in a data file it is more likely an identifier.
+        # Python reads 1_000 as a number; in a data file it is probably an identifier.
         return None if "_" in cell else float(cell)
     except ValueError:
         return None
@@ -47,7 +47,7 @@ def read_text(path: Path, delimiter: str | None = None) -> TextTable:
     lines = _read_lines(path)
     rows, numbers = _parse(path, lines, delimiter or _sniff(lines))
     if not rows:
-        raise DataError(f"{path}: the file is empty; expected rows of numbers and a target column")
+        raise DataError(f"{path}: expected rows of numbers and a target column, got an empty file")
     for cells, line in zip(rows, numbers, strict=True):
         if len(cells) != len(rows[0]):
             raise DataError(
@@ -64,12 +64,12 @@ def read_text(path: Path, delimiter: str | None = None) -> TextTable:
 
 def _read_lines(path: Path) -> list[str]:
     try:
-        # newline="" as the csv module asks for: it must see the line ends inside quotes.
+        # newline="": the csv module must see the line ends inside quotes.
         with path.open(encoding="utf-8-sig", newline="") as file:
             return list(file)
     except UnicodeDecodeError as error:
         raise DataError(
-            f"{path}: expected UTF-8 text, but byte {error.start} of what was read is not; save it as UTF-8"
+            f"{path}: expected UTF-8 text, got another byte at {error.start}; save the file as UTF-8"
         ) from error
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror}") from error
@@ -81,19 +81,19 @@ def _parse(path: Path, lines: list[str], delimiter: str) -> tuple[list[list[str]
     try:
         for record in reader:
             cells = [cell.strip() for cell in record]
-            # A blank line has no cell; a line of blanks has one, which only a one-column file could mean.
+            # A blank line has no cell; a line of spaces has one, which is empty.
             if cells and cells != [""]:
                 rows.append(cells)
                 numbers.append(reader.line_num)
     except csv.Error as error:
-        raise DataError(f"{path}, line {reader.line_num}: not well-formed: {error}") from error
+        raise DataError(f"{path}, line {reader.line_num}: expected well-formed CSV, got: {error}") from error
     return rows, numbers
 
 
 def _sniff(lines: list[str]) -> str:
-    """Return the delimiter that cuts the first rows into equally many cells, at least two.
+    """Return the delimiter that splits the first rows into equally many cells, at least two.
 
-    The comma comes last, since it is also the decimal mark of files that use a semicolon.
+    The comma comes last: it is also the decimal mark in files with semicolons.
     """
     widths: dict[str, list[int]] = {}
     for delimiter in _DELIMITERS:
@@ -105,15 +105,15 @@ def _sniff(lines: list[str]) -> str:
     for delimiter, found in widths.items():
         if found and found[0] >= 2 and len(set(found)) == 1:
             return delimiter
-    # Ragged under each of them: the one that the first row has most of gives the clearest message.
+    # All give ragged rows: the most frequent one in the first row gives the clearest message.
     return max(reversed(_DELIMITERS), key=lambda delimiter: widths[delimiter][:1])
 
 
 def _check_header(path: Path, header: tuple[str, ...], has_rows: bool) -> None:
     if not has_rows:
-        raise DataError(f"{path}: the file has a header and no rows of data: {', '.join(header)}")
+        raise DataError(f"{path}: expected rows of data, got a header alone: {', '.join(header)}")
     twice = sorted({name for name in header if header.count(name) > 1})
     if twice:
         raise DataError(
-            f"{path}: column names must differ, {', '.join(map(repr, twice))} comes more than once"
+            f"{path}: expected different column names, got {', '.join(map(repr, twice))} more than once"
         )

@@ -10,7 +10,7 @@ import numpy as np
 from ... import __version__
 from ...backends.host import Host
 from ...layers.losses import BCELoss, BCEWithLogitsLoss, CrossEntropyLoss, Loss, NLLLoss
-from ..data import circle
+from ..data import Circle, circle
 from ..files import atomic_write, to_json
 from ..loop import metrics
 from ..loop.objective import decision_threshold
@@ -99,9 +99,9 @@ def _classification(
     return [confusion, boundary]
 
 
-def _circles(experiment: Experiment) -> list[tuple[tuple[float, float], float]] | None:
+def _circles(experiment: Experiment) -> list[Circle] | None:
     """Return the true boundary of the disc; None for other data, or scaled data."""
     recipe = experiment.recipe
     if recipe.source != "disc" or recipe.standardize:
         return None
-    return [(c.centre, c.radius) for c in circle(recipe.variant or "jin")]
+    return list(circle(recipe.variant or "jin"))

@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from idx_files import write_idx
 from typer.testing import CliRunner
 
 from lamina.train.cli import app
-from lamina.train.data import write_idx
 
 Run = Callable[..., Any]
 

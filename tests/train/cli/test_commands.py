@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from idx_files import write_idx
 from typer.testing import CliRunner
 
 from lamina.train.cli import app
-from lamina.train.data import write_idx
 
 RESULTS = {
     "test_loss",
@@ -182,7 +182,7 @@ def test_predict_finds_columns_and_writes_them_all(lamina: Any) -> None:
     assert [row["prediction"] for row in rows] == [row["prediction"] for row in whole["predictions"]]
     assert "no score: expected the classes no, yes, got '0'" in lamina("predict run ints.csv").stdout
     assert "note" in lamina("predict run ints.csv --json").json
-    assert "needs the column 'b'; the file has a, bb, c" in lamina("predict run wrong.csv", code=2).stderr
+    assert "expected a column 'b', got a, bb, c" in lamina("predict run wrong.csv", code=2).stderr
     assert "folder does not exist" in lamina("predict run features.csv --out no/where.csv", code=2).stderr
     first = lamina("predict run nan.csv --json").json["predictions"][0]
     assert first == {"prediction": "?", "probability": None}

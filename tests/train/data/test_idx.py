@@ -6,9 +6,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from idx_files import write_idx
 
 from lamina.backends.errors import DataError, OptionError
-from lamina.train.data import idx_splits, read_idx, write_idx
+from lamina.train.data import idx_splits, read_idx
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (20, 4, 3), dtype=np.uint8)
 LABELS = (np.arange(20) % 2).astype(np.uint8)
@@ -37,17 +38,6 @@ def test_the_bytes_are_those_of_the_format(tmp_path: Path) -> None:
     assert (tmp_path / "a").read_bytes() == bytes.fromhex(expected)
 
 
-def test_equal_arrays_give_equal_compressed_files(tmp_path: Path) -> None:
-    write_idx(tmp_path / "a.gz", LABELS)
-    assert (tmp_path / "a.gz").read_bytes()[4:8] == bytes(4), "the time of writing must not be in the file"
-
-
-def test_write_refuses(tmp_path: Path) -> None:
-    for array in (np.zeros(3, np.int64), np.array(1, np.uint8)):
-        with pytest.raises(DataError, match="IDX holds uint8"):
-            write_idx(tmp_path / "a", array)
-
-
 @pytest.mark.parametrize("mark", ["-", "."])
 @pytest.mark.parametrize("end", ["", ".gz"])
 def test_folder(tmp_path: Path, mark: str, end: str) -> None:
@@ -67,7 +57,7 @@ def test_validation_comes_out_of_train(tmp_path: Path) -> None:
         "validation": 4,
         "test": 6,
     }
-    with pytest.raises(OptionError, match="validation must be"):
+    with pytest.raises(OptionError, match="expected validation to be"):
         idx_splits(tmp_path, validation=1.0)
 
 
@@ -78,10 +68,10 @@ def test_validation_comes_out_of_train(tmp_path: Path) -> None:
         (b"PK\x03\x04 and more", "not an IDX file.*got 50 4b 03 04"),
         (b"\0\0\x07\x01\0\0\0\x01a", "not an IDX file.*got 00 00 07 01"),
         (b"\0\0\x08\x00", "not an IDX file"),
-        (b"\0\0\x08\x03\0\0\0\x01", "header is cut off: expected 16 bytes for 3 axes, found 8"),
-        (b"\0\0\x08\x01\0\0\0\x05abc", "says 5 of uint8, 5 bytes after the header; found 3.*cut off"),
-        (b"\0\0\x08\x01\0\0\0\x02abc", "2 bytes after the header; found 3.*too long"),
-        (b"\0\0\x0e\x02\xff\xff\xff\xff\xff\xff\xff\xffab", "found 2.*cut off"),
+        (b"\0\0\x08\x03\0\0\0\x01", "header is cut off: expected 16 bytes for 3 axes, got 8"),
+        (b"\0\0\x08\x01\0\0\0\x05abc", "says 5 of uint8, 5 bytes after the header, got 3.*cut off"),
+        (b"\0\0\x08\x01\0\0\0\x02abc", "2 bytes after the header, got 3.*too long"),
+        (b"\0\0\x0e\x02\xff\xff\xff\xff\xff\xff\xff\xffab", "got 2.*cut off"),
     ],
 )
 @pytest.mark.parametrize("end", ["", ".gz"])
@@ -114,8 +104,8 @@ def test_damaged_gzip(tmp_path: Path) -> None:
     [
         ("train-images-idx3-ubyte", IMAGES[0], r"expected images \(N, H, W\) of uint8, got uint8 \(4, 3\)"),
         ("train-images-idx3-ubyte", IMAGES.astype(np.int16), r"expected images.*got int16"),
-        ("t10k-labels-idx1-ubyte", LABELS[:5], r"has 6 images, but .* has 5 labels"),
-        ("t10k-labels-idx1-ubyte", LABELS[:6] + np.uint8(1), r"labels must be from 0 to 1.*got 2 in row 1"),
+        ("t10k-labels-idx1-ubyte", LABELS[:5], r"expected 6 labels, one per image, got 5"),
+        ("t10k-labels-idx1-ubyte", LABELS[:6] + np.uint8(1), r"expected labels from 0 to 1.*got 2 in row 1"),
         ("train-labels-idx1-ubyte", LABELS.astype(np.int32), r"expected labels \(N,\) of uint8, got int32"),
     ],
 )
@@ -129,9 +119,7 @@ def test_folder_that_does_not_fit(
 
 def test_a_missing_file_says_what_is_there(tmp_path: Path) -> None:
     (write_folder(tmp_path) / "t10k-images-idx3-ubyte").unlink()
-    with pytest.raises(
-        DataError, match=r"t10k-images\.idx3-ubyte.*the folder has t10k-labels-idx1-ubyte, train-i"
-    ):
+    with pytest.raises(DataError, match=r"t10k-images\.idx3-ubyte.*got t10k-labels-idx1-ubyte, train-i"):
         idx_splits(tmp_path)
-    with pytest.raises(DataError, match="no such folder, or it is empty"):
+    with pytest.raises(DataError, match="no such folder, or an empty one"):
         idx_splits(tmp_path / "absent")

@@ -75,22 +75,25 @@ def test_float32_targets_stay(file: Path) -> None:
 def test_task(file: Path) -> None:
     np.savez(file, x=X, y=Y)
     assert read_npz(file, task="regression").targets.shape == (6, 1)
-    with pytest.raises(OptionError, match="task must be"):
+    with pytest.raises(OptionError, match="expected task to be one of"):
         read_npz(file, task="x")  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
     ("arrays", "message"),
     [
-        ({"x": X, "z": Y, "w": Y}, "the file has w, x, z"),
-        ({}, "the file has nothing"),
-        ({"x": X, "y": Y[:-1]}, "as many rows"),
+        ({"x": X, "z": Y, "w": Y}, "got w, x, z"),
+        ({}, "got nothing"),
+        ({"x": X, "y": Y[:-1]}, "expected as many targets as inputs"),
         ({"x": X[:, 0], "y": Y}, "reshape"),
-        ({"x": X.astype(complex), "y": Y}, "inputs must be numbers, got dtype complex128"),
+        ({"x": X.astype(complex), "y": Y}, "expected inputs that are numbers, got dtype complex128"),
         ({"x": X, "y": Y.astype(complex)}, "expected numbers or text, got dtype complex128"),
         ({"x": X, "y": np.array(3)}, r"got \(\)"),
-        ({"x": X, "y": np.array([0, 1, np.nan, 0, 1, 0])}, r"row 2 \(counting from 0\): nan is no target"),
-        ({"x": X, "y": np.array([[["a"]]] * 6)}, r"class labels must be \(N,\)"),
+        (
+            {"x": X, "y": np.array([0, 1, np.nan, 0, 1, 0])},
+            r"row 2 .*: expected a number or a class, got nan",
+        ),
+        ({"x": X, "y": np.array([[["a"]]] * 6)}, r"expected class labels \(N,\)"),
     ],
 )
 def test_what_is_wrong_is_named(file: Path, arrays: dict[str, Any], message: str) -> None:
@@ -116,7 +119,7 @@ def test_every_cut_and_flipped_byte_is_found(file: Path) -> None:
     whole = file.read_bytes()
     for length in range(0, len(whole) - 1, 97):
         file.write_bytes(whole[:length])
-        with pytest.raises(DataError, match=r"cut off|cannot be read"):
+        with pytest.raises(DataError, match=r"or part of one|cannot be read"):
             read_npz(file)
     file.write_bytes(whole[:600] + bytes([whole[600] ^ 0xFF]) + whole[601:])
     with pytest.raises(DataError, match="cannot be read"):
@@ -129,5 +132,5 @@ def test_other_files(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="cannot be read"):
         read_npz(tmp_path)
     np.save(tmp_path / "one.npy", X)
-    with pytest.raises(DataError, match="not an NPZ file"):
+    with pytest.raises(DataError, match=r"expected a file of numpy.savez"):
         read_npz(tmp_path / "one.npy")

@@ -1,4 +1,4 @@
-"""The user's own CSV files: what is read, and where each thing that is wrong with one is found."""
+"""CSV files: their contents, and the place of each mistake in one."""
 
 from __future__ import annotations
 
@@ -93,36 +93,36 @@ def test_task_overrides_auto(file: Path) -> None:
     assert read(file, column(list(range(30))), task="classification").n_outputs == 30
     assert read(file, column(["a", "b", "c", "d"]), task="classification").n_outputs == 4
     assert read(file, column([0, 1, "NA"]), task="classification").classes == ("0", "1", "NA")
-    with pytest.raises(OptionError, match="task must be"):
+    with pytest.raises(OptionError, match="expected task to be one of"):
         read(file, column([0, 1]), task="guess")
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "the file is empty"),
-        ("\n \n", "the file is empty"),
-        ("a,b,y\n", "a header and no rows"),
+        ("", "got an empty file"),
+        ("\n \n", "got an empty file"),
+        ("a,b,y\n", "got a header alone"),
         ("1\n2\n", "got one column"),
-        ("a,a,y\n1,2,3\n", "'a' comes more than once"),
+        ("a,a,y\n1,2,3\n", "got 'a' more than once"),
         ("a,b,y\n1,2,0\n3,1\n", r"line 3: expected 3 cells as in line 1, got 2"),
         ("a,b,y\n1,2,0\n\n3,1,0,9\n", r"line 4: expected 3 cells as in line 1, got 4"),
-        ("a,b,y\n1,2,0\n3,,1\n", r"line 3, column 'b': the cell is empty"),
-        ("a,b,y\n1,2,0\n3,4,\n", r"line 3, column 'y': the cell is empty"),
+        ("a,b,y\n1,2,0\n3,,1\n", r"line 3, column 'b': expected a value, got an empty cell"),
+        ("a,b,y\n1,2,0\n3,4,\n", r"line 3, column 'y': expected a value, got an empty cell"),
         ("a,b,y\n1,2,0\n3,tall,1\n", r"line 3, column 'b': expected a number, got 'tall'"),
         ("1,2,0\n3,tall,1\n", r"line 2, column 1 \(counting from 0\): expected a number, got 'tall'"),
-        ("a,1,y\n1,2,0\n", r"line 1, column 0 .*none of its cells is a number"),
+        ("a,1,y\n1,2,0\n", r"line 1, column 0 .*if none of its cells is a number"),
         (
             "a;y\n1,5;0\n2,5;1\n",
             r"line 2, column 'a': expected a number, got '1,5'. Write decimals with a po",
         ),
         ("1,5;2,5;0\n2,5;3,5;1\n", r"line 1, column 0 .*got '1,5'. Write decimals with a point"),
         ("a,y\n1_0,0\n2,1\n", r"line 2, column 'a': expected a number, got '1_0'"),
-        ('a,y\n"1,0\n2,1\n', r"line 3: not well-formed"),
+        ('a,y\n"1,0\n2,1\n', r"line 3: expected well-formed CSV"),
         (column([0.1, 0.2, "NA", 0.4]), r"line 4, column 'y': expected a number, got 'NA'"),
         (column([0, 1, "NA", 0]), r"line 4, column 'y': expected a number, got 'NA'"),
-        (column([0, 1, "nan"]), r"target column 'y', line 4: nan is no target"),
-        (column(["id1", "id2", "id3"]), r"column 'y': 3 different texts in 3 rows look like identifiers"),
+        (column([0, 1, "nan"]), r"target column 'y', line 4: expected a number or a class, got nan"),
+        (column(["id1", "id2", "id3"]), r"column 'y': expected classes, got 3 different texts in 3 rows"),
         (b"a,y\n\xff\xfe,1\n", r"expected UTF-8 text"),
     ],
 )
@@ -138,7 +138,7 @@ def test_a_quoted_line_break_counts_lines_as_the_editor_does(file: Path) -> None
 
 
 def test_classification_of_fractions_names_the_line(file: Path) -> None:
-    with pytest.raises(DataError, match=r"line 3: class labels must be whole numbers or text, got 0.5"):
+    with pytest.raises(DataError, match=r"line 3: expected a class label \(an integer or text\), got 0.5"):
         read(file, column([1, 0.5]), task="classification")
     with pytest.raises(DataError, match=r"line 3, column 'y': expected a number, got 'a'"):
         read(file, column([1, "a"]), task="regression")
@@ -146,13 +146,13 @@ def test_classification_of_fractions_names_the_line(file: Path) -> None:
 
 def test_unknown_target(file: Path) -> None:
     text = "height,weight,kind\n1,2,0\n3,4,1\n"
-    with pytest.raises(DataError, match=r"no column 'wieght'.*Did you mean 'weight'"):
+    with pytest.raises(DataError, match=r"got 'wieght'. Did you mean 'weight'"):
         read(file, text, target="wieght")
-    with pytest.raises(DataError, match=r"no column 3 for the target; expected a number from 0 to 2"):
+    with pytest.raises(DataError, match=r"expected a target column from 0 to 2, got 3"):
         read(file, text, target="3")
-    with pytest.raises(DataError, match=r"no column -4"):
+    with pytest.raises(DataError, match=r"from 0 to 2, got -4"):
         read(file, text, target=-4)
-    with pytest.raises(DataError, match=r"it has no header; give a number"):
+    with pytest.raises(DataError, match=r"a number from 0 \(there is no header\)"):
         read(file, "1,2\n3,4\n", target="kind")
 
 
