@@ -123,7 +123,7 @@ def test_shuffling_can_be_off_and_batches_are_counted() -> None:
         trainer.fit((X, LABELS), epochs=1, batch_size=batch_size, drop_last=drop_last, shuffle=False)
         assert seen.steps == list(range(1, steps + 1))
         assert seen.announced == steps
-    with pytest.raises(DataError, match="drop_last leaves no batch"):
+    with pytest.raises(DataError, match="with drop_last, expected batch_size of at most 50 rows, got 51"):
         trainer.fit((X, LABELS), batch_size=51, drop_last=True)
 
 
@@ -292,7 +292,7 @@ def test_check_finite(name: str) -> None:
         DataError, match=f"train: expected finite {name}, got NaN or infinity in 1 rows; the first is row 3"
     ):
         strict.fit((x, y), epochs=1)
-    with pytest.raises(DataError, match=r"train: named: 1 of .* are NaN or infinite"):
+    with pytest.raises(DataError, match=r"train: named: expected finite .*, got 1 of .* NaN or infinite"):
         strict.fit(Dataset("named", x, y), epochs=1)
     strict.fit((X, X[:, :1]), epochs=1)
 
