@@ -1,21 +1,21 @@
-"""The end of a normalised layer: scale, shift, ReLU, in one.
+"""The end of a normalised layer: scale, shift and ReLU in one.
 
-The mathematics, as its reader would believe it. A linear layer gives x; normalisation gives each column a
-scale γ and a shift β that are learnt (the division by σ is left out here); ReLU comes last:
+The mathematics, as it is printed. A linear layer gives x; normalisation gives each column a
+learnt scale γ and shift β (the division by σ is omitted here); ReLU comes last:
 
     u = γ x + β,    y = max(0, u)
 
-ReLU lets the gradient through where its input was positive. With g = dL/dy,
+ReLU passes the gradient where its input was positive. With g = dL/dy,
 
     dL/du = g where x ≥ 0, else 0,    dL/dγ = Σ x dL/du,    dL/dβ = Σ dL/du,    dL/dx = γ dL/du
 
 Your task:
 
 1. lamina check affine_relu:AffineReLU --arguments 3 --input 4,3
-2. Which gradients are wrong: of the input, of γ (weight), of β (bias)? All at once: what have they in common?
-3. Set β to 0 and γ to 1 in `__init__` (Constant(0.0), Constant(1.0)), as every network begins. What does the
-   check say now, and would you have found the fault there?
-4. Put β and γ back, and mend `backward`.
+2. Which gradients are wrong: of the input, of γ (weight), of β (bias)? What do they have in common?
+3. Set β to 0 and γ to 1 in `__init__` (Constant(0.0), Constant(1.0)), the usual initial values. What does
+   the check print now? Would you have found the fault with them?
+4. Restore β and γ, and mend `backward`.
 """
 
 from lamina.layers import Module, Uniform

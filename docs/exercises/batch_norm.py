@@ -1,10 +1,10 @@
-"""Batch normalisation, its gradient in three terms, as a report prints it.
+"""Batch normalisation and its gradient in three terms, as printed in a report.
 
-The mathematics, as its reader would believe it. Over the N samples of a column
+The mathematics, as it is printed. Over the N samples of a column
 
     μ = 1/N Σ x,    σ² = 1/N Σ (x - μ)²,    y = (x - μ) / √(σ² + ε)
 
-x acts on y directly, through σ and through μ. With g = dL/dy the chain rule adds three terms:
+x acts on y directly, through σ and through μ. With g = dL/dy, the chain rule adds three terms:
 
     dL/dσ = -Σ g (x - μ) σ / (σ² + ε)^(3/2),    dL/dμ = -Σ g / √(σ² + ε)
     dL/dx = g / √(σ² + ε) + 2/N dL/dσ (x - μ) + 1/N dL/dμ
@@ -13,8 +13,8 @@ Your task:
 
 1. lamina check batch_norm:BatchNorm --input 4,3
 2. Which columns object, and at which inputs?
-3. One of the three terms is at fault. Leave out one after the other, or derive dσ/dxᵢ on paper.
-4. Mend it. One letter of the printed formula is wrong: which, and how did the writer come by the 2?
+3. One of the three terms is wrong. Remove them one at a time, or derive dσ/dxᵢ on paper.
+4. Mend it. Which letter of the printed formula is wrong, and where does the 2 come from?
 """
 
 from lamina.layers import Module

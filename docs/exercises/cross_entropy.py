@@ -1,17 +1,17 @@
-"""Binary cross-entropy, as a table of losses in a report has it (with the mean written out).
+"""Binary cross-entropy, as printed in a report's table of losses (with the mean written out).
 
-The mathematics, as its reader would believe it. For n probabilities p and targets t from 0 to 1,
+The mathematics, as it is printed. For n probabilities p and targets t from 0 to 1,
 
     L = -1/n Σ (t ln p + (1 - t) ln(1 - p)),    dL/dp = 1/n (p - t) / (p - p²)
 
-Put the two fractions of the derivative, -t/p and (1 - t)/(1 - p), over one denominator, and there it is.
+The derivative is the sum of -t/p and (1 - t)/(1 - p) over a common denominator.
 
 Your task:
 
 1. lamina check cross_entropy:BCE --input 4,3 --target one-hot
-2. Which column objects, and with which predictions? They are all right, and certain: what should L be there?
-3. When does a sigmoid in float32 give exactly 1? (Try x = 17.) How long would training take to get there?
-4. Mend the loss, so that it is finite there and as good as unchanged elsewhere. (Look up what torch does.)
+2. Which column objects, and for which predictions? These are correct and certain: what should L be there?
+3. When is a sigmoid in float32 exactly 1? (Try x = 17.) How long must training run to get there?
+4. Mend the loss: finite there, and practically unchanged elsewhere. (Look up what torch does.)
 """
 
 import math

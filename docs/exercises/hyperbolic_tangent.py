@@ -1,17 +1,17 @@
 """The hyperbolic tangent, from its definition.
 
-The mathematics, as its reader would believe it:
+The mathematics, as it is printed:
 
     y = (e^x - e^-x) / (e^x + e^-x),    dy/dx = 4 / (e^x + e^-x)²
 
-The second follows from the first by the quotient rule, and both are right.
+The derivative follows by the quotient rule. Both formulas are right.
 
 Your task:
 
 1. lamina check hyperbolic_tangent:Tanh --input 4,3
-2. Which column objects? Work out numerator and denominator at x = 1000, as floating point has them.
-3. The gradient at 1000 comes out right, in spite of an infinity on the way. Why does y not?
-4. Mend `forward`. Hint: multiply above and below by e^-x where x > 0. And where x < 0?
+2. Which column objects? Compute numerator and denominator at x = 1000 in floating point.
+3. The gradient at 1000 is right, although it passes through an infinity. Why is y wrong?
+4. Mend `forward`. Hint: multiply numerator and denominator by e^-x where x > 0. And where x < 0?
 """
 
 from lamina.layers import Module

@@ -1,19 +1,19 @@
-"""The mean of the squared errors, as a table of losses in a report has it.
+"""The mean squared error, as printed in a report's table of losses.
 
-The mathematics, as its reader would believe it. For n predictions p and targets t the loss is
+The mathematics, as it is printed. For n predictions p and targets t the loss is
 
     L = 1/n Σ (p - t)²
 
-and the power rule gives its gradient: the exponent comes down, the inner derivative is 1,
+and its gradient follows by the power rule, with an inner derivative of 1:
 
     dL/dp = 2 (p - t)
 
 Your task:
 
 1. lamina check mean_squared_error:MSE --input 4,3
-2. Read which columns object, and what number they expect instead. How many times too large is ours?
-3. Try --input 8,3. How does that number change, and what does it depend on, then?
-4. Mend `backward`, until everything is proven.
+2. Which columns object, and what number do they expect? How many times too large is ours?
+3. Try --input 8,3. How does that factor change, and what does it depend on?
+4. Mend `backward` until everything is proven.
 """
 
 from lamina.layers import Loss

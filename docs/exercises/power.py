@@ -1,17 +1,17 @@
-"""A power of x, with a derivative that has been tried on the parabola, and on nothing else.
+"""A power of x, with a derivative that was only tested on the parabola.
 
-The mathematics, as its reader would believe it. For y = x^p the exponent comes down:
+The mathematics, as it is printed. For y = x^p the exponent becomes a factor:
 
     y = x²:  dy/dx = 2 x        so, for any p:    dL/dx = g p x,    g = dL/dy
 
-Every loss in the report is a sum of squares, and every network there trains.
+Every loss in the report is a sum of squares, and every network trains.
 
 Your task:
 
 1. lamina check power:Power --arguments 2 --input 4,3
 2. lamina check power:Power --arguments 3 --input 4,3
-3. The first is proven, the second is not. At which x are ours and the expected number the same, nevertheless?
-4. Mend `backward` and try 2, 3 and 4. What would a test with p = 2 alone have said, before and after?
+3. The first is proven, the second is not. At which x is the gradient right nevertheless?
+4. Mend `backward` and try 2, 3 and 4. What would a test with p = 2 alone have shown before and after?
 """
 
 from lamina.layers import Module

@@ -1,19 +1,19 @@
-"""ReLU, whose backward pass saves memory.
+"""ReLU with a backward pass that saves memory.
 
-The mathematics, as its reader would believe it. For y = max(0, x), with g = dL/dy,
+The mathematics, as it is printed. For y = max(0, x), with g = dL/dy,
 
     dL/dx = g where x > 0, else 0
 
-which is g with some elements set to zero. So no new tensor is needed: the zeros go where g is.
+which is g with some elements set to zero. No new tensor is needed: the zeros are written into g.
 
 Your task:
 
 1. lamina check rectifier:ReLU --input 4,3
-2. The numbers are all right: differences and graph do not object. What does?
+2. All numbers are right: differences and graph do not object. Which column does?
 3. lamina check rectifier:Block --input 4,3
    A residual block, y = x + ReLU(x): its gradient is g + (g where x > 0). Which columns object now, and at
-   which elements is the gradient wrong? Who else wanted g?
-4. Mend `backward`. It takes the removal of a few characters.
+   which elements is the gradient wrong? Who else needs g?
+4. Mend `backward` by removing a few characters.
 """
 
 from lamina.layers import Module, Residual

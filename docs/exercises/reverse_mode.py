@@ -1,23 +1,23 @@
 """Reverse-mode differentiation of a graph of numbers, in thirty lines.
 
-The mathematics, as its reader would believe it. The chain rule sums over all paths from the result to x: a
-path contributes the product of the derivatives along it. So each node adds the gradient that reaches it to
-what it has, and passes it on, times its derivative, to the nodes that it was made of.
+The mathematics, as it is printed. The chain rule sums over all paths from the result to x, and a
+path contributes the product of its derivatives. So each node adds an arriving gradient to its own, and
+passes it on, times the derivative, to the nodes of which it is a function.
 
 Your task:
 
 1. python reverse_mode.py
    The gradient is right. Count the visits at 4, 8 and 16 doublings. What would 40 layers of a residual
    network take?
-2. What does a node know at its first visit, and what would it have to wait for?
-3. Mend `backward`: order the nodes so that each comes after all that use it, and visit each of them once.
+2. What does a node know at its first visit, and what must it wait for?
+3. Mend `backward`: order the nodes so that each comes after all nodes that use it, and visit each once.
 """
 
 import sys
 
 
 class Node:
-    """A number, and the (node, derivative) pairs that it was made of."""
+    """A number, and a (node, derivative) pair for each node of which it is a function."""
 
     visits = 0
 
@@ -31,7 +31,7 @@ class Node:
         return Node(self.value * other.value, ((self, other.value), (other, self.value)))
 
     def backward(self, grad=1.0):
-        """Add this gradient, and pass it on."""
+        """Add this gradient and pass it on."""
         Node.visits += 1
         self.grad += grad
         for node, derivative in self.made_of:

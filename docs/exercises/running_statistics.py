@@ -1,17 +1,17 @@
-"""Normalisation in evaluation: running statistics, as a report prints them.
+"""Normalisation in evaluation: running statistics, as printed in a report.
 
-The mathematics, as its reader would believe it. In training the batch gives μ and σ, and
-y = (x - μ) / √(σ² + ε). Running estimates follow them, and replace them in evaluation:
+The mathematics, as it is printed. In training, μ and σ are the batch's, and
+y = (x - μ) / √(σ² + ε). Running estimates follow them and replace them in evaluation:
 
     μ̂ <- ρ μ̂ + (1 - ρ) μ,    σ̂ <- ρ σ̂ + (1 - ρ) σ,    y = (x - μ̂) / √(σ̂ + ε)
 
 Your task:
 
 1. lamina check running_statistics:Normalize --arguments 3 --input 4,3
-   Proven: gradients are those of training, where running statistics have no part. A proof says what it says.
+   Proven: the check differentiates in training, which does not use running statistics.
 2. python running_statistics.py
-   Data of mean 5 and deviation 3 go in. What deviation should come out, and what does? What is √3?
-3. Mend `forward`. For data of which deviation would nobody have noticed?
+   The data have mean 5 and deviation 3. What deviation should the output have, and what is it? What is √3?
+3. Mend `forward`. For which deviation of the data would nobody have noticed the fault?
 """
 
 import sys
@@ -22,7 +22,7 @@ from lamina.layers import Module
 
 
 class Normalize(Module):
-    """Each column less its mean, over its deviation; running statistics take over in evaluation."""
+    """Each column minus its mean, over its deviation; evaluation uses running statistics."""
 
     def __init__(self, size, rho=0.9, backend=None):
         super().__init__(backend)

@@ -1,17 +1,17 @@
-"""Softmax, letter by letter.
+"""Softmax, by its definition.
 
-The mathematics, as its reader would believe it. Scores become probabilities,
+The mathematics, as it is printed. Scores become probabilities,
 
     yᵢ = e^xᵢ / Σⱼ e^xⱼ
 
-and with g = dL/dy the derivative is dL/dxᵢ = yᵢ (gᵢ - Σⱼ gⱼ yⱼ). Both are right, as any textbook has them.
+and with g = dL/dy the derivative is dL/dxᵢ = yᵢ (gᵢ - Σⱼ gⱼ yⱼ). Both formulas are right.
 
 Your task:
 
 1. lamina check softmax:Softmax --input 4,3
-2. Which column objects, and at what inputs? What is e^1000 in float64, and e^100 in float32?
-3. What is lim yᵢ as one score grows? So what should have been there?
-4. Softmax of (x₁ + c, x₂ + c, ...) is softmax of (x₁, x₂, ...): show it, choose a good c, and mend `forward`.
+2. Which column objects, and at which inputs? What is e^1000 in float64, and e^100 in float32?
+3. What is the limit of yᵢ as one score grows? What should the output have been?
+4. Show that softmax of (x₁ + c, x₂ + c, ...) is softmax of (x₁, x₂, ...). Choose a good c; mend `forward`.
 """
 
 from lamina.layers import Module

@@ -1,4 +1,4 @@
-"""Each exercise is still caught, by the columns that its page names; each solution mends it."""
+"""The named columns catch each exercise, and its solution mends it."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ SOLUTIONS = dict(
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A copy of the exercises to work in, whose modules are forgotten afterwards."""
+    """Work in a copy of the exercises, and forget its modules afterwards."""
     shutil.copytree(FOLDER, tmp_path, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("LAMINA_BACKEND", "numpy")
@@ -40,25 +40,25 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def run(command: str, capsys: pytest.CaptureFixture[str]) -> tuple[int, str]:
-    """Run a command of the page; return its exit code and what it printed."""
+    """Run a command of the page; return its exit code and output."""
     program, *words = shlex.split(command)
     if program == "lamina":
-        sys.modules.pop(words[1].partition(":")[0], None)  # the file may be another by now
+        sys.modules.pop(words[1].partition(":")[0], None)  # the file may have changed
         result = CliRunner().invoke(app, words, prog_name="lamina")
         return result.exit_code, result.stdout
-    with pytest.raises(SystemExit) as ended:
+    with pytest.raises(SystemExit) as exit_:
         runpy.run_path(words[0], run_name="__main__")
-    return int(ended.value.code or 0), capsys.readouterr().out
+    return int(exit_.value.code or 0), capsys.readouterr().out
 
 
 def objecting(printed: str) -> set[str]:
-    """Return the columns that do not say that all is well."""
-    found = set()
-    for column, said in re.findall(rf"^  ({'|'.join(ORACLES)}): (.*)$", printed, re.M):
-        worst = re.match(r"worst (\S+) of the bar", said)
-        if not said.startswith("nothing found") and (worst is None or float(worst[1]) > 1.0):
-            found.add(column)
-    return found
+    """Return the columns that report a fault."""
+    columns = set()
+    for column, text in re.findall(rf"^  ({'|'.join(ORACLES)}): (.*)$", printed, re.M):
+        worst = re.match(r"worst (\S+) of the bar", text)
+        if not text.startswith("nothing found") and (worst is None or float(worst[1]) > 1.0):
+            columns.add(column)
+    return columns
 
 
 def mend(name: str) -> None:
@@ -75,7 +75,7 @@ def mend(name: str) -> None:
     path.write_text(text, "utf-8")
 
 
-def test_the_page_lists_every_exercise_and_each_has_its_solution() -> None:
+def test_every_exercise_has_a_row_and_a_solution() -> None:
     assert {name for name, *_ in ROWS} == set(FILES) == set(SOLUTIONS)
     assert 8 <= len(FILES) <= 10
 
@@ -98,11 +98,11 @@ def test_the_fault_is_caught_and_the_solution_mends_it(
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_the_solution_shows_what_is_printed(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_solution_shows_the_output(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     printed = "\n".join(run(command, capsys)[1] for of, _, command in ROWS if of == name)
     shown = re.findall(r"```text\n(.*?)```", SOLUTIONS[name], re.S)
     assert shown
-    words = " ".join(printed.split())  # however wide the terminal
+    words = " ".join(printed.split())  # independent of the terminal's width
     for line in "".join(shown).splitlines():
         assert " ".join(line.removesuffix("...").split()) in words
 
@@ -114,13 +114,11 @@ def test_the_solution_shows_what_is_printed(name: str, capsys: pytest.CaptureFix
         "lamina check running_statistics:Normalize --arguments 3 --input 4,3",
     ],
 )
-def test_what_an_exercise_says_is_not_caught_is_not(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_command_that_an_exercise_calls_proven(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(command, capsys)[0] == 0
 
 
-def test_a_mask_of_the_wrong_tensor_is_hidden_where_both_have_the_same_sign(
-    folder: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_usual_initial_values_hide_the_wrong_mask(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = folder / "affine_relu.py"
     text = path.read_text("utf-8")
     path.write_text(text.replace("Uniform(-1.0, 1.0)", "Uniform(0.0, 0.0)"), "utf-8")
@@ -128,7 +126,7 @@ def test_a_mask_of_the_wrong_tensor_is_hidden_where_both_have_the_same_sign(
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_an_exercise_is_short_and_says_what_to_do(name: str) -> None:
+def test_an_exercise_is_short_and_states_its_task(name: str) -> None:
     text = (FOLDER / name).read_text("utf-8")
     assert 20 <= len(text.splitlines()) <= 65
     assert "Your task:" in text

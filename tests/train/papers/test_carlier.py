@@ -23,7 +23,7 @@ def test_the_step_reaches_every_parameter() -> None:
     assert sorted(names) == sorted(["x", "permute_dims", "exp", "subtract", "pow", "sum", "z"])
 
 
-def test_classes_are_drawn_as_they_inherit() -> None:
+def test_classes_point_to_their_subclasses() -> None:
     graph = carlier.classes()
     names = [node.label.split("\n")[0] for node in graph.nodes]
     inherits = {(names[edge.source], names[edge.target]) for edge in graph.edges if not edge.label}

@@ -1,7 +1,7 @@
-"""Carlier: modules that have a forward pass alone, and parameters found among their attributes.
+"""Carlier: modules with a forward pass alone, and parameters that are attributes.
 
 Section 2. `Variable` is Lamina's `variable`: `x.t() - x.exp()`, `pow`, `sum`, `draw_graph`, `backward`,
-`grad`. A loss is a Variable, and its `backward()` walks the graph of operators.
+`grad`. A loss is a Variable; its `backward()` walks the graph of operators.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ from .arrays import tensor
 __all__ = ["Linear", "Module", "ReLU", "Sequential", "Sigmoid", "Softmax", "Variable"]
 
 
-class _Spoken(layers.Module):
-    """What a module says in this paper (section 2.3), whatever it computes."""
+class _Dialect(layers.Module):
+    """The methods of every module in this paper (section 2.3)."""
 
     def __call__(self, x: Any) -> Any:
         """Run `forward` on a Variable or an array (N, ...)."""
         return super().__call__(tensor(self.backend, x))
 
     def params(self) -> list[Handle]:
-        """Return the Variables among the attributes, the Modules', and in lists of either."""
+        """Return the Variables among the attributes, in lists of them, and in sub-modules."""
         return list({id(v): v for v in self._attributes()}.values())
 
     def zero_grad(self) -> None:
@@ -41,7 +41,7 @@ class _Spoken(layers.Module):
         """p = p - lr dL/dp for each parameter."""
         b, params, cells = self.backend, self.params(), {id(p.data): p for p in self.parameters()}
         if any(variable.grad is None for variable in params):
-            raise StateError("gradient_step: a parameter has no gradient; it needs loss.backward() before it")
+            raise StateError("gradient_step: a parameter has no gradient; call loss.backward() first")
         with no_grad():
             for variable in params:
                 grad: Any = variable.grad
@@ -60,13 +60,13 @@ class _Spoken(layers.Module):
                         yield found
 
 
-class Module(_Spoken):
-    """Base of modules: a subclass sets Variables and Modules as attributes, and defines `forward(input)`.
+class Module(_Dialect):
+    """Base of modules: a subclass sets Variables and Modules as attributes and defines `forward(input)`.
 
     Parameters
     ----------
     backend
-        Where it computes: the Variables' `autodiff` stack around this backend, or the current one.
+        Where it computes: an `autodiff` stack around this backend, or around the current one.
 
     """
 
@@ -74,8 +74,8 @@ class Module(_Spoken):
         super().__init__(tape_backend(backend))
 
 
-class Linear(_Spoken, layers.Linear):
-    """y = x Wᵀ + b, W by Xavier's rule and b = 0 at first."""
+class Linear(_Dialect, layers.Linear):
+    """y = x Wᵀ + b, initially W by Xavier's rule and b = 0."""
 
     def __init__(self, in_dim: int, out_dim: int, *, backend: str | Backend | None = None) -> None:
         weight, bias = layers.XavierNormal(), layers.Constant(0.0)
@@ -100,9 +100,9 @@ class Sigmoid(Module, layers.Sigmoid):
 
 
 class Softmax(Module):
-    """e^x / Σ e^x along `dim`, the sum repeated to x's shape: a product of equal shapes, not broadcast.
+    """e^x / Σ e^x along `dim`; the sum is repeated to x's shape instead of broadcast.
 
-    x is shifted by its greatest value first, which the paper leaves out and large values need.
+    x is first shifted by its maximum, which the paper omits; without it, large values overflow.
     """
 
     def __init__(self, dim: int, *, backend: str | Backend | None = None) -> None:
@@ -110,7 +110,7 @@ class Softmax(Module):
         self.dim = dim
 
     def forward(self, x: Any) -> Any:
-        """x: (*) -> (*), positive and summing to 1 along dim."""
+        """x: (*) -> (*), positive, with sum 1 along dim."""
         shape = x.shape
         if not -len(shape) <= self.dim < len(shape):
             raise ShapeError(f"expected an input with an axis {self.dim}, got {shape}")
@@ -123,8 +123,8 @@ class Softmax(Module):
         return f"Softmax(dim={self.dim})"
 
 
-class Sequential(_Spoken, layers.Sequential):
-    """Modules one after the other, printed as in section 3.1."""
+class Sequential(_Dialect, layers.Sequential):
+    """Modules in order, printed as in section 3.1."""
 
     def __init__(self, *modules: layers.Module, backend: str | Backend | None = None) -> None:
         if not modules and backend is None:

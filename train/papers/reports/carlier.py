@@ -1,4 +1,4 @@
-"""What the report on Carlier draws and says."""
+"""The report on Carlier."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from ..runner import pictures
 from ..runner.plan import criterion, network, parts
 
 NEAREST = ("weights kaiming_normal", "weights xavier_uniform", "batches of 500", "loss Σ / N")
-"""Of the search: what comes to losses like the paper's, from both sides."""
+"""The experiments of the search with losses nearest to the paper's, on both sides."""
 
 
 def draw(results: r.Results, folder: Path, options: r.Options) -> list[r.Picture]:
@@ -94,7 +94,7 @@ def tables(results: r.Results, options: r.Options) -> list[r.Table]:
 
 
 def notes(results: r.Results, options: r.Options) -> list[str]:
-    """Say what the graph costs, and whether both ways agree."""
+    """State how well the text suffices, whether both ways agree, and what the graph costs."""
     graph, layers, torch = (results.mean(name, "seconds") for name in ENGINES)
     apart = [
         abs(a - b)
@@ -105,21 +105,20 @@ def notes(results: r.Results, options: r.Options) -> list[str]:
         )
     ]
     train = {name: results.mean(f"search: {name}", "train_loss") for name in NEAREST}
-    found = [
-        "**Does the text suffice?** Nearly: accuracies come out as reported, the training loss a little "
-        f"higher: {results.mean('the graph', 'train_loss'):.4f}, where .0228 is reported. With one thing "
-        f"changed it is {'; '.join(f'{loss:.4f} ({name})' for name, loss in train.items())}. Weights from "
-        "Kaiming's wider normal come nearest, but the text says Xavier; smaller batches go too far, Σ / N "
-        "not far enough.",
-        "**Two ways, one network.** Gradients by the recorded operators and by the layers' hand-written "
-        "backward passes start from equal weights and take equal steps; after all 500 their test losses are "
-        f"at most {max(apart):.1e} apart.",
-        f"**What the graph costs.** {graph / layers:.1f} times the seconds of the hand-written layers, "
-        f"{graph / torch:.1f} times PyTorch's; the paper's was 2.4 times PyTorch's. There a gradient walks "
-        "every path through the graph, so that all below the softmax, whose exponentials are used twice, is "
-        "done twice; here operators are sorted and each is passed once.",
+    changed = "; ".join(f"{loss:.4f} ({name})" for name, loss in train.items())
+    return [
+        "**Does the text suffice?** Nearly: accuracies agree with the paper. The training loss is a little "
+        f"higher: {results.mean('the graph', 'train_loss'):.4f}, reported .0228. With one change it is "
+        f"{changed}. Kaiming's wider normal weights come nearest, but the text says Xavier; smaller batches "
+        "go too far, Σ / N not far enough.",
+        "**Two ways, one network.** Autodiff and the layers' hand-written backward passes start from equal "
+        "weights and take equal steps; after all 500 epochs their test losses are at most "
+        f"{max(apart):.1e} apart.",
+        f"**What the graph costs.** It takes {graph / layers:.1f} times the seconds of the hand-written "
+        f"layers, and {graph / torch:.1f} times PyTorch's; the paper's took 2.4 times PyTorch's. In the "
+        "paper, a gradient walks every path through the graph. The softmax uses its exponentials twice, so "
+        "all operators below it run twice. Here operators are sorted, and each runs once.",
     ]
-    return found
 
 
 PAPER = r.Paper(

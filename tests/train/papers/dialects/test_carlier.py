@@ -1,4 +1,4 @@
-"""Carlier's way of speaking: through the graph comes what Lamina's backward passes give by hand."""
+"""Carlier's API: autodiff gives the same gradients as Lamina's hand-written backward passes."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ RNG = np.random.default_rng(0)
 @pytest.fixture
 def raw(backend64: Backend) -> Backend:
     if "+" in backend64.spec:
-        pytest.skip("the stack is made here, around what computes")
+        pytest.skip("this file makes its own stack")
     return backend64
 
 
@@ -68,32 +68,32 @@ def by_hand(b: Backend) -> RealSequential:
 
 
 @pytest.mark.parametrize("optimizer", [False, True])
-def test_the_graph_trains_as_layers_by_hand(
+def test_autodiff_trains_like_hand_written_layers(
     optimizer: bool, raw: Backend, points: Any, same_weights: Any
 ) -> None:
-    spoken, real = net(raw), by_hand(raw)
-    same_weights(spoken, real)
-    sgd, other = SGD(spoken.parameters(), 0.5), SGD(real.parameters(), 0.5)
+    model, real = net(raw), by_hand(raw)
+    same_weights(model, real)
+    sgd, other = SGD(model.parameters(), 0.5), SGD(real.parameters(), 0.5)
     criterion = MSELoss("half_batchmean", backend=raw)
     x, y = raw.from_host(points.x), raw.from_host(points.y)
     for _ in range(5):
-        loss = (spoken(points.x) - points.y).pow(2).sum() / (2 * len(points.x))
-        spoken.zero_grad()
+        loss = (model(points.x) - points.y).pow(2).sum() / (2 * len(points.x))
+        model.zero_grad()
         loss.backward()
         if optimizer:
             sgd.step()
         else:
-            spoken.gradient_step(0.5)
+            model.gradient_step(0.5)
 
         other.zero_grad()
         right = criterion(real(x), y)
         real.backward(criterion.backward())
         other.step()
         assert loss.item() == pytest.approx(raw.item(right), rel=1e-12)
-    same_weights(spoken, real)
+    same_weights(model, real)
 
 
-def test_the_code_as_printed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_printed_code_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     torch = pytest.importorskip("torch", reason="FloatTensor is torch's")
     monkeypatch.chdir(tmp_path)
     FloatTensor = torch.FloatTensor
@@ -115,7 +115,7 @@ def test_the_code_as_printed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 
 class Bilinear(Module):
-    """Variables, a list of them, and a Module among the attributes."""
+    """A module with Variables, a list of them, and a Module as attributes."""
 
     def __init__(self, b: Backend) -> None:
         super().__init__(b)
@@ -135,7 +135,7 @@ def test_params_are_found_by_attribute(raw: Backend, points: Any) -> None:
     expected = [module.w, *module.scales, module.last.weight.data]
     assert [id(v) for v in module.params()][:4] == [id(v) for v in expected]
     assert len(module.params()) == 5
-    module(points.x).sum().backward()  # keeps Variables inside the layers: they are no parameters
+    module(points.x).sum().backward()  # layers now keep Variables that are not parameters
     assert len(module.params()) == 5
     both = Sequential(module, Linear(1, 1, backend=raw))
     assert len(both.params()) == 7
@@ -144,7 +144,7 @@ def test_params_are_found_by_attribute(raw: Backend, points: Any) -> None:
     assert all(v.grad is None for v in both.params())
 
 
-def test_a_module_of_variables_descends_as_its_derivative_says(raw: Backend, points: Any) -> None:
+def test_a_module_of_variables_learns(raw: Backend, points: Any) -> None:
     module = Bilinear(raw)
     loss = (module(points.x) - points.column).pow(2).sum() / len(points.x)
     loss.backward()
@@ -155,7 +155,7 @@ def test_a_module_of_variables_descends_as_its_derivative_says(raw: Backend, poi
     for variable, right in zip(module.params(), expected, strict=True):
         np.testing.assert_allclose(variable.numpy(), right, rtol=1e-12)
     losses = []
-    for _ in range(100):
+    for _ in range(30):
         module.zero_grad()
         loss = (module(points.x) - points.column).pow(2).sum() / len(points.x)
         loss.backward()
@@ -164,7 +164,7 @@ def test_a_module_of_variables_descends_as_its_derivative_says(raw: Backend, poi
     assert losses[-1] < 0.9 * losses[0]
 
 
-def test_an_array_that_a_variable_was_made_of_stays_as_it_was(raw: Backend, points: Any) -> None:
+def test_a_step_leaves_the_array_of_a_variable_alone(raw: Backend, points: Any) -> None:
     module = Bilinear(raw)
     array = np.ones((2, 3))
     module.w = Variable(array, module.backend)
@@ -174,7 +174,7 @@ def test_an_array_that_a_variable_was_made_of_stays_as_it_was(raw: Backend, poin
 
 
 @pytest.mark.parametrize("dim", [0, 1, -1])
-def test_softmax_by_sum_and_repeat(dim: int, raw: Backend) -> None:
+def test_softmax_equals_laminas(dim: int, raw: Backend) -> None:
     values = 50 * RNG.standard_normal((4, 3))
     values[0] += 1000  # e^1000 overflows
     x, t = Variable(values, raw), RNG.standard_normal((4, 3))
@@ -189,7 +189,7 @@ def test_softmax_by_sum_and_repeat(dim: int, raw: Backend) -> None:
     )
 
 
-def test_laminas_own_modules_work_with_forward_alone(raw: Backend, points: Any) -> None:
+def test_laminas_modules_need_no_backward(raw: Backend, points: Any) -> None:
     tape = Linear(2, 4, backend=raw).backend
 
     class Cubed(RealModule):
@@ -201,7 +201,7 @@ def test_laminas_own_modules_work_with_forward_alone(raw: Backend, points: Any) 
     assert [v.grad.shape for v in model.params() if v.grad] == [(4, 2), (4,), (1, 4), (1,)]
 
 
-def test_it_is_printed_as_in_the_paper(raw: Backend) -> None:
+def test_repr_is_the_papers(raw: Backend) -> None:
     model = Sequential(Linear(2, 25, backend=raw), ReLU(raw), Sigmoid(raw), Softmax(dim=1, backend=raw))
     assert repr(model) == (
         "Sequential(\n  0: Linear(in_dim=2, out_dim=25)\n  1: ReLU\n  2: Sigmoid\n  3: Softmax(dim=1)\n)"
@@ -210,7 +210,7 @@ def test_it_is_printed_as_in_the_paper(raw: Backend) -> None:
 
 def test_errors(raw: Backend, points: Any) -> None:
     model = net(raw)
-    with pytest.raises(StateError, match=r"has no gradient; it needs loss\.backward"):
+    with pytest.raises(StateError, match=r"has no gradient; call loss\.backward"):
         model.gradient_step(0.1)
     with pytest.raises(ShapeError, match=r"Linear\(in_dim=2, out_dim=6\): expected input \(N, 2\), got"):
         model(np.ones((4, 3)))
