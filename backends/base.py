@@ -12,7 +12,7 @@ import math
 from contextlib import AbstractContextManager
 from typing import Any, SupportsIndex
 
-from .errors import DtypeError, OptionError, ShapeError
+from .errors import DtypeError, OptionError, ShapeError, gradient_shape_error, unequal_dtypes
 from .host import is_floating
 from .protocol import Axis, Operand, Primitives, Scalar, Shape, Step, Tensor
 from .shapes import count
@@ -339,22 +339,9 @@ def _alike(backend: Backend, op: str, grad: Tensor, other: Tensor) -> None:
     # The primitives would broadcast, and in some definitions the two tensors never meet in one.
     first, second = backend.dtype(grad), backend.dtype(other)
     if first != second:
-        raise DtypeError(f"{op}: the tensors have unequal dtypes {first} and {second}; use astype")
+        raise unequal_dtypes(op, first, second)
     if backend.shape(grad) != backend.shape(other):
         raise gradient_shape_error(op, backend.shape(grad), backend.shape(other))
-
-
-def gradient_shape_error(op: str, grad: Shape, other: Shape) -> ShapeError:
-    """Return the error for a gradient whose shape is not that of what it is the gradient of."""
-    return ShapeError(f"{op}: expected a gradient of shape {tuple(other)}, got {tuple(grad)}")
-
-
-def scalar_dtype_error(op: str, scalar: object, dtype: str) -> DtypeError:
-    """Return the error for a scalar that a tensor of `dtype` cannot take without changing its dtype."""
-    return DtypeError(
-        f"{op}: the {type(scalar).__name__} {scalar!r} does not mix with a tensor of {dtype}; "
-        "convert the tensor with astype, or pass a Python scalar of the tensor's kind"
-    )
 
 
 def _names(cls: type) -> tuple[str, ...]:

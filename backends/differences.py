@@ -18,4 +18,4 @@ UNDERFLOW: dict[tuple[str, str], str] = {
 
 def flushes(backend: Backend, op: str) -> bool:
     """Whether 0 is accepted where a result of this op would be subnormal."""
-    return (backend.raw.name, op) in UNDERFLOW
+    return (backend.raw.spec.partition(":")[0], op) in UNDERFLOW

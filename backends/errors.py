@@ -61,6 +61,24 @@ def foreign(op: str, value: object, wanted: str, got: str = "") -> DtypeError:
     return DtypeError(f"{op}: expected {wanted}, got {got}; bring data in with from_host")
 
 
+def unequal_dtypes(op: str, first: object, second: object) -> DtypeError:
+    """Return the error for two tensors in one op whose dtypes differ."""
+    return DtypeError(f"{op}: expected tensors of equal dtypes, got {first} and {second}; use astype")
+
+
+def scalar_dtype_error(op: str, scalar: object, dtype: str) -> DtypeError:
+    """Return the error for a scalar that would change the dtype of the tensor beside it."""
+    return DtypeError(
+        f"{op}: expected a scalar that fits a tensor of {dtype}, got the {type(scalar).__name__} {scalar!r}; "
+        "convert the tensor with astype, or pass a Python scalar of the tensor's kind"
+    )
+
+
+def gradient_shape_error(op: str, grad: Iterable[int], other: Iterable[int]) -> ShapeError:
+    """Return the error for a gradient that has another shape than its tensor."""
+    return ShapeError(f"{op}: expected a gradient of shape {tuple(other)}, got {tuple(grad)}")
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """Return " Did you mean 'numpy'?" for the nearest known word, or an empty string."""
     near = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)

@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 import numpy as np
+from typing_extensions import override
 
 from .. import random as host_random
 from ..errors import DtypeError, ShapeError
@@ -16,19 +17,8 @@ from ..protocol import Axis, Shape, Widths
 from ..shapes import count, reduced, slices
 from ..windows import Window
 from .derived import EXACT_SUM, NumpyDerived
-from .elementwise import (
-    NAMES,
-    NATIVE,
-    Array,
-    agree,
-    binary,
-    check,
-    check_out,
-    comparison,
-    foreign_error,
-    select,
-    unary,
-)
+from .handles import HANDLES, NAMES, NATIVE, Array, agree, check, check_out, foreign_error
+from .methods import binary, checked, comparison, select, unary
 from .pooling import NumpyPooling
 
 _ndarray = np.ndarray
@@ -37,63 +27,61 @@ _max_reduce: Any = np.maximum.reduce
 
 
 class NumpyBackend(NumpyDerived, NumpyPooling):
-    """numpy on the CPU. Threads are BLAS's own (LAMINA_THREADS pins them)."""
+    """numpy on the CPU. Its threads are BLAS's, pinned by LAMINA_THREADS."""
 
     name = "numpy"
 
+    @override
     def details(self) -> dict[str, str | int]:
-        """Return numpy's version, the device and BLAS's threads."""
         return {"version": np.__version__, "device": "cpu", "threads": blas_threads()}
 
     # -- metadata, create, transfer --------------------------------------------------------------
 
+    @override
     def shape(self, x: Array) -> Shape:
-        """Return the extents of x."""
-        if type(x) is not _ndarray and not isinstance(x, np.generic):
+        if type(x) not in HANDLES:
             raise foreign_error("shape", x)
-        return x.shape
+        return x.shape  # type: ignore[no-any-return]
 
+    @override
     def dtype(self, x: Array) -> str:
-        """Return the dtype's name."""
-        if type(x) is not _ndarray and not isinstance(x, np.generic):
+        if type(x) not in HANDLES:
             raise foreign_error("dtype", x)
         return NAMES.get(x.dtype) or str(x.dtype)
 
+    @override
     def from_host(self, array: Any, *, dtype: str | None = None) -> Array:
-        """Copy in, with floats in the default dtype and integers in int64."""
         return host_array(array, dtype, self.default_dtype)
 
-    def to_host(self, x: Array) -> Array:
-        """Copy out."""
-        self.shape(x)
-        return np.array(x)
+    to_host = checked(np.array)
 
+    @override
     def item(self, x: Array) -> Any:
-        """Return the one element."""
-        if self.shape(x) != () and x.size != 1:
+        check("item", x)
+        if x.size != 1:
             raise ShapeError(f"item: expected a tensor of one element, got shape {x.shape}")
         return x.item()
 
+    @override
     def empty(self, shape: Shape, *, dtype: str | None = None) -> Array:
-        """Return np.empty."""
         return np.empty(shape, NATIVE[dtype or self.default_dtype])
 
+    @override
     def full(self, shape: Shape, value: Any, *, dtype: str | None = None) -> Array:
-        """Return np.full."""
         return np.full(shape, value, NATIVE[dtype or self.default_dtype])
 
+    @override
     def arange(self, start: int, stop: int, step: int = 1, *, dtype: str = "int64") -> Array:
-        """Return np.arange."""
         return np.arange(start, stop, step, dtype=NATIVE[dtype])
 
+    @override
     def astype(self, x: Array, dtype: str) -> Array:
-        """Return x converted."""
         check_dtype("astype", dtype)
         check("astype", x)
         return x.astype(dtype)
 
+    @override
     def copy(self, x: Array, *, out: Array = None) -> Array:
-        """Return a copy."""
         check("copy", x)
         if out is not None:
             out = check_out("copy", out, x.shape, x.dtype)
@@ -103,6 +91,7 @@ class NumpyBackend(NumpyDerived, NumpyPooling):
             np.copyto(out, x)
         return out
 
+    @override
     def random(
         self,
         shape: Shape,
@@ -113,7 +102,6 @@ class NumpyBackend(NumpyDerived, NumpyPooling):
         distribution: host_random.Distribution = "uniform",
         dtype: str | None = None,
     ) -> Array:
-        """Draw on the host, where every backend draws."""
         return host_random.draw(shape, seed, stream, step, distribution, dtype or self.default_dtype)
 
     # -- elementwise, select ---------------------------------------------------------------------
@@ -140,30 +128,30 @@ class NumpyBackend(NumpyDerived, NumpyPooling):
     less_equal = comparison(np.less_equal)
     greater = comparison(np.greater)
 
+    @override
     def logical_not(self, x: Array) -> Array:
-        """Return not x."""
         if self.dtype(x) != "bool":
             raise DtypeError(f"logical_not: expected a bool tensor, got {x.dtype}")
         return np.logical_not(x)
 
+    @override
     def where(self, condition: Array, x: Array, y: Array) -> Array:
-        """Return np.where, a scalar taking the tensor's dtype."""
         dtype = agree("where", x, y)
         if self.dtype(condition) != "bool":
-            raise DtypeError(f"where: the condition must be a bool tensor, got {condition.dtype}")
-        x = x if isinstance(x, np.ndarray) else dtype.type(x)
-        y = y if isinstance(y, np.ndarray) else dtype.type(y)
+            raise DtypeError(f"where: expected a bool tensor as condition, got {condition.dtype}")
+        x = x if type(x) is _ndarray else dtype.type(x)
+        y = y if type(y) is _ndarray else dtype.type(y)
         return select(condition, x, y)
 
     # -- reduce, contract ------------------------------------------------------------------------
 
+    @override
     def sum(self, x: Array, *, axis: Axis = None, keepdims: bool = False, out: Array = None) -> Array:
-        """Return the sum, in float64 inside where float32 would lose digits."""
-        if type(x) is not _ndarray and not isinstance(x, np.generic):
-            raise foreign_error("sum", x)
+        """Accumulate long float32 sums in float64; numpy's pairwise sum covers only some axes."""
+        check("sum", x)
         shape = x.shape
         if out is not None:
-            dtype = x.dtype if x.dtype.kind == "f" else np.dtype(np.int64)
+            dtype = x.dtype if x.dtype.kind == "f" else NATIVE["int64"]
             out = check_out("sum", out, reduced(shape, axis, keepdims), dtype)
         length = shape[axis] if type(axis) is int else count(shape, axis)
         if length > EXACT_SUM and x.dtype.char == "f":
@@ -174,30 +162,25 @@ class NumpyBackend(NumpyDerived, NumpyPooling):
             return out
         return _add_reduce(x, axis, None, out, keepdims)
 
+    @override
     def max(self, x: Array, *, axis: Axis = None, keepdims: bool = False, out: Array = None) -> Array:
-        """Return the maximum."""
-        shape = self.shape(x)
+        check("max", x)
         if out is not None:
-            out = check_out("max", out, reduced(shape, axis, keepdims), x.dtype)
+            out = check_out("max", out, reduced(x.shape, axis, keepdims), x.dtype)
         return _max_reduce(x, axis, None, out, keepdims)
 
-    def argmax(self, x: Array, *, axis: int, keepdims: bool = False) -> Array:
-        """Return the index of the first maximum."""
-        check("argmax", x)
-        return np.argmax(x, axis=axis, keepdims=keepdims)
+    argmax = checked(np.argmax)
 
+    @override
     def matmul(self, x: Array, y: Array, *, out: Array = None) -> Array:
-        """Return the matrix product; two matrices go straight to BLAS."""
+        """Two matrices go straight to BLAS."""
         if type(x) is not _ndarray or type(y) is not _ndarray or x.dtype is not y.dtype:
             agree("matmul", x, y)
         if x.ndim == 2 and y.ndim == 2:
             if out is None:
                 return x.dot(y)
-            try:
-                return x.dot(y, out)
-            except (ValueError, TypeError):  # out is not contiguous, or does not fit
-                check_out("matmul", out, (x.shape[0], y.shape[1]), x.dtype)
-                return np.matmul(x, y, out)
+            check_out("matmul", out, (x.shape[0], y.shape[1]), x.dtype)
+            return x.dot(y, out) if out.flags.c_contiguous else np.matmul(x, y, out)
         if x.ndim < 2 or y.ndim < 2:
             raise ShapeError(f"matmul: expected at least two axes on each side, got {x.shape} and {y.shape}")
         if out is not None:
@@ -205,80 +188,49 @@ class NumpyBackend(NumpyDerived, NumpyPooling):
             check_out("matmul", out, (*batch, x.shape[-2], y.shape[-1]), x.dtype)
         return np.matmul(x, y, out)
 
-    # -- move ------------------------------------------------------------------------------------
+    # -- move, index -----------------------------------------------------------------------------
 
-    def reshape(self, x: Array, shape: Shape) -> Array:
-        """Return x.reshape(shape)."""
-        check("reshape", x)
-        return x.reshape(shape)
+    reshape = checked(lambda x, shape: x.reshape(shape))
+    permute_dims = checked(lambda x, axes: x.transpose(axes))
+    broadcast_to = checked(np.broadcast_to)
+    slice = checked(lambda x, starts, stops, steps=None: x[slices(starts, stops, steps)])
+    take = checked(lambda x, indices, axis: np.take(x, indices, axis), tensors=2)
+    take_along_axis = checked(np.take_along_axis, tensors=2)
 
-    def permute_dims(self, x: Array, axes: tuple[int, ...]) -> Array:
-        """Return x.transpose(axes)."""
-        check("permute_dims", x)
-        return x.transpose(axes)
-
-    def broadcast_to(self, x: Array, shape: Shape) -> Array:
-        """Return a read-only view."""
-        check("broadcast_to", x)
-        return np.broadcast_to(x, shape)
-
+    @override
     def concat(self, tensors: Sequence[Array], *, axis: int = 0) -> Array:
-        """Return np.concatenate."""
         check("concat", tensors[0])
         for other in tensors[1:]:
             agree("concat", tensors[0], other)
         return np.concatenate(tensors, axis=axis)
 
+    @override
     def pad(self, x: Array, widths: Widths, *, value: Any = 0.0) -> Array:
-        """Return x in the middle of a filled array."""
         check("pad", x)
         shape = tuple(n + before + after for n, (before, after) in zip(x.shape, widths, strict=True))
         padded = np.full(shape, value, x.dtype)
-        padded[tuple(slice(b, b + n) for n, (b, _) in zip(x.shape, widths, strict=True))] = x
+        padded[tuple(slice(before, before + n) for n, (before, _) in zip(x.shape, widths, strict=True))] = x
         return padded
 
-    def slice(
-        self,
-        x: Array,
-        starts: tuple[int, ...],
-        stops: tuple[int, ...],
-        *,
-        steps: tuple[int, ...] | None = None,
-    ) -> Array:
-        """Return the view x[starts:stops:steps]."""
-        check("slice", x)
-        return x[slices(starts, stops, steps)]
-
-    # -- index -----------------------------------------------------------------------------------
-
-    def take(self, x: Array, indices: Array, *, axis: int) -> Array:
-        """Return np.take."""
-        check("take", x, indices)
-        return np.take(x, indices, axis=axis)
-
+    @override
     def index_add(self, x: Array, indices: Array, values: Array, *, axis: int, out: Array = None) -> Array:
-        """Return a copy of x with values added at the indices."""
         agree("index_add", x, values)
         check("index_add", indices)
         result = self.copy(x, out=out)
         np.add.at(np.moveaxis(result, axis, 0), indices, np.moveaxis(values, axis, 0))
         return result
 
-    def take_along_axis(self, x: Array, indices: Array, *, axis: int) -> Array:
-        """Return np.take_along_axis."""
-        check("take_along_axis", x, indices)
-        return np.take_along_axis(x, indices, axis)
-
+    @override
     def scatter_add(self, x: Array, indices: Array, values: Array, *, axis: int, out: Array = None) -> Array:
-        """Return a copy of x with values added where the indices point."""
         agree("scatter_add", x, values)
         check("scatter_add", indices)
         result = self.copy(x, out=out)
-        grid = list(np.ogrid[tuple(slice(n) for n in indices.shape)])
+        grid = list(np.ogrid[tuple(map(slice, indices.shape))])
         grid[axis] = indices
         np.add.at(result, tuple(grid), values)
         return result
 
+    @override
     def slice_add(
         self,
         x: Array,
@@ -289,7 +241,6 @@ class NumpyBackend(NumpyDerived, NumpyPooling):
         steps: tuple[int, ...] | None = None,
         out: Array = None,
     ) -> Array:
-        """Return a copy of x with values added to a slice of it."""
         agree("slice_add", x, values)
         result = self.copy(x, out=out)
         result[slices(starts, stops, steps)] += values
@@ -297,25 +248,27 @@ class NumpyBackend(NumpyDerived, NumpyPooling):
 
     # -- window ----------------------------------------------------------------------------------
 
+    @override
     def unfold(self, x: Array, window: Window, *, out: Array = None) -> Array:
         """Copy a strided view of the padded image."""
         check("unfold", x)
         columns = window.columns_of("unfold", x.shape)
+        if out is None:
+            out = np.empty(columns, x.dtype)  # view.reshape would be x itself for a kernel of one place
+        else:
+            check_out("unfold", out, columns, x.dtype)
         if window.padded:
             x = self.pad(x, ((0, 0), (0, 0), *window.padding))
         shape, strides = window.view(x.strides[2:])
         shape = (*x.shape[:2], *shape)
         view = np.lib.stride_tricks.as_strided(x, shape, (*x.strides[:2], *strides), writeable=False)
-        if out is None:
-            out = np.empty(columns, x.dtype)  # view.reshape would be x itself for a kernel of one place
-        else:
-            check_out("unfold", out, columns, x.dtype)
         if out.flags.c_contiguous:
             np.copyto(out.reshape(shape), view)
         else:
             np.copyto(out, view.reshape(columns))
         return out
 
+    @override
     def fold(self, columns: Array, window: Window, *, out: Array = None) -> Array:
         """Add the values of each place in the kernel to the slice of the image that it saw."""
         check("fold", columns)
@@ -323,39 +276,41 @@ class NumpyBackend(NumpyDerived, NumpyPooling):
         if out is not None:
             check_out("fold", out, shape, columns.dtype)
         parts = columns.reshape(*shape[:2], *window.kernel_size, *window.counts)
-        image: Any = out if out is not None and not window.padded else None
-        if image is None:
-            image = np.empty((*shape[:2], *window.padded_size), columns.dtype)
+        direct = out is not None and not window.padded
+        image: Array = out if direct else np.empty((*shape[:2], *window.padded_size), columns.dtype)
         image[...] = 0
         for offset, place in window.offsets():
-            image[(..., *place)] += parts[(slice(None), slice(None), *offset)]
+            image[(..., *place)] += parts[(_ALL, _ALL, *offset)]
+        if direct:
+            return out
         inner = image[(..., *window.interior())]
-        if out is None or inner is out:
+        if out is None:
             return inner
-        if window.padded:
-            np.copyto(out, inner)
+        np.copyto(out, inner)
         return out
 
     # -- storage ---------------------------------------------------------------------------------
 
+    @override
     def cells(
         self, shapes: Mapping[str, Shape], *, dtype: str | None = None
     ) -> tuple[Array, dict[str, Array]]:
-        """Return a zero-filled array and its named views."""
         sizes = [math.prod(shape) for shape in shapes.values()]
         flat = np.zeros(sum(sizes), NATIVE[dtype or self.default_dtype])
-        views, start = {}, 0
-        for (name, shape), size in zip(shapes.items(), sizes, strict=True):
-            views[name] = flat[start : start + size].reshape(shape)
-            start += size
-        return flat, views
+        parts = np.split(flat, np.cumsum(sizes)[:-1])
+        return flat, {name: part.reshape(shapes[name]) for name, part in zip(shapes, parts, strict=False)}
 
+    @override
     def assign(self, cell: Array, value: Array) -> None:
-        """Copy value into the cell, unless it is there already."""
         if value is not cell:
-            check_out("assign", cell, self.shape(value), value.dtype)
+            check("assign", value)
+            check_out("assign", cell, value.shape, value.dtype)
             np.copyto(cell, value)
 
+    @override
     def session(self) -> AbstractContextManager[None]:
-        """Let overflow and NaN pass without a warning, as they do on every other backend."""
+        """Silence numpy's warnings: on every other backend overflow and NaN pass without one."""
         return np.errstate(all="ignore")
+
+
+_ALL = slice(None)

@@ -1,4 +1,4 @@
-"""Max pooling in numpy: a running maximum over the places of the kernel, each a strided view of the image."""
+"""Max pooling in numpy: a running maximum over the places of the kernel."""
 
 from __future__ import annotations
 
@@ -6,24 +6,26 @@ import math
 from typing import Any
 
 import numpy as np
+from typing_extensions import override
 
 from ..base import Backend
 from ..errors import DtypeError
 from ..windows import Window
-from .elementwise import Array, check
+from .handles import Array, check
 
 _PLACES = 255
-"""The place of a maximum in its window is held in a byte."""
+"""Places that a byte can number."""
 
 
 class NumpyPooling(Backend):
     """The overrides."""
 
+    @override
     def max_pool(self, x: Array, window: Window) -> Any:
         """Take a running maximum; leave NaN, -inf beside padding and huge kernels to the definition."""
         check("max_pool", x)
         if x.dtype.kind != "f":
-            raise DtypeError(f"max_pool: expected floating tensors, got {x.dtype}; convert them with astype")
+            raise DtypeError(f"max_pool: expected a floating tensor, got {x.dtype}; convert it with astype")
         window.windows_of("max_pool", x.shape)
         if window.places > _PLACES or not x.size:
             return super().max_pool(x, window)
@@ -38,15 +40,16 @@ class NumpyPooling(Backend):
             np.multiply(better, np.uint8(k), out=better)
             np.maximum(places, better, out=places)
             np.maximum(values, part, out=values)
-        # NaN is greater than nothing, and padding stands first in a window that is all -inf.
+        # The comparison misses NaN, and takes padding for the maximum of a window that is all -inf.
         if math.isnan(values.max()) or (window.padded and values.min() == -math.inf):
             return super().max_pool(x, window)
         return values, _indices(window, places)
 
+    @override
     def max_pool_grad(
         self, grad: Array, indices: Array, size: tuple[int, ...], *, distinct: bool = False
     ) -> Array:
-        """Return the gradient put in its places, by assignment where they are distinct, else by counting."""
+        """Assign distinct places; sum the others by counting with weights."""
         check("max_pool_grad", grad, indices)
         if indices.dtype != np.int64 or grad.dtype.kind != "f" or grad.shape != indices.shape:
             return super().max_pool_grad(grad, indices, size, distinct=distinct)
@@ -64,7 +67,7 @@ class NumpyPooling(Backend):
 
 
 def _indices(window: Window, places: Array) -> Array:
-    """Return the place in the image, given that in the window: uint8 (N, C, *counts) -> int64."""
+    """Return the index in the image for each place in its window: uint8 (N, C, *counts) -> int64."""
     rank = len(window.size)
     strides = [math.prod(window.size[axis + 1 :]) for axis in range(rank)]
     inside = np.zeros(1, np.int64)

@@ -1,4 +1,4 @@
-"""Derived ops in torch, where one kernel or fewer passes make them faster than their definitions."""
+"""Derived ops in torch, in one kernel or in fewer passes than their definitions."""
 
 from __future__ import annotations
 
@@ -6,151 +6,123 @@ import math
 from typing import Any
 
 import torch
+from typing_extensions import override
 
-from ..base import Backend, Triple, gradient_shape_error
-from ..errors import ShapeError
+from ..base import Backend, Triple
+from ..errors import ShapeError, gradient_shape_error
 from ..protocol import Axis
 from ..windows import Window
-from .elementwise import NATIVE, Array, agree, check, check_out, floating, floating_pair, scalar, writable
+from .handles import NATIVE, Array, agree, check, check_out, floating, writable
+from .methods import activation, activation_grad, scalar
 
 _Tensor = torch.Tensor
 _aten = torch.ops.aten
-# The kernel itself where torch shows it: the overload around it only looks for dispatch modes.
+# The kernel without the overload around it, which only looks for dispatch modes, if torch exposes it.
 _threshold_backward = getattr(_aten.threshold_backward.default, "_op", _aten.threshold_backward.default)
 
 
 class TorchDerived(Backend):
     """The overrides."""
 
+    sigmoid = activation(torch.sigmoid)
+    softmax = activation(lambda x, axis: torch.softmax(x, axis))
+    log_softmax = activation(lambda x, axis: torch.log_softmax(x, axis))
+    leaky_relu = activation(_aten.leaky_relu.default)
+
+    sigmoid_grad = activation_grad(_aten.sigmoid_backward.default)
+    tanh_grad = activation_grad(_aten.tanh_backward.default)
+    softmax_grad = activation_grad(
+        lambda grad, y, axis: _aten._softmax_backward_data.default(grad, y, axis, y.dtype)
+    )
+    log_softmax_grad = activation_grad(
+        lambda grad, y, axis: _aten._log_softmax_backward_data.default(grad, y, axis, y.dtype)
+    )
+    leaky_relu_grad = activation_grad(
+        lambda grad, x, negative_slope: _aten.leaky_relu_backward.default(grad, x, negative_slope, False)
+    )
+
+    @override
     def add_scaled(self, x: Array, y: Array, scale: float, *, out: Array = None) -> Array:
-        """Return torch.add with alpha: one pass."""
         if type(x) is not _Tensor or type(y) is not _Tensor or x.dtype is not y.dtype:
             agree("add_scaled", x, y)
         if out is None:
             return torch.add(x, y, alpha=scale)
         if out is x and x.shape == y.shape and not x.is_inference():
             return x.add_(y, alpha=scale)
-        out = check_out("add_scaled", out, x.shape, x.dtype)
-        return torch.add(x, y, alpha=scale, out=out)
+        return torch.add(x, y, alpha=scale, out=check_out("add_scaled", out, x.shape, x.dtype))
 
+    @override
     def sgd_step(
         self, parameter: Array, gradient: Array, learning_rate: float, *, out: Array = None
     ) -> Array:
-        """Return p - lr g, in place where `out` is the parameter."""
         return TorchDerived.add_scaled(self, parameter, gradient, -learning_rate, out=out)
 
+    @override
     def square(self, x: Array, *, out: Array = None) -> Array:
-        """Return x²."""
         return self.multiply(x, x, out=out) if out is not None or type(x) is not _Tensor else x.mul(x)
 
+    @override
     def relu(self, x: Array) -> Array:
-        """Return torch.relu."""
         if type(x) is not _Tensor or not x.is_floating_point():
             return self.maximum(x, 0.0)
         return x.relu()
 
+    @override
     def relu_grad(self, grad: Array, y: Array) -> Array:
-        """Return grad where y > 0 (or NaN), else 0, in one kernel."""
         if type(grad) is not _Tensor or type(y) is not _Tensor or grad.dtype is not y.dtype:
             agree("relu_grad", grad, y)
         if grad.shape != y.shape:
             raise gradient_shape_error("relu_grad", grad.shape, y.shape)
         return _threshold_backward(grad, y, 0)
 
-    def sigmoid(self, x: Array) -> Array:
-        """Return torch.sigmoid."""
-        floating("sigmoid", x)
-        return torch.sigmoid(x)
-
-    def softmax(self, x: Array, *, axis: int) -> Array:
-        """Return torch.softmax."""
-        floating("softmax", x)
-        return torch.softmax(x, axis)
-
-    def log_softmax(self, x: Array, *, axis: int) -> Array:
-        """Return torch.log_softmax."""
-        floating("log_softmax", x)
-        return torch.log_softmax(x, axis)
-
+    @override
     def mean(self, x: Array, *, axis: Axis = None, keepdims: bool = False) -> Array:
-        """Return Σ x / n; over everything, in two calls that cost less than torch.mean."""
+        """Take the mean of everything in two calls that cost less than torch.mean."""
         if axis is None and not keepdims and type(x) is _Tensor and x.is_floating_point():
             return x.sum().div(scalar(float(x.numel()), x.dtype))
         return super().mean(x, axis=axis, keepdims=keepdims)
 
+    @override
     def linear(self, x: Array, weight: Array, bias: Array = None) -> Array:
         """Return torch.addmm for a matrix x.
 
-        A matrix made by `cells` has its transposed view with it, as the attribute `transposed`: making
-        one takes as long as a small op. Any other weight is transposed here.
+        A matrix that `cells` made has its transposed view as an attribute, `transposed`: making one takes
+        as long as a small op.
         """
         if bias is None or type(x) is not _Tensor or x.ndim != 2:
             return super().linear(x, weight, bias)
-        try:
-            transposed = weight.transposed
-        except AttributeError:
-            check("linear", weight)
-            transposed = weight.t()
-        try:
-            return torch.addmm(bias, x, transposed)
-        except (RuntimeError, TypeError):
+        if (
+            type(weight) is not _Tensor
+            or type(bias) is not _Tensor
+            or x.dtype is not weight.dtype
+            or x.dtype is not bias.dtype
+        ):
             agree("linear", x, weight)
             agree("linear", x, bias)
-            raise
+        transposed = getattr(weight, "transposed", None)
+        return torch.addmm(bias, x, weight.t() if transposed is None else transposed)
 
+    @override
     def linear_grad(self, grad: Array, x: Array, *, bias: bool = True, out: Any = None) -> Any:
-        """Return (gᵀ x, Σ g) for matrices, straight into `out`."""
-        weight_out, bias_out = out or (None, None)
-        if (
-            weight_out is None
-            or type(x) is not _Tensor
-            or type(grad) is not _Tensor
-            or x.ndim != 2
-            or grad.dtype is not x.dtype
-            or weight_out.dtype is not x.dtype
-            or weight_out.shape != (*grad.shape[1:], x.shape[1])  # torch would resize it
-            or len(grad) != len(x)
-            or not writable(weight_out)
-        ):
-            return super().linear_grad(grad, x, bias=bias, out=out)
-        weight = torch.mm(grad.mT, x, out=weight_out)
-        if not bias or bias_out is None:
-            return weight, torch.sum(grad, 0) if bias else None
-        bias_out = check_out("linear_grad", bias_out, grad.shape[1:], grad.dtype)
-        return weight, torch.sum(grad, 0, out=bias_out)
+        """Write the gradients of matrices straight into their places."""
+        if bias and out is not None and type(grad) is type(x) is _Tensor and grad.ndim == x.ndim == 2:
+            weight, total = out
+            (samples, outputs), (rows, inputs) = grad.shape, x.shape
+            if (
+                type(weight) is type(total) is _Tensor
+                and samples == rows
+                and weight.shape == (outputs, inputs)
+                and total.shape == (outputs,)
+                and weight.dtype is total.dtype is grad.dtype is x.dtype
+                and writable(weight)
+                and writable(total)
+            ):
+                return torch.mm(grad.mT, x, out=weight), torch.sum(grad, 0, out=total)
+        return super().linear_grad(grad, x, bias=bias, out=out)
 
-    def leaky_relu(self, x: Array, negative_slope: float) -> Array:
-        """Return x where x > 0, else slope x, in one kernel."""
-        floating("leaky_relu", x)
-        return _aten.leaky_relu.default(x, negative_slope)
-
-    def leaky_relu_grad(self, grad: Array, x: Array, negative_slope: float) -> Array:
-        """Return grad where x > 0, else slope grad, in one kernel."""
-        floating_pair("leaky_relu_grad", grad, x)
-        return _aten.leaky_relu_backward.default(grad, x, negative_slope, False)
-
-    def sigmoid_grad(self, grad: Array, y: Array) -> Array:
-        """Return grad y (1 - y), in one kernel."""
-        floating_pair("sigmoid_grad", grad, y)
-        return _aten.sigmoid_backward.default(grad, y)
-
-    def tanh_grad(self, grad: Array, y: Array) -> Array:
-        """Return grad (1 - y²), in one kernel."""
-        floating_pair("tanh_grad", grad, y)
-        return _aten.tanh_backward.default(grad, y)
-
-    def softmax_grad(self, grad: Array, y: Array, *, axis: int) -> Array:
-        """Return y (grad - Σ grad y), in one kernel."""
-        dtype = floating_pair("softmax_grad", grad, y)
-        return _aten._softmax_backward_data.default(grad, y, axis, dtype)
-
-    def log_softmax_grad(self, grad: Array, y: Array, *, axis: int) -> Array:
-        """Return grad - e^y Σ grad, in one kernel."""
-        dtype = floating_pair("log_softmax_grad", grad, y)
-        return _aten._log_softmax_backward_data.default(grad, y, axis, dtype)
-
+    @override
     def one_hot(self, indices: Array, num_classes: int, *, dtype: str | None = None) -> Array:
-        """Return zeros with a 1 scattered to each index that is a class."""
+        """Scatter a 1 to each index that is a class."""
         check("one_hot", indices)
         column = indices.unsqueeze(-1)
         inside = column.clamp(0, num_classes - 1)
@@ -158,8 +130,9 @@ class TorchDerived(Backend):
         zeros = torch.zeros((*indices.shape, num_classes), dtype=native, device=indices.device)
         return zeros.scatter_(-1, inside, torch.eq(inside, column).to(native))
 
+    @override
     def max_pool(self, x: Array, window: Window) -> Any:
-        """Return torch's maxima and indices, if torch has such a pooling and agrees about NaN."""
+        """Use torch's pooling for symmetric padding on 1 or 2 axes, unless there is NaN."""
         floating("max_pool", x)
         shape = window.windows_of("max_pool", x.shape)
         even = all(a == b <= n // 2 for (a, b), n in zip(window.padding, window.span, strict=True))
@@ -173,10 +146,11 @@ class TorchDerived(Backend):
             (0,) * len(lead) + tuple(before for before, _ in window.padding),
             lead + window.dilation,
         )
-        if torch.isnan(values.max()):  # torch names the last NaN of a window
+        if torch.isnan(values.max()):  # the definition takes the first NaN of a window, torch the last
             return super().max_pool(x, window)
         return values.reshape(shape), indices.reshape(shape)
 
+    @override
     def adam_step(
         self,
         parameter: Array,
@@ -192,7 +166,7 @@ class TorchDerived(Backend):
         correction2: float,
         out: Triple | None = None,
     ) -> Any:
-        """Return Adam's step in five fused passes, in place where `out` allows."""
+        """Run five fused passes, in place if `out` is (parameter, first, second)."""
         dtype = parameter.dtype if type(parameter) is _Tensor else None
         for tensor in (gradient, first, second, *(out or ())):
             if type(tensor) is not _Tensor or tensor.dtype is not dtype or tensor.shape != parameter.shape:

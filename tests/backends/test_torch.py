@@ -139,5 +139,5 @@ def test_linear_grad_checks_both_places(raw: Any) -> None:
     grad, x = raw.full((2, 3), 1.0), raw.full((2, 4), 1.0)
     for dtypes in (("float64", "float32"), ("float32", "float64")):
         places = raw.empty((3, 4), dtype=dtypes[0]), raw.empty((3,), dtype=dtypes[1])
-        with pytest.raises(DtypeError, match="out must have the result's dtype float32"):
+        with pytest.raises(DtypeError, match="expected out of the result's dtype float32"):
             raw.linear_grad(grad, x, out=places)

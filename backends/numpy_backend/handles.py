@@ -1,0 +1,59 @@
+"""Handles of the numpy backend, and the checks that ops make of them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..errors import DtypeError, ShapeError, foreign, scalar_dtype_error, unequal_dtypes
+from ..host import DTYPES, NativeDtypes
+from ..protocol import Shape
+
+Array = Any
+NATIVE = NativeDtypes({name: np.dtype(name) for name in DTYPES})
+NAMES = {np.dtype(name): name for name in DTYPES}  # dtype.name takes microseconds
+HANDLES = frozenset({np.ndarray, *(dtype.type for dtype in NATIVE.values())})
+"""numpy returns 0-d values as scalars, which are handles, too."""
+SCALARS = {int: "if", float: "f", bool: "b"}
+"""Python's scalars, and the kinds of tensor that each mixes with."""
+
+_ndarray = np.ndarray
+
+
+def foreign_error(op: str, value: object) -> DtypeError:
+    """Return the error for an argument that is no handle of this backend."""
+    return foreign(op, value, "a tensor of the numpy backend")
+
+
+def check(op: str, *tensors: Array) -> None:
+    """Raise DtypeError unless all are handles of this backend; numpy itself would convert anything."""
+    for x in tensors:
+        if type(x) not in HANDLES:
+            raise foreign_error(op, x)
+
+
+def agree(op: str, x: Array, y: Array) -> np.dtype[Any]:
+    """Return the common dtype of two operands, one of which may be a Python scalar; else raise."""
+    if type(x) in HANDLES and type(y) in HANDLES:
+        if x.dtype != y.dtype:
+            raise unequal_dtypes(op, x.dtype, y.dtype)
+        return x.dtype  # type: ignore[no-any-return]
+    tensor, other = (x, y) if type(x) in HANDLES else (y, x)
+    if type(tensor) not in HANDLES or type(other) not in SCALARS:
+        raise foreign_error(op, other)
+    if tensor.dtype.kind not in SCALARS[type(other)]:
+        raise scalar_dtype_error(op, other, str(tensor.dtype))
+    return tensor.dtype  # type: ignore[no-any-return]
+
+
+def check_out(op: str, out: Array, shape: Shape, dtype: np.dtype[Any]) -> Array:
+    """Return `out`, or None for a scalar of numpy's, which nothing can be written to.
+
+    Raise unless it has the result's shape and dtype: nothing is resized or converted.
+    """
+    if out.shape != shape:
+        raise ShapeError(f"{op}: expected out of the result's shape {shape}, got {out.shape}")
+    if out.dtype != dtype:
+        raise DtypeError(f"{op}: expected out of the result's dtype {dtype}, got {out.dtype}")
+    return out if type(out) is _ndarray else None

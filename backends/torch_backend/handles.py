@@ -1,0 +1,83 @@
+"""Handles of the torch backend, and the checks that ops make of them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from ..errors import DtypeError, ShapeError, foreign, gradient_shape_error, scalar_dtype_error, unequal_dtypes
+from ..host import NativeDtypes
+from ..protocol import Shape
+
+Array = Any
+NATIVE = NativeDtypes(
+    {"float32": torch.float32, "float64": torch.float64, "int64": torch.int64, "bool": torch.bool}
+)
+NAMES = {value: key for key, value in NATIVE.items()}
+_Tensor = torch.Tensor
+HANDLES = frozenset({_Tensor})
+"""No subclass is a handle: a torch.nn.Parameter records."""
+_SCALARS = (int, float, bool)
+
+
+def foreign_error(op: str, value: object) -> DtypeError:
+    """Return the error for an argument that is no handle of this backend."""
+    return foreign(op, value, "a tensor of the torch backend")
+
+
+def check(op: str, *tensors: object) -> None:
+    """Raise DtypeError unless all are handles of this backend."""
+    for x in tensors:
+        if type(x) is not _Tensor:
+            raise foreign_error(op, x)
+
+
+def agree(op: str, x: Array, y: Array) -> torch.dtype:
+    """Return the common dtype of two operands, one of which may be a Python scalar; else raise."""
+    if type(x) is _Tensor and type(y) is _Tensor:
+        if x.dtype is not y.dtype:
+            raise unequal_dtypes(op, NAMES.get(x.dtype, x.dtype), NAMES.get(y.dtype, y.dtype))
+        return x.dtype
+    tensor, other = (x, y) if type(x) is _Tensor else (y, x)
+    if type(tensor) is not _Tensor or type(other) not in _SCALARS:
+        raise foreign_error(op, other)
+    kind = type(other)
+    mixes = tensor.dtype is torch.bool if kind is bool else tensor.dtype is not torch.bool
+    if mixes and (kind is not float or tensor.is_floating_point()):
+        return tensor.dtype
+    raise scalar_dtype_error(op, other, NAMES.get(tensor.dtype, str(tensor.dtype)))
+
+
+def floating(op: str, x: Array) -> torch.dtype:
+    """Return the dtype of a floating tensor; raise for anything else."""
+    check(op, x)
+    if not x.is_floating_point():
+        raise DtypeError(f"{op}: expected a floating tensor, got {NAMES[x.dtype]}; convert it with astype")
+    return x.dtype  # type: ignore[no-any-return]
+
+
+def floating_pair(op: str, grad: Array, other: Array) -> None:
+    """Raise unless a gradient and its tensor are floating and alike; torch's kernels check nothing."""
+    check(op, grad, other)
+    agree(op, grad, other)
+    floating(op, grad)
+    if grad.shape != other.shape:
+        raise gradient_shape_error(op, grad.shape, other.shape)
+
+
+def check_out(op: str, out: Array, shape: Shape, dtype: torch.dtype) -> Array:
+    """Return `out`, or None if torch lets nothing write to it here.
+
+    Raise unless it has the result's shape and dtype; torch would resize it.
+    """
+    if out.shape != shape:
+        raise ShapeError(f"{op}: expected out of the result's shape {tuple(shape)}, got {tuple(out.shape)}")
+    if out.dtype is not dtype:
+        raise DtypeError(f"{op}: expected out of the result's dtype {NAMES[dtype]}, got {out.dtype}")
+    return out if writable(out) else None
+
+
+def writable(x: Array) -> bool:
+    """Whether torch lets x be written: outside a session it refuses tensors that were made in one."""
+    return not x.is_inference() or torch.is_inference_mode_enabled()

@@ -1,0 +1,120 @@
+"""Methods of the torch backend, made of torch's functions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from ..errors import DtypeError
+from ..methods import Method, OpMethod, checker
+from ..shapes import broadcast
+from .handles import HANDLES, NAMES, Array, agree, check_out, floating, floating_pair, foreign_error
+
+_Tensor = torch.Tensor
+checked = checker(HANDLES, foreign_error)
+
+
+def unary(function: Any, *, floating: bool = True) -> Any:
+    """Make an elementwise op of one tensor."""
+
+    def make(op: str) -> Method:
+        def apply(self: object, x: Array, *, out: Array = None) -> Array:
+            if type(x) is not _Tensor:
+                raise foreign_error(op, x)
+            if not x.is_floating_point() and (floating or x.dtype is torch.bool):
+                raise DtypeError(f"{op}: expected a floating tensor, got {x.dtype}; convert it with astype")
+            if out is None:
+                return function(x)
+            return function(x, out=check_out(op, out, x.shape, x.dtype))
+
+        return apply
+
+    return OpMethod(make)
+
+
+def binary(function: Any, *, floating: bool = False) -> Any:
+    """Make an elementwise op of two operands."""
+
+    def make(op: str) -> Method:
+        def apply(self: object, x: Array, y: Array, *, out: Array = None) -> Array:
+            if type(x) is _Tensor and type(y) is _Tensor and x.dtype is y.dtype:
+                dtype = x.dtype
+            elif type(x) is _Tensor and type(y) is float and x.is_floating_point():
+                dtype = x.dtype
+                y = scalar(y, dtype)
+            else:
+                dtype = agree(op, x, y)
+                x = x if type(x) is _Tensor else scalar(x, dtype)
+                y = y if type(y) is _Tensor else scalar(y, dtype)
+            if floating and not dtype.is_floating_point:
+                raise DtypeError(f"{op}: expected floating tensors, got {NAMES[dtype]}; convert with astype")
+            if out is None:
+                return function(x, y)
+            shape = x.shape if x.shape == y.shape else broadcast(x.shape, y.shape)
+            return function(x, y, out=check_out(op, out, shape, dtype))
+
+        return apply
+
+    return OpMethod(make)
+
+
+def comparison(function: Any) -> Any:
+    """Make a comparison of two operands."""
+
+    def make(op: str) -> Method:
+        def apply(self: object, x: Array, y: Array) -> Array:
+            if type(x) is not _Tensor or type(y) is not _Tensor or x.dtype is not y.dtype:
+                dtype = agree(op, x, y)
+                x = x if type(x) is _Tensor else scalar(x, dtype)
+            return function(x, y)
+
+        return apply
+
+    return OpMethod(make)
+
+
+def activation(kernel: Any) -> Any:
+    """Make an op of one floating tensor and options, in one kernel."""
+
+    def make(op: str) -> Method:
+        def apply(self: object, x: Array, *args: Any, **options: Any) -> Array:
+            floating(op, x)
+            return kernel(x, *args, **options)
+
+        return apply
+
+    return OpMethod(make)
+
+
+def activation_grad(kernel: Any) -> Any:
+    """Make an op of a gradient, a floating tensor of its shape and options, in one kernel."""
+
+    def make(op: str) -> Method:
+        def apply(self: object, grad: Array, x: Array, *args: Any, **options: Any) -> Array:
+            floating_pair(op, grad, x)
+            return kernel(grad, x, *args, **options)
+
+        return apply
+
+    return OpMethod(make)
+
+
+_scalars: dict[tuple[Any, torch.dtype], Array] = {}
+
+
+def scalar(value: Any, dtype: torch.dtype) -> Array:
+    """Return a Python scalar as a 0-d CPU tensor, which torch mixes with tensors of any device.
+
+    They are cached: torch takes as long to wrap a number as to run a small op.
+    """
+    key = (value, dtype)
+    tensor = _scalars.get(key)
+    if tensor is None:
+        if len(_scalars) > 1000:
+            _scalars.clear()
+        with torch.inference_mode(False):
+            tensor = torch.tensor(value, dtype=dtype)
+        if value != 0:  # 0.0 and -0.0 are one key
+            _scalars[key] = tensor
+    return tensor
