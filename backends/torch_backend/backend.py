@@ -82,7 +82,7 @@ class TorchBackend(TorchDerived):
 
     @override
     def empty(self, shape: Shape, *, dtype: str | None = None) -> Array:
-        """Allocate outside inference mode, so that the storage can be written inside a session and outside."""
+        """Allocate outside inference mode, so that sessions and other code can write to it."""
         with torch.inference_mode(False):
             return torch.empty(shape, dtype=NATIVE[dtype or self.default_dtype], device=self._device)
 
