@@ -1,4 +1,4 @@
-"""What `lamina profile` runs and draws: a step of a network, the roofline, a trace."""
+"""The parts of `lamina profile`: the step it runs, the roofline and the trace."""
 
 from .roofline import Roof, draw_roofline, measure_roof
 from .trace import chrome_trace

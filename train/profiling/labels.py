@@ -1,4 +1,4 @@
-"""Texts beside points of a picture, where nothing else is drawn: their boxes, in pixels."""
+"""Labels beside the points of a picture, and their boxes in pixels."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ FONT, LARGE_FONT = 9, 11
 
 
 def pixels(axes: Axes, x: float, y: float) -> Spot:
-    """Return where a point of the data lies."""
+    """Return the pixels of a point of the data."""
     across, up = axes.transData.transform((x, y))
     return float(across), float(up)
 
 
 def offset(spot: Spot, box: Bbox, pixel: float) -> Spot:
-    """Return how far the middle of a box is from a spot, in points."""
+    """Return the offset of a box's middle from a spot, in points."""
     return ((box.x0 + box.x1) / 2 - spot[0]) / pixel, ((box.y0 + box.y1) / 2 - spot[1]) / pixel
 
 
@@ -33,7 +33,7 @@ def write(
     leader: bool = False,
     font: float = FONT,
 ) -> None:
-    """Write a text so many points away from a place, with a line to it if it is far."""
+    """Write a text at an offset (points) from a place of the data; leader: draw a line between them."""
     from matplotlib.patheffects import withStroke
 
     arrow = {"arrowstyle": "-", "color": "#777777", "linewidth": 0.7, "shrinkA": 1, "shrinkB": 2}
@@ -49,7 +49,7 @@ def write(
         arrowprops=arrow if leader else None,
     )
     label.set_path_effects([withStroke(linewidth=2, foreground="#F2F5F8")])
-    label.set_in_layout(False)  # else the axes would move, and the label with them
+    label.set_in_layout(False)  # else the layout would move the axes, and the label with them
 
 
 def extent(axes: Axes, text: str, font: float = FONT) -> tuple[float, float]:
@@ -61,7 +61,7 @@ def extent(axes: Axes, text: str, font: float = FONT) -> tuple[float, float]:
 
 
 def label_box(spot: Spot, reach: float, angle: float, width: float, height: float) -> Bbox:
-    """Return where a label lies whose nearest edge is so far from a spot, in that direction (degrees)."""
+    """Return the box of a label whose nearest edge is `reach` pixels from a spot, at an angle (degrees)."""
     from matplotlib.transforms import Bbox
 
     dx, dy = math.cos(math.radians(angle)), math.sin(math.radians(angle))
@@ -71,7 +71,7 @@ def label_box(spot: Spot, reach: float, angle: float, width: float, height: floa
 
 
 def around(spot: Spot, half: float) -> Bbox:
-    """Return the square around a spot whose sides are so far from it."""
+    """Return the square around a spot with sides of twice `half`."""
     from matplotlib.transforms import Bbox
 
     x, y = spot

@@ -1,7 +1,7 @@
-"""The roofline (Williams, Waterman & Patterson 2009): how fast ops run, and what the machine would allow.
+"""The roofline (Williams, Waterman & Patterson 2009): the speed of ops, and the limit of the machine.
 
-An op that does I FLOPs for each byte it moves cannot exceed min(peak, I bandwidth). Both are measured: the
-rate of a large matrix product, and that of copying what no cache holds.
+An op of I FLOPs per byte cannot exceed min(peak, I bandwidth). Both are measured: peak by a large matrix
+product, bandwidth by a copy larger than any cache.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import numpy as np
 
 from ...backends import Backend
 from ...backends.decorators.report import Report, Row, si
-from ..pictures.plots import COLOURS, PathLike, plain, save_figure
+from ..pictures.figure import COLOURS, PathLike, plain, save_figure
 from .labels import LARGE_FONT, around, extent, label_box, offset, pixels, within, write
 
 if TYPE_CHECKING:
@@ -26,33 +26,33 @@ if TYPE_CHECKING:
     from matplotlib.transforms import Bbox
 
 _LABELLED = 0.01
-"""The share of the time from which on a point has a colour and its name beside it."""
+"""Points with at least this share of the time have a colour and a label."""
 _NOTE_WIDTH = 92
 _SMALL = "#B5B5B5"
-# Where the label of a point may stand: how far from it (points), in which direction (degrees).
+# The places of a label: distances from its point (points) and directions (degrees).
 _REACHES = (4, 9, 18, 30, 45, 65, 90)
 _ANGLES = (0, 180, 30, -30, 150, -150, 60, -60, 120, -120, 90, -90)
 
 
 @dataclass(frozen=True)
 class Roof:
-    """What the machine reaches: FLOPs a second in a matrix product, bytes a second in a copy."""
+    """The machine's speed: FLOPs a second in a matrix product, bytes a second in a copy."""
 
     flops_per_second: float
     bytes_per_second: float
 
     @property
     def ridge(self) -> float:
-        """The FLOPs per byte from which on the arithmetic is the limit."""
+        """The FLOPs per byte above which arithmetic is the limit."""
         return self.flops_per_second / self.bytes_per_second
 
     def bound(self, intensity: float) -> float:
-        """Return the FLOPs a second that are possible at so many FLOPs per byte."""
+        """Return the most FLOPs a second at an intensity in FLOPs per byte."""
         return min(self.flops_per_second, intensity * self.bytes_per_second)
 
 
 def measure_roof(backend: Backend, *, seconds: float = 0.3) -> Roof:
-    """Time a matrix product and a copy on a backend, each for about so many seconds; the fastest counts."""
+    """Time a matrix product and a copy on a backend, for about `seconds` each; the fastest call counts."""
     far = backend.device != "cpu"
     n, count = (4096, 1 << 27) if far else (1024, 1 << 24)
     with backend.session():
@@ -75,12 +75,12 @@ def _fastest(backend: Backend, call: Callable[[], Any], seconds: float) -> float
 
 
 def draw_roofline(report: Report, roof: Roof, path: PathLike, *, title: str = "") -> None:
-    """Draw each op of a report as a point under the roof, its area its share of the time.
+    """Draw each op of a report as a point under the roof; its area is its share of the time.
 
     Parameters
     ----------
     report
-        What ran. Ops that move bytes and do no FLOPs have no place on the axes, and are named below them.
+        The measured ops. Ops without FLOPs have no place on the axes and are named below them.
     roof
         The machine.
     path
@@ -92,7 +92,7 @@ def draw_roofline(report: Report, roof: Roof, path: PathLike, *, title: str = ""
     rows = [row for row in report.by_op() if row.seconds]
     points = [row for row in rows if row.flops and row.bytes]
     others = [row for row in rows if row not in points and row.seconds >= _LABELLED * total]
-    note = "no FLOPs, so not here: " + ", ".join(_label(row, total).replace(" ", "\u00a0") for row in others)
+    note = "without FLOPs: " + ", ".join(_label(row, total).replace(" ", "\u00a0") for row in others)
 
     def draw(figure: Figure) -> None:
         figure.set_size_inches(8.2, 5.6)
@@ -134,7 +134,7 @@ def _draw_roof(axes: Axes, roof: Roof, points: Sequence[Row]) -> None:
 
 
 def _draw_points(axes: Axes, points: Sequence[Row], total: float) -> None:
-    # The largest first, so that small ones lie on top and are seen.
+    # The largest first, so that small points lie on top.
     for i, row in enumerate(points):
         named = row.seconds >= _LABELLED * total
         colour = COLOURS[i % len(COLOURS)] if named else _SMALL
@@ -151,8 +151,8 @@ def _area(row: Row, total: float) -> float:
 
 
 def _draw_labels(figure: Figure, axes: Axes, roof: Roof, points: Sequence[Row], total: float) -> None:
-    """Write each larger op's name and share near its point, where nothing is drawn yet."""
-    figure.draw_without_rendering()  # so that all places are known
+    """Write the name and share of each larger op near its point, in the free place nearest to it."""
+    figure.draw_without_rendering()  # computes all places
     pixel, inside = figure.dpi / 72, axes.get_window_extent()
     taken = [text.get_window_extent() for text in axes.texts]
     taken += [legend.get_window_extent()] if (legend := axes.get_legend()) is not None else []
@@ -171,7 +171,7 @@ def _draw_labels(figure: Figure, axes: Axes, roof: Roof, points: Sequence[Row], 
             for angle in _ANGLES
         ]
         fitting = [(reach, box) for reach, box in tried if within(box, inside)] or tried
-        reach, box = min(fitting, key=lambda found: (sum(map(found[1].overlaps, taken)), found[0]))
+        reach, box = min(fitting, key=lambda one: (sum(map(one[1].overlaps, taken)), one[0]))
         taken.append(box)
         place = (row.intensity, row.flops_per_second)
         away = offset(spot, box, pixel)
@@ -180,7 +180,7 @@ def _draw_labels(figure: Figure, axes: Axes, roof: Roof, points: Sequence[Row], 
 
 
 def _name_slope(axes: Axes, roof: Roof, pixel: float, taken: Sequence[Bbox]) -> None:
-    """Write what the slope is above it, where there is room."""
+    """Write the bandwidth above the slope, in a free place."""
     text = f"copy: {si(roof.bytes_per_second)}B/s"
     width, height = extent(axes, text, LARGE_FONT)
     low = axes.get_xlim()[0]

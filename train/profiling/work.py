@@ -1,13 +1,13 @@
-"""A step of a network on a batch, ready to be run again and again: what a profile is of."""
+"""The step that a profile measures: a network, its loss, its optimizer and a batch."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from ...backends import Tensor
+from ...backends.host import Host
 from ...layers import Module, inference, without_input_gradient
 from ...layers.losses import Loss, MSELoss
 from ..data import Dataset
@@ -17,14 +17,13 @@ from ..runs.assemble import make_loss, make_optimizer
 from ..runs.experiment import Experiment
 from ..runs.predictor import Predictor
 
-Host = np.ndarray[Any, Any]
 _BATCH_SIZE = 32
 _SEED = 0
 
 
 @dataclass(frozen=True)
 class Work:
-    """A network with its loss, its optimizer (None where it has no parameters) and a batch."""
+    """A network with its loss, its optimizer (None if it has no parameters) and a batch."""
 
     model: Module
     loss: Loss
@@ -33,7 +32,7 @@ class Work:
 
     @classmethod
     def of_experiment(cls, experiment: Experiment, batch_size: int | None = None) -> Work:
-        """Return a training step as the experiment takes it, on its first samples: all, if they are fewer."""
+        """Return a training step of an experiment on its first samples."""
         size = min(batch_size or experiment.recipe.batch_size or _BATCH_SIZE, len(experiment.splits.train))
         batch = experiment.splits.train.subset(np.arange(size))
         optimizer = experiment.trainer.optimizer
@@ -43,12 +42,12 @@ class Work:
     def of_predictor(cls, predictor: Predictor, batch_size: int | None = None) -> Work:
         """Return a training step of a trained network, on random numbers.
 
-        Loss and optimizer are those it was trained with, or where they are not known squared error and SGD.
+        Loss and optimizer are those of its training, or mean squared error and SGD if these are unknown.
         """
         recipe, model = predictor.recipe, predictor.model
-        fixed = predictor.batch_size != Predictor.batch_size  # an ONNX file may take batches of one size
-        usual = predictor.batch_size if fixed else recipe.batch_size if recipe else None
-        size = batch_size or usual or _BATCH_SIZE
+        fixed = predictor.batch_size != Predictor.batch_size  # an ONNX file may fix the size of its batches
+        trained = recipe.batch_size if recipe else None
+        size = batch_size or (predictor.batch_size if fixed else trained) or _BATCH_SIZE
         inputs = _random(size, *predictor.input_shape)
         loss, batch = _objective(predictor, inputs)
         optimizer: Optimizer | None = None
@@ -57,17 +56,17 @@ class Work:
         return cls(model, loss, optimizer, Samples.of(batch, loss))
 
     def prepare(self, *, forward_only: bool) -> None:
-        """Put model and loss into the state that they have in the middle of training, or of prediction."""
+        """Put model and loss into the state of training, or of prediction."""
         self.model.train(not forward_only)
         self.loss.validate = False
 
     def forward(self) -> Tensor:
-        """Predict."""
+        """Run the forward pass under inference."""
         with self.model.backend.session(), inference():
             return self.model(self.samples.x)
 
     def step(self) -> None:
-        """Take a training step, loss and optimizer in scopes of their names."""
+        """Take a training step, with scopes for loss and optimizer."""
         b, model, loss = self.model.backend, self.model, self.loss
         with b.session():
             model.zero_grad() if self.optimizer is None else self.optimizer.zero_grad()
@@ -88,7 +87,7 @@ def _random(*shape: int) -> Host:
 
 
 def _objective(predictor: Predictor, inputs: Host) -> tuple[Loss, Dataset | Pair]:
-    """Return a loss for a trained network, and the inputs with random targets that it can take."""
+    """Return a loss for a trained network, and the inputs with random targets for it."""
     model, recipe, classes = predictor.model, predictor.recipe, predictor.classes
     outputs = _random(*model.output_shape(inputs.shape))
     if recipe is None:

@@ -10,11 +10,11 @@ import numpy as np
 from ... import __version__
 from ...backends.host import Host
 from ...layers.losses import BCELoss, BCEWithLogitsLoss, CrossEntropyLoss, Loss, NLLLoss
+from .. import pictures
 from ..data import Circle, circle
 from ..files import atomic_write, to_json
 from ..loop import metrics
 from ..loop.objective import decision_threshold
-from ..pictures import plots
 from .checkpoint import save_model
 from .experiment import Experiment
 
@@ -62,14 +62,14 @@ def _pictures(experiment: Experiment, folder: Path) -> list[Path]:
     test = experiment.splits.test
     curves = folder / "curves.png"
     baseline = experiment.results.get("baseline_accuracy")
-    plots.learning_curves(experiment.trainer.history, curves, title=test.name, baseline=baseline)
+    pictures.learning_curves(experiment.trainer.history, curves, title=test.name, baseline=baseline)
     outputs = experiment.trainer.predict(test.inputs)
     if not np.isfinite(outputs).all():
         return [curves]
     if test.classes is None:
         scatter = folder / "predictions.png"
         targets, predictions = experiment.in_units(test.targets), experiment.in_units(outputs)
-        plots.regression_scatter(targets, predictions, scatter, title=test.name)
+        pictures.regression_scatter(targets, predictions, scatter, title=test.name)
         return [curves, scatter]
     return [curves, *_classification(experiment, outputs, test.classes, folder)]
 
@@ -82,11 +82,11 @@ def _classification(
     confusion = folder / "confusion.png"
     predicted = metrics.predicted_classes(outputs, threshold)
     matrix = metrics.confusion_matrix(test.targets, predicted, len(classes))
-    plots.confusion_matrix(matrix, classes, confusion, title=test.name)
+    pictures.confusion_matrix(matrix, classes, confusion, title=test.name)
     if test.shape != (2,):
         return [confusion]
     boundary = folder / "boundary.png"
-    plots.decision_boundary(
+    pictures.decision_boundary(
         experiment.trainer.predict,
         test.inputs,
         test.targets,

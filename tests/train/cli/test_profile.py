@@ -201,13 +201,13 @@ def test_the_roof_is_measured() -> None:
 def test_labels_do_not_overlap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from matplotlib.text import Annotation, Text
 
-    from lamina.train.pictures import plots
+    from lamina.train.pictures.figure import save_figure
     from lamina.train.profiling import roofline
 
     figures: list[Any] = []
 
     def kept(draw: Callable[[Any], None], path: Any) -> None:
-        plots.save_figure(lambda figure: (draw(figure), figures.append(figure))[0], path)
+        save_figure(lambda figure: (draw(figure), figures.append(figure))[0], path)
 
     monkeypatch.setattr(roofline, "save_figure", kept)
     rng = np.random.default_rng(0)

@@ -1,3 +1,5 @@
+"""Pictures of runs: what is drawn, where, and what is refused."""
+
 from __future__ import annotations
 
 import math
@@ -12,11 +14,11 @@ import numpy as np
 import pytest
 
 from lamina.backends.errors import DataError, OptionError, ShapeError
+from lamina.backends.host import Host
+from lamina.train import pictures
 from lamina.train.files.atomic import OutputError
 from lamina.train.loop.history import History
-from lamina.train.pictures import plots
-
-Array = np.ndarray[Any, Any]
+from lamina.train.pictures.figure import COLOURS
 
 
 class Seen:
@@ -61,7 +63,7 @@ def is_png(path: Path) -> bool:
 def test_learning_curves(tmp_path: Path, seen: Seen) -> None:
     history = record(epoch=[1, 2, 3], train_loss=[1.0, 0.1, 0.01], train_accuracy=[0.5, 0.7, 0.9])
     history.append(epoch=4, train_loss=0.005, train_accuracy=0.95, validation_loss=0.2)
-    plots.learning_curves(history, tmp_path / "a.png", title="a $5 run, or $6", baseline=0.5)
+    pictures.learning_curves(history, tmp_path / "a.png", title="a $5 run, or $6", baseline=0.5)
     loss, accuracy = seen.axes
     assert is_png(tmp_path / "a.png")
     assert (loss.get_yscale(), accuracy.get_yscale()) == ("log", "linear")
@@ -77,13 +79,13 @@ def test_learning_curves(tmp_path: Path, seen: Seen) -> None:
     [([1.0, 0.04], "linear"), ([1.0, 0.03], "log"), ([1.0, 0.0], "linear"), ([9.0, -1.0], "linear")],
 )
 def test_loss_scale(losses: list[float], scale: str, tmp_path: Path, seen: Seen) -> None:
-    plots.learning_curves(record(train_loss=losses), tmp_path / "a.png")
+    pictures.learning_curves(record(train_loss=losses), tmp_path / "a.png")
     assert [axes.get_yscale() for axes in seen.axes] == [scale]
 
 
 def test_losses_that_are_not_finite_are_marked(tmp_path: Path, seen: Seen) -> None:
     losses = [1.0, math.nan, math.inf, 2.0]
-    plots.learning_curves(record(train_loss=losses, validation_loss=[math.nan] * 4), tmp_path / "a.png")
+    pictures.learning_curves(record(train_loss=losses, validation_loss=[math.nan] * 4), tmp_path / "a.png")
     assert seen.legend(seen.axes[0]) == [
         "train",
         "train: not finite (2 of 4)",
@@ -94,7 +96,7 @@ def test_losses_that_are_not_finite_are_marked(tmp_path: Path, seen: Seen) -> No
 
 
 def test_one_epoch_is_visible_on_whole_ticks(tmp_path: Path, seen: Seen) -> None:
-    plots.learning_curves(record(epoch=[1], train_loss=[0.5]), tmp_path / "a.png")
+    pictures.learning_curves(record(epoch=[1], train_loss=[0.5]), tmp_path / "a.png")
     axes = seen.axes[0]
     assert axes.lines[0].get_marker() == "o"
     assert all(tick == round(tick) for tick in axes.get_xticks())
@@ -102,10 +104,10 @@ def test_one_epoch_is_visible_on_whole_ticks(tmp_path: Path, seen: Seen) -> None
 
 def test_a_history_without_curves(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no loss or accuracy to draw; it has: epoch"):
-        plots.learning_curves(record(epoch=[1]), tmp_path / "a.png")
+        pictures.learning_curves(record(epoch=[1]), tmp_path / "a.png")
 
 
-def disc(n: int = 200) -> tuple[Array, Array]:
+def disc(n: int = 200) -> tuple[Host, Host]:
     points = np.random.default_rng(0).random((n, 2)).astype(np.float32)
     return points, (np.hypot(*(points - 0.5).T) < 0.4).astype(np.int64)
 
@@ -114,13 +116,15 @@ def test_decision_boundary(tmp_path: Path, seen: Seen) -> None:
     points, labels = disc()
     blocks: list[tuple[tuple[int, ...], Any]] = []
 
-    def score(block: Array) -> Array:
+    def score(block: Host) -> Host:
         blocks.append((block.shape, block.dtype))
         return np.asarray(0.3 - np.hypot(*(block - 0.5).T))
 
     circle = [((0.5, 0.5), 0.4), ((0.0, 0.0), 0.1)]
     path = tmp_path / "a.png"
-    plots.decision_boundary(score, points, labels, path, classes=["_out", "in"], circle=circle, threshold=0.0)
+    pictures.decision_boundary(
+        score, points, labels, path, classes=["_out", "in"], circle=circle, threshold=0.0
+    )
     wrong = int(((np.hypot(*(points - 0.5).T) < 0.3) != labels).sum())
     assert wrong > 0
     assert seen.legend() == [" _out", "in", f"misclassified: {wrong} of 200", "true boundary"]
@@ -139,7 +143,7 @@ def test_several_classifiers_side_by_side(tmp_path: Path, seen: Seen) -> None:
     points, labels = disc()
     scores = {f"radius {r}": lambda p, r=r: r - np.hypot(*(p - 0.5).T) for r in (0.2, 0.4, 0.6)}
     path = tmp_path / "a.png"
-    plots.decision_boundaries(scores, points, labels, path, classes=["out", "in"], threshold=0.0)
+    pictures.decision_boundaries(scores, points, labels, path, classes=["out", "in"], threshold=0.0)
     wrong = {name: int(((score(points) >= 0) != labels).sum()) for name, score in scores.items()}
     assert len(set(wrong.values())) == 3
     assert [axes.get_title() for axes in seen.axes] == [f"{n}: {k} of 200 wrong" for n, k in wrong.items()]
@@ -151,11 +155,11 @@ def test_regions_lie_where_the_scores_say(tmp_path: Path, seen: Seen) -> None:
     points, _ = disc()
     labels = (points[:, 0] > 0.5) + 2 * (points[:, 1] > 0.5)
 
-    def score(block: Array) -> Array:
+    def score(block: Host) -> Host:
         return np.asarray(np.eye(4)[(block[:, 0] > 0.5) + 2 * (block[:, 1] > 0.5)])
 
     options: dict[str, Any] = {"classes": list("abcd"), "resolution": 40}
-    plots.decision_boundary(score, points, np.eye(4)[labels], tmp_path / "a.png", **options)
+    pictures.decision_boundary(score, points, np.eye(4)[labels], tmp_path / "a.png", **options)
     axes = seen.axes[0]
     image = axes.images[0].get_array()
     assert axes.images[0].origin == "lower"
@@ -163,14 +167,16 @@ def test_regions_lie_where_the_scores_say(tmp_path: Path, seen: Seen) -> None:
     for k, corner in enumerate(corners):
         from matplotlib.colors import to_rgb
 
-        np.testing.assert_allclose(corner, 0.68 + 0.32 * np.array(to_rgb(plots.COLOURS[k])))
+        np.testing.assert_allclose(corner, 0.68 + 0.32 * np.array(to_rgb(COLOURS[k])))
     assert seen.legend() == ["a", "b", "c", "d", "misclassified: 0 of 200"]
 
 
 def test_nan_scores_are_white_and_wrong(tmp_path: Path, seen: Seen) -> None:
     points, labels = disc(50)
     options: dict[str, Any] = {"classes": ["out", "in"], "resolution": 20}
-    plots.decision_boundary(lambda p: np.full(len(p), np.nan), points, labels, tmp_path / "a.png", **options)
+    pictures.decision_boundary(
+        lambda p: np.full(len(p), np.nan), points, labels, tmp_path / "a.png", **options
+    )
     assert "misclassified: 50 of 50" in seen.legend()
     assert "no prediction (NaN)" in seen.legend()
     assert (seen.axes[0].images[0].get_array() == 1).all()
@@ -179,7 +185,7 @@ def test_nan_scores_are_white_and_wrong(tmp_path: Path, seen: Seen) -> None:
 def test_points_outside_the_unit_square_are_all_shown(tmp_path: Path, seen: Seen) -> None:
     points = np.array([[-3.0, 2.0], [5.0, 4.0]])
     options: dict[str, Any] = {"classes": ["a", "b"], "resolution": 10}
-    plots.decision_boundary(lambda p: p[:, :1], points, [0, 1], tmp_path / "a.png", **options)
+    pictures.decision_boundary(lambda p: p[:, :1], points, [0, 1], tmp_path / "a.png", **options)
     low, high = zip(seen.axes[0].get_xlim(), seen.axes[0].get_ylim(), strict=True)
     assert (points > low).all()
     assert (points < high).all()
@@ -191,10 +197,10 @@ def test_points_outside_the_unit_square_are_all_shown(tmp_path: Path, seen: Seen
         ({"inputs": np.zeros((3, 4))}, ShapeError, r"expected inputs \(N, 2\) with N labels, got \(3, 4\)"),
         ({"labels": [0, 1]}, ShapeError, "with 2 labels"),
         ({"inputs": np.full((3, 2), np.nan)}, DataError, "finite inputs"),
-        ({"classes": ["a"]}, OptionError, "at least 2 names, came 1"),
-        ({"score": lambda p: np.eye(3)[[2] * len(p)]}, OptionError, "a name for class 2, came 2"),
+        ({"classes": ["a"]}, OptionError, "at least 2 names, got 1"),
+        ({"score": lambda p: np.eye(3)[[2] * len(p)]}, OptionError, "a name for class 2, got 2"),
         ({"score": lambda p: np.zeros(7)}, ShapeError, r"expected scores \(100,\) .* got \(7,\)"),
-        ({"path": "a.pdf"}, OptionError, r"ends in .png or .svg, came 'a.pdf'"),
+        ({"path": "a.pdf"}, OptionError, r"ends in .png or .svg, got 'a.pdf'"),
     ],
 )
 def test_decision_boundary_refuses(
@@ -209,12 +215,12 @@ def test_decision_boundary_refuses(
         "resolution": 10,
     }
     with pytest.raises(error, match=message):
-        plots.decision_boundary(**(arguments | change))
+        pictures.decision_boundary(**(arguments | change))
     assert os.listdir(tmp_path) == []
 
 
 def test_confusion_matrix(tmp_path: Path, seen: Seen) -> None:
-    plots.confusion_matrix([[90, 10], [0, 100]], ["no", "yes"], tmp_path / "a.png", "Test")
+    pictures.confusion_matrix([[90, 10], [0, 100]], ["no", "yes"], tmp_path / "a.png", "Test")
     axes = seen.axes[0]
     assert axes.get_title() == "Test\naccuracy 95.0% (190 of 200)"
     cells = {text.get_position(): (text.get_text(), text.get_color()) for text in axes.texts}
@@ -228,7 +234,7 @@ def test_confusion_matrix(tmp_path: Path, seen: Seen) -> None:
 
 def test_many_classes_with_long_names(tmp_path: Path, seen: Seen) -> None:
     names = [f"a name that is much too long for an axis, number {i}" for i in range(30)]
-    plots.confusion_matrix(np.eye(30, dtype=int) * 1234, names, tmp_path / "a.png")
+    pictures.confusion_matrix(np.eye(30, dtype=int) * 1234, names, tmp_path / "a.png")
     labels = [label.get_text() for label in seen.axes[0].get_yticklabels()]
     assert len(set(labels)) == 30
     assert max(map(len, labels)) <= 28
@@ -247,11 +253,13 @@ def test_many_classes_with_long_names(tmp_path: Path, seen: Seen) -> None:
 )
 def test_confusion_matrix_refuses(matrix: Any, error: type[Exception], message: str, tmp_path: Path) -> None:
     with pytest.raises(error, match=message):
-        plots.confusion_matrix(matrix, ["a", "b"], tmp_path / "a.png")
+        pictures.confusion_matrix(matrix, ["a", "b"], tmp_path / "a.png")
 
 
 def test_regression_scatter(tmp_path: Path, seen: Seen) -> None:
-    plots.regression_scatter([1.0, 2.0, 3.0, 9.0], [1.0, 2.0, 5.0, math.nan], tmp_path / "a.png", title="T")
+    pictures.regression_scatter(
+        [1.0, 2.0, 3.0, 9.0], [1.0, 2.0, 5.0, math.nan], tmp_path / "a.png", title="T"
+    )
     axes = seen.axes[0]
     assert axes.get_title() == "T\n$R^2$ = -1.0000, MSE = 1.33"
     assert seen.legend(axes) == ["predicted = true", "3 values", "not finite: 1 left out"]
@@ -261,14 +269,14 @@ def test_regression_scatter(tmp_path: Path, seen: Seen) -> None:
 
 def test_regression_scatter_refuses(tmp_path: Path) -> None:
     with pytest.raises(ShapeError, match=r"of one shape.*got \(2,\) and \(2, 1\)"):
-        plots.regression_scatter([1.0, 2.0], [[1.0], [2.0]], tmp_path / "a.png")
+        pictures.regression_scatter([1.0, 2.0], [[1.0], [2.0]], tmp_path / "a.png")
     with pytest.raises(DataError, match="none of the 1"):
-        plots.regression_scatter([1.0], [math.nan], tmp_path / "a.png")
+        pictures.regression_scatter([1.0], [math.nan], tmp_path / "a.png")
 
 
 def test_svg_is_text_and_the_same_every_time(tmp_path: Path) -> None:
     for name in ("a.svg", "b.SVG"):
-        plots.regression_scatter([1.0, 2.0], [1.0, 2.5], tmp_path / name)
+        pictures.regression_scatter([1.0, 2.0], [1.0, 2.5], tmp_path / name)
     text = (tmp_path / "a.svg").read_text()
     assert re.search(r"<svg [^>]*>", text)
     assert text == (tmp_path / "b.SVG").read_text()
@@ -276,21 +284,21 @@ def test_svg_is_text_and_the_same_every_time(tmp_path: Path) -> None:
 
 def test_a_missing_folder_is_named(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="gone': the folder does not exist"):
-        plots.regression_scatter([1.0, 2.0], [1.0, 2.0], tmp_path / "gone" / "a.png")
+        pictures.regression_scatter([1.0, 2.0], [1.0, 2.0], tmp_path / "gone" / "a.png")
 
 
 def test_drawing_leaves_the_settings_of_matplotlib_alone(tmp_path: Path) -> None:
     import matplotlib
 
     before = dict(matplotlib.rcParams)
-    plots.regression_scatter([1.0, 2.0], [1.0, 2.0], tmp_path / "a.png")
+    pictures.regression_scatter([1.0, 2.0], [1.0, 2.0], tmp_path / "a.png")
     assert dict(matplotlib.rcParams) == before
 
 
 def test_matplotlib_comes_late_and_pyplot_never(tmp_path: Path) -> None:
     code = (
-        "import sys; from lamina.train.pictures import plots; assert 'matplotlib' not in sys.modules\n"
-        "plots.regression_scatter([1.0, 2.0], [1.0, 2.0], sys.argv[1])\n"
+        "import sys; from lamina.train import pictures; assert 'matplotlib' not in sys.modules\n"
+        "pictures.regression_scatter([1.0, 2.0], [1.0, 2.0], sys.argv[1])\n"
         "assert 'matplotlib.figure' in sys.modules and 'matplotlib.pyplot' not in sys.modules\n"
         "assert 'torch' not in sys.modules"
     )

@@ -11,7 +11,8 @@ import numpy as np
 
 from ....backends.host import Host
 from ...data import Scaling, circle, disc, disc_variant
-from ...pictures.plots import COLOURS, decision_boundaries, decision_boundary, plain, save_figure
+from ...pictures import decision_boundaries, decision_boundary
+from ...pictures.figure import COLOURS, plain, save_figure
 from .paper import Results
 from .plan import Plan, dataset
 
