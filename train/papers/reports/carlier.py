@@ -56,7 +56,7 @@ def step(options: r.Options) -> Graph:
 def operators() -> Graph:
     """Return the graph of section 2.1's example."""
     x = variable(np.random.default_rng(0).normal(size=(3, 3)), get_backend("autodiff+numpy"))
-    z = (x.t() - x.exp()).pow(2).sum()
+    z: Variable = (x.t() - x.exp()).pow(2).sum()
     return z.draw_graph({"x": x, "z": z})
 
 
