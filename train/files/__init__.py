@@ -1,4 +1,4 @@
-"""Files: written whole or not at all, never over another silently; JSON that every reader accepts."""
+"""Files: written whole or not at all, never over another silently; strict JSON."""
 
 from .atomic import OutputError, atomic_write
 from .new_file import new_file

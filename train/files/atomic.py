@@ -1,4 +1,4 @@
-"""Write a file whole or not at all, and say clearly why it could not be written."""
+"""`atomic_write`: a file is written whole or not at all."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from ...backends.errors import LaminaError
 
 
 class OutputError(LaminaError, OSError):
-    """A file cannot be written where it was asked for."""
+    """A file cannot be written."""
 
 
 def atomic_write(path: str | os.PathLike[str], data: bytes | bytearray | memoryview) -> None:
     """Replace `path` by `data` in one step: a reader sees the old file or the new one, never a part.
 
-    The bytes go to a temporary file in the same folder (a rename across file systems is not one step), which
-    is flushed to the disk and then renamed. After any failure, an interrupt too, the old file is as it was
-    and the temporary one is gone. A symbolic link is followed; an existing file keeps its permissions.
+    The bytes go to a temporary file in the same folder (a rename across file systems is not atomic), which is
+    flushed to the disk and renamed. A failure or an interrupt leaves the old file and no temporary one. A
+    symbolic link is followed; an existing file keeps its permissions.
 
     Raises
     ------
@@ -29,10 +29,10 @@ def atomic_write(path: str | os.PathLike[str], data: bytes | bytearray | memoryv
     target = Path(os.path.realpath(path))
     folder = target.parent
     _check(target, folder)
-    # A name of its own length: that of the target might leave no room for a suffix.
+    # Not the target's name plus a suffix, which may be too long.
     temporary = folder / f".lamina-{secrets.token_hex(8)}.tmp"
     try:
-        # Not tempfile.mkstemp, whose files nobody else may read: this one obeys the umask like any other.
+        # Not tempfile.mkstemp, which ignores the umask: its files are private.
         descriptor = os.open(
             temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666
         )
@@ -53,7 +53,7 @@ def atomic_write(path: str | os.PathLike[str], data: bytes | bytearray | memoryv
 
 
 def _check(target: Path, folder: Path) -> None:
-    """Refuse what a rename would fail on late, or (a device such as a terminal) would destroy."""
+    """Raise early if the rename would fail, or would destroy a device such as a terminal."""
     if not folder.exists():
         raise OutputError(_cannot(target, folder, "the folder does not exist; create it, or name another"))
     if not folder.is_dir():
@@ -69,8 +69,8 @@ def _cannot(target: Path, folder: Path, why: str) -> str:
 
 
 def _sync_folder(folder: Path) -> None:
-    """Make the rename itself last through a power cut, where the system can."""
-    with contextlib.suppress(OSError):  # Windows opens no folders; the file is complete all the same
+    """Flush the rename to the disk, if the system can."""
+    with contextlib.suppress(OSError):  # Windows opens no folders; the file is complete anyway
         descriptor = os.open(folder, os.O_RDONLY)
         try:
             os.fsync(descriptor)

@@ -1,4 +1,4 @@
-"""JSON that every reader takes: what is not a finite number becomes null."""
+"""Strict JSON: NaN and infinity become null."""
 
 from __future__ import annotations
 

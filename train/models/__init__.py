@@ -1,4 +1,4 @@
-"""Models by name: what `lamina train` builds, and what a saved file says to build again."""
+"""Models by name, for `lamina train` and for saved files."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ MODELS: dict[str, Callable[..., Description]] = {
     "jin": Jin,
     "jin_naive": partial(Jin, naive=True),
 }
-"""What `--model` may name: each makes a description."""
+"""The values of --model; each makes a description."""
 
 _KINDS: dict[str, type[Description]] = {"dense": Dense, "cnn": CNN, "lenet": LeNet, "jin": Jin}
 
@@ -42,28 +42,28 @@ __all__ = [
 
 
 def model_from_dict(config: dict[str, Any]) -> Description:
-    """Return the description that `to_dict` gave, or that a JSON file holds of it.
+    """Return the description of `to_dict`, also after a way through JSON.
 
     Raises
     ------
     DataError
-        If it is of no known kind, or lacks something.
+        If its kind is unknown, or its fields are wrong.
     OptionError, ShapeError
-        If it names what is not known, or an input that the model cannot take.
+        If the value of a field is wrong.
 
     """
-    given: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in config.items()}
-    kind = given.pop("kind", None)
+    options: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in config.items()}
+    kind = options.pop("kind", None)
     if not isinstance(kind, str) or kind not in _KINDS:
-        raise DataError(f"unknown kind of model {kind!r}; this Lamina builds: {', '.join(_KINDS)}")
+        raise DataError(f"expected a model of kind {', '.join(_KINDS)}, got {kind!r}")
     try:
-        return _KINDS[kind](**given)
+        return _KINDS[kind](**options)
     except TypeError as error:
-        raise DataError(f"the description of the model is incomplete or foreign: {error}") from error
+        raise DataError(f"expected a description of the model {kind}, got another: {error}") from error
 
 
 def models_for(shape: tuple[int, ...]) -> list[str]:
-    """Return the names of the models that take samples of a shape, without the batch axis."""
+    """Return the names of the models for samples of this shape (without the batch axis)."""
     return [name for name in MODELS if _takes(name, shape)]
 
 

@@ -6,29 +6,30 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-from ...backends import Backend, OptionError, get_backend
+from ...backends import Backend, get_backend
+from ...backends.options import integer, number
 from ...layers import BatchNorm2d, Conv2d, Dropout, Flatten, Linear, MaxPool2d, Module, ReLU, Sequential
 from .description import ImageModel
 from .names import ending, initial
 
-_WIDEST = 4  # times the width: the pixels grow fewer, and what a stage costs with them, up to here
+_WIDEST = 4  # most channels, as a multiple of `width`
 
 
 @dataclass(frozen=True)
 class CNN(ImageModel):
     """Stages of two 3x3 convolutions with batch norm and ReLU, then a max pool, as in VGG.
 
-    Each stage halves the image and doubles the channels (up to 4 times `width`), until height or width is
-    3 or less; a linear layer reads what is left (Simonyan & Zisserman 2015; Ioffe & Szegedy 2015).
+    Each stage halves the image and doubles the channels (up to 4 times `width`), until the height or width is
+    3 or less; a linear layer follows (Simonyan & Zisserman 2015; Ioffe & Szegedy 2015).
 
     Parameters
     ----------
     input_shape, outputs, output, initializer
-        As in `ImageModel`; the image at least 4 x 4.
+        As in `ImageModel`; images of at least 4 x 4.
     width
         The channels of the first stage.
     dropout
-        The probability of a 0 before the linear layer.
+        The dropout probability before the linear layer.
 
     """
 
@@ -40,35 +41,33 @@ class CNN(ImageModel):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.width < 1 or not 0 <= self.dropout <= 1:
-            raise OptionError(
-                f"cnn: width must be at least 1 and dropout from 0 to 1, got {self.width} and {self.dropout}"
-            )
+        integer("cnn", "width", self.width)
+        number("cnn", "dropout", self.dropout, least=0, most=1)
 
     def build(self, backend: str | Backend | None = None) -> Sequential:
         """Return the network (N, C, H, W) -> (N, outputs), with new weights."""
         b = get_backend(backend)
-        (channels, height, width), wider = self.input_shape, self.width
+        (channels, height, width), filters = self.input_shape, self.width
         layers: list[Module] = []
         while min(height, width) >= self.smallest:
-            layers += [*self._block(channels, wider, b), *self._block(wider, wider, b)]
+            layers += [*self._block(channels, filters, b), *self._block(filters, filters, b)]
             layers.append(MaxPool2d(2, backend=b))
-            channels, height, width = wider, height // 2, width // 2
-            wider = min(2 * wider, _WIDEST * self.width)
+            channels, height, width = filters, height // 2, width // 2
+            filters = min(2 * filters, _WIDEST * self.width)
         layers += [Flatten(backend=b), Dropout(self.dropout, backend=b)]
         last = Linear(channels * height * width, self.outputs, **initial(self.initializer), backend=b)
         return Sequential(*layers, last, *ending(self.output, b))
 
-    def _block(self, channels: int, wider: int, b: Backend) -> Iterator[Module]:
-        # Batch norm brings a shift of its own, and takes any other away.
-        yield Conv2d(channels, wider, 3, padding=1, bias=False, **initial(self.initializer), backend=b)
-        yield BatchNorm2d(wider, backend=b)
+    def _block(self, channels: int, filters: int, b: Backend) -> Iterator[Module]:
+        # Batch norm removes any bias and adds its own.
+        yield Conv2d(channels, filters, 3, padding=1, bias=False, **initial(self.initializer), backend=b)
+        yield BatchNorm2d(filters, backend=b)
         yield ReLU(b)
 
 
 @dataclass(frozen=True)
 class LeNet(ImageModel):
-    """LeNet-5 (LeCun et al. 1998, section II-B), with ReLU and max pooling as it is built today.
+    """LeNet-5 (LeCun et al. 1998, section II-B), with ReLU and max pooling as is usual today.
 
     Convolutions of 6 and 16 channels, 5x5, the first with padding 2, each followed by ReLU and a 2x2 max
     pool; then linear layers of 120, 84 and `outputs`. For images such as MNIST's (1, 28, 28).
@@ -76,7 +75,7 @@ class LeNet(ImageModel):
     Parameters
     ----------
     input_shape, outputs, output, initializer
-        As in `ImageModel`; the image at least 12 x 12.
+        As in `ImageModel`; images of at least 12 x 12.
 
     """
 

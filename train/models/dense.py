@@ -18,7 +18,7 @@ class Dense:
     Parameters
     ----------
     input_shape
-        One sample's, without the batch axis; flattened where it has more than one axis.
+        The shape of one sample; more than one axis is flattened.
     hidden
         The sizes of the hidden layers.
     outputs
@@ -26,13 +26,13 @@ class Dense:
     activation
         One name for all hidden layers, or one for each.
     output
-        A name in `OUTPUTS` after the last layer; "" for nothing.
+        A name in `OUTPUTS`, the activation after the last layer; "" for none.
     initializer
-        What the weights hold at first; biases are torch's default, or as the weights under "uniform".
+        A name in `INITIALIZERS`, for the weights.
     batch_norm
-        Whether each layer but the last normalises over the batch before its activation.
+        Whether batch norm precedes each activation of a hidden layer.
     biases
-        What biases hold at first, a name in `BIASES`; "" for what goes with the initializer.
+        A name in `BIASES`; "" means torch's default, or the weights' initializer if that is "uniform".
 
     """
 
@@ -56,7 +56,7 @@ class Dense:
             check_name("biases", self.biases, BIASES)
         if len(self.activation) not in (1, len(self.hidden)):
             raise OptionError(
-                f"activation: expected 1 name or {len(self.hidden)}, one for each hidden layer, "
+                f"activation: expected 1 name or {len(self.hidden)}, one per hidden layer, "
                 f"got {len(self.activation)}"
             )
 
@@ -77,5 +77,5 @@ class Dense:
         return Linear(size, width, **initial(self.initializer, self.biases), backend=b)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return what `model_from_dict` takes."""
+        """Return a dict for `model_from_dict`."""
         return asdict(self)

@@ -1,25 +1,26 @@
-"""What every description of a model has: enough to build it, here or from a saved file."""
+"""`Description`: all that is needed to build a model, also from a saved file."""
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
 from typing import Any, ClassVar, Protocol
 
-from ...backends import Backend, OptionError, ShapeError
+from ...backends import Backend, ShapeError
+from ...backends.options import integer
 from ...layers import Sequential
 from .names import INITIALIZERS, OUTPUTS, check_name
 
 
 class Description(Protocol):
-    """A model that can be built: its kind, what goes in, what comes out."""
+    """A model to build: its kind, its inputs and its outputs."""
 
     @property
     def kind(self) -> str:
-        """The name under which a saved file knows it."""
+        """Its name in saved files."""
 
     @property
     def input_shape(self) -> tuple[int, ...]:
-        """One sample's, without the batch axis."""
+        """The shape of one sample."""
 
     @property
     def outputs(self) -> int:
@@ -27,13 +28,13 @@ class Description(Protocol):
 
     @property
     def output(self) -> str:
-        """A name in `OUTPUTS` after the last layer; "" for nothing."""
+        """A name in `OUTPUTS`, the activation after the last layer; "" for none."""
 
     def build(self, backend: str | Backend | None = None) -> Sequential:
         """Return the network, with new weights."""
 
     def to_dict(self) -> dict[str, Any]:
-        """Return what `model_from_dict` takes."""
+        """Return a dict for `model_from_dict`."""
 
 
 @dataclass(frozen=True)
@@ -43,20 +44,20 @@ class ImageModel:
     Parameters
     ----------
     input_shape
-        One image's: (C, H, W).
+        The shape (C, H, W) of one image.
     outputs
         The size of the output.
     output
-        A name in `OUTPUTS` after the last layer; "" for nothing.
+        A name in `OUTPUTS`, the activation after the last layer; "" for none.
     initializer
-        What the weights hold at first; biases are torch's default, or as the weights under "uniform".
+        A name in `INITIALIZERS`; biases have torch's default, or that of the weights if it is "uniform".
 
     Raises
     ------
     ShapeError
-        If the samples are no images, or smaller than the model's `smallest`.
+        If the samples are not images of at least `smallest` x `smallest`.
     OptionError
-        For a name that is not known, or sizes below 1.
+        If a name is unknown or `outputs` below 1.
 
     """
 
@@ -67,7 +68,7 @@ class ImageModel:
     kind: str = field(default="", init=False)
 
     smallest: ClassVar[int] = 1
-    """The least height and width that leave something for the last layer."""
+    """The least height and width of an image."""
 
     def __post_init__(self) -> None:
         if self.output:
@@ -76,10 +77,9 @@ class ImageModel:
         shape = tuple(self.input_shape)
         if len(shape) != 3 or min(shape) < 1 or min(shape[1:]) < self.smallest:
             least = f" of at least {self.smallest} x {self.smallest}" if self.smallest > 1 else ""
-            raise ShapeError(f"{self.kind} takes images (C, H, W){least}, got samples {shape}")
-        if self.outputs < 1:
-            raise OptionError(f"{self.kind}: outputs must be at least 1, got {self.outputs}")
+            raise ShapeError(f"{self.kind}: expected images (C, H, W){least}, got samples {shape}")
+        integer(self.kind, "outputs", self.outputs)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return what `model_from_dict` takes."""
+        """Return a dict for `model_from_dict`."""
         return asdict(self)

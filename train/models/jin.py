@@ -15,18 +15,18 @@ from .names import ending, initial
 class Jin(ImageModel):
     """Two 3x3 convolutions of 5 and 1 channels and two linear layers of 10 and `outputs` (Jin et al., IV).
 
-    The paper's weights are (5, 3, 3, 3), (1, 5, 3, 3), (16, 10) and (10, 1). Its padding is not given;
-    16 = 1 x 4 x 4 needs padding 1. ReLU follows all layers but the last.
+    The paper's weights are (5, 3, 3, 3), (1, 5, 3, 3), (16, 10) and (10, 1). It does not state the padding;
+    16 = 1 x 4 x 4 needs padding 1. ReLU follows every layer except the last.
 
     Parameters
     ----------
     input_shape, outputs, output, initializer
-        As in `ImageModel`; any image will do.
+        As in `ImageModel`; images of any size.
     batch_norm
-        Whether each layer but the last normalises over the batch before its ReLU. In the paper each may.
+        Whether batch norm precedes each ReLU; optional in the paper.
     naive
-        Whether convolutions are the paper's loops (`NaiveConv2d`), not `unfold` and one product (`Conv2d`):
-        the same numbers to rounding, much slower.
+        Whether convolutions are the paper's loops (`NaiveConv2d`), much slower than `Conv2d` and equal up to
+        rounding.
 
     """
 

@@ -1,4 +1,4 @@
-"""Activations, outputs and initialisers by name: what the options of a model may say."""
+"""Activations, outputs and initializers by name: the values of a model's options."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ INITIALIZERS: dict[str, Callable[[], Initializer]] = {
 
 
 class Initial(TypedDict):
-    """The two options by which layers with weights take an initialiser."""
+    """The initializers of a layer with weights."""
 
     weight_init: Initializer
     bias_init: Initializer
@@ -63,9 +63,9 @@ BIASES: dict[str, Callable[[Initializer], Initializer]] = {
 
 
 def initial(name: str, biases: str = "") -> Initial:
-    """Return what names in `INITIALIZERS` and `BIASES` mean.
+    """Return the initializers for names in `INITIALIZERS` and `BIASES`.
 
-    Without a name biases are torch's default, or as the weights under "uniform".
+    `biases` = "" means torch's default, or the weights' initializer if that is "uniform".
     """
     make = INITIALIZERS[name]
     kind = BIASES[biases or ("as_weights" if name == "uniform" else "torch")]
@@ -73,12 +73,12 @@ def initial(name: str, biases: str = "") -> Initial:
 
 
 def ending(output: str, backend: Backend) -> list[Module]:
-    """Return what stands after the last layer: a layer by its name in `OUTPUTS`, or none for ""."""
+    """Return the layers after the last one: the activation of a name in `OUTPUTS`, or none for ""."""
     return [OUTPUTS[output](backend)] if output else []
 
 
 def check_name(option: str, name: str, known: Iterable[str]) -> None:
-    """Raise an OptionError that names the option, unless `name` is one of those known."""
+    """Raise OptionError, which names the option, unless `name` is known."""
     known = tuple(known)
     if name not in known:
         raise OptionError(

@@ -79,7 +79,7 @@ MISTAKES = [
     ("graph disc --to svg --out net.png", "--to: expected png, as --out ends, got 'svg'"),
     ("graph disc --out no/net.svg", "Cannot write 'net.svg' in folder .*no': the folder does not exist"),
     ("graph disc --out idx.svg/net.svg", "Cannot write 'net.svg'"),
-    ("graph digits --model lenet", "--model: lenet takes images"),
+    ("graph digits --model lenet", "--model: lenet: expected images"),
     ("graph disc --model lenett", "Did you mean 'lenet'?"),
     ("graph absent.onnx", "No such file"),
     ("graph run --model cnn", "--model: expected a data set, got the trained model 'run'"),

@@ -26,10 +26,13 @@ MISTAKES = [
     ),
     (
         "train idx --model lenet",
-        "--model: lenet takes images (C, H, W) of at least 12 x 12, got samples (1, 4, 4)",
+        "--model: lenet: expected images (C, H, W) of at least 12 x 12, got samples (1, 4, 4)",
     ),
     ("train disc --model lenet", "got samples (2,) from disc (jin); use one of dense"),
-    ("train words.csv --model cnn", "--model: cnn takes images (C, H, W) .* got samples (3,) from words.csv"),
+    (
+        "train words.csv --model cnn",
+        "--model: cnn: expected images .* got samples (3,) from words.csv",
+    ),
     ("train disc --lr -1", "--lr: expected a finite number, above 0, got -1.0"),
     ("train disc --epochs 0", "--epochs: expected an integer of at least 1, got 0"),
     ("train disc --batch-size 0", "--batch-size: expected an integer of at least 1, got 0"),

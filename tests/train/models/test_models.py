@@ -86,12 +86,12 @@ def test_a_file_from_before_there_were_other_models() -> None:
 @pytest.mark.parametrize(
     ("config", "message"),
     [
-        ({"kind": "quantum"}, "unknown kind of model 'quantum'; this Lamina builds: dense, cnn, lenet, jin"),
-        ({"kind": None}, "unknown kind of model None"),
-        ({"kind": {}}, "unknown kind of model {}"),
-        ({"kind": "lenet"}, "incomplete or foreign"),
-        ({**CNN((1, 8, 8), 2).to_dict(), "depth": 3}, "incomplete or foreign"),
-        ({**CNN((1, 8, 8), 2).to_dict(), "input_shape": None}, "incomplete or foreign"),
+        ({"kind": "quantum"}, "expected a model of kind dense, cnn, lenet, jin, got 'quantum'"),
+        ({"kind": None}, "lenet, jin, got None"),
+        ({"kind": {}}, "lenet, jin, got {}"),
+        ({"kind": "lenet"}, "expected a description of the model"),
+        ({**CNN((1, 8, 8), 2).to_dict(), "depth": 3}, "expected a description of the model"),
+        ({**CNN((1, 8, 8), 2).to_dict(), "input_shape": None}, "expected a description of the model"),
         ({**LeNet((1, 28, 28), 2).to_dict(), "input_shape": [1, 8, 8]}, "got samples \\(1, 8, 8\\)"),
     ],
 )
@@ -210,13 +210,17 @@ def test_biases_by_name() -> None:
 @pytest.mark.parametrize(
     ("kind", "shape", "message"),
     [
-        (LeNet, (1, 8, 8), r"lenet takes images \(C, H, W\) of at least 12 x 12, got samples \(1, 8, 8\)"),
+        (
+            LeNet,
+            (1, 8, 8),
+            r"lenet: expected images \(C, H, W\) of at least 12 x 12, got samples \(1, 8, 8\)",
+        ),
         (LeNet, (1, 28, 11), r"at least 12 x 12, got samples \(1, 28, 11\)"),
-        (LeNet, (28, 28), r"lenet takes images \(C, H, W\) .* got samples \(28, 28\)"),
-        (CNN, (2,), r"cnn takes images \(C, H, W\) of at least 4 x 4, got samples \(2,\)"),
+        (LeNet, (28, 28), r"lenet: expected images \(C, H, W\) .* got samples \(28, 28\)"),
+        (CNN, (2,), r"cnn: expected images \(C, H, W\) of at least 4 x 4, got samples \(2,\)"),
         (CNN, (1, 3, 8), r"at least 4 x 4, got samples \(1, 3, 8\)"),
         (CNN, (0, 8, 8), r"got samples \(0, 8, 8\)"),
-        (Jin, (48,), r"jin takes images \(C, H, W\), got samples \(48,\)"),
+        (Jin, (48,), r"jin: expected images \(C, H, W\), got samples \(48,\)"),
     ],
 )
 def test_samples_that_do_not_fit(kind: Any, shape: tuple[int, ...], message: str) -> None:
@@ -227,9 +231,9 @@ def test_samples_that_do_not_fit(kind: Any, shape: tuple[int, ...], message: str
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: CNN((1, 8, 8), 0), "cnn: outputs must be at least 1, got 0"),
-        (lambda: CNN((1, 8, 8), 2, width=0), "cnn: width must be at least 1 .* got 0"),
-        (lambda: CNN((1, 8, 8), 2, dropout=1.5), "dropout from 0 to 1, got 32 and 1.5"),
+        (lambda: CNN((1, 8, 8), 0), "cnn: expected outputs to be an integer of at least 1, got 0"),
+        (lambda: CNN((1, 8, 8), 2, width=0), "cnn: expected width to be an integer of at least 1, got 0"),
+        (lambda: CNN((1, 8, 8), 2, dropout=1.5), "cnn: expected dropout to be .* at most 1, got 1.5"),
         (lambda: LeNet((1, 28, 28), 2, output="sofmax"), r"output: expected .* Did you mean 'softmax'\?"),
         (lambda: Jin((3, 4, 4), 2, initializer="xavier"), "initializer: expected one of torch, "),
         (lambda: Dense((3,), (2,), 1, ("reluu",)), r"activation: .* Did you mean 'relu'\?"),

@@ -155,9 +155,13 @@ def test_every_model_is_described(name: str) -> None:
 @pytest.mark.parametrize(
     ("model", "data", "message"),
     [
-        ("cnn", TWO, r"--model: cnn takes images .* 4 x 4, got samples \(3,\) from two; use one of dense$"),
-        ("lenet", PICTURES, r"--model: lenet .* 12 x 12, got .* from pictures; use one of dense, cnn, jin"),
-        ("jin_naive", REAL, r"--model: jin takes images \(C, H, W\), got samples \(3,\) from real"),
+        (
+            "cnn",
+            TWO,
+            r"cnn: expected images .* 4 x 4, got samples \(3,\) from two; use one of dense$",
+        ),
+        ("lenet", PICTURES, r"--model: lenet: .* 12 x 12, got .* from pictures; use one of dense, cnn, jin"),
+        ("jin_naive", REAL, r"--model: jin: expected images \(C, H, W\), got samples \(3,\) from real"),
     ],
 )
 def test_samples_that_a_model_cannot_take(model: str, data: Dataset, message: str) -> None:
