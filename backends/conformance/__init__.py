@@ -1,9 +1,9 @@
-"""The conformance suite: what every backend must do, as cases to run on a backend of one's own.
+"""The conformance suite: cases that every backend must pass.
 
     from lamina.backends.conformance import run
     print(run(MyBackend()))
 
-It needs numpy and nothing else.
+It needs numpy only.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Accuracy that a handful of numbers does not show: a million samples in ULP, and sums of millions."""
+"""Accuracy over many numbers: a million samples in ULP, and sums of millions."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ import numpy as np
 
 from ..base import Backend
 from ..differences import flushes
+from ..host import Host
 from ..ops import OPS
 from ..tolerance import FORWARD
-from .case import SPECIAL, Host
+from .case import SPECIAL
 from .checks import judge
 
 SAMPLES = 1_000_000
@@ -23,7 +24,7 @@ def _sigmoid(x: Host) -> Host:
     return np.where(x >= 0, 1.0, tail) / (1.0 + tail)
 
 
-# Each with the range that its samples are drawn from: where the result is neither 0 nor infinite.
+# The oracle, and the range of the samples: its results are neither 0 nor infinite.
 _ULP: dict[str, tuple[Callable[[Host], Host], tuple[float, float]]] = {
     "exp": (np.exp, (-104.0, 89.0)),
     "log": (np.log, (0.0, 4.0)),
@@ -35,12 +36,10 @@ _ULP: dict[str, tuple[Callable[[Host], Host], tuple[float, float]]] = {
     "square": (lambda x: x * x, (-4.0, 4.0)),
 }
 
-ULP_OPS = tuple(_ULP)
-
 
 @functools.cache
 def _samples(op: str) -> tuple[Host, Host]:
-    """Return float32 inputs, half over a range and half over all bit patterns, and what is right."""
+    """Return float32 inputs (half in a range, half of all bit patterns), and the exact results."""
     function, (low, high) = _ULP[op]
     source = np.random.default_rng(20)
     half = SAMPLES // 2
@@ -52,7 +51,7 @@ def _samples(op: str) -> tuple[Host, Host]:
 
 
 def ulps(backend: Backend, op: str) -> None:
-    """Hold an elementwise op to its bar in ULP over a million samples and the special values."""
+    """Compare an elementwise op with its bar in ULP, over a million samples and the special values."""
     x, right = _samples(op)
     handle = backend.from_host(x)
     if backend.default_dtype != "float32":
@@ -60,14 +59,19 @@ def ulps(backend: Backend, op: str) -> None:
     with warnings.catch_warnings(), backend.session():
         warnings.simplefilter("ignore", RuntimeWarning)
         actual = backend.to_host(getattr(backend, op)(handle))
-    what = f"{op} [{len(x)} samples] on {backend!r}"
-    judge(what, actual, right, OPS[op].tolerance, flush=flushes(backend, op))
+    judge(
+        f"{op} [{len(x)} samples] on {backend!r}",
+        actual,
+        right,
+        OPS[op].tolerance,
+        flush=flushes(backend, op),
+    )
 
 
 def long_sum(backend: Backend, op: str) -> None:
-    """Add 2.5 million float32 numbers up along the first axis: plain summation is off by 2.4 % here.
+    """Sum 2.5 million float32 numbers along the first axis to the forward bars.
 
-    k u Σ|x| would allow 15 %, so this one is held to the forward bars.
+    Plain summation is off by 2.4 %, and k u Σ|x| would allow 15 %.
     """
     column = np.array([1.0, 0.9, 1.1, -0.3], np.float32)
     x = backend.from_host(np.broadcast_to(column, (2_500_000, 4)), dtype="float32")
@@ -77,7 +81,7 @@ def long_sum(backend: Backend, op: str) -> None:
 
 
 def long_linear_grad(backend: Backend, op: str) -> None:
-    """The same for the bias of 2.5 million samples, into `out` and without."""
+    """Sum the bias gradient of 2.5 million samples to the forward bars, with `out` and without."""
     column = np.array([1.0, 0.9, 1.1, -0.3], np.float32)
     grad = backend.from_host(np.broadcast_to(column, (2_500_000, 4)), dtype="float32")
     x = backend.full((2_500_000, 1), 0.0, dtype="float32")
@@ -90,7 +94,17 @@ def long_linear_grad(backend: Backend, op: str) -> None:
 
 
 def long_var(backend: Backend, op: str) -> None:
-    """Take the variance around a mean of 1e4, where E[x²] - E[x]² has no right digit left."""
+    """Compare the variance around a mean of 1e4, where E[x²] - E[x]² has no correct digit."""
     x = np.random.default_rng(3).normal(1e4, 1.0, (20_000, 2)).astype(np.float32)
     actual = backend.to_host(backend.var(backend.from_host(x, dtype="float32"), axis=0))
     judge(f"{op} at a mean of 1e4 on {backend!r}", actual, x.astype(np.float64).var(0), FORWARD)
+
+
+CHECKS: dict[str, tuple[Callable[[Backend, str], None], ...]] = {
+    **dict.fromkeys(_ULP, (ulps,)),
+    "sum": (long_sum,),
+    "mean": (long_sum,),
+    "linear_grad": (long_linear_grad,),
+    "var": (long_var,),
+}
+"""By op."""

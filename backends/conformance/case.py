@@ -9,19 +9,19 @@ from typing import Any, Literal
 import numpy as np
 
 from ..base import Backend
+from ..host import Host
 from ..protocol import Tensor
 
-Host = np.ndarray[Any, Any]
 Layout = Literal["plain", "permuted", "sliced", "expanded"]
 STRIDED: tuple[Layout, ...] = ("permuted", "sliced", "expanded")
 
 
 @dataclass(frozen=True, eq=False)
 class T:
-    """A host array that is to be a tensor, and how its handle comes to lie in memory.
+    """A host array that becomes a tensor, and the tensor's layout in memory.
 
-    Floating arrays take whatever float dtype the case is run in; integers and booleans stay.
-    "permuted" and "sliced" handles are views of others; an "expanded" one repeats its first row.
+    Floats take the float dtype of the run; integers and booleans keep theirs. "permuted" and "sliced" tensors
+    are views of others; an "expanded" tensor repeats its first row.
     """
 
     array: Host
@@ -29,11 +29,11 @@ class T:
 
     @property
     def floating(self) -> bool:
-        """Whether the array takes the dtype of the run."""
+        """Whether the array takes the float dtype of the run."""
         return bool(self.array.dtype.kind == "f")
 
     def value(self, dtype: str) -> Host:
-        """Return what the handle holds, in `dtype` where it is floating."""
+        """Return the tensor's value, in `dtype` if it is floating."""
         value = self.array
         if self.layout == "expanded":
             value = np.broadcast_to(value[:1], value.shape)
@@ -41,7 +41,7 @@ class T:
             return np.array(value, dtype if self.floating else value.dtype, order="C")
 
     def handle(self, backend: Backend, dtype: str) -> Tensor:
-        """Return a handle of `backend` that holds the value."""
+        """Return a new tensor of `backend` with the value."""
         value = self.value(dtype)
         name, shape, rank = value.dtype.name, value.shape, value.ndim
         if self.layout == "permuted":
@@ -59,7 +59,7 @@ class T:
 
 @dataclass(frozen=True, eq=False)
 class Case:
-    """One call: `args` and `kwargs` of the op, in which a `T` stands for a tensor."""
+    """One call of an op; a `T` in `args` or `kwargs` stands for a tensor."""
 
     op: str
     label: str
@@ -68,7 +68,7 @@ class Case:
     smooth: bool = True
     """Whether finite differences apply: no kink, pole, NaN or infinity near any input."""
     special: bool = False
-    """Whether infinities and NaN come up; such a case is run inside `session()`."""
+    """Whether infinities or NaN occur; the case then runs inside `session()`."""
 
     def map(self, function: Callable[[T], Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """Return (args, kwargs) with `function` applied to every `T`."""
@@ -84,21 +84,21 @@ class Case:
 
     def tensors(self) -> list[T]:
         """Return every `T` of the call, in order."""
-        found: list[T] = []
-        self.map(found.append)
-        return found
+        tensors: list[T] = []
+        self.map(tensors.append)
+        return tensors
 
     def call(self, backend: Backend, dtype: str, **extra: Any) -> Any:
-        """Run the op on fresh handles of `backend` and return what it returns."""
+        """Return the result of the op on new tensors of `backend`."""
         args, kwargs = self.map(lambda tensor: tensor.handle(backend, dtype))
         return getattr(backend, self.op)(*args, **kwargs, **extra)
 
     def dtypes(self) -> tuple[str, ...]:
-        """Return the float dtypes worth running it in."""
+        """Return the float dtypes to run it in."""
         return ("float32", "float64") if any(t.floating for t in self.tensors()) else ("float32",)
 
     def relaid(self) -> Iterator[Case]:
-        """Yield this case, and the same one with its tensors laid out in memory in other ways."""
+        """Yield this case, and the same case with other layouts of its tensors in memory."""
         yield self
         tensors = self.tensors()
         if self.special or not tensors or all(t.array.ndim == 0 or t.layout != "plain" for t in tensors):
@@ -117,12 +117,12 @@ def _laid(tensor: T, layout: Layout) -> T:
 
 
 def case(op: str, label: str, *args: Any, smooth: bool = True, special: bool = False, **kwargs: Any) -> Case:
-    """Return a case of `op` with these arguments."""
+    """Return a case of `op`."""
     return Case(op, label, args, kwargs, smooth and not special, special)
 
 
 def normal(*shape: int, seed: int = 0) -> T:
-    """Return standard normal numbers, the same at every call."""
+    """Return standard normal numbers, equal at every call."""
     return T(np.asarray(np.random.default_rng([seed, *shape]).standard_normal(shape)))
 
 
@@ -141,8 +141,8 @@ def flags(*shape: int, seed: int = 0) -> T:
     return T(np.asarray(np.random.default_rng([seed, *shape]).integers(0, 2, shape), bool))
 
 
-def given(*numbers: float) -> T:
-    """Return these numbers, as floats."""
+def floats(*numbers: float) -> T:
+    """Return a vector of floats."""
     return T(np.array(numbers, np.float64))
 
 

@@ -11,14 +11,14 @@ from .case import Case
 
 @functools.cache
 def all_cases() -> dict[str, tuple[Case, ...]]:
-    """Return every op's cases. Ops that are all effect (`assign`, `scope`, ...) have checks only."""
-    found: dict[str, list[Case]] = {}
-    for one in itertools.chain(
+    """Return every op's cases. Ops without a value (`assign`, `scope`, ...) have checks only."""
+    by_op: dict[str, list[Case]] = {}
+    for case in itertools.chain(
         elementwise_cases.cases(),
         reduce_cases.cases(),
         move_cases.cases(),
         index_cases.cases(),
         derived_cases.cases(),
     ):
-        found.setdefault(one.op, []).append(one)
-    return {op: tuple(cases) for op, cases in found.items()}
+        by_op.setdefault(case.op, []).append(case)
+    return {op: tuple(cases) for op, cases in by_op.items()}

@@ -1,7 +1,7 @@
-"""What must hold for every case: values, shape, dtype, untouched inputs, and `out`.
+"""Checks of every case: value, shape, dtype, unchanged inputs, and `out`.
 
-Each check raises an AssertionError that names the op, the case, the worst element, what was expected
-there, what came, and the error that is allowed.
+Each raises an AssertionError that names the op, the case, the worst element, its expected and actual value,
+and the error allowed.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ from .effects import new_cell
 
 _BIT_EQUAL_KINDS = ("create", "move")
 _BIT_EQUAL = ("negative", "abs", "take", "take_along_axis", "unfold", "where")
-# Ops whose tensors all have the result's shape, where `out` may be an input.
+# Kinds of ops, and derived ops, whose `out` may be an input.
 _ALIASING = ("unary", "binary")
 _ALIASING_DERIVED = ("square", "add_scaled", "sgd_step", "adam_step")
-# Ops that add to their first tensor, which may be `out`.
+# Ops that add to their first tensor: it may be `out`.
 _ADDING = ("index_add", "scatter_add", "slice_add")
 
 
@@ -54,7 +54,7 @@ def out_view(backend: Backend, case: Case, dtype: str) -> None:
 def out(backend: Backend, case: Case, dtype: str, *, permuted: bool = False) -> None:
     """Pass storage full of junk as `out`: the returned handle holds the right result.
 
-    Afterwards `out` is dead: its content is not looked at.
+    Afterwards `out` is dead, and not read.
     """
     metas = result_meta(case, dtype, backend.default_dtype)
     many = not isinstance(metas, Meta)
@@ -141,41 +141,34 @@ def wrong_out(backend: Backend, case: Case, dtype: str) -> None:
             result = getattr(backend, case.op)(*args, **kwargs, out=store)
         except error as raised:
             if not isinstance(raised, LaminaError):
-                raise AssertionError(_said(case, f"out of {wrong}: a bare {raised!r}")) from raised
+                raise AssertionError(
+                    _message(case, f"out of {wrong}: expected a {error.__name__} of Lamina, got {raised!r}")
+                ) from raised
         else:
             # A decorator may ignore `out`, and returns the right result then.
-            assert isinstance(backend, Wrapper), _said(
+            assert isinstance(backend, Wrapper), _message(
                 case, f"expected out to be {meta}, got {wrong}, and took it"
             )
             compare(backend, case, dtype, result)
-        assert backend.shape(store) == wrong.shape, _said(case, "resized out")
-
-
-def shape_rule(backend: Backend, case: Case, dtype: str) -> None:
-    """Compare the op table's shape rule with the oracle's shape, and cost rules with sanity."""
-    metas = result_meta(case, dtype, backend.default_dtype)
-    answer = oracles.expected(case, dtype, backend.default_dtype)
-    pairs = zip(metas, answer, strict=True) if OPS[case.op].gives == "tensors" else ((metas, answer),)
-    for meta, value in pairs:
-        assert meta.shape == np.shape(value), _said(
-            case, f"shape rule {meta.shape}, oracle {np.shape(value)}"
+        assert backend.shape(store) == wrong.shape, _message(
+            case, f"expected out to keep shape {wrong.shape}, got {backend.shape(store)}"
         )
 
 
 def compare(backend: Backend, case: Case, dtype: str, result: Any) -> None:
-    """Raise unless a result has the table's shape and dtype and the oracle's value."""
+    """Raise unless a result has the op table's shape and dtype, and the oracle's value."""
     row = OPS[case.op]
-    answer = oracles.expected(case, dtype, backend.default_dtype)
+    right = oracles.expected(case, dtype, backend.default_dtype)
     if row.gives == "host":
-        _compare_host(case, result, answer)
+        _compare_host(case, result, right)
         return
     metas = result_meta(case, dtype, backend.default_dtype)
     if row.gives == "tensors":
-        assert isinstance(result, tuple), _said(case, f"expected a tuple, got a {type(result).__name__}")
-        for i, (handle, meta, wide) in enumerate(zip(result, metas, answer, strict=True)):
+        assert isinstance(result, tuple), _message(case, f"expected a tuple, got a {type(result).__name__}")
+        for i, (handle, meta, wide) in enumerate(zip(result, metas, right, strict=True)):
             _compare_tensor(backend, case, dtype, handle, meta, np.asarray(wide), i)
     else:
-        _compare_tensor(backend, case, dtype, result, metas, np.asarray(answer))
+        _compare_tensor(backend, case, dtype, result, metas, np.asarray(right))
 
 
 def judge(
@@ -191,7 +184,7 @@ def judge(
 ) -> None:
     """Raise unless every element of `actual` is within the tolerance of the oracle's `expected`.
 
-    With `flush`, 0 will do where a subnormal number is expected.
+    With `flush`, 0 may stand for a subnormal number.
     """
     assert actual.shape == expected.shape, f"{what}: expected shape {expected.shape}, got {actual.shape}"
     how: dict[str, Any] = {"terms": terms, "magnitude": magnitude, "cuda": cuda}
@@ -209,43 +202,45 @@ def judge(
 
 
 def unchanged(backend: Backend, case: Case, dtype: str, args: Any, kwargs: Any) -> None:
-    """Raise if an op changed what one of its inputs holds."""
+    """Raise if an op changed one of its inputs."""
     before: list[Host] = []
     case.map(lambda tensor: before.append(tensor.value(dtype)))
     after: list[Host] = []
     OPS[case.op].map_arguments(lambda handle: after.append(backend.to_host(handle)), args, kwargs)
     for i, (old, new) in enumerate(zip(before, after, strict=True)):
         same = old.dtype == new.dtype and np.array_equal(old, new, equal_nan=old.dtype.kind == "f")
-        assert same, _said(case, f"changed its tensor number {i}: {old} became {new}")
+        assert same, _message(case, f"changed input {i}: expected {old}, got {new}")
 
 
 @functools.cache
 def result_meta(case: Case, dtype: str, default_dtype: str) -> Any:
-    """Return shape and dtype of the result by the op table's rules (a `Meta`, or several)."""
+    """Return the shape and dtype of the result by the op table's rules: a `Meta`, or several."""
     args, kwargs = case.map(lambda tensor: Meta(tensor.array.shape, _name(tensor, dtype)))
     shapes: Any = ShapeBackend  # its methods are generated, which mypy does not see
     return getattr(shapes("cpu", default_dtype), case.op)(*args, **kwargs)
 
 
 def aliases(case: Case) -> bool:
-    """Whether `out` may be an input of this op, and this case has one to give."""
+    """Whether `out` may be an input of this case's op."""
     return OPS[case.op].kind in _ALIASING or case.op in (*_ALIASING_DERIVED, *_ADDING)
 
 
 def _compare_tensor(
-    backend: Backend, case: Case, dtype: str, handle: Any, meta: Meta, answer: Host, part: int | None = None
+    backend: Backend, case: Case, dtype: str, handle: Any, meta: Meta, right: Host, part: int | None = None
 ) -> None:
     what = f"{case.op} [{case.label}] in {dtype} on {backend!r}"
     shape, name = backend.shape(handle), backend.dtype(handle)
-    assert isinstance(shape, tuple), f"{what}: shape() gives a {type(shape).__name__}"
+    assert isinstance(shape, tuple), f"{what}: expected a tuple from shape(), got a {type(shape).__name__}"
     assert shape == meta.shape, f"{what}: expected shape {meta.shape}, got {tuple(shape)}"
     assert name == meta.dtype, f"{what}: expected dtype {meta.dtype}, got {name}"
     if case.op == "empty":
         return  # its content is undefined
     actual = backend.to_host(handle)
-    assert type(actual) is np.ndarray, f"{what}: to_host gives a {type(actual).__name__}"
+    assert type(actual) is np.ndarray, (
+        f"{what}: expected a numpy array from to_host, got a {type(actual).__name__}"
+    )
     host = (actual.shape, actual.dtype.name)
-    assert host == tuple(meta), f"{what}: to_host gives {actual.dtype} {actual.shape}"
+    assert host == tuple(meta), f"{what}: expected {meta} from to_host, got {actual.dtype} {actual.shape}"
     row = OPS[case.op]
     how: dict[str, Any] = {"cuda": "cuda" in backend.device, "flush": flushes(backend, case.op)}
     if row.tolerance.kind == "summed":
@@ -254,22 +249,20 @@ def _compare_tensor(
             "terms": oracles.terms(case, dtype),
             "magnitude": np.asarray(size if part is None else size[part], np.float64),
         }
-    judge(what, actual, answer, row.tolerance, **how)
+    judge(what, actual, right, row.tolerance, **how)
     if actual.dtype.kind == "f" and (row.kind in _BIT_EQUAL_KINDS or row.name in _BIT_EQUAL):
-        signs = np.signbit(actual) == np.signbit(answer)
-        assert np.all(signs | np.isnan(actual)), f"{what}: zeros lost their sign"
+        signs = np.signbit(actual) == np.signbit(right)
+        assert np.all(signs | np.isnan(actual)), f"{what}: expected zeros to keep their sign"
 
 
-def _compare_host(case: Case, result: Any, answer: Any) -> None:
-    if isinstance(answer, np.ndarray):
-        nans = answer.dtype.kind == "f"
-        right = result.dtype == answer.dtype and np.array_equal(result, answer, equal_nan=nans)
-        assert result.flags.writeable, _said(case, "gives a read-only array")
+def _compare_host(case: Case, result: Any, right: Any) -> None:
+    if isinstance(right, np.ndarray):
+        nans = right.dtype.kind == "f"
+        equal = result.dtype == right.dtype and np.array_equal(result, right, equal_nan=nans)
+        assert result.flags.writeable, _message(case, "expected a writable array, got a read-only one")
     else:
-        right = result == answer
-        if case.op == "item":
-            right = right and type(result) is type(answer)
-    assert right, _said(case, f"expected {answer!r}, got {result!r}")
+        equal = result == right and (case.op != "item" or type(result) is type(right))
+    assert equal, _message(case, f"expected {right!r}, got {result!r}")
 
 
 def _alias_adam(backend: Backend, case: Case, dtype: str) -> None:
@@ -298,13 +291,13 @@ def _name(tensor: T, dtype: str) -> str:
     return dtype if tensor.floating else tensor.array.dtype.name
 
 
-def _said(case: Case, message: str) -> str:
+def _message(case: Case, message: str) -> str:
     return f"{case.op} [{case.label}]: {message}"
 
 
 @contextlib.contextmanager
 def _quiet(backend: Backend, case: Case) -> Iterator[None]:
-    """Run special cases in a session; warnings about them are a backend's own affair."""
+    """Run a special case in a session, without its warnings."""
     if not case.special:
         yield
         return

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..windows import Window
-from .case import INF, NAN, SPECIAL, Case, T, case, given, integers, normal, positive
+from .case import INF, NAN, SPECIAL, Case, T, case, floats, integers, normal, positive
 
 _UNARY = ("square", "relu", "sigmoid", "softplus")
 _GRADIENTS = ("relu_grad", "sigmoid_grad", "tanh_grad")
@@ -37,21 +37,21 @@ def _elementwise() -> Iterator[Case]:
         yield case("leaky_relu_grad", label, g, x, 0.25)
         yield case("add_scaled", label, x, g, -0.5)
     for op in _UNARY:
-        yield case(op, "special values", given(*SPECIAL), special=True)
+        yield case(op, "special values", floats(*SPECIAL), special=True)
     grid = np.array(SPECIAL)
     across, down = np.meshgrid(grid, grid)
     for op in ("relu_grad", "leaky_relu_grad"):
         slope = () if op == "relu_grad" else (0.25,)
         yield case(op, "special values", T(across), T(down), *slope, special=True)
-    yield case("clip", "special values", given(*SPECIAL), -1.0, 1.0, special=True)
+    yield case("clip", "special values", floats(*SPECIAL), -1.0, 1.0, special=True)
     yield case("clip", "int bounds", normal(5), 0, 1)
     yield case("clip", "int64", integers(9, low=-9), -3, 3)
-    yield case("leaky_relu", "special values", given(*SPECIAL), 0.5, special=True)
+    yield case("leaky_relu", "special values", floats(*SPECIAL), 0.5, special=True)
     yield case("leaky_relu", "slope 0", normal(5), 0.0)
-    yield case("less", "ties", given(1, 2, 3, 4), given(1, 3, 2, 4))
+    yield case("less", "ties", floats(1, 2, 3, 4), floats(1, 3, 2, 4))
     yield case("less", "broadcast", normal(2, 3), normal(3, seed=1))
-    yield case("less", "scalar on the right", given(0, 1, 2), 1.0)
-    yield case("less", "scalar on the left", 1.0, given(0, 1, 2))
+    yield case("less", "scalar on the right", floats(0, 1, 2), 1.0)
+    yield case("less", "scalar on the left", 1.0, floats(0, 1, 2))
     yield case("less", "int64", integers(6), integers(6, seed=1))
     yield case("less", "special values", T(grid[:, None]), T(grid[None, :]), special=True)
     yield case("add_scaled", "large", normal(70_001), normal(70_001, seed=1), 0.5)
@@ -71,8 +71,8 @@ def _reductions() -> Iterator[Case]:
         yield case(op, "far apart", far, axis=1)
         yield case(op, "masked", ends, axis=1, special=True)
         yield case(op, "nothing left", T(np.full((1, 3), -INF)), axis=1, special=True)
-        yield case(op, "NaN", given(0.0, NAN, 1.0), axis=0, special=True)
-        yield case(op, "infinity", given(0.0, INF, 1.0), axis=0, special=True)
+        yield case(op, "NaN", floats(0.0, NAN, 1.0), axis=0, special=True)
+        yield case(op, "infinity", floats(0.0, INF, 1.0), axis=0, special=True)
         yield case(op, "many classes", normal(2, 1500), axis=1)
 
 
@@ -95,7 +95,7 @@ def _statistics() -> Iterator[Case]:
         yield case(op, "no options", normal(3, 4))
         yield case(op, "of nothing", normal(0, 3), axis=0, special=True)
         yield case(op, "of nothing at all", normal(0), special=True)
-        yield case(op, "of infinity", given(1.0, INF), special=True)
+        yield case(op, "of infinity", floats(1.0, INF), special=True)
     yield case("var", "unbiased", normal(6, 2), axis=0, correction=1.0)
     yield case("var", "unbiased, int correction", normal(6, 2), axis=0, correction=1)
     yield case("var", "one value, unbiased", normal(1, 2), axis=0, correction=1.0, special=True)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from .case import INF, NAN, SPECIAL, Case, T, case, flags, given, integers, normal, positive
+from .case import INF, NAN, SPECIAL, Case, T, case, flags, floats, integers, normal, positive
 
 _REAL = ("negative", "abs", "sign")
 _FLOATING = ("exp", "log", "log1p", "sqrt", "tanh")
@@ -34,7 +34,7 @@ def _unary(op: str) -> Iterator[Case]:
     for none in ((0,), (3, 0), (0, 1, 2)):
         yield case(op, f"no elements {none}", draw(*none))
     yield case(op, "longer than a vector register", draw(1003))
-    yield case(op, "special values", given(*SPECIAL), special=True)
+    yield case(op, "special values", floats(*SPECIAL), special=True)
     if op in _REAL:
         yield case(op, "int64", integers(2, 3, low=-5, high=5))
 
@@ -65,7 +65,7 @@ def _binary(op: str) -> Iterator[Case]:
     grid = np.array(SPECIAL)
     yield case(op, "special values", T(grid[:, None]), T(grid[None, :]), special=True)
     for scalar in (INF, NAN, 0.0, -0.0):
-        yield case(op, f"special values with {scalar}", given(*SPECIAL), scalar, special=True)
+        yield case(op, f"special values with {scalar}", floats(*SPECIAL), scalar, special=True)
     if op in _NUMBERS:
         yield case(op, "int64", integers(2, 3, low=-5), integers(3, low=-5, seed=1))
         yield case(op, "int64 and a scalar", integers(2, 3, low=-5), 3)
@@ -73,20 +73,20 @@ def _binary(op: str) -> Iterator[Case]:
         yield case(op, "negative base, whole power", normal(6), 3.0)
         yield case(op, "square", normal(6), 2)
         yield case(op, "square root", positive(6), 0.5)
-        yield case(op, "power 0", given(0.0, 1.0, -2.0), 0.0, smooth=False)
-        yield case(op, "powers of 0", T(np.zeros(4)), given(0.0, 1.0, 2.0, 0.5), smooth=False)
+        yield case(op, "power 0", floats(0.0, 1.0, -2.0), 0.0, smooth=False)
+        yield case(op, "powers of 0", T(np.zeros(4)), floats(0.0, 1.0, 2.0, 0.5), smooth=False)
     if op in ("maximum", "minimum"):
-        yield case(op, "ties", given(1.0, 2.0, 3.0), given(1.0, 2.5, 3.0), smooth=False)
+        yield case(op, "ties", floats(1.0, 2.0, 3.0), floats(1.0, 2.5, 3.0), smooth=False)
 
 
 def _comparison(op: str) -> Iterator[Case]:
     yield case(op, "with ties", integers(3, 4, high=3), integers(3, 4, high=3, seed=1))
-    yield case(op, "float ties", given(1, 2, 3, 4), given(1, 3, 2, 4))
+    yield case(op, "float ties", floats(1, 2, 3, 4), floats(1, 3, 2, 4))
     yield case(op, "broadcast", normal(2, 3), normal(3, seed=1))
     yield case(op, "0-d", normal(), normal(seed=1))
     yield case(op, "no elements", normal(0, 2), normal(2, seed=1))
-    yield case(op, "scalar on the right", given(0, 1, 2), 1.0)
-    yield case(op, "scalar on the left", 1.0, given(0, 1, 2))
+    yield case(op, "scalar on the right", floats(0, 1, 2), 1.0)
+    yield case(op, "scalar on the left", 1.0, floats(0, 1, 2))
     yield case(op, "int64 with a scalar", integers(5), 3)
     yield case(op, "scalar that float32 rounds", T(np.full(3, np.float32(0.1), np.float32)), 0.1)
     grid = np.array(SPECIAL)
@@ -112,4 +112,4 @@ def _where() -> Iterator[Case]:
     yield case("where", "int64", flags(5), integers(5), 0)
     yield case("where", "bool", flags(5), flags(5, seed=1), False)
     chosen = T(np.arange(len(SPECIAL)) % 2 == 0)
-    yield case("where", "special values", chosen, given(*SPECIAL), NAN, special=True)
+    yield case("where", "special values", chosen, floats(*SPECIAL), NAN, special=True)

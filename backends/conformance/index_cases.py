@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..windows import Window
-from .case import SPECIAL, Case, T, case, given, integers, normal
+from .case import SPECIAL, Case, T, case, floats, integers, normal
 
 
 def cases() -> Iterator[Case]:
@@ -41,7 +41,7 @@ def _take() -> Iterator[Case]:
         extents[axis] = len(picked)
         yield case("index_add", label, normal(*shape), _indices(*picked), normal(*extents, seed=1), axis=axis)
     yield case("take", "int64", integers(5), _indices(4, 4, 0), axis=0)
-    yield case("take", "special values", given(*SPECIAL), _indices(*range(14, -1, -1)), axis=0, special=True)
+    yield case("take", "special values", floats(*SPECIAL), _indices(*range(14, -1, -1)), axis=0, special=True)
     many = T(np.arange(300) % 4)
     yield case("index_add", "many repeats", normal(4, 2), many, normal(300, 2, seed=1), axis=0, smooth=False)
     yield case("index_add", "int64", integers(3), _indices(2, 2), integers(2), axis=0)

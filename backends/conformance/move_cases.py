@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from .case import INF, NAN, SPECIAL, Case, T, case, flags, given, integers, normal
+from .case import INF, NAN, SPECIAL, Case, T, case, flags, floats, integers, normal
 
 
 def cases() -> Iterator[Case]:
@@ -30,13 +30,13 @@ def _metadata() -> Iterator[Case]:
     ):
         for op in ("shape", "dtype", "to_host", "copy"):
             yield case(op, what, tensor)
-    yield case("to_host", "special values", given(*SPECIAL), special=True)
-    yield case("copy", "special values", given(*SPECIAL), special=True)
+    yield case("to_host", "special values", floats(*SPECIAL), special=True)
+    yield case("copy", "special values", floats(*SPECIAL), special=True)
     yield case("item", "0-d", normal())
     yield case("item", "one element", normal(1, 1))
     yield case("item", "int64", integers())
     yield case("item", "bool", flags(1))
-    yield case("item", "infinity", given(-INF), special=True)
+    yield case("item", "infinity", floats(-INF), special=True)
 
 
 def _create() -> Iterator[Case]:
@@ -82,13 +82,13 @@ def _create() -> Iterator[Case]:
 
 def _convert() -> Iterator[Case]:
     for dtype in ("float32", "float64", "int64", "bool"):
-        yield case("astype", f"floats to {dtype}", given(-2.7, -0.5, -0.0, 0.0, 0.5, 2.7), dtype)
+        yield case("astype", f"floats to {dtype}", floats(-2.7, -0.5, -0.0, 0.0, 0.5, 2.7), dtype)
         yield case("astype", f"int64 to {dtype}", integers(2, 3, low=-2, high=3), dtype)
         yield case("astype", f"bool to {dtype}", flags(4), dtype)
         yield case("astype", f"0-d to {dtype}", normal(), dtype)
         yield case("astype", f"no elements to {dtype}", normal(0, 2), dtype)
-    yield case("astype", "NaN to bool", given(NAN, INF, 0.0, 1e-40), "bool", special=True)
-    yield case("astype", "out of float32's range", given(1e39, -1e39, 1e-50), "float32", special=True)
+    yield case("astype", "NaN to bool", floats(NAN, INF, 0.0, 1e-40), "bool", special=True)
+    yield case("astype", "out of float32's range", floats(1e39, -1e39, 1e-50), "float32", special=True)
 
 
 def _reorder() -> Iterator[Case]:
@@ -141,7 +141,7 @@ def _join() -> Iterator[Case]:
     yield case("concat", "middle axis", [normal(2, 1, 3), normal(2, 4, 3)], axis=1)
     yield case("concat", "int64", [integers(2), integers(3)])
     yield case("concat", "bool", [flags(2), flags(3)])
-    yield case("concat", "special values", [given(*SPECIAL), given(NAN)], special=True)
+    yield case("concat", "special values", [floats(*SPECIAL), floats(NAN)], special=True)
     padded: Any = (
         ((4,), ((1, 2),)),
         ((2, 3), ((0, 0), (2, 1))),
@@ -156,7 +156,7 @@ def _join() -> Iterator[Case]:
     yield case("pad", "a value", normal(2, 2), ((1, 1), (0, 2)), value=-1.5)
     yield case("pad", "minus infinity", normal(2, 2), ((1, 1), (1, 1)), value=-INF, special=True)
     yield case("pad", "int64", integers(3), ((1, 1),), value=7)
-    yield case("pad", "special values", given(*SPECIAL), ((1, 1),), special=True)
+    yield case("pad", "special values", floats(*SPECIAL), ((1, 1),), special=True)
 
 
 def _slice() -> Iterator[Case]:

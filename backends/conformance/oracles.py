@@ -1,7 +1,7 @@
-"""The float64 oracle of each op: what the result would be without rounding.
+"""The float64 oracle of each op: its result without rounding.
 
-A primitive's oracle is written here in plain numpy, naively where that is plainer (every window op and
-scatter is a loop over elements). A derived op's oracle is its definition in `Backend`, in float64.
+A primitive's oracle is plain numpy; window ops and scatters loop over elements. A derived op's oracle is its
+definition in `Backend`, in float64.
 """
 
 from __future__ import annotations
@@ -16,17 +16,18 @@ import numpy as np
 
 from .. import summation
 from ..base import Backend
+from ..host import Host
 from ..numpy_backend import NumpyBackend
 from ..ops import OPS
 from ..windows import Window
-from .case import Case, Host
+from .case import Case
 
 _definitions = NumpyBackend("cpu", "float64")
 
 
 @functools.cache
 def expected(case: Case, dtype: str, default_dtype: str) -> Any:
-    """Return the oracle's answer to a case whose float inputs were rounded to `dtype` first."""
+    """Return the exact result of a case; its float inputs are rounded to `dtype` first."""
     args, kwargs = case.map(lambda tensor: _wide(tensor.value(dtype)))
     if case.op in ("from_host", "full", "random", "to_host", "dtype", "copy", "item"):
         args, kwargs = case.map(lambda tensor: tensor.value(dtype))
@@ -48,14 +49,14 @@ def apply(op: str, args: tuple[Any, ...], kwargs: dict[str, Any], default_dtype:
 
 @functools.cache
 def magnitude(case: Case, dtype: str) -> Any:
-    """Return the oracle's answer to the absolute inputs: what rounding errors of a sum are relative to."""
+    """Return the exact result for absolute inputs: rounding errors of a sum are relative to it."""
     args, kwargs = case.map(lambda tensor: _wide(tensor.value(dtype)))
     return summation.magnitude(OPS[case.op], apply, args, kwargs)
 
 
 @functools.cache
 def terms(case: Case, dtype: str) -> int:
-    """Return how many roundings the longest sum of a case may see."""
+    """Return the number of roundings in the longest sum of a case."""
     args, kwargs = case.map(lambda tensor: _wide(tensor.value(dtype)))
     return summation.terms(OPS[case.op], apply, args, kwargs, dtype)
 
@@ -65,14 +66,14 @@ def _wide(value: Host) -> Host:
 
 
 def _rounded(case: Case, position: int, value: Any, dtype: str) -> Any:
-    """Round a scalar operand as the tensor beside it is."""
+    """Round a scalar operand as its tensor is rounded."""
     operand = position in OPS[case.op].positions and type(value) is float
     if operand and any(t.floating for t in case.tensors()):
         return float(np.dtype(dtype).type(value))
     return value
 
 
-# -- ops whose answer depends on the backend's default dtype, or is no tensor ----------------------
+# -- ops whose result depends on the default dtype, or is not a tensor ------------------------------
 
 
 def _from_host(default: str, array: Any, *, dtype: str | None = None) -> Host:
@@ -138,7 +139,7 @@ def _reduce(function: Callable[[Host], Any]) -> Callable[..., Any]:
 
 
 def _total(row: Host) -> Any:
-    # In extended precision where the platform has it.
+    # In extended precision if the platform has it.
     return row.sum(dtype=np.longdouble) if row.dtype.kind == "f" else row.sum(dtype=np.int64)
 
 
@@ -153,8 +154,8 @@ def _first_maximum(row: Host) -> int:
 
 
 def _argmax(x: Host, *, axis: int, keepdims: bool = False) -> Host:
-    found = np.apply_along_axis(_first_maximum, axis, x) if x.size else np.zeros(x.any(axis).shape)
-    result: Host = found.astype(np.int64)
+    first = np.apply_along_axis(_first_maximum, axis, x) if x.size else np.zeros(x.any(axis).shape)
+    result: Host = first.astype(np.int64)
     return np.expand_dims(result, axis) if keepdims else result
 
 
@@ -214,7 +215,7 @@ def _scatter_add(x: Host, indices: Host, values: Host, *, axis: int) -> Host:
 
 
 def _touched(window: Window) -> list[list[Any]]:
-    """Return, for each offset in the kernel and each window, the pixel it touches (None: padding)."""
+    """Return the pixel at each offset in the kernel of each window; None is padding."""
     size, kernel, stride = window.size, window.kernel_size, window.stride
     padding, dilation, rank = window.padding, window.dilation, len(size)
     counts = [
@@ -296,4 +297,4 @@ ORACLES: dict[str, Callable[..., Any]] = {
     "unfold": _unfold,
     "fold": _fold,
 }
-"""Host arrays in (float64, int64, bool), a host array out: one per primitive that gives a tensor."""
+"""By primitive that returns a tensor: a function of host arrays (float64, int64, bool)."""

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from .case import INF, NAN, Case, T, case, flags, given, integers, normal
+from .case import INF, NAN, Case, T, case, flags, floats, integers, normal
 
 _AXES: tuple[tuple[tuple[int, ...], Any], ...] = (
     ((5,), None),
@@ -39,9 +39,9 @@ def cases() -> Iterator[Case]:
         yield case(op, "long, last axis", normal(3, 1001), axis=1, smooth=False)
         yield case(op, "long, first axis", normal(1001, 3), axis=0, smooth=False)
         yield case(op, "long, all", normal(77, 13), smooth=False)
-        yield case(op, "NaN", given(1.0, NAN, INF), special=True)
-        yield case(op, "infinities", given(1.0, INF, 3.0), special=True)
-        yield case(op, "minus infinity", given(-INF, -INF), axis=0, special=True)
+        yield case(op, "NaN", floats(1.0, NAN, INF), special=True)
+        yield case(op, "infinities", floats(1.0, INF, 3.0), special=True)
+        yield case(op, "minus infinity", floats(-INF, -INF), axis=0, special=True)
     yield from _sum()
     yield case("max", "ties", T(np.array([[1.0, 3.0, 3.0], [2.0, 2.0, 2.0]])), axis=1, smooth=False)
     yield from _argmax()
@@ -54,7 +54,7 @@ def _sum() -> Iterator[Case]:
     yield case("sum", "bool counts", flags(7, 3), axis=0)
     yield case("sum", "bool, no axis", flags(7), axis=())
     yield case("sum", "int64, all", integers(4, 5, low=-9))
-    yield case("sum", "opposite infinities", given(INF, -INF), special=True)
+    yield case("sum", "opposite infinities", floats(INF, -INF), special=True)
     yield case("sum", "cancellation", T(np.tile([1e6, -1e6, 0.25], 40)), smooth=False)
 
 
@@ -69,7 +69,7 @@ def _argmax() -> Iterator[Case]:
     yield case("argmax", "no rows", normal(0, 3), axis=1)
     yield case("argmax", "the first of many ties", T(np.zeros((3, 200))), axis=1)
     yield case("argmax", "the first of some ties", integers(20, 30, high=4), axis=0)
-    yield case("argmax", "the first NaN", given(1.0, NAN, INF, NAN), axis=0, special=True)
+    yield case("argmax", "the first NaN", floats(1.0, NAN, INF, NAN), axis=0, special=True)
     yield case("argmax", "infinities", T(np.array([[INF, INF, 1.0], [-INF] * 3])), axis=1, special=True)
 
 

@@ -1,4 +1,4 @@
-"""What must be refused: unequal dtypes, scalars that would change one, handles of another backend."""
+"""Refusals: unequal dtypes, scalars that would change a dtype, tensors of another backend."""
 
 from __future__ import annotations
 
@@ -21,23 +21,23 @@ _CREATE = ("empty", "full", "from_host", "arange", "astype")
 
 
 class Stranger:
-    """Something that is a handle of no backend."""
+    """An object that is no backend's tensor."""
 
 
 def mixed_dtypes(backend: Backend, case: Case) -> None:
-    """Call the op with one of its float tensors in the other float dtype: a TypeError, for each."""
+    """Call the op with one float tensor in the other float dtype, for each: a TypeError."""
     floating = [t for t in case.tensors() if t.floating]
     for odd in floating:
         args, kwargs = case.map(
             lambda t, odd=odd: t.handle(backend, "float64" if t is odd else "float32")  # type: ignore[misc]
         )
-        _refused(lambda: getattr(backend, case.op)(*args, **kwargs), f"{case.op}: unequal dtypes")  # noqa: B023
+        refused(f"{case.op}: unequal dtypes", TypeError, getattr(backend, case.op), *args, **kwargs)
 
 
 def strangers(backend: Backend, case: Case, others: Iterable[Any] = ()) -> None:
-    """Put something that is no handle of this backend in each tensor's place: a TypeError.
+    """Replace each tensor by an object that this backend did not make: a TypeError.
 
-    `others` are handles of other backends, besides the ones that are always tried.
+    `others` are tensors of other backends to try as well.
     """
     own: Any = backend.from_host([1.0])
     tried: list[Any] = [Stranger(), "tensor", *others]
@@ -49,64 +49,56 @@ def strangers(backend: Backend, case: Case, others: Iterable[Any] = ()) -> None:
                 lambda t, c=chosen, s=stranger: s if t is c else t.handle(backend, "float32")  # type: ignore[misc]
             )
             kind = type(stranger).__name__
-            _refused(lambda: getattr(backend, case.op)(*args, **kwargs), f"{case.op}: a {kind}")  # noqa: B023
+            refused(f"{case.op}: a {kind}", TypeError, getattr(backend, case.op), *args, **kwargs)
 
 
 def other_gradient_shapes(backend: Backend, case: Case) -> None:
-    """Give a gradient of another shape, one that broadcasts included: a ShapeError."""
+    """Pass a gradient of another shape, even one that broadcasts: a ShapeError."""
     args, kwargs = case.map(lambda tensor: tensor.handle(backend, "float32"))
     lead = case.args[0].array.shape
     last: tuple[int, ...] = ()
-    if case.op == "linear_grad":  # whose gradient has a last axis of its own
+    if case.op == "linear_grad":  # the last axis of its gradient is free
         lead, last = lead[:-1], lead[-1:]
     wrong = {(2, *lead), (*lead[:-1], lead[-1] + 1), (1,) * len(lead), lead[:-1], tuple(reversed(lead))}
     for shape in sorted(wrong - {lead}):
-        given = backend.full((*shape, *last), 1.0, dtype="float32")
+        gradient = backend.full((*shape, *last), 1.0, dtype="float32")
         what = f"{case.op} [{case.label}]: a gradient of shape {(*shape, *last)}"
-        try:
-            result = getattr(backend, case.op)(given, *args[1:], **kwargs)
-        except ShapeError:
-            continue
-        except Exception as error:
-            raise AssertionError(
-                f"{what}: expected a ShapeError, got {type(error).__name__}: {error}"
-            ) from error
-        raise AssertionError(f"{what}: expected a ShapeError, got {result!r}")
+        refused(what, ShapeError, getattr(backend, case.op), gradient, *args[1:], **kwargs)
 
 
 def one_float_dtype(case: Case) -> bool:
-    """Whether a case has two float tensors or more, which must have equal dtypes."""
+    """Whether a case has two or more float tensors: their dtypes must be equal."""
     return sum(t.floating for t in case.tensors()) > 1
 
 
 def float_with_integers(backend: Backend, op: str) -> None:
-    """A float scalar must not mix with an int64 tensor, from either side."""
+    """A float scalar on either side of an int64 tensor is a TypeError."""
     x = integers(3).handle(backend, "float32")
     function = getattr(backend, op)
-    _refused(lambda: function(x, 1.5), f"{op}: an int64 tensor and 1.5")
-    _refused(lambda: function(1.5, x), f"{op}: 1.5 and an int64 tensor")
+    refused(f"{op}: an int64 tensor and 1.5", TypeError, function, x, 1.5)
+    refused(f"{op}: 1.5 and an int64 tensor", TypeError, function, 1.5, x)
 
 
 def where_scalars(backend: Backend, op: str) -> None:
-    """`where` holds scalars to the same rule, and wants a bool condition."""
+    """A float scalar with an int64 tensor, or a condition that is not bool, is a TypeError."""
     x, chosen = integers(3), T(np.array([True, False, True]))
     n, c = x.handle(backend, "float32"), chosen.handle(backend, "float32")
-    _refused(lambda: backend.where(c, n, 1.5), "where: an int64 tensor and 1.5")
-    _refused(lambda: backend.where(c, 1.5, n), "where: 1.5 and an int64 tensor")
-    _refused(lambda: backend.where(n, n, n), "where: an int64 condition")
+    refused("where: an int64 tensor and 1.5", TypeError, backend.where, c, n, 1.5)
+    refused("where: 1.5 and an int64 tensor", TypeError, backend.where, c, 1.5, n)
+    refused("where: an int64 condition", TypeError, backend.where, n, n, n)
 
 
 def numbers_with_bools(backend: Backend, op: str) -> None:
-    """A bool tensor takes no int or float scalar, whose dtype it does not have."""
+    """An int or float scalar with a bool tensor is a TypeError."""
     x = backend.from_host([True, False])
     function = getattr(backend, op)
     for scalar in (1, 0.5):
-        _refused(lambda: function(x, scalar), f"{op}: a bool tensor and {scalar}")  # noqa: B023
-        _refused(lambda: function(scalar, x), f"{op}: {scalar} and a bool tensor")  # noqa: B023
+        refused(f"{op}: a bool tensor and {scalar}", TypeError, function, x, scalar)
+        refused(f"{op}: {scalar} and a bool tensor", TypeError, function, scalar, x)
 
 
 def numpy_scalar(backend: Backend, op: str) -> None:
-    """np.float64(0.1) is no Python scalar: it is refused, or the float32 tensor keeps its dtype."""
+    """An np.float64 scalar is a TypeError, or leaves the float32 tensor's dtype."""
     x = normal(3).handle(backend, "float32")
     function: Callable[..., Any] = getattr(backend, op)
     for args in ((x, np.float64(0.5)), (np.float64(0.5), x)):
@@ -114,11 +106,13 @@ def numpy_scalar(backend: Backend, op: str) -> None:
             result = function(*args)
         except TypeError:
             continue
-        assert backend.dtype(result) in ("float32", "bool"), f"{op}: np.float64 promoted a float32 tensor"
+        assert backend.dtype(result) in ("float32", "bool"), (
+            f"{op}: expected float32 with an np.float64 scalar, got {backend.dtype(result)}"
+        )
 
 
 def option_scalar(backend: Backend, case: Case) -> None:
-    """The same for scalars that are options (a learning rate, a slope)."""
+    """The same for options: a learning rate, a slope."""
     args = tuple(np.float64(a) if type(a) is float else a for a in case.args)
     kwargs = {k: np.float64(v) if type(v) is float else v for k, v in case.kwargs.items()}
     try:
@@ -126,19 +120,21 @@ def option_scalar(backend: Backend, case: Case) -> None:
     except TypeError:
         return
     for handle in result if OPS[case.op].gives == "tensors" else (result,):
-        assert backend.dtype(handle) == "float32", f"{case.op}: an np.float64 option promoted the result"
+        assert backend.dtype(handle) == "float32", (
+            f"{case.op}: expected float32 with np.float64 options, got {backend.dtype(handle)}"
+        )
 
 
 def integers_in_floating_ops(backend: Backend, op: str) -> None:
-    """Transcendental ops and `divide` take floating tensors only."""
+    """An int64 tensor in a floating op is a TypeError."""
     shape = (1, 1, 3) if op == "max_pool" else (3,)
     x = integers(*shape, low=1).handle(backend, "float32")
     args = (x, x) if op in _ARITHMETIC else (x, Window.of((3,), (1,))) if op == "max_pool" else (x,)
-    _refused(lambda: getattr(backend, op)(*args), f"{op}: int64 tensors")
+    refused(f"{op}: int64 tensors", TypeError, getattr(backend, op), *args)
 
 
 def unknown_dtype(backend: Backend, op: str) -> None:
-    """Only the four dtypes exist: another name is a TypeError."""
+    """A dtype other than the four is a TypeError."""
     calls: dict[str, Callable[[], Any]] = {
         "empty": lambda: backend.empty((2,), dtype="float16"),
         "full": lambda: backend.full((2,), 1.0, dtype="float16"),
@@ -146,26 +142,33 @@ def unknown_dtype(backend: Backend, op: str) -> None:
         "from_host": lambda: backend.from_host([1.0], dtype="float16"),
         "astype": lambda: backend.astype(backend.from_host([1.0]), "float16"),
     }
-    _refused(calls[op], f"{op}: dtype float16")
+    refused(f"{op}: dtype float16", TypeError, calls[op])
 
 
-def scalars_by_op() -> dict[str, list[Callable[[Backend, str], None]]]:
-    """Return which of the scalar checks apply to which op."""
-    found: dict[str, list[Callable[[Backend, str], None]]] = {"where": [where_scalars]}
-    for op in (*_ARITHMETIC, *_COMPARISONS):
-        found[op] = [float_with_integers, numbers_with_bools, numpy_scalar]
-    for op in _FLOATING:
-        found.setdefault(op, []).append(integers_in_floating_ops)
-    for op in _CREATE:
-        found.setdefault(op, []).append(unknown_dtype)
-    return found
-
-
-def _refused(call: Callable[[], Any], what: str) -> None:
+def refused(
+    what: str, error: type[Exception], function: Callable[..., Any], *args: Any, **kwargs: Any
+) -> None:
+    """Raise an AssertionError unless a call raises `error`."""
     try:
-        result = call()
-    except TypeError:
+        result = function(*args, **kwargs)
+    except error:
         return
-    except Exception as error:
-        raise AssertionError(f"{what}: expected a TypeError, got {type(error).__name__}: {error}") from error
-    raise AssertionError(f"{what}: expected a TypeError, got {result!r}")
+    except Exception as other:
+        got = f"{type(other).__name__}: {other}"
+        raise AssertionError(f"{what}: expected a {error.__name__}, got {got}") from other
+    raise AssertionError(f"{what}: expected a {error.__name__}, got {result!r}")
+
+
+def _by_op() -> dict[str, list[Callable[[Backend, str], None]]]:
+    by_op: dict[str, list[Callable[[Backend, str], None]]] = {"where": [where_scalars]}
+    for op in (*_ARITHMETIC, *_COMPARISONS):
+        by_op[op] = [float_with_integers, numbers_with_bools, numpy_scalar]
+    for op in _FLOATING:
+        by_op.setdefault(op, []).append(integers_in_floating_ops)
+    for op in _CREATE:
+        by_op.setdefault(op, []).append(unknown_dtype)
+    return by_op
+
+
+CHECKS = _by_op()
+"""The checks of scalars and dtypes, by op."""

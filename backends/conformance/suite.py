@@ -1,14 +1,12 @@
-"""The suite as a whole: what is checked for each op, and a report a person can read.
-
-from lamina.backends.conformance import run
-print(run(MyBackend()))
-"""
+"""The suite: the checks of each op, and a report."""
 
 from __future__ import annotations
 
 import functools
+import itertools
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
+from typing import Any
 
 from ..base import Backend
 from ..host import is_floating
@@ -20,7 +18,7 @@ from .cases import all_cases
 
 @dataclass(frozen=True)
 class Item:
-    """One check of one op on one case; `run` raises an AssertionError, or returns."""
+    """One check of one op; `run` raises an AssertionError if it fails."""
 
     op: str
     check: str
@@ -30,7 +28,7 @@ class Item:
 
 @dataclass(frozen=True)
 class Result:
-    """How an item went."""
+    """The outcome of an item."""
 
     op: str
     check: str
@@ -41,14 +39,14 @@ class Result:
 
 @dataclass
 class Report:
-    """All results on one backend; `str` of it is a summary, and `passed` the verdict."""
+    """The results on one backend; `passed` is the verdict, and `str` a summary."""
 
     backend: str
     results: list[Result] = field(default_factory=list)
 
     @property
     def failures(self) -> list[Result]:
-        """Return what did not pass."""
+        """Return the failed results."""
         return [result for result in self.results if not result.passed]
 
     @property
@@ -83,9 +81,9 @@ def run(
     Parameters
     ----------
     backend
-        Any backend, raw or decorated. Both float dtypes are tried, whatever its default is.
+        Any backend, raw or decorated. Both float dtypes are tried.
     only
-        Names of ops, or of checks ("values", "out", ...), to run; all of them if None.
+        Names of ops or of checks ("values", "out", ...) to run; all if None.
     on_result
         Called after each check, to show progress.
 
@@ -113,72 +111,70 @@ def attempt(item: Item, backend: Backend) -> Result:
     return Result(item.op, item.check, item.label, True)
 
 
+_OUT = {
+    "out": checks.out,
+    "out is a view": checks.out_view,
+    "out is a value": checks.out_value,
+    "out is a cell": checks.out_cell,
+}
+
+
 @functools.cache
 def items(op: str) -> tuple[Item, ...]:
-    """Return everything that is checked for an op."""
-    cases = all_cases().get(op, ())
-    found: list[Item] = []
+    """Return every check of an op."""
+    row, cases = OPS[op], all_cases().get(op, ())
+    checked: list[Item] = []
     for case in cases:
         for laid in case.relaid():
-            found += [_item("values", checks.values, laid, dtype) for dtype in laid.dtypes()]
-        if OPS[op].gives in ("tensor", "tensors") and not OPS[op].view and case.tensors():
-            found += [_item("storage of its own", checks.own_storage, case, dtype) for dtype in case.dtypes()]
-        if OPS[op].takes_out and _floating_result(case):
-            for dtype in case.dtypes():
-                found.append(_item("out", checks.out, case, dtype))
-                found.append(_item("out is a view", checks.out_view, case, dtype))
-                found.append(_item("out is a value", checks.out_value, case, dtype))
-                found.append(_item("out is a cell", checks.out_cell, case, dtype))
-                if checks.aliases(case):
-                    found.append(_item("out is an input", checks.alias, case, dtype))
-    found += _once(op, cases)
-    for effect in effects.CHECKS.get(op, ()):
-        found.append(_about(op, effect))
-    for refusal in refusals.scalars_by_op().get(op, ()):
-        found.append(_about(op, refusal))
-    if op in accuracy.ULP_OPS:
-        found.append(_about(op, accuracy.ulps))
-    if op in ("sum", "mean"):
-        found.append(_about(op, accuracy.long_sum))
-    if op == "linear_grad":
-        found.append(_about(op, accuracy.long_linear_grad))
-    if op == "var":
-        found.append(_about(op, accuracy.long_var))
-    return tuple(found)
+            checked += _items("values", checks.values, laid)
+        if row.gives in ("tensor", "tensors") and not row.view and case.tensors():
+            checked += _items("storage of its own", checks.own_storage, case)
+        if row.takes_out and _floating_result(case):
+            for check, function in _OUT.items():
+                checked += _items(check, function, case)
+            if checks.aliases(case):
+                checked += _items("out is an input", checks.alias, case)
+    checked += _single(op, cases)
+    tables: tuple[Any, ...] = (effects.CHECKS, refusals.CHECKS, accuracy.CHECKS)
+    for function in itertools.chain.from_iterable(table.get(op, ()) for table in tables):
+        run = functools.partial(function, op=op)
+        checked.append(Item(op, function.__name__.replace("_", " "), "", run))
+    return tuple(checked)
 
 
-def _once(op: str, cases: tuple[Case, ...]) -> list[Item]:
-    """What one ordinary case per op is enough for."""
+def _single(op: str, cases: tuple[Case, ...]) -> list[Item]:
+    """Return the checks that need one case of an op."""
     row = OPS[op]
     ordinary = next((c for c in cases if c.tensors() and not c.special), None)
     if ordinary is None:
         return []
     fullest = max((c for c in cases if not c.special), key=lambda c: len(c.tensors()))
-    found = [Item(op, "strangers", fullest.label, functools.partial(refusals.strangers, case=fullest))]
+    checked = [Item(op, "strangers", fullest.label, functools.partial(refusals.strangers, case=fullest))]
     if row.takes_out and row.gives == "tensor":
-        found.append(_item("wrong out", checks.wrong_out, ordinary, "float32"))
+        checked.append(_item("wrong out", checks.wrong_out, ordinary, "float32"))
     paired = [c for c in cases if refusals.one_float_dtype(c) and not c.special]
     if paired:
         most = max(paired, key=lambda c: sum(t.floating for t in c.tensors()))
         run = functools.partial(refusals.mixed_dtypes, case=most)
-        found.append(Item(op, "unequal dtypes", most.label, run))
+        checked.append(Item(op, "unequal dtypes", most.label, run))
     if row.tensors[0] == "grad":
         for wide in [c for c in cases if c.args[0].array.ndim > 1 and 0 not in c.args[0].array.shape]:
             run = functools.partial(refusals.other_gradient_shapes, case=wide)
-            found.append(Item(op, "gradient of another shape", wide.label, run))
+            checked.append(Item(op, "gradient of another shape", wide.label, run))
     if any(type(v) is float for v in (*ordinary.args, *ordinary.kwargs.values())) and row.kind == "derived":
         run = functools.partial(refusals.option_scalar, case=ordinary)
-        found.append(Item(op, "numpy scalars as options", ordinary.label, run))
-    return found
+        checked.append(Item(op, "numpy scalars as options", ordinary.label, run))
+    return checked
+
+
+def _items(check: str, function: Callable[..., None], case: Case) -> list[Item]:
+    """Return a check of a case in each of its dtypes."""
+    return [_item(check, function, case, dtype) for dtype in case.dtypes()]
 
 
 def _item(check: str, function: Callable[..., None], case: Case, dtype: str) -> Item:
     label = f"{case.label}, {dtype}" if len(case.dtypes()) > 1 else case.label
     return Item(case.op, check, label, functools.partial(function, case=case, dtype=dtype))
-
-
-def _about(op: str, function: Callable[..., None]) -> Item:
-    return Item(op, function.__name__.replace("_", " "), "", functools.partial(function, op=op))
 
 
 def _floating_result(case: Case) -> bool:

@@ -1,15 +1,15 @@
-"""<Ax, y> = <x, A'y> for the adjoint pairs, over shapes and values that Hypothesis draws."""
+"""<Ax, y> = <x, A'y> for the adjoint pairs, over shapes and values drawn by Hypothesis."""
 
 from __future__ import annotations
 
+import adjoint
 import numpy as np
 import pytest
+from adjoint import Pair
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lamina.backends import Backend, Window
-from lamina.backends.conformance import adjoint
-from lamina.backends.conformance.adjoint import Pair
 
 Shape = tuple[int, ...]
 drawn = settings(

@@ -24,9 +24,10 @@ from lamina.layers.parameter import Parameter
 from lamina.train.optimizers import SGD, Adam, Optimizer, clip_grad_norm, clip_grad_value
 from lamina.train.optimizers.proofs import OPTIMIZER_CASES, OptimizerCase
 from lamina.train.optimizers.proofs.trajectories import (
+    STEPS,
+    Trajectory,
     compare_trajectories,
     drive,
-    formula_trajectory,
     parameters_on,
     slope,
     starts,
@@ -45,6 +46,15 @@ def close(actual: list[Host], expected: list[Host], rtol: float = 1e-9) -> None:
     __tracebackhide__ = True
     for one, two in zip(actual, expected, strict=True):
         np.testing.assert_allclose(one, two, rtol=rtol, atol=1e-12, strict=True)
+
+
+def formula_trajectory(formula: Callable[[Host, Callable[[Host, int], Host], int], Host]) -> Trajectory:
+    """Return the values of a paper's formula (start, slope, steps) -> value."""
+    return {
+        f"p{i} after {steps}": np.asarray(formula(p, slope, steps))
+        for steps in STEPS
+        for i, p in enumerate(starts())
+    }
 
 
 @functools.cache

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -79,15 +79,6 @@ def torch_trajectory(case: OptimizerCase) -> Trajectory:
         if step + 1 in STEPS:
             found |= {f"p{i} after {step + 1}": t.detach().numpy().copy() for i, t in enumerate(twins)}
     return found
-
-
-def formula_trajectory(formula: Callable[[Host, Callable[[Host, int], Host], int], Host]) -> Trajectory:
-    """Return the values of a formula (start, slope, steps) -> value, as a paper gives it."""
-    return {
-        f"p{i} after {steps}": np.asarray(formula(p, slope, steps))
-        for steps in STEPS
-        for i, p in enumerate(starts())
-    }
 
 
 def compare_trajectories(name: str, oracle: str, ours: Trajectory, theirs: Trajectory) -> Report:

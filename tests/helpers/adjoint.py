@@ -1,6 +1,6 @@
 """The adjoint pairs of the protocol: <A x, y> = <x, A' y> for every x and y.
 
-A pair that fails this sends gradients to the wrong place, whatever its values look like.
+A pair that fails this sends gradients to the wrong place.
 """
 
 from __future__ import annotations
@@ -10,18 +10,18 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..base import Backend
-from ..gradients import unbroadcast
-from ..protocol import Shape, Tensor
-from ..windows import Window
-from .case import Host
+from lamina.backends import Backend
+from lamina.backends.gradients import unbroadcast
+from lamina.backends.host import Host
+from lamina.backends.protocol import Shape, Tensor
+from lamina.backends.windows import Window
 
 Map = Callable[[Tensor], Tensor]
 
 
 @dataclass(frozen=True)
 class Pair:
-    """A linear map of a backend and its adjoint, with the shapes that they lead between."""
+    """A linear map of a backend and its adjoint, with the shapes of their arguments."""
 
     name: str
     inputs: Shape
@@ -35,7 +35,7 @@ def check(backend: Backend, pair: Pair, x: Host, y: Host) -> None:
     image = backend.to_host(pair.forward(backend.from_host(x, dtype="float64")))
     back = backend.to_host(pair.adjoint(backend.from_host(y, dtype="float64")))
     assert image.shape == y.shape, f"{pair.name}: expected shape {y.shape}, got {image.shape}"
-    assert back.shape == x.shape, f"{pair.name}: the adjoint should give {x.shape}, and gives {back.shape}"
+    assert back.shape == x.shape, f"{pair.name}: expected shape {x.shape} of the adjoint, got {back.shape}"
     left, right = float(np.sum(image * y)), float(np.sum(x * back))
     scale = float(np.sum(np.abs(image * y)) + np.sum(np.abs(x * back)))
     terms = x.size + y.size
@@ -50,7 +50,7 @@ def unfold_fold(b: Backend, shape: Shape, window: Window) -> Pair:
 
 
 def pad_slice(b: Backend, shape: Shape, widths: tuple[tuple[int, int], ...]) -> Pair:
-    """x and itself with zeros around."""
+    """x, and x padded with zeros."""
     starts = tuple(before for before, _ in widths)
     stops = tuple(start + n for start, n in zip(starts, shape, strict=True))
     grown = tuple(n + sum(w) for n, w in zip(shape, widths, strict=True))
@@ -58,7 +58,7 @@ def pad_slice(b: Backend, shape: Shape, widths: tuple[tuple[int, int], ...]) -> 
 
 
 def slice_slice_add(b: Backend, shape: Shape, starts: Shape, stops: Shape, steps: Shape | None) -> Pair:
-    """x and a part of it."""
+    """x, and a strided part of it."""
     strides = steps or (1,) * len(shape)
     part = tuple(len(range(*bounds)) for bounds in zip(starts, stops, strides, strict=True))
     return Pair(
@@ -71,7 +71,7 @@ def slice_slice_add(b: Backend, shape: Shape, starts: Shape, stops: Shape, steps
 
 
 def take_index_add(b: Backend, shape: Shape, indices: Host, axis: int) -> Pair:
-    """x and its slices at indices (K,), which may repeat."""
+    """x, and its slices at indices (K,), which may repeat."""
     picked = b.from_host(indices, dtype="int64")
     return Pair(
         "take/index_add",
@@ -83,7 +83,7 @@ def take_index_add(b: Backend, shape: Shape, indices: Host, axis: int) -> Pair:
 
 
 def along_scatter(b: Backend, shape: Shape, indices: Host, axis: int) -> Pair:
-    """x and its elements at indices along an axis, which may repeat."""
+    """x, and its elements at indices along an axis, which may repeat."""
     picked = b.from_host(indices, dtype="int64")
     return Pair(
         "take_along_axis/scatter_add",
@@ -95,7 +95,7 @@ def along_scatter(b: Backend, shape: Shape, indices: Host, axis: int) -> Pair:
 
 
 def broadcast_sum(b: Backend, shape: Shape, target: Shape) -> Pair:
-    """x and itself repeated; the adjoint is the one that every VJP uses."""
+    """x, and x repeated; every VJP uses this adjoint."""
     like = _zeros(b, shape)
     return Pair(
         "broadcast_to/sum",
@@ -107,7 +107,7 @@ def broadcast_sum(b: Backend, shape: Shape, target: Shape) -> Pair:
 
 
 def permute_inverse(b: Backend, shape: Shape, axes: tuple[int, ...]) -> Pair:
-    """x and itself with its axes in another order."""
+    """x, and x with its axes permuted."""
     inverse = tuple(int(i) for i in np.argsort(axes))
     moved = tuple(shape[a] for a in axes)
     return Pair(
@@ -120,7 +120,7 @@ def permute_inverse(b: Backend, shape: Shape, axes: tuple[int, ...]) -> Pair:
 
 
 def concat_slices(b: Backend, shape: Shape, cuts: tuple[int, ...], axis: int) -> Pair:
-    """x in parts along an axis, put together again in reverse order."""
+    """x, and its parts along an axis in reverse order."""
     bounds = list(zip((0, *cuts), (*cuts, shape[axis]), strict=True))
     order = bounds[::-1]
 
