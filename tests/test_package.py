@@ -112,9 +112,9 @@ def circle(graph: Mapping[str, Sequence[str]]) -> str:
             return [*path[path.index(module) :], module]
         if module in done:
             return []
-        found = next((c for other in graph[module] if (c := visit(other, [*path, module]))), [])
+        loop = next((c for other in graph[module] if (c := visit(other, [*path, module]))), [])
         done.add(module)
-        return found
+        return loop
 
     return next((" -> ".join(c) for module in graph if (c := visit(module, []))), "")
 

@@ -81,14 +81,14 @@ class Report:
 
     def by_layer(self) -> tuple[Row, ...]:
         """Return a row for each layer and pass: forward, then backward; ops outside all layers last."""
-        found = _summed(self.rows, lambda row: Row(row.layer, row.backward))
-        order = [*dict.fromkeys(row.layer for row in found if row.layer), ""]
-        return tuple(sorted(found, key=lambda row: (order.index(row.layer), row.backward)))
+        rows = _summed(self.rows, lambda row: Row(row.layer, row.backward))
+        order = [*dict.fromkeys(row.layer for row in rows if row.layer), ""]
+        return tuple(sorted(rows, key=lambda row: (order.index(row.layer), row.backward)))
 
     def by_op(self) -> tuple[Row, ...]:
         """Return a row for each op, the slowest first."""
-        found = _summed(self.rows, lambda row: Row(op=row.op))
-        return tuple(sorted(found, key=lambda row: -row.seconds))
+        rows = _summed(self.rows, lambda row: Row(op=row.op))
+        return tuple(sorted(rows, key=lambda row: -row.seconds))
 
     def layer_table(self, *, per: int = 1, kinds: Mapping[str, str] | None = None) -> Table:
         """Return `by_layer` as text.

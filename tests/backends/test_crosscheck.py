@@ -377,12 +377,12 @@ def test_foreign_handles_are_refused() -> None:
 def test_names_and_options_of_a_stack() -> None:
     pytest.importorskip("torch", reason="the two libraries that ship")
     stack = get_backend("strict+crosscheck(numpy)+torch")
-    found = crosscheck_of(stack)
-    assert found is not None
-    assert (stack.spec, found.reference.default_dtype) == ("strict+crosscheck(numpy)+torch", "float64")
+    check = crosscheck_of(stack)
+    assert check is not None
+    assert (stack.spec, check.reference.default_dtype) == ("strict+crosscheck(numpy)+torch", "float64")
     assert crosscheck_of(get_backend("strict+numpy")) is None
-    found.mode, found.tolerance, found.keep_going = "drift", 3.0, True
-    again = pickle.loads(pickle.dumps(found))
-    assert (again.spec, again.mode, again.tolerance, again.keep_going) == (found.spec, "drift", 3.0, True)
+    check.mode, check.tolerance, check.keep_going = "drift", 3.0, True
+    again = pickle.loads(pickle.dumps(check))
+    assert (again.spec, again.mode, again.tolerance, again.keep_going) == (check.spec, "drift", 3.0, True)
     stack.exp(stack.full((2,), 1.0))
-    assert "exp" in str(found.report())
+    assert "exp" in str(check.report())

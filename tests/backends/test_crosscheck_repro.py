@@ -77,16 +77,16 @@ def test_a_repro_file_holds_the_call(tmp_path: Path, op: str) -> None:
         CALLS[op](backend)
     path = caught.value.repro
     assert path is not None
-    found = load(path)
-    assert (found.call.op.name, found.about["layer"], found.about["mode"]) == (op, "here", "lockstep")
-    assert all(value.dtype.name in ("float32", "int64") for value in found.primary)
+    repro = load(path)
+    assert (repro.call.op.name, repro.about["layer"], repro.about["mode"]) == (op, "here", "lockstep")
+    assert all(value.dtype.name in ("float32", "int64") for value in repro.primary)
     assert (
-        len(found.primary) == len(found.reference) == {"max_pool": 2, "adam_step": 3, "cells": 3}.get(op, 1)
+        len(repro.primary) == len(repro.reference) == {"max_pool": 2, "adam_step": 3, "cells": 3}.get(op, 1)
     )
     assert not replay(path, AllWrong(), WIDE).passed
     assert replay(path, Plain(), WIDE).passed
     if op == "max_pool":
-        assert found.call.args[1] == WINDOW
+        assert repro.call.args[1] == WINDOW
     for name in ("arguments: ", "in the file: "):
         assert name in str(replay(path, Plain(), WIDE))
 

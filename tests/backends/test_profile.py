@@ -96,14 +96,14 @@ def test_convolution_in_closed_form(profile: ProfileBackend, batch: int) -> None
         model(x)
         model.backward(g)
     products = 2 * batch * outputs * channels * kernel**2 * places
-    found = {(row.layer, row.backward, row.op): row.flops for row in profile.report().rows}
-    assert found["conv", False, "matmul"] == products
-    assert found["conv", False, "add"] == batch * outputs * places  # the bias
+    by_op = {(row.layer, row.backward, row.op): row.flops for row in profile.report().rows}
+    assert by_op["conv", False, "matmul"] == products
+    assert by_op["conv", False, "add"] == batch * outputs * places  # the bias
     assert flops(profile)["conv", False] == products + batch * outputs * places
-    assert found["conv", True, "matmul"] == 2 * products  # dL/dw and dL/dx
-    assert found["conv", True, "fold"] == batch * channels * kernel**2 * places
+    assert by_op["conv", True, "matmul"] == 2 * products  # dL/dw and dL/dx
+    assert by_op["conv", True, "fold"] == batch * channels * kernel**2 * places
     # Sums over samples and places: of g for the bias, and of the blocks' weight gradients.
-    rest = flops(profile)["conv", True] - 2 * products - found["conv", True, "fold"]
+    rest = flops(profile)["conv", True] - 2 * products - by_op["conv", True, "fold"]
     blocks = (rest - batch * outputs * places) / (outputs * channels * kernel**2)
     assert blocks == int(blocks) >= 0
 
@@ -177,10 +177,10 @@ def test_layers_and_passes_have_rows_of_their_own(profile: ProfileBackend) -> No
         model.backward(loss.backward())
     optimizer.step()
     layers = ["first", "block.body.0", "block.body.1", "block.shortcut", "block", "last", ""]
-    found = [(row.layer, row.backward) for row in profile.report().by_layer()]
-    assert set(found) == {*((name, way) for name in layers[:-1] for way in (False, True)), ("", False)}
-    places = [found.index((name, False)) for name in layers[:-1]]
-    assert [found[i + 1] for i in places] == [(name, True) for name in layers[:-1]]
+    passes = [(row.layer, row.backward) for row in profile.report().by_layer()]
+    assert set(passes) == {*((name, way) for name in layers[:-1] for way in (False, True)), ("", False)}
+    places = [passes.index((name, False)) for name in layers[:-1]]
+    assert [passes[i + 1] for i in places] == [(name, True) for name in layers[:-1]]
     text = str(profile.report())
     lines = text.splitlines()
     at = next(i for i, line in enumerate(lines) if line.startswith("block.shortcut "))

@@ -70,7 +70,7 @@ class CrosscheckBackend(Wrapper):
     BackendError
         If the two are the same implementation on the same device, or one of them is itself a crosscheck.
     OptionError
-        If an option has no such value.
+        If the value of an option is wrong.
 
     """
 

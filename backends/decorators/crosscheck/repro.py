@@ -55,7 +55,7 @@ def save(folder: Path, repro: Repro) -> Path:
     for side, values in (("primary", repro.primary), ("reference", repro.reference)):
         arrays |= {f"{side}.{i}": value for i, value in enumerate(values)}
     data = io.BytesIO()
-    write: Any = np.savez  # whose own options the stubs see in **arrays
+    write: Any = np.savez  # typed: the stubs take **arrays for its options
     write(data, about=np.array(json.dumps(about)), **arrays)
     temporary = folder / f".lamina-{secrets.token_hex(8)}.tmp"
     try:

@@ -14,7 +14,7 @@ Mode = Literal["lockstep", "drift"]
 
 @dataclass(frozen=True)
 class Settings:
-    """The options of a crosscheck; OptionError if one has no such value."""
+    """The options of a crosscheck; OptionError if a value is wrong."""
 
     mode: Mode = "lockstep"
     """"lockstep" or "drift"; to be set before the first tensor is made."""
