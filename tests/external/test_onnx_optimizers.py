@@ -55,20 +55,20 @@ def test_one_step(case: Case, backend: Backend) -> None:
     count = len(tensors) // (2 + len(names))
     values, gradients, *states = (tensors[i * count : (i + 1) * count] for i in range(2 + len(names)))
     parameters = [Parameter(value.shape, Constant(0.0), b) for value in values]
-    made = optimizer(node.op_type, parameters, float(rate), options)
-    (group,) = made.groups
+    ours = optimizer(node.op_type, parameters, float(rate), options)
+    (group,) = ours.groups
     for parameter, value, gradient in zip(parameters, values, gradients, strict=True):
         parameter.set(b.from_host(value))
         parameter.accumulate(b.from_host(gradient))
     for name, parts in zip(names, states, strict=True):
         group.put(name, b.from_host(np.concatenate(parts)))
-    made.step()
-    found = [b.to_host(parameter.data) for parameter in parameters]
+    ours.step()
+    results = [b.to_host(parameter.data) for parameter in parameters]
     sizes = np.cumsum([value.size for value in values])[:-1]
     for name in names:
-        found += np.split(np.asarray(b.to_host(group.cells[name])), sizes)
-    for ours, right in zip(found, expected, strict=True):
-        np.testing.assert_allclose(ours, right, rtol=case.rtol, atol=case.atol)
+        results += np.split(np.asarray(b.to_host(group.cells[name])), sizes)
+    for value, right in zip(results, expected, strict=True):
+        np.testing.assert_allclose(value, right, rtol=case.rtol, atol=case.atol)
 
 
 def test_there_are_seven() -> None:

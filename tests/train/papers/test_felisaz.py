@@ -11,7 +11,7 @@ from lamina.train.papers.table import PAPERS
 OPTIONS = PAPERS["felisaz"].options({})
 
 
-def results(losses: dict[float, tuple[float, float]]) -> Results:
+def losses_of(losses: dict[float, tuple[float, float]]) -> Results:
     """Return one run per learning rate with (validation loss, test loss)."""
     done = []
     for rate, (validation, test) in losses.items():
@@ -21,21 +21,21 @@ def results(losses: dict[float, tuple[float, float]]) -> Results:
 
 
 def test_validation_loss_chooses() -> None:
-    found = results({1e-2: (0.02, 0.5), 1e-3: (0.03, 0.1)})
-    assert felisaz.chosen(found, 5, "ReLU") == 1e-2
-    assert felisaz.chosen(found, 5, "ReLU", "test") == 1e-3
-    assert felisaz.tuned(5, "ReLU", "test_loss")(found) == [0.5]
+    results = losses_of({1e-2: (0.02, 0.5), 1e-3: (0.03, 0.1)})
+    assert felisaz.chosen(results, 5, "ReLU") == 1e-2
+    assert felisaz.chosen(results, 5, "ReLU", "test") == 1e-3
+    assert felisaz.tuned(5, "ReLU", "test_loss")(results) == [0.5]
 
 
 def test_a_diverged_run_is_not_chosen() -> None:
     for loss in (math.nan, math.inf):
-        assert felisaz.chosen(results({1e-2: (loss, loss), 1e-3: (0.9, 0.9)}), 5, "ReLU") == 1e-3
+        assert felisaz.chosen(losses_of({1e-2: (loss, loss), 1e-3: (0.9, 0.9)}), 5, "ReLU") == 1e-3
 
 
 def test_a_cell_that_was_not_run_has_no_value() -> None:
-    found = results({})
-    assert math.isnan(felisaz.chosen(found, 5, "ReLU"))
-    assert felisaz.tuned(5, "ReLU", "test_loss")(found) == []
+    results = losses_of({})
+    assert math.isnan(felisaz.chosen(results, 5, "ReLU"))
+    assert felisaz.tuned(5, "ReLU", "test_loss")(results) == []
     rows = felisaz.rows(PAPERS["felisaz"].options({}, scale="quick"))
     assert len(rows) == 7 * 2 * 5
-    assert all(row.of(found) == [] for row in rows)
+    assert all(row.of(results) == [] for row in rows)

@@ -42,8 +42,8 @@ def test_a_report(tiny: Paper, tmp_path: Path) -> None:
     report = reproduce(tiny, tiny.options({}), tmp_path / "new", NUMPY)
     first, seconds, omitted = report.lines
     assert first.verdict == "within"
-    assert first.found is not None
-    assert first.found.n == 3
+    assert first.summary is not None
+    assert first.summary.n == 3
     assert seconds.verdict == "cannot be compared: another machine"
     assert omitted.verdict == "not run"
     text = (tmp_path / "new/report.md").read_text()

@@ -14,7 +14,7 @@ from lamina.train.papers.runner.statistics import Summary, summarize, verdict
 def test_the_interval_agrees_with_scipy(statistic: str) -> None:
     stats = pytest.importorskip("scipy.stats")
     values = np.random.default_rng(1).normal(3.0, 2.0, 40)
-    found = summarize(values.tolist(), statistic)  # type: ignore[arg-type]
+    summary = summarize(values.tolist(), statistic)  # type: ignore[arg-type]
     theirs = stats.bootstrap(
         (values,),
         getattr(np, statistic),
@@ -22,16 +22,16 @@ def test_the_interval_agrees_with_scipy(statistic: str) -> None:
         method="percentile",
         rng=np.random.default_rng(0),
     ).confidence_interval
-    assert found.centre == pytest.approx(getattr(np, statistic)(values))
-    assert found.std == pytest.approx(np.std(values, ddof=1))
-    assert (found.low, found.high) == pytest.approx((theirs.low, theirs.high), abs=0.06)
-    assert summarize(values.tolist(), statistic) == found  # type: ignore[arg-type]
+    assert summary.centre == pytest.approx(getattr(np, statistic)(values))
+    assert summary.std == pytest.approx(np.std(values, ddof=1))
+    assert (summary.low, summary.high) == pytest.approx((theirs.low, theirs.high), abs=0.06)
+    assert summarize(values.tolist(), statistic) == summary  # type: ignore[arg-type]
 
 
 def test_one_run_has_no_interval() -> None:
-    found = summarize([0.5])
-    assert (found.n, found.centre) == (1, 0.5)
-    assert all(map(math.isnan, (found.std, found.low, found.high)))
+    summary = summarize([0.5])
+    assert (summary.n, summary.centre) == (1, 0.5)
+    assert all(map(math.isnan, (summary.std, summary.low, summary.high)))
 
 
 def test_a_diverged_run_makes_the_mean_nan() -> None:
@@ -39,10 +39,10 @@ def test_a_diverged_run_makes_the_mean_nan() -> None:
 
 
 def test_an_infinite_value_leaves_the_median_finite() -> None:
-    found = summarize([math.inf, *map(float, range(1, 30))], "median")
-    assert (found.n, found.centre) == (30, 15.5)
-    assert math.isnan(found.std)
-    assert 5 < found.low < 15 < found.high < 25
+    summary = summarize([math.inf, *map(float, range(1, 30))], "median")
+    assert (summary.n, summary.centre) == (30, 15.5)
+    assert math.isnan(summary.std)
+    assert 5 < summary.low < 15 < summary.high < 25
     assert math.isnan(summarize([math.inf] * 3, "median").low)
 
 

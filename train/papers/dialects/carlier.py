@@ -53,11 +53,12 @@ class _Dialect(layers.Module):
 
     def _attributes(self) -> Iterator[Handle]:
         for _, module in self.named_modules():
-            for name, value in vars(module).items():
-                for item in value if isinstance(value, list | tuple) and name != "_kept" else (value,):
-                    found: Any = item.data if isinstance(item, Parameter) else item
-                    if isinstance(found, Handle) and found.requires_grad and found.grad_op is None:
-                        yield found
+            for name, attribute in vars(module).items():
+                is_list = isinstance(attribute, list | tuple) and name != "_kept"
+                for item in attribute if is_list else (attribute,):
+                    value: Any = item.data if isinstance(item, Parameter) else item
+                    if isinstance(value, Handle) and value.requires_grad and value.grad_op is None:
+                        yield value
 
 
 class Module(_Dialect):

@@ -23,21 +23,21 @@ class Line:
     """A reported number, the reproduced one, and the verdict."""
 
     row: Row
-    found: Summary | None
+    summary: Summary | None
     """None if nothing was run."""
     baseline: float | None
     verdict: str
 
     def cells(self) -> tuple[str, ...]:
         """Return label, place, reported, reproduced, interval, n and baseline as texts."""
-        row, found = self.row, self.found
+        row, summary = self.row, self.summary
         return (
             row.label,
             row.where,
             "-" if row.reported is None else figure(row.reported, row.form, row.std),
-            "-" if found is None else figure(found.centre, row.form, found.std),
-            "" if found is None else span(found.low, found.high, row.form),
-            "0" if found is None else str(found.n),
+            "-" if summary is None else figure(summary.centre, row.form, summary.std),
+            "" if summary is None else span(summary.low, summary.high, row.form),
+            "0" if summary is None else str(summary.n),
             "" if self.baseline is None else figure(self.baseline, "percent"),
         )
 
@@ -50,7 +50,7 @@ class Line:
             "reported": row.reported,
             "reported_std": row.std,
             "statistic": row.statistic,
-            "reproduced": None if self.found is None else self.found.to_dict(),
+            "reproduced": None if self.summary is None else self.summary.to_dict(),
             "baseline": self.baseline,
             "verdict": self.verdict,
         }
@@ -111,18 +111,18 @@ def judge(row: Row, results: Results, missing: Sequence[str] = ()) -> Line:
     if not values:
         text = f"not run: it needs {' and '.join(missing)}" if missing else "not run"
         return Line(row, None, baseline, text)
-    found = summarize(values, row.statistic)
+    summary = summarize(values, row.statistic)
     if row.incomparable:
         text = f"cannot be compared: {row.incomparable}"
     elif row.reported is None:
         text = "the paper gives no number"
     else:
-        text = verdict(row.reported, row.std, found, row.better)
+        text = verdict(row.reported, row.std, summary, row.better)
         if row.why and text not in ("within", "better"):
             text += f": {row.why}"
         if row.ran:
             text += f" ({row.ran})"
-    return Line(row, found, baseline, text)
+    return Line(row, summary, baseline, text)
 
 
 def index(reports: list[Report], folder: Path) -> None:

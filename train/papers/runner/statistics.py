@@ -54,14 +54,14 @@ def bootstrap(values: Any, centre: Any, *, level: float = 0.95) -> tuple[float, 
     return (float(low), float(high)) if np.isfinite([low, high]).all() else (math.nan, math.nan)
 
 
-def verdict(reported: float, std: float | None, found: Summary, better: str) -> str:
+def verdict(reported: float, std: float | None, summary: Summary, better: str) -> str:
     """Return "within", "better" or "worse"; outside and without a `better` side, "higher" or "lower".
 
     Within means at most two deviations off: the paper's if it gives one, else our runs' (a single run of the
     paper is one draw of ours). `better` is "higher", "lower" or "".
     """
-    spread = found.std if std is None else std
-    off = found.centre - reported
+    spread = summary.std if std is None else std
+    off = summary.centre - reported
     if not math.isfinite(off):
         return "worse"
     if abs(off) <= 2.0 * (0.0 if math.isnan(spread) else spread):
