@@ -1,113 +1,31 @@
-"""Races: the same work on every backend and in torch.nn, in the same run, threads pinned, rounds interleaved.
+"""Races of every backend against torch.nn: the same work in the same run, with pinned threads.
 
 `pytest bench --benchmark-json=.benchmarks/latest.json`, then `python bench/table.py .benchmarks/latest.json`.
-Contenders: `--contenders a,b`, else LAMINA_BACKEND, else numpy, torch and, where there is one, torch:cuda.
+Contenders: `--contenders a,b`, else LAMINA_BACKEND, else numpy, torch and, with a GPU, torch:cuda.
 """
 
 from __future__ import annotations
 
 import contextlib
-import ctypes
-import itertools
 import os
 import platform
-import time
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from race import Contender, Entry, check, enter, peak_memory, time_all, torch
 
 from lamina.backends import Backend, LaminaError, get_backend
 from lamina.backends.host import blas_threads, limit_threads
 from lamina.backends.select import environment
 
-try:
-    import torch
-except ImportError:
-    torch = None  # type: ignore[assignment]
-
-REFERENCE = "torch.nn"
 DTYPE = "float32"
 TOLERANCE = 1e-5
-MIN_ROUND = 1e-2
-"""Seconds: below this a single interruption would show."""
-WARM_IN, WARM_CALLS = 1e-2, 24
-"""Seconds and calls before each round's clock starts (at most twice those seconds). Whoever takes its turn
-finds the caches full of the others' code and data: of a step on a tiny network, torch.nn's first call takes
-three times as long as a later one, and it needs some twenty to settle where we need five. Timed cold, it
-would look 1.5 times slower than it is."""
-MIN_ROUNDS, MAX_ROUNDS = 7, 400
-
-Call = Callable[[], Any]
-Context = Callable[[], AbstractContextManager[Any]]
 
 
-@dataclass
-class Contender:
-    """One that does the work: a backend of ours, or torch.nn on a device (backend None)."""
-
-    name: str
-    device: str
-    backend: Backend | None = None
-
-    @property
-    def reference(self) -> str:
-        """The torch.nn that this one is compared with: the one on the same device."""
-        return REFERENCE if self.device == "cpu" else f"{REFERENCE}:{self.device.partition(':')[0]}"
-
-
-@dataclass
-class Entry:
-    """A contender with the work that it was given, and how long each round took."""
-
-    call: Call
-    reset: Call
-    context: Context
-    synchronize: Call
-    host: Callable[[Any], Any]
-    iterations: int = 1
-    seconds: list[float] = field(default_factory=list)
-    peak: int | None = None
-    """Bytes that a call takes for a time, its results included; None where that cannot be seen."""
-
-    def once(self) -> list[Any]:
-        """Run the work once; return its results as host arrays."""
-        with self.context():
-            result = self.call()
-        return [self.host(handle) for handle in (result if isinstance(result, tuple) else (result,))]
-
-    def round(self, iterations: int) -> float:
-        """Return how long `iterations` calls take, warm, from about the same state each time."""
-        self.reset()
-        call, repeat = self.call, itertools.repeat(None, iterations)
-        with self.context():
-            self._warm_in()
-            start = time.perf_counter()
-            for _ in repeat:
-                call()
-            self.synchronize()
-            return time.perf_counter() - start
-
-    def _warm_in(self) -> None:
-        start, calls, took = time.perf_counter(), 0, 0.0
-        while took < WARM_IN or (calls < WARM_CALLS and took < 2 * WARM_IN):
-            self.call()
-            self.synchronize()
-            calls, took = calls + 1, time.perf_counter() - start
-
-    def calibrate(self) -> float:
-        """Choose the iterations of a round, and return how long one takes."""
-        while (took := self.round(self.iterations)) < MIN_ROUND:
-            # A little further than it looks, but never far on the word of a short round.
-            self.iterations = int(self.iterations * min(max(1.2 * MIN_ROUND / took, 2.0), 20.0))
-        return took
-
-
-# -- who takes part, and how it is said ------------------------------------------------------------
+# -- contenders --------------------------------------------------------------------------------------
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -120,14 +38,14 @@ CONTENDERS = pytest.StashKey[dict[str, Contender]]()
 def pytest_configure(config: pytest.Config) -> None:
     text = environment("LAMINA_THREADS") or "1"
     if not text.isdecimal() or int(text) < 1:
-        raise pytest.UsageError(f"LAMINA_THREADS must be a whole number of at least 1, got {text!r}")
-    os.environ["LAMINA_THREADS"] = text  # for libraries that a backend loads later
+        raise pytest.UsageError(f"LAMINA_THREADS: expected a whole number of at least 1, got {text!r}")
+    os.environ["LAMINA_THREADS"] = text  # for libraries that backends load later
     limit_threads(int(text))
     if torch is not None:
         torch.backends.cuda.matmul.allow_tf32 = False
         torch.backends.cudnn.allow_tf32 = False
     config.stash[CONTENDERS] = _contenders(config)
-    # pytest-benchmark opens the file at the end of the run, and would lose it for want of a folder.
+    # pytest-benchmark opens the file last, and loses all results if its folder is missing.
     if target := config.getoption("benchmark_json", None):
         Path(target).parent.mkdir(parents=True, exist_ok=True)
 
@@ -155,8 +73,8 @@ def _contenders(config: pytest.Config) -> dict[str, Contender]:
 
 
 def settings() -> dict[str, str | int]:
-    """Return what a time depends on."""
-    found: dict[str, str | int] = {
+    """Return the machine, versions and threads."""
+    known: dict[str, str | int] = {
         "cpu": _cpu(),
         "dtype": DTYPE,
         "blas_threads": blas_threads(),
@@ -164,10 +82,10 @@ def settings() -> dict[str, str | int]:
         "numpy": np.__version__,
     }
     if torch is not None:
-        found |= {"torch_threads": torch.get_num_threads(), "torch": torch.__version__}
+        known |= {"torch_threads": torch.get_num_threads(), "torch": torch.__version__}
         if torch.cuda.is_available():
-            found["cuda"] = torch.cuda.get_device_name()
-    return found
+            known["cuda"] = torch.cuda.get_device_name()
+    return known
 
 
 def _cpu() -> str:
@@ -189,7 +107,7 @@ def pytest_benchmark_update_machine_info(config: pytest.Config, machine_info: di
     machine_info["lamina"] = settings()
 
 
-# Last, so that the contenders of one work come one after the other.
+# Last: the contenders of one group then run one after the other.
 @pytest.hookimpl(trylast=True)
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "contender" in metafunc.fixturenames:
@@ -197,12 +115,12 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("contender", list(everyone))
 
 
-# -- the race --------------------------------------------------------------------------------------
+# -- the race ----------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="session")
 def results() -> dict[str, dict[str, Entry]]:
-    """What has been run so far, by group and contender."""
+    """The finished races, by group and contender."""
     return {}
 
 
@@ -213,8 +131,8 @@ def race(
     """Return `race(group, ours, theirs, ...)`: check that all compute the same, time them, report this one.
 
     ours(backend) and theirs(device) build the work: a function without arguments, or (function, reset).
-    The first test of a group times all contenders, a round each in turn, so that whatever else the
-    machine does hits them alike; the tests of the others report what was timed then.
+    The first test of a group times all contenders in turns, so that other programs slow all of them alike.
+    The other tests report these times.
     """
     if torch is None:
         pytest.skip("the races are against torch.nn, and torch is not installed")
@@ -234,28 +152,29 @@ def race(
     ) -> None:
         """Race.
 
-        group: what the work is. seconds: how long each contender is timed. repeats: how often the work is
-        run and compared before. session: whether the rounds run inside the backend's session (else the
-        work enters it). gradients: whether torch.nn records what its backward pass needs. memory: whether to
-        report what a call takes of it.
+        group: the name of the work. seconds: how long to time each contender. repeats: how often to compare
+        results first. session: whether to run inside the backend's session (else the work enters it).
+        gradients: whether torch.nn records for a backward pass. memory: whether to report peak memory.
         """
         if group not in results:
-            entries = {c.name: _entry(c, ours, theirs, session, gradients) for c in everyone.values()}
-            _check(group, entries, repeats, tolerance)
+            entries = {
+                c.name: enter(c, ours, theirs, session=session, gradients=gradients)
+                for c in everyone.values()
+            }
+            check(group, entries, repeats, tolerance)
             if not benchmark.disabled:
-                _time(entries, seconds)
+                time_all(entries, seconds)
                 for name, entry in entries.items():
                     entry.peak = peak_memory(entry, everyone[name].device) if memory else None
             for entry in entries.values():
-                entry.call = entry.reset = int  # lets go of the tensors
+                entry.call = entry.reset = int  # frees the tensors
             results[group] = entries
         entry, who = results[group][contender], everyone[contender]
         benchmark.group = group
         benchmark.extra_info.update(settings(), contender=contender, reference=who.reference)
         if entry.peak is not None:
             benchmark.extra_info["peak_bytes"] = entry.peak
-        # pytest-benchmark can only time one function after the other; what it makes of times, it
-        # makes of these.
+        # pytest-benchmark cannot time in turns: give it our times.
         benchmark._mode = "race"
         if not benchmark.disabled:
             stats = benchmark._make_stats(entry.iterations)
@@ -269,8 +188,8 @@ def race(
 def race_layer(race: Callable[..., None]) -> Callable[..., None]:
     """Return `race_layer(group, ours, theirs, shape, which)`: a layer's forward, backward pass or both.
 
-    ours(backend) and theirs() make the layer; torch.nn's weights go into ours. All gradients are asked
-    for, the input's too.
+    ours(backend) and theirs() make the layer; ours loads torch.nn's weights. Both compute all gradients,
+    the input's too.
     """
 
     def run(
@@ -329,83 +248,3 @@ def race_layer(race: Callable[..., None]) -> Callable[..., None]:
         race(group, ours, theirs, **options)
 
     return run
-
-
-def _entry(
-    contender: Contender,
-    ours: Callable[[Backend], Any],
-    theirs: Callable[[str], Any],
-    session: bool,
-    grad: bool,
-) -> Entry:
-    backend = contender.backend
-    work = theirs(contender.device) if backend is None else ours(backend)
-    call, reset = work if isinstance(work, tuple) else (work, int)
-    if backend is not None:
-        context: Context = backend.session if session else contextlib.nullcontext
-        return Entry(call, reset, context, backend.synchronize, backend.to_host)
-    wait: Call = torch.cuda.synchronize if contender.device.startswith("cuda") else int
-    context = contextlib.nullcontext if grad else torch.inference_mode
-    return Entry(call, reset, context, wait, lambda x: x.detach().cpu().numpy().copy())
-
-
-def _check(group: str, entries: dict[str, Entry], repeats: int, tolerance: float) -> None:
-    """Fail unless all get what torch.nn on the CPU gets, each of `repeats` times."""
-    __tracebackhide__ = True
-    for turn in range(repeats):
-        expected = entries[REFERENCE].once()
-        for name, entry in entries.items():
-            found = entry.once() if name != REFERENCE else expected
-            assert len(found) == len(expected), (
-                f"{group}: {name} gave {len(found)}, not {len(expected)} results"
-            )
-            for i, (mine, right) in enumerate(zip(found, expected, strict=True)):
-                assert mine.shape == right.shape, (
-                    f"{group}: {name}, result {i}: {mine.shape}, not {right.shape}"
-                )
-                error = float(np.max(np.abs(mine - right))) / max(1.0, float(np.max(np.abs(right))))
-                assert error <= tolerance, (
-                    f"{group}: {name} is off by {error:.2g} in result {i}, run {turn + 1}"
-                )
-
-
-def _time(entries: dict[str, Entry], seconds: float) -> None:
-    field_ = list(entries.values())
-    once = sum(entry.calibrate() for entry in field_)
-    rounds = min(max(int(seconds * len(field_) / once), MIN_ROUNDS), MAX_ROUNDS)
-    for i in range(rounds):
-        start = i % len(field_)
-        for entry in _rotated(field_, start):
-            entry.seconds.append(entry.round(entry.iterations))
-
-
-def peak_memory(entry: Entry, device: str) -> int | None:
-    """Return the bytes that one call takes at its height, by the device's own count or Linux's."""
-    entry.reset()
-    with entry.context():
-        entry.call()
-        if device.startswith("cuda"):
-            torch.cuda.synchronize()
-            torch.cuda.reset_peak_memory_stats()
-            before = torch.cuda.memory_allocated()
-            entry.call()
-            torch.cuda.synchronize()
-            return int(torch.cuda.max_memory_allocated() - before)
-        try:
-            ctypes.CDLL(None).malloc_trim(0)  # else memory that was freed, but kept, would not be seen taken
-            Path("/proc/self/clear_refs").write_text("5")  # the peak starts again from here
-        except (OSError, AttributeError):
-            return None
-        before = _resident("VmRSS")
-        entry.call()
-        return _resident("VmHWM") - before
-
-
-def _resident(which: str) -> int:
-    text = Path("/proc/self/status").read_text()
-    return 1024 * int(text.partition(f"{which}:")[2].split()[0])
-
-
-def _rotated(entries: list[Entry], start: int) -> Iterator[Entry]:
-    yield from entries[start:]
-    yield from entries[:start]

@@ -20,12 +20,12 @@ from rich.table import Table
 REFERENCE = "torch.nn"
 LEGEND = (
     f"Ratio: {REFERENCE}'s median time divided by ours, same work, same run; higher is better, 1.0 is level. "
-    "In brackets the same of the fastest rounds. MiB: what a call takes at its height, results included."
+    "In brackets: by the fastest rounds. MiB: the peak memory of a call, with its results."
 )
 
 
 class TableError(Exception):
-    """A file that holds no such run."""
+    """The file holds no run of the benchmarks."""
 
 
 @dataclass(frozen=True)
@@ -36,27 +36,27 @@ class Time:
     fastest: float
     reference: str
     peak: int | None = None
-    """Bytes of memory that a call takes at its height, where that was measured."""
+    """Bytes that a call takes at its peak, if measured."""
 
     def __str__(self) -> str:
         memory = "" if self.peak is None else f", {self.peak / 2**20:.0f} MiB"
         return duration(self.median) + memory
 
     def ratio(self, other: Time) -> tuple[float, float]:
-        """Return the other's time divided by this one's: of the medians, of the fastest rounds."""
+        """Return the other's time divided by this one's: by medians, and by the fastest rounds."""
         return other.median / self.median, other.fastest / self.fastest
 
 
 @dataclass(frozen=True)
 class Run:
-    """One run: what it ran on, and the time of every contender by group."""
+    """One run: its machine, and the times by group and contender."""
 
     machine: str
     groups: dict[str, dict[str, Time]]
 
     @property
     def references(self) -> list[str]:
-        """The torch.nn's, one for each device."""
+        """The names of torch.nn, one for each device."""
         return list(dict.fromkeys(t.reference for times in self.groups.values() for t in times.values()))
 
     @property
@@ -66,18 +66,18 @@ class Run:
         return [name for name in names if name not in self.references]
 
     def only(self, text: str) -> Run:
-        """Return the groups whose name has `text` in it."""
+        """Return the groups with `text` in their names."""
         return Run(self.machine, {g: times for g, times in self.groups.items() if text in g})
 
 
 def read(path: Path) -> Run:
-    """Read what pytest-benchmark wrote. Raises TableError if the file is none of that."""
+    """Read a file of pytest-benchmark; TableError if it is not one."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise TableError(f"cannot read {path}: {error.strerror}") from error
     except ValueError as error:
-        raise TableError(f"{path} is no JSON file: {error}") from error
+        raise TableError(f"{path} is not a JSON file: {error}") from error
     if not (isinstance(content, dict) and isinstance(content.get("benchmarks"), list)):
         raise TableError(f"{path} was not written by pytest-benchmark: it has no list of benchmarks")
     groups: dict[str, dict[str, Time]] = {}
@@ -93,7 +93,7 @@ def read(path: Path) -> Run:
         except (KeyError, TypeError, ValueError):
             name = row.get("name", row) if isinstance(row, dict) else row
             raise TableError(
-                f"{path}: {name!r} is none of Lamina's races: it lacks a contender, a reference or times"
+                f"{path}: {name!r} is not one of Lamina's races: it lacks a contender, a reference or times"
             ) from None
     return Run(_machine(content.get("machine_info")), groups)
 
@@ -122,7 +122,7 @@ def header(run: Run) -> list[str]:
 
 def rows(run: Run) -> list[list[str]]:
     """Return a row of cells for each group, in the order of the run."""
-    found = []
+    table = []
     for group, times in run.groups.items():
         row = [group, *(str(times[r]) if r in times else "" for r in run.references)]
         for name in run.ours:
@@ -130,12 +130,12 @@ def rows(run: Run) -> list[list[str]]:
             theirs = times.get(mine.reference) if mine else None
             row.append(str(mine) if mine else "")
             row.append("{:.2f} ({:.2f})".format(*mine.ratio(theirs)) if mine and theirs else "")
-        found.append(row)
-    return found
+        table.append(row)
+    return table
 
 
 def markdown(run: Run) -> str:
-    """Return the table for a page."""
+    """Return the table in Markdown."""
     titles = header(run)
     lines = [titles, ["---", *["---:"] * (len(titles) - 1)], *rows(run)]
     table = "\n".join("| " + " | ".join(cell.replace("|", r"\|") for cell in line) + " |" for line in lines)
@@ -162,7 +162,7 @@ def show(run: Run, console: Console) -> None:
 
 
 def plot(run: Run, path: Path) -> None:
-    """Save a picture of the ratios: a bar for each backend and group, and a line where it is level."""
+    """Save a picture of the ratios: a bar for each backend and group, and a line at 1.0."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -178,7 +178,7 @@ def plot(run: Run, path: Path) -> None:
             if theirs is not None:
                 places.append(j - 0.4 + (i + 0.5) * thick)
                 widths.append(times[name].ratio(theirs)[0])
-        # From 1.0, so that on a logarithmic axis twice as fast and half as fast look alike.
+        # Bars start at 1.0: on a logarithmic axis twice and half as fast are equally long.
         bars = axes.barh(places, [w - 1.0 for w in widths], thick, left=1.0, label=name)
         texts = [f"{w:.2f}" for w in widths]
         for bar, width, text in zip(bars, widths, texts, strict=True):
@@ -193,7 +193,7 @@ def plot(run: Run, path: Path) -> None:
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
     axes.margins(x=0.12)
     low, high = axes.get_xlim()
-    axes.set_xlim(min(low, 0.9), max(high, 1.1))  # else a line at 1.0 may be the frame's
+    axes.set_xlim(min(low, 0.9), max(high, 1.1))  # else the frame may hide the line at 1.0
     axes.set_yticks(range(len(groups)), groups, fontsize=8)
     axes.set_ylim(len(groups) - 0.4, -0.6)
     axes.set_xlabel(f"{REFERENCE}'s time divided by ours (higher is better, 1.0 is level)")

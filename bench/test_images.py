@@ -63,7 +63,7 @@ def test_convolution(race_layer: Callable[..., None], case: Convolution, which: 
         case.shape,
         which,
         memory=True,
-        # A gradient of the weight sums over as many as 50,000 places.
+        # A weight's gradient sums up to 50,000 products.
         tolerance=1e-4,
     )
 

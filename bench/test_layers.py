@@ -1,4 +1,4 @@
-"""Single layers and losses: forward, backward, both. All gradients are asked for, the input's too."""
+"""Single layers and losses: forward, backward, both, with all gradients, the input's too."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def test_loss(race: Callable[..., None], name: str, which: str, size: str) -> No
 
     def ours(backend: Backend) -> Any:
         loss = getattr(layers, name)(backend=backend)
-        loss.validate = False  # as in the training loop, which looks at the targets once
+        loss.validate = False  # as in the training loop, which checks the targets once
         x, target = backend.from_host(data), backend.from_host(goal)
 
         def both() -> Any:

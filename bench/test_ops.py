@@ -1,4 +1,4 @@
-"""Single ops of the protocol beside the torch function that does the same; torch too in inference mode."""
+"""Single ops of the protocol beside torch's functions, both in inference mode."""
 
 from __future__ import annotations
 

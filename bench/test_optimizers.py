@@ -1,4 +1,4 @@
-"""One optimizer step over all parameters of a network, gradients given; torch.optim with its defaults."""
+"""One optimizer step over all parameters of a network; torch.optim with its defaults."""
 
 from __future__ import annotations
 

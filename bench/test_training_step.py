@@ -20,7 +20,7 @@ torch = pytest.importorskip("torch")
 
 @dataclass(frozen=True)
 class Task:
-    """A network, a batch and how to train it."""
+    """A network, a batch, a loss and an optimizer."""
 
     widths: tuple[int, ...]
     batch: int
@@ -42,10 +42,10 @@ class Task:
 
     def network(self, kit: Any, **options: Any) -> Any:
         """Return the network, of torch.nn or of ours."""
-        found: list[Any] = []
+        chain: list[Any] = []
         for inputs, outputs in pairwise(self.widths):
-            found += [kit.Linear(inputs, outputs, **options), kit.ReLU(**options)]
-        return kit.Sequential(*found[:-1])
+            chain += [kit.Linear(inputs, outputs, **options), kit.ReLU(**options)]
+        return kit.Sequential(*chain[:-1])
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ def test_training_step(race: Callable[..., None], task: Task) -> None:
         model = task.network(layers, backend=backend)
         model.load_state_dict(initial)
         criterion = getattr(layers, task.loss)(backend=backend)
-        criterion.validate = False  # as in the training loop, which looks at the targets once
+        criterion.validate = False  # as in the training loop, which checks the targets once
         optimizer = getattr(optimizers, task.optimizer)(model.parameters(), lr=task.lr)
         x, y = backend.from_host(inputs), backend.from_host(targets)
 
@@ -134,10 +134,10 @@ def test_training_step(race: Callable[..., None], task: Task) -> None:
 
 
 def _reset(step: Callable[[], Any], model: Any, optimizer: Any) -> Callable[[], None]:
-    """Return what puts back the state in which it is first called.
+    """Return a function that restores the state of its first call.
 
-    Trained on and on, one batch is fitted exactly, and moments fade into denormal numbers, which are
-    slow: each round starts over, after one step, since the first one of torch.optim allocates.
+    Training on one batch fits it exactly, and moments then fade into denormal numbers, which are slow. Each
+    round restarts after one step, because torch.optim's first step allocates.
     """
     state: tuple[Any, Any] | None = None
 

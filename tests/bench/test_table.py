@@ -92,11 +92,14 @@ def test_plot_is_a_picture(file: Path, tmp_path: Path) -> None:
     ("content", "says"),
     [
         (None, "cannot read"),
-        ("not json", "is no JSON file"),
+        ("not json", "is not a JSON file"),
         ("[1, 2]", "was not written by pytest-benchmark"),
         ('{"benchmarks": []}', "is empty"),
-        ('{"benchmarks": [{"group": "g", "name": "other", "stats": {"median": 1}}]}', "'other' is none of"),
-        (json.dumps({"benchmarks": [row("g", "numpy", 0.0, 0.0)]}), "is none of"),
+        (
+            '{"benchmarks": [{"group": "g", "name": "other", "stats": {"median": 1}}]}',
+            "'other' is not one",
+        ),
+        (json.dumps({"benchmarks": [row("g", "numpy", 0.0, 0.0)]}), "is not one of"),
     ],
 )
 def test_a_wrong_file_is_an_error_without_a_traceback(tmp_path: Path, content: str | None, says: str) -> None:
