@@ -1,13 +1,15 @@
-"""Embedding: a row of a table for each index."""
+"""Embedding: one row of a table for each index."""
 
 from __future__ import annotations
 
 import math
 
-from ..backends import Backend, DataError, DtypeError, OptionError, Tensor
+from typing_extensions import override
+
+from ..backends import Backend, DataError, DtypeError, Tensor
+from ..backends.options import integer
 from ..backends.protocol import Shape
 from .initializers import Initializer, Normal
-from .integers import integer, positive
 from .module import Module
 
 
@@ -19,11 +21,11 @@ class Embedding(Module):
     num_embeddings, embedding_dim
         The extents of W.
     padding_idx
-        An index whose row starts as zeros and gets no gradient.
+        The index of a row that starts as zeros and gets no gradient.
     weight_init
-        What W holds at first; standard normal numbers, as in torch, if None.
+        Initializer of W; the standard normal distribution, as in torch, if None.
     backend
-        Where it computes; the current backend if None.
+        The backend that computes; the current one if None.
 
     """
 
@@ -36,24 +38,23 @@ class Embedding(Module):
         weight_init: Initializer | None = None,
         backend: str | Backend | None = None,
     ) -> None:
-        num_embeddings = positive("Embedding", "num_embeddings", num_embeddings)
-        embedding_dim = positive("Embedding", "embedding_dim", embedding_dim)
-        row = integer(padding_idx)
-        if padding_idx is not None and (row is None or not -num_embeddings <= row < num_embeddings):
-            raise OptionError(
-                f"Embedding: padding_idx must be an index of {num_embeddings} rows, got {padding_idx!r}"
-            )
+        num_embeddings = integer("Embedding", "num_embeddings", num_embeddings)
+        embedding_dim = integer("Embedding", "embedding_dim", embedding_dim)
+        if padding_idx is not None:
+            ends = {"least": -num_embeddings, "most": num_embeddings - 1}
+            padding_idx = integer("Embedding", "padding_idx", padding_idx, **ends) % num_embeddings
         super().__init__(backend)
         self.num_embeddings, self.embedding_dim = num_embeddings, embedding_dim
-        self.padding_idx = None if row is None else row % num_embeddings
+        self.padding_idx = padding_idx
         self.validate = True
-        """Whether `forward` looks at the indices; that waits for the device."""
+        """Whether `forward` checks the range of the indices, which waits for the device."""
         self.weight = self.parameter((num_embeddings, embedding_dim), weight_init or Normal())
         if self.padding_idx is not None:
             b, rows = self.backend, self.backend.arange(0, num_embeddings)
             padding = b.reshape(b.equal(rows, self.padding_idx), (num_embeddings, 1))
             self.weight.set(b.where(padding, 0.0, self.weight.data))
 
+    @override
     def forward(self, x: Tensor) -> Tensor:
         """x: (*) int64, from 0 to num_embeddings - 1 -> (*, embedding_dim)."""
         b = self.backend
@@ -66,13 +67,14 @@ class Embedding(Module):
             low, high = -b.item(b.max(b.negative(flat))), b.item(b.max(flat))
             if low < 0 or high >= self.num_embeddings:
                 raise DataError(
-                    f"indices must be from 0 to {self.num_embeddings - 1}, got {low if low < 0 else high}"
+                    f"expected indices from 0 to {self.num_embeddings - 1}, got {low if low < 0 else high}"
                 )
         self.keep(flat, shape)
         return b.reshape(b.take(self.weight.data, flat, axis=0), (*shape, self.embedding_dim))
 
+    @override
     def backward(self, grad_output: Tensor) -> None:
-        """dL/dW[i] = Σ g over the places where x = i, 0 for padding_idx; of indices there is none: None."""
+        """dL/dW[i] = Σ g over the places where x = i, 0 for padding_idx. Indices have no gradient."""
         b = self.backend
         flat, shape = self.kept()
         self.check_gradient(grad_output, (*shape, self.embedding_dim))
@@ -83,11 +85,11 @@ class Embedding(Module):
         zeros = b.full(self.weight.shape, 0.0, dtype=b.dtype(g))
         self.weight.accumulate(b.index_add(zeros, flat, g, axis=0, out=zeros))
 
+    @override
     def output_shape(self, shape: Shape) -> Shape:
-        """(*) -> (*, embedding_dim)."""
         return (*shape, self.embedding_dim)
 
+    @override
     def extra_repr(self) -> str:
-        """The table's extents, and the padding."""
         padding = "" if self.padding_idx is None else f", padding_idx={self.padding_idx}"
         return f"{self.num_embeddings}, {self.embedding_dim}{padding}"

@@ -1,11 +1,14 @@
-"""What a parameter holds at first: each initializer draws from a stream of its own."""
+"""Initializers: the first values of parameters, each drawn from a stream of its own."""
 
 from __future__ import annotations
 
 import math
 from typing import Literal
 
+from typing_extensions import override
+
 from ..backends import Backend, OptionError, Tensor
+from ..backends.options import number
 from ..backends.protocol import Shape
 
 
@@ -13,7 +16,7 @@ class Initializer:
     """Makes the first value of a parameter. Subclasses implement `__call__`."""
 
     def __call__(self, backend: Backend, shape: Shape, fan: Shape, seed: int, stream: int | str) -> Tensor:
-        """Return a tensor of `shape`; `fan` is the (out, in, *kernel) shape of the weight that it serves."""
+        """Return a tensor of `shape`; `fan` is the (out, in, *kernel) shape that fans are computed from."""
         raise TypeError(f"{type(self).__name__} must define __call__(backend, shape, fan, seed, stream)")
 
     def __repr__(self) -> str:
@@ -33,10 +36,10 @@ class Constant(Initializer):
     """The same value everywhere."""
 
     def __init__(self, value: float) -> None:
-        self.value = value
+        self.value = number("Constant", "value", value, infinite=True)
 
+    @override
     def __call__(self, backend: Backend, shape: Shape, fan: Shape, seed: int, stream: int | str) -> Tensor:
-        """Return a tensor full of the value."""
         return backend.full(shape, self.value)
 
 
@@ -44,13 +47,11 @@ class Uniform(Initializer):
     """U[a, b)."""
 
     def __init__(self, a: float = 0.0, b: float = 1.0) -> None:
-        if not a <= b:
-            raise OptionError(f"Uniform: expected a <= b, got a={a}, b={b}")
-        self.a = a
-        self.b = b
+        self.a = number("Uniform", "a", a)
+        self.b = number("Uniform", "b", b, least=self.a)
 
+    @override
     def __call__(self, backend: Backend, shape: Shape, fan: Shape, seed: int, stream: int | str) -> Tensor:
-        """Return a + (b - a) u."""
         return _uniform(backend, shape, self.a, self.b, seed, stream)
 
 
@@ -58,13 +59,11 @@ class Normal(Initializer):
     """N(mean, std²)."""
 
     def __init__(self, mean: float = 0.0, std: float = 1.0) -> None:
-        if std < 0:
-            raise OptionError(f"Normal: expected std >= 0, got {std}")
-        self.mean = mean
-        self.std = std
+        self.mean = number("Normal", "mean", mean)
+        self.std = number("Normal", "std", std, least=0)
 
+    @override
     def __call__(self, backend: Backend, shape: Shape, fan: Shape, seed: int, stream: int | str) -> Tensor:
-        """Return mean + std z."""
         return _normal(backend, shape, self.mean, self.std, seed, stream)
 
 
@@ -72,10 +71,10 @@ class XavierUniform(Initializer):
     """U[-a, a), a = gain √(6 / (fan_in + fan_out)) (Glorot & Bengio 2010, eq. 16)."""
 
     def __init__(self, gain: float = 1.0) -> None:
-        self.gain = gain
+        self.gain = number(type(self).__name__, "gain", gain)
 
+    @override
     def __call__(self, backend: Backend, shape: Shape, fan: Shape, seed: int, stream: int | str) -> Tensor:
-        """Return the drawing."""
         bound = self.gain * math.sqrt(6.0 / sum(fans(fan)))
         return _uniform(backend, shape, -bound, bound, seed, stream)
 
@@ -84,10 +83,10 @@ class XavierNormal(Initializer):
     """N(0, s²), s = gain √(2 / (fan_in + fan_out)) (Glorot & Bengio 2010, eq. 12)."""
 
     def __init__(self, gain: float = 1.0) -> None:
-        self.gain = gain
+        self.gain = number(type(self).__name__, "gain", gain)
 
+    @override
     def __call__(self, backend: Backend, shape: Shape, fan: Shape, seed: int, stream: int | str) -> Tensor:
-        """Return the drawing."""
         return _normal(backend, shape, 0.0, self.gain * math.sqrt(2.0 / sum(fans(fan))), seed, stream)
 
 
@@ -96,9 +95,10 @@ Mode = Literal["fan_in", "fan_out"]
 
 class _Kaiming(Initializer):
     def __init__(self, negative_slope: float = 0.0, mode: Mode = "fan_in") -> None:
+        name = type(self).__name__
         if mode not in ("fan_in", "fan_out"):
-            raise OptionError(f"{type(self).__name__}: mode must be 'fan_in' or 'fan_out', got {mode!r}")
-        self.negative_slope = negative_slope
+            raise OptionError(f"{name}: expected mode to be 'fan_in' or 'fan_out', got {mode!r}")
+        self.negative_slope = number(name, "negative_slope", negative_slope)
         self.mode = mode
 
     def _std(self, fan: Shape) -> float:
@@ -109,8 +109,8 @@ class _Kaiming(Initializer):
 class KaimingUniform(_Kaiming):
     """U[-√3 s, √3 s), s = √(2 / ((1 + slope²) fan)), for (leaky) ReLU (He et al. 2015, eq. 14)."""
 
+    @override
     def __call__(self, backend: Backend, shape: Shape, fan: Shape, seed: int, stream: int | str) -> Tensor:
-        """Return the drawing."""
         bound = math.sqrt(3.0) * self._std(fan)
         return _uniform(backend, shape, -bound, bound, seed, stream)
 
@@ -118,16 +118,16 @@ class KaimingUniform(_Kaiming):
 class KaimingNormal(_Kaiming):
     """N(0, s²), s = √(2 / ((1 + slope²) fan)), for (leaky) ReLU (He et al. 2015, eq. 14)."""
 
+    @override
     def __call__(self, backend: Backend, shape: Shape, fan: Shape, seed: int, stream: int | str) -> Tensor:
-        """Return the drawing."""
         return _normal(backend, shape, 0.0, self._std(fan), seed, stream)
 
 
 class TorchDefault(Initializer):
-    """U[-1/√fan_in, 1/√fan_in), for weights and biases: what torch.nn does when it is not told."""
+    """U[-1/√fan_in, 1/√fan_in), for weights and biases, as in torch.nn."""
 
+    @override
     def __call__(self, backend: Backend, shape: Shape, fan: Shape, seed: int, stream: int | str) -> Tensor:
-        """Return the drawing."""
         bound = 1.0 / math.sqrt(fans(fan)[0]) if fans(fan)[0] else 0.0
         return _uniform(backend, shape, -bound, bound, seed, stream)
 

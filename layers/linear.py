@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing_extensions import override
+
 from ..backends import Backend, Tensor
+from ..backends.options import integer
 from ..backends.protocol import Shape
 from .initializers import Initializer, TorchDefault
-from .integers import positive
 from .module import Module
 
 
@@ -17,11 +19,11 @@ class Linear(Module):
     in_features, out_features
         Sizes of the last axis of input and output.
     bias
-        Whether there is a b.
+        Whether to add b.
     weight_init, bias_init
-        What W (out, in) and b (out,) hold at first; torch's default if None.
+        Initializers of W (out, in) and b (out,); torch's default if None.
     backend
-        Where it computes; the current backend if None.
+        The backend that computes; the current one if None.
 
     """
 
@@ -35,8 +37,8 @@ class Linear(Module):
         bias_init: Initializer | None = None,
         backend: str | Backend | None = None,
     ) -> None:
-        in_features = positive("Linear", "in_features", in_features)
-        out_features = positive("Linear", "out_features", out_features)
+        in_features = integer("Linear", "in_features", in_features)
+        out_features = integer("Linear", "out_features", out_features)
         super().__init__(backend)
         self.in_features = in_features
         self.out_features = out_features
@@ -44,12 +46,14 @@ class Linear(Module):
         self.weight = self.parameter(shape, weight_init or TorchDefault())
         self.bias = self.parameter((out_features,), bias_init or TorchDefault(), fan=shape) if bias else None
 
+    @override
     def forward(self, x: Tensor) -> Tensor:
         """x: (N, ..., in_features) -> (N, ..., out_features)."""
         self.keep(x)
         bias = None if self.bias is None else self.bias.data
         return self.backend.linear(x, self.weight.data, bias)
 
+    @override
     def backward(self, grad_output: Tensor) -> Tensor | None:
         """dL/dW = gᵀ x, dL/db = Σₙ g, dL/dx = g W, where g = dL/dy: (N, ..., out_features)."""
         (x,) = self.kept()
@@ -61,24 +65,20 @@ class Linear(Module):
             bias.accumulate(grad_bias)
         return self.backend.matmul(grad_output, weight.data) if self.input_gradient else None
 
+    @override
     def output_shape(self, shape: Shape) -> Shape:
-        """(N, ..., in_features) -> (N, ..., out_features)."""
         if len(shape) < 2 or shape[-1] != self.in_features:
-            raise self._misfit(shape)
+            single = tuple(shape) == (self.in_features,)
+            advice = f"; a single sample needs a batch axis: (1, {self.in_features})" if single else ""
+            raise self.misfit(f"(N, {self.in_features})", shape, advice)
         return (*shape[:-1], self.out_features)
 
     @property
+    @override
     def input_shape(self) -> Shape:
-        """(in_features,)."""
         return (self.in_features,)
 
+    @override
     def extra_repr(self) -> str:
-        """in -> out."""
-        return f"{self.in_features} -> {self.out_features}" + (
-            "" if self.bias is not None else ", bias=False"
-        )
-
-    def _misfit(self, shape: Shape) -> Exception:
-        single = tuple(shape) == (self.in_features,)
-        advice = f"; a single sample needs a batch axis: (1, {self.in_features})" if single else ""
-        return self.misfit(f"(N, {self.in_features})", shape, advice)
+        sizes = f"{self.in_features} -> {self.out_features}"
+        return sizes if self.bias is not None else f"{sizes}, bias=False"

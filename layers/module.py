@@ -115,7 +115,6 @@ class Module:
     def __call__(self, x: Tensor) -> Tensor:
         """Run `forward`; errors name the layer."""
         try:
-            self.backend.dtype(x)
             return self.forward(x)
         except Exception as error:
             raise_named(error, self, x)

@@ -53,7 +53,7 @@ class Parameter(Cell):
         return self._grad if self.grad_out is None else None
 
     def accumulate(self, grad: Tensor) -> None:
-        """Assign the first gradient after `zero_grad`, add the later ones. grad: the parameter's shape."""
+        """Assign the first gradient after `zero_grad`, add later ones. grad: the parameter's shape."""
         if self.grad_out is grad:
             self.grad_out = None
         elif self.grad_out is not None:
@@ -100,7 +100,7 @@ class Parameter(Cell):
 class FlatStorage:
     """One flat buffer of values and one of gradients; each parameter is a view into both.
 
-    An optimizer's step is then a handful of ops however many layers there are.
+    An optimizer's step is then a few ops for any number of layers.
     """
 
     def __init__(self, parameters: Sequence[Parameter]) -> None:
@@ -118,7 +118,7 @@ class FlatStorage:
 
     @classmethod
     def of(cls, parameters: Sequence[Parameter]) -> FlatStorage:
-        """Return the storage of exactly these parameters: the one they are in, or a new one."""
+        """Return the storage that holds exactly these parameters, or a new one."""
         storage = parameters[0].storage
         if storage is not None and not storage.retired:
             held = storage.parameters
@@ -127,7 +127,7 @@ class FlatStorage:
         return cls(parameters)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Copy and unpickle by packing the parameters' copies: views of a buffer do not survive either.
+        """Copy and unpickle by packing the parameters' copies: views of a buffer survive neither.
 
         Raises StateError if the buffers no longer hold the parameters.
         """
@@ -135,7 +135,7 @@ class FlatStorage:
         return FlatStorage.of, (self.parameters,)
 
     def retire(self, why: str) -> None:
-        """Note that the buffers no longer hold the parameters."""
+        """Note why the buffers no longer hold the parameters."""
         self.retired = why
 
     def check(self) -> None:
@@ -149,7 +149,7 @@ class FlatStorage:
             parameter.grad_out = parameter._grad
 
     def finish_gradients(self) -> None:
-        """Put zeros where no gradient came in since `zero_grad`, so that the flat gradient is whole."""
+        """Make missing gradients zero, so that the flat gradient is complete."""
         for parameter in self.parameters:
             if parameter.grad_out is not None:
                 zeros = self.backend.full(parameter.shape, 0.0, dtype=self.backend.dtype(self.grad))

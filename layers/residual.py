@@ -1,4 +1,4 @@
-"""Residual connections (He et al. 2016): what a block of layers adds to its input."""
+"""Residual connections (He et al. 2016): a block of layers adds to its input."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ class Residual(Module):
     *layers
         f: the layers of the block, in order.
     shortcut
-        s, where f changes the shape: a 1x1 convolution with a stride, for one.
+        s; needed if f changes the shape: a 1x1 convolution with a stride, for example.
     backend
-        Where it computes; that of the first layer if None.
+        The backend that computes; the first layer's if None.
 
     """
 
@@ -36,7 +36,7 @@ class Residual(Module):
         ):
             where = f" on {shortcut.backend!r}" if isinstance(shortcut, Module) else ""
             raise OptionError(
-                f"Residual: shortcut must be a Module on {self.backend!r}, got {shortcut!r}{where}"
+                f"Residual: expected shortcut to be a Module on {self.backend!r}, got {shortcut!r}{where}"
             )
         self.shortcut = shortcut
 
@@ -64,8 +64,8 @@ class Residual(Module):
                 branch.backward(grad_output)
         return None
 
+    @override
     def output_shape(self, shape: Shape) -> Shape:
-        """Return the body's output shape, if the shortcut has the same."""
         y = self.body.output_shape(shape)
         other = shape if self.shortcut is None else self.shortcut.output_shape(shape)
         if tuple(y) != tuple(other):
@@ -73,15 +73,15 @@ class Residual(Module):
         return y
 
     @property
+    @override
     def input_shape(self) -> Shape | None:
-        """The shape of one input sample, where the body knows it."""
         return self.body.input_shape
 
     def _unequal(self, y: Shape, other: Shape) -> Exception:
         what, advice = (
-            ("the input has", "give a shortcut from the one to the other")
+            ("the input has", "add a shortcut that changes the input's shape")
             if self.shortcut is None
-            else ("the shortcut gives", "they are added, and must be equal")
+            else ("the shortcut gives", "give both the same shape")
         )
         return named_error(ShapeError(f"the layers give {tuple(y)}, {what} {tuple(other)}; {advice}"), self)
 

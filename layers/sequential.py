@@ -1,4 +1,4 @@
-"""`Sequential`: layers one after the other."""
+"""`Sequential`: layers in a chain."""
 
 from __future__ import annotations
 
@@ -19,16 +19,15 @@ from .module import Module, has_parameters
 class Sequential(Module):
     """f = fₖ ∘ ... ∘ f₁.
 
-    Layers come as arguments, as one dict of names to layers, or later by `append`. Each is found by
-    index, by name, or by kind and number (`fc_1` the first Linear, `act_1` the first layer without
-    parameters). Sizes that do not fit are an error when a layer is added.
+    Index it by position, by name, or by kind and number (`fc_1` is the first Linear, `act_1` the first layer
+    without parameters). Sizes that do not fit are an error when a layer is added.
 
     Parameters
     ----------
     *layers
-        Modules, or one mapping {name: module}. Their names are "0", "1", ... if none are given.
+        Modules, named "0", "1", ...; or one mapping {name: module}.
     backend
-        Where they compute; the first layer's if None.
+        The backend of all layers; the first layer's if None.
 
     """
 
@@ -47,7 +46,7 @@ class Sequential(Module):
     # -- building --------------------------------------------------------------------------------
 
     def append(self, layer: Module, name: str | None = None) -> Sequential:
-        """Add a layer at the end, if it is on the same backend and its size fits; return self."""
+        """Add a layer at the end and return self; its backend and its size must fit."""
         if not self._layers and isinstance(layer, Module):
             self.backend = layer.backend
         self._add(name or str(len(self._layers)), layer)
@@ -57,44 +56,45 @@ class Sequential(Module):
 
     def _add(self, name: str, layer: Any) -> None:
         if not isinstance(layer, Module):
-            hint = "; write its brackets: " + layer.__name__ + "()" if isinstance(layer, type) else ""
-            raise OptionError(f"Sequential: layer {name!r} must be a Module, got {layer!r}{hint}")
+            hint = f"; call the class: {layer.__name__}()" if isinstance(layer, type) else ""
+            raise OptionError(f"Sequential: expected layer {name!r} to be a Module, got {layer!r}{hint}")
         if not isinstance(name, str) or name in self._layers or "." in name:
-            raise OptionError(f"Sequential: layer name {name!r} must be a string, new and without a dot")
+            raise OptionError(f"Sequential: expected layer names to be new and without a dot, got {name!r}")
         if layer.backend is not self.backend:
             same = repr(layer.backend) == repr(self.backend)
-            hint = (
-                "; a stack is new each time it is named: get_backend once, and hand it to all" if same else ""
-            )
+            hint = "; get_backend makes a new stack at each call: make one for all layers" if same else ""
             raise OptionError(
-                f"Sequential: layer {name!r}, {layer!r}, is on {layer.backend!r}, "
-                f"the others on {self.backend!r}{hint}"
+                f"Sequential: expected layer {name!r}, {layer!r}, on {self.backend!r}, "
+                f"got {layer.backend!r}{hint}"
             )
-        inside = {
+        self._check_new(name, layer)
+        layers = {**self._layers, name: layer}
+        _check_sizes(layers)
+        self._layers = layers
+
+    def _check_new(self, name: str, layer: Module) -> None:
+        """Raise if a layer is here already: its second forward would replace the values of its first."""
+        paths = {
             id(m): f"{n}.{path}".rstrip(".") for n, m in self._layers.items() for path, m in m.named_modules()
         }
-        again = next((inside[id(m)] for _, m in layer.named_modules() if id(m) in inside), None)
-        if again is not None:
-            # The second forward would replace what the first kept, and backward would be wrong.
+        path = next((paths[id(m)] for _, m in layer.named_modules() if id(m) in paths), None)
+        if path is not None:
             raise OptionError(
-                f"Sequential: layer {name!r} holds layer {again!r} again; make a new one "
-                "(to share weights, set the new one's parameters to the old one's)"
+                f"Sequential: expected layer {name!r} to be new, got layer {path!r} again; make a new layer, "
+                "and assign the old one's parameters to it to share weights"
             )
-        trial = {**self._layers, name: layer}
-        _check_sizes(trial)
-        self._layers = trial
 
     # -- looking up ------------------------------------------------------------------------------
 
     @property
     def layers(self) -> dict[str, Module]:
         """The layers by kind and number: {"fc_1": ..., "act_1": ..., "fc_2": ...}."""
-        found: dict[str, Module] = {}
+        by_kind: dict[str, Module] = {}
         for layer in self._layers.values():
             kind = "fc" if isinstance(layer, Linear) else _kind(layer)
-            number = 1 + sum(name.startswith(f"{kind}_") for name in found)
-            found[f"{kind}_{number}"] = layer
-        return found
+            number = 1 + sum(name.startswith(f"{kind}_") for name in by_kind)
+            by_kind[f"{kind}_{number}"] = layer
+        return by_kind
 
     def __len__(self) -> int:
         return len(self._layers)
@@ -107,15 +107,18 @@ class Sequential(Module):
             return Sequential(dict(list(self._layers.items())[key]))
         if isinstance(key, int):
             if not -len(self) <= key < len(self):
-                raise IndexError(f"Sequential has {len(self)} layers, index {key} is out of range")
+                raise IndexError(f"Sequential: expected an index below {len(self)}, got {key}")
             return list(self._layers.values())[key]
         known = {**self.layers, **self._layers}
         if key not in known:
-            raise KeyError(f"no layer {key!r}; there are {', '.join(known)}.{did_you_mean(key, known)}")
+            raise KeyError(
+                f"Sequential: expected one of {', '.join(known)}, got {key!r}.{did_you_mean(key, known)}"
+            )
         return known[key]
 
+    @override
     def named_children(self) -> Iterator[tuple[str, Module]]:
-        """Yield the layers under their names, then any modules that a subclass holds as attributes."""
+        """Yield the layers by name, then the modules in a subclass's attributes."""
         yield from self._layers.items()
         for name, child in super().named_children():
             if not name.startswith("_layers."):
@@ -161,15 +164,15 @@ class Sequential(Module):
             raise_named(error, layer)
         return g if wanted else None
 
+    @override
     def output_shape(self, shape: Shape) -> Shape:
-        """Return the last layer's output shape for an input (N, ...)."""
         for layer in self._layers.values():
             shape = layer.output_shape(shape)
         return shape
 
     @property
+    @override
     def input_shape(self) -> Shape | None:
-        """The shape of one input sample, where the first layer knows it."""
         return next((layer.input_shape for layer in self._layers.values()), None)
 
 
@@ -178,10 +181,10 @@ def _kind(layer: Module) -> str:
 
 
 def _check_sizes(layers: Mapping[str, Module]) -> None:
-    """Follow shapes from the first layer that knows its input; raise where no input could fit.
+    """Follow shapes from the first layer that knows its input; raise if no input could fit.
 
-    A layer knows one sample's last axes, not whether others stand before them: two shapes are tried, and
-    given up where a layer (Flatten) makes different sizes of them.
+    A layer knows the last axes of a sample, not whether others precede them. So two shapes are tried, until
+    a layer (Flatten) makes different sizes of them.
     """
     probes: list[Shape] = []
     before = ""

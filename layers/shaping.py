@@ -1,10 +1,13 @@
-"""Layers that move values about without computing any."""
+"""Layers that change the shape and compute nothing."""
 
 from __future__ import annotations
 
 import math
 
+from typing_extensions import override
+
 from ..backends import Backend, Tensor
+from ..backends.options import integer
 from ..backends.protocol import Shape
 from .module import Module
 
@@ -16,22 +19,24 @@ class Flatten(Module):
         self, start_dim: int = 1, end_dim: int = -1, *, backend: str | Backend | None = None
     ) -> None:
         super().__init__(backend)
-        self.start_dim = start_dim
-        self.end_dim = end_dim
+        self.start_dim = integer("Flatten", "start_dim", start_dim, least=None)
+        self.end_dim = integer("Flatten", "end_dim", end_dim, least=None)
 
+    @override
     def forward(self, x: Tensor) -> Tensor:
         """x: (N, C, ...) -> (N, C * ...), by default."""
         shape = self.backend.shape(x)
         self.keep(shape)
         return self.backend.reshape(x, self.output_shape(shape))
 
+    @override
     def backward(self, grad_output: Tensor) -> Tensor:
         """dL/dx = g in x's shape."""
         (shape,) = self.kept()
         return self.backend.reshape(grad_output, shape)
 
+    @override
     def output_shape(self, shape: Shape) -> Shape:
-        """Return the shape with the axes joined."""
         rank = len(shape)
         if rank == 1 and self.start_dim == 1 and self.end_dim == -1:
             return (*shape, 1)  # (N,) is N samples of one value
@@ -42,8 +47,8 @@ class Flatten(Module):
             raise self.misfit(f"with axis {self.start_dim} before axis {self.end_dim}", shape)
         return (*shape[:start], math.prod(shape[start : end + 1]), *shape[end + 1 :])
 
+    @override
     def extra_repr(self) -> str:
-        """The axes, where they are not the default."""
         default = (self.start_dim, self.end_dim) == (1, -1)
         return "" if default else f"start_dim={self.start_dim}, end_dim={self.end_dim}"
 
@@ -51,11 +56,13 @@ class Flatten(Module):
 class Identity(Module):
     """y = x."""
 
+    @override
     def forward(self, x: Tensor) -> Tensor:
         """x: (*) -> (*)."""
         self.keep()
         return x
 
+    @override
     def backward(self, grad_output: Tensor) -> Tensor:
         """dL/dx = g."""
         self.kept()

@@ -1,6 +1,6 @@
-"""`summary()`: what a model is, layer by layer - shapes, parameters, FLOPs - without running it.
+"""`summary()`: shapes, parameters and FLOPs of each layer, by the rules of the op table.
 
-A copy of the model runs on the shapes backend, so the figures are those of the op table.
+A copy of the model runs on the shapes backend, which computes no numbers.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Row:
-    """One layer: its path, its repr, the output shape (N, ...), its own parameters and FLOPs."""
+    """A layer: its path, repr, output shape (N, ...), and its own parameters and FLOPs."""
 
     name: str
     layer: str
@@ -30,7 +30,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Summary:
-    """The rows and their totals; `str()` gives the table. FLOPs are of one sample's forward pass."""
+    """The rows and their totals; `str()` gives the table. FLOPs are one sample's forward pass."""
 
     rows: tuple[Row, ...]
     input_shape: Shape
@@ -71,7 +71,7 @@ def summarize(model: Module, input_shape: Shape | None = None) -> Summary:
 
 
 def output_shapes(model: Module, input_shape: Shape | None = None) -> dict[str, Shape]:
-    """Return {path: output shape (1, ...)} of the model ("") and every layer in it that one sample meets.
+    """Return {path: output shape (1, ...)} of the model ("") and every layer that a sample passes through.
 
     Arguments and errors as in `summarize`.
     """
@@ -113,7 +113,7 @@ def _size(module: Module) -> int:
 
 
 def _watch_all(leaves: list[Module], counter: ShapeBackend) -> tuple[dict[int, Shape], dict[int, int]]:
-    """Make each layer of the copy note its output's shape and its FLOPs, wherever it is called from."""
+    """Make each layer of the copy record its output's shape and its FLOPs when it runs."""
     shapes: dict[int, Shape] = {}
     flops: dict[int, int] = {}
 

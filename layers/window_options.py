@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..backends import OptionError
+from ..backends.options import as_integer
 from ..backends.protocol import Shape
-from .integers import integer
 from .module import Module
 
 Sizes = int | Sequence[int]
@@ -23,7 +23,7 @@ def axes(rank: int) -> str:
 def sizes(layer: str, option: str, value: Sizes, rank: int, least: int = 1) -> tuple[int, ...]:
     """Return one integer for each spatial axis, from one integer for all or from a sequence of them."""
     given = value if isinstance(value, Sequence) else (value,) * rank
-    found = tuple(n for entry in given if (n := integer(entry)) is not None and n >= least)
+    found = tuple(n for entry in given if (n := as_integer(entry)) is not None and n >= least)
     if not len(found) == len(given) == rank:
         wanted = f"of at least {least}" if rank == 1 else f"or {rank} of them, each at least {least}"
         raise OptionError(f"{layer}: {option} must be an integer {wanted}, got {value!r}")
@@ -52,10 +52,10 @@ def sides(
         totals = [d * (k - 1) for d, k in zip(dilation, kernel_size, strict=True)]
         return tuple((total // 2, total - total // 2) for total in totals)
     given = value if isinstance(value, Sequence) else (value,) * rank
-    entries = [integer(entry) for entry in given]
+    entries = [as_integer(entry) for entry in given]
     pairs: list[tuple[Any, ...]] = []
     if None in entries:
-        pairs = [tuple(map(integer, entry)) if isinstance(entry, Sequence) else () for entry in given]
+        pairs = [tuple(map(as_integer, entry)) if isinstance(entry, Sequence) else () for entry in given]
     elif len(entries) == rank:
         pairs = [(entry, entry) for entry in entries]
     elif len(entries) == 2 * rank:

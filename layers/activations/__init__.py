@@ -1,4 +1,4 @@
-"""Activations: piecewise linear ones, smooth ones, and softmax."""
+"""Activations: piecewise linear, smooth, and softmax."""
 
 from .piecewise import Hardtanh, LeakyReLU, ReLU, ReLU6
 from .smooth import ELU, GELU, SELU, Sigmoid, SiLU, Softplus, Tanh

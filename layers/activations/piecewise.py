@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+from typing_extensions import override
+
 from ...backends import Backend, OptionError, Tensor
+from ...backends.options import number
 from ..module import Module
 
 
 class ReLU(Module):
     """y = max(x, 0)."""
 
+    @override
     def forward(self, x: Tensor) -> Tensor:
         """x: (*) -> (*). NaN goes through."""
         y = self.backend.relu(x)
         self.keep(y)
         return y
 
+    @override
     def backward(self, grad_output: Tensor) -> Tensor:
         """dL/dx = g where y > 0, else 0: the derivative at 0 is 0."""
         (y,) = self.kept()
@@ -25,41 +30,40 @@ class LeakyReLU(Module):
     """y = x where x > 0, else negative_slope x."""
 
     def __init__(self, negative_slope: float = 0.01, *, backend: str | Backend | None = None) -> None:
-        if not isinstance(negative_slope, (int, float)):
-            raise OptionError(f"LeakyReLU: negative_slope must be a number, got {negative_slope!r}")
         super().__init__(backend)
-        self.negative_slope = float(negative_slope)
+        self.negative_slope = number("LeakyReLU", "negative_slope", negative_slope)
 
+    @override
     def forward(self, x: Tensor) -> Tensor:
         """x: (*) -> (*)."""
         self.keep(x)
         return self.backend.leaky_relu(x, self.negative_slope)
 
+    @override
     def backward(self, grad_output: Tensor) -> Tensor:
         """dL/dx = g where x > 0, else negative_slope g: the derivative at 0 is the slope."""
         (x,) = self.kept()
         return self.backend.leaky_relu_grad(grad_output, x, self.negative_slope)
 
+    @override
     def extra_repr(self) -> str:
-        """The slope."""
         return f"negative_slope={self.negative_slope}"
 
 
 class Hardtanh(Module):
-    """y = x held within [min_val, max_val]."""
+    """y = min(max(x, min_val), max_val)."""
 
     def __init__(
         self, min_val: float = -1.0, max_val: float = 1.0, *, backend: str | Backend | None = None
     ) -> None:
-        name = type(self).__name__
-        for option, value in (("min_val", min_val), ("max_val", max_val)):
-            if isinstance(value, bool) or not isinstance(value, (int, float)):
-                raise OptionError(f"{name}: {option} must be a number, got {value!r}")
-        if not min_val < max_val:
-            raise OptionError(f"{name}: min_val must be below max_val, got {min_val!r} and {max_val!r}")
         super().__init__(backend)
-        self.min_val, self.max_val = float(min_val), float(max_val)
+        name = type(self).__name__
+        self.min_val = number(name, "min_val", min_val, infinite=True)
+        self.max_val = number(name, "max_val", max_val, infinite=True)
+        if not self.min_val < self.max_val:
+            raise OptionError(f"{name}: expected min_val below max_val, got {min_val!r} and {max_val!r}")
 
+    @override
     def forward(self, x: Tensor) -> Tensor:
         """x: (*) -> (*). NaN goes through."""
         b = self.backend
@@ -67,6 +71,7 @@ class Hardtanh(Module):
         below = b.where(b.less_equal(self.max_val, x), self.max_val, x)
         return b.where(b.less_equal(x, self.min_val), self.min_val, below)
 
+    @override
     def backward(self, grad_output: Tensor) -> Tensor:
         """dL/dx = g where min_val < x < max_val, else 0: at both bounds, too."""
         b = self.backend
@@ -75,8 +80,8 @@ class Hardtanh(Module):
         below = b.where(b.less_equal(self.max_val, x), 0.0, grad_output)
         return b.where(b.less_equal(x, self.min_val), 0.0, below)
 
+    @override
     def extra_repr(self) -> str:
-        """The bounds."""
         return f"min_val={self.min_val}, max_val={self.max_val}"
 
 
@@ -86,6 +91,6 @@ class ReLU6(Hardtanh):
     def __init__(self, *, backend: str | Backend | None = None) -> None:
         super().__init__(0.0, 6.0, backend=backend)
 
+    @override
     def extra_repr(self) -> str:
-        """Nothing."""
         return ""

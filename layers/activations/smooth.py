@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import math
 
+from typing_extensions import override
+
 from ...backends import Backend, OptionError, Tensor
+from ...backends.options import number
 from ..module import Module
 
 
 class Sigmoid(Module):
     """y = 1 / (1 + e^-x)."""
 
+    @override
     def forward(self, x: Tensor) -> Tensor:
         """x: (*) -> (*), within [0, 1]; no overflow."""
         y = self.backend.sigmoid(x)
         self.keep(y)
         return y
 
+    @override
     def backward(self, grad_output: Tensor) -> Tensor:
         """dL/dx = g y (1 - y)."""
         (y,) = self.kept()
@@ -26,12 +31,14 @@ class Sigmoid(Module):
 class Tanh(Module):
     """y = tanh x."""
 
+    @override
     def forward(self, x: Tensor) -> Tensor:
         """x: (*) -> (*), within [-1, 1]."""
         y = self.backend.tanh(x)
         self.keep(y)
         return y
 
+    @override
     def backward(self, grad_output: Tensor) -> Tensor:
         """dL/dx = g (1 - y²)."""
         (y,) = self.kept()
@@ -43,8 +50,9 @@ class ELU(Module):
 
     def __init__(self, alpha: float = 1.0, *, backend: str | Backend | None = None) -> None:
         super().__init__(backend)
-        self.alpha = _number("ELU", "alpha", alpha)
+        self.alpha = number("ELU", "alpha", alpha)
 
+    @override
     def forward(self, x: Tensor) -> Tensor:
         """x: (*) -> (*)."""
         b = self.backend
@@ -52,6 +60,7 @@ class ELU(Module):
         self.keep(x, decay)
         return b.where(b.greater(x, 0.0), x, b.multiply(b.subtract(decay, 1.0), self.alpha))
 
+    @override
     def backward(self, grad_output: Tensor) -> Tensor:
         """dL/dx = g where x > 0, else g α e^x."""
         b = self.backend
@@ -60,8 +69,8 @@ class ELU(Module):
         slope = b.multiply(b.multiply(grad_output, decay), self.alpha)
         return b.where(b.greater(x, 0.0), grad_output, slope)
 
+    @override
     def extra_repr(self) -> str:
-        """The slope at 0 from below."""
         return f"alpha={self.alpha}"
 
 
@@ -71,6 +80,7 @@ class SELU(Module):
     alpha = 1.6732632423543772848170429916717
     scale = 1.0507009873554804934193349852946
 
+    @override
     def forward(self, x: Tensor) -> Tensor:
         """x: (*) -> (*)."""
         b = self.backend
@@ -79,6 +89,7 @@ class SELU(Module):
         negative = b.multiply(b.subtract(decay, 1.0), self.alpha * self.scale)
         return b.where(b.greater(x, 0.0), b.multiply(x, self.scale), negative)
 
+    @override
     def backward(self, grad_output: Tensor) -> Tensor:
         """dL/dx = s g where x > 0, else s α g e^x."""
         b = self.backend
@@ -91,8 +102,7 @@ class SELU(Module):
 class GELU(Module):
     """y = x (1 + tanh u) / 2, u = √(2/π) (x + 0.044715 x³) (Hendrycks & Gimpel 2016, section 2).
 
-    The one with the error function, torch's default, needs an op that backends do not have:
-    `approximate` is "tanh".
+    `approximate` must be "tanh": backends have no op for the error function of the exact GELU.
     """
 
     _factor = math.sqrt(2.0 / math.pi)
@@ -101,12 +111,13 @@ class GELU(Module):
     def __init__(self, approximate: str = "tanh", *, backend: str | Backend | None = None) -> None:
         if approximate != "tanh":
             raise OptionError(
-                f"GELU: approximate must be 'tanh', got {approximate!r}; the exact GELU needs the error "
+                f"GELU: expected approximate='tanh', got {approximate!r}; the exact GELU needs the error "
                 "function, which is no op of the backends (the two differ by less than 0.0005)"
             )
         super().__init__(backend)
         self.approximate = approximate
 
+    @override
     def forward(self, x: Tensor) -> Tensor:
         """x: (*) -> (*)."""
         b = self.backend
@@ -115,6 +126,7 @@ class GELU(Module):
         self.keep(x, t)
         return b.multiply(b.multiply(x, 0.5), b.add(t, 1.0))
 
+    @override
     def backward(self, grad_output: Tensor) -> Tensor:
         """dL/dx = g ((1 + t) / 2 + x (1 - t²) u' / 2), t = tanh u, u' = √(2/π) (1 + 3 0.044715 x²)."""
         b = self.backend
@@ -125,23 +137,22 @@ class GELU(Module):
         slope = b.add(b.multiply(outer, inner), b.multiply(b.add(t, 1.0), 0.5))
         return b.multiply(grad_output, slope)
 
+    @override
     def extra_repr(self) -> str:
-        """Which one."""
         return f"approximate={self.approximate!r}"
 
 
 class Softplus(Module):
-    """y = ln(1 + e^βx) / β; x itself where βx > threshold."""
+    """y = ln(1 + e^βx) / β; y = x where βx > threshold."""
 
     def __init__(
         self, beta: float = 1.0, threshold: float = 20.0, *, backend: str | Backend | None = None
     ) -> None:
         super().__init__(backend)
-        self.beta = _number("Softplus", "beta", beta)
-        self.threshold = _number("Softplus", "threshold", threshold)
-        if not self.beta > 0:
-            raise OptionError(f"Softplus: beta must be above 0, got {beta!r}")
+        self.beta = number("Softplus", "beta", beta, above=0)
+        self.threshold = number("Softplus", "threshold", threshold, infinite=True)
 
+    @override
     def forward(self, x: Tensor) -> Tensor:
         """x: (*) -> (*)."""
         b = self.backend
@@ -150,6 +161,7 @@ class Softplus(Module):
         self.keep(scaled, linear)
         return b.where(linear, x, b.divide(b.softplus(scaled), self.beta))
 
+    @override
     def backward(self, grad_output: Tensor) -> Tensor:
         """dL/dx = g σ(βx); g where βx > threshold."""
         b = self.backend
@@ -157,20 +169,22 @@ class Softplus(Module):
         self.check_gradient(grad_output, b.shape(scaled))
         return b.where(linear, grad_output, b.multiply(grad_output, b.sigmoid(scaled)))
 
+    @override
     def extra_repr(self) -> str:
-        """Both options."""
         return f"beta={self.beta}, threshold={self.threshold}"
 
 
 class SiLU(Module):
     """y = x σ(x) (Elfwing et al. 2018; swish)."""
 
+    @override
     def forward(self, x: Tensor) -> Tensor:
         """x: (*) -> (*)."""
         s = self.backend.sigmoid(x)
         self.keep(x, s)
         return self.backend.multiply(x, s)
 
+    @override
     def backward(self, grad_output: Tensor) -> Tensor:
         """dL/dx = g σ (1 + x (1 - σ)), σ = σ(x)."""
         b = self.backend
@@ -178,9 +192,3 @@ class SiLU(Module):
         self.check_gradient(grad_output, b.shape(x))
         slope = b.multiply(s, b.add(b.multiply(x, b.subtract(1.0, s)), 1.0))
         return b.multiply(grad_output, slope)
-
-
-def _number(layer: str, option: str, value: object) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise OptionError(f"{layer}: {option} must be a number, got {value!r}")
-    return float(value)

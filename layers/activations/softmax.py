@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing_extensions import override
+
 from ...backends import Backend, Tensor
+from ...backends.options import integer
 from ...backends.protocol import Shape
 from ..module import Module
 
@@ -10,22 +13,23 @@ from ..module import Module
 class _AlongAxis(Module):
     def __init__(self, dim: int = -1, *, backend: str | Backend | None = None) -> None:
         super().__init__(backend)
-        self.dim = dim
+        self.dim = integer(type(self).__name__, "dim", dim, least=None)
 
+    @override
     def output_shape(self, shape: Shape) -> Shape:
-        """Return the input's shape, if it has the axis."""
         if not -len(shape) <= self.dim < len(shape):
             raise self.misfit(f"with an axis {self.dim}", shape)
         return shape
 
+    @override
     def extra_repr(self) -> str:
-        """The axis."""
         return f"dim={self.dim}"
 
 
 class Softmax(_AlongAxis):
     """y = e^x / Σ e^x along `dim`."""
 
+    @override
     def forward(self, x: Tensor) -> Tensor:
         """x: (*) -> (*), positive and summing to 1 along dim."""
         self.output_shape(self.backend.shape(x))
@@ -33,6 +37,7 @@ class Softmax(_AlongAxis):
         self.keep(y)
         return y
 
+    @override
     def backward(self, grad_output: Tensor) -> Tensor:
         """dL/dx = y (g - Σ g y)."""
         (y,) = self.kept()
@@ -42,6 +47,7 @@ class Softmax(_AlongAxis):
 class LogSoftmax(_AlongAxis):
     """y = x - ln Σ e^x along `dim`."""
 
+    @override
     def forward(self, x: Tensor) -> Tensor:
         """x: (*) -> (*)."""
         self.output_shape(self.backend.shape(x))
@@ -49,6 +55,7 @@ class LogSoftmax(_AlongAxis):
         self.keep(y)
         return y
 
+    @override
     def backward(self, grad_output: Tensor) -> Tensor:
         """dL/dx = g - e^y Σ g."""
         (y,) = self.kept()

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import ClassVar
 
 from ...backends import Backend, OptionError, Tensor
+from ...backends.options import integer
 from ...backends.protocol import Shape
 from ...backends.windows import Window
 from ..initializers import Initializer, TorchDefault
-from ..integers import positive
 from ..module import Module
 from ..window_options import Padding, Sizes, axes, check_span, described, sides, sizes
 from .borders import MODES, Border, least
@@ -114,9 +114,9 @@ class Convolution(Module):
 
 def checked_channels(name: str, in_channels: int, out_channels: int, groups: int) -> tuple[int, int, int]:
     """Return the three as ints; OptionError unless all are at least 1 and the groups divide the channels."""
-    in_channels = positive(name, "in_channels", in_channels)
-    out_channels = positive(name, "out_channels", out_channels)
-    groups = positive(name, "groups", groups)
+    in_channels = integer(name, "in_channels", in_channels)
+    out_channels = integer(name, "out_channels", out_channels)
+    groups = integer(name, "groups", groups)
     if in_channels % groups or out_channels % groups:
         raise OptionError(
             f"{name}: groups={groups} must divide in_channels={in_channels} and out_channels={out_channels}"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 
+from typing_extensions import override
+
 from ...backends import Backend, DataError, Tensor
 from .loss import Loss
 
@@ -12,7 +14,7 @@ _VARIANCE_FLOOR = 9.999999960041972e-13  # 1e-12 in float32, which torch takes i
 
 
 class BCELoss(Loss):
-    """L = -w (t ln p + (1 - t) ln(1 - p)), the logarithms no less than -100, as torch has it.
+    """L = -w (t ln p + (1 - t) ln(1 - p)), each logarithm at least -100, as in torch.
 
     Parameters
     ----------
@@ -21,7 +23,7 @@ class BCELoss(Loss):
     reduction
         "mean", "sum" or "none".
     backend
-        Where it computes; the current backend if None.
+        The backend that computes; the current one if None.
 
     """
 
@@ -37,6 +39,7 @@ class BCELoss(Loss):
         super().__init__(reduction, backend=backend)
         self.weight = weight
 
+    @override
     def forward(self, prediction: Tensor, target: Tensor) -> Tensor:
         """prediction, target: (*) of equal shape, within [0, 1] -> () or, with "none", (*)."""
         self.check_pair(prediction, target)
@@ -53,8 +56,9 @@ class BCELoss(Loss):
         losses = b.negative(gain)
         return self.reduce(losses if self.weight is None else b.multiply(losses, self.weight))
 
+    @override
     def backward(self, grad_output: Tensor | None = None) -> Tensor:
-        """dL/dp = w (p - t) / (p (1 - p)) / n, the denominator no less than 1e-12."""
+        """dL/dp = w (p - t) / (p (1 - p)) / n, the denominator at least 1e-12."""
         p, t = self.kept(grad_output)
         b = self.backend
         variance = b.maximum(b.multiply(p, b.subtract(1.0, p)), _VARIANCE_FLOOR)
@@ -63,13 +67,13 @@ class BCELoss(Loss):
             gradient = b.multiply(gradient, self.weight)
         return self.scaled(gradient, grad_output, math.prod(b.shape(p)))
 
+    @override
     def check_targets(self, prediction_shape: tuple[int, ...], target: Tensor) -> None:
-        """Raise unless every target is a probability."""
         _check_unit(self.backend, "target", target)
 
 
 class BCEWithLogitsLoss(Loss):
-    """L = w ((1 - t) x + (1 + (v - 1) t) softplus(-x)): BCE of sigmoid(x), with no overflow.
+    """L = w ((1 - t) x + (1 + (v - 1) t) softplus(-x)): BCE of sigmoid(x) without overflow.
 
     Parameters
     ----------
@@ -80,7 +84,7 @@ class BCEWithLogitsLoss(Loss):
     pos_weight
         A weight v for the positive targets of each class, a tensor that broadcasts, or None.
     backend
-        Where it computes; the current backend if None.
+        The backend that computes; the current one if None.
 
     """
 
@@ -98,6 +102,7 @@ class BCEWithLogitsLoss(Loss):
         self.weight = weight
         self.pos_weight = pos_weight
 
+    @override
     def forward(self, prediction: Tensor, target: Tensor) -> Tensor:
         """prediction (logits), target: (*) of equal shape -> () or, with "none", (*)."""
         self.check_pair(prediction, target)
@@ -115,6 +120,7 @@ class BCEWithLogitsLoss(Loss):
         losses = b.add(b.multiply(b.subtract(1.0, target), prediction), tail)
         return self.reduce(losses if self.weight is None else b.multiply(losses, self.weight))
 
+    @override
     def backward(self, grad_output: Tensor | None = None) -> Tensor:
         """dL/dx = w ((1 + (v - 1) t) (sigmoid(x) - 1) + 1 - t) / n; w (sigmoid(x) - t) / n where v = 1."""
         x, t = self.kept(grad_output)
@@ -129,8 +135,8 @@ class BCEWithLogitsLoss(Loss):
             gradient = b.multiply(gradient, self.weight)
         return self.scaled(gradient, grad_output, math.prod(b.shape(x)))
 
+    @override
     def check_targets(self, prediction_shape: tuple[int, ...], target: Tensor) -> None:
-        """Raise unless every target is a probability."""
         _check_unit(self.backend, "target", target)
 
     def _slope(self, target: Tensor) -> Tensor:
@@ -140,9 +146,9 @@ class BCEWithLogitsLoss(Loss):
 
 
 def _check_unit(b: Backend, what: str, x: Tensor) -> None:
-    """Raise DataError unless all of x is within [0, 1]; NaN passes, to be seen in the loss."""
+    """Raise DataError unless all of x is within [0, 1]; NaN passes, and shows in the loss."""
     if 0 in b.shape(x):
         return
     low, high = -b.item(b.max(b.negative(x))), b.item(b.max(x))
     if low < 0.0 or high > 1.0:
-        raise DataError(f"every {what} must be within [0, 1], got {low if low < 0.0 else high}")
+        raise DataError(f"expected every {what} within [0, 1], got {low if low < 0.0 else high}")

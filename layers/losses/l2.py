@@ -1,39 +1,35 @@
-"""L2 regularisation (Jin et al., section III): a penalty on large weights, added to a loss."""
+"""L2 regularisation (Jin et al., section III): a penalty on large weights."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 
 from ...backends import OptionError, Tensor
+from ...backends.options import number
 from ..parameter import Parameter
 
 
 class L2Penalty:
-    """λ/2 Σ w², added to the loss: large weights cost.
+    """λ/2 Σ w², added to the loss.
 
-    With plain SGD its step is that of `weight_decay=λ`; with an optimizer that rescales gradients (Adam),
-    that of its L2 weight decay, not of AdamW's.
+    Its effect equals an optimizer's `weight_decay=λ`, not AdamW's decoupled decay.
 
     Parameters
     ----------
     parameters
-        What is penalised: all of a model's, or its weights alone.
+        The penalised parameters: all of a model, or its weights alone.
     coefficient
         λ.
 
     """
 
     def __init__(self, parameters: Iterable[Parameter], coefficient: float) -> None:
-        number = isinstance(coefficient, (int, float)) and not isinstance(coefficient, bool)
-        if not number or not 0 <= coefficient < math.inf:
-            raise OptionError(f"L2Penalty: coefficient must be a number of at least 0, got {coefficient!r}")
+        self.coefficient = number("L2Penalty", "coefficient", coefficient, least=0)
         self.parameters = list(parameters) if isinstance(parameters, Iterable) else []
         if not self.parameters or not all(isinstance(p, Parameter) for p in self.parameters):
             raise OptionError(
                 f"L2Penalty: expected parameters, as model.parameters() gives them, got {parameters!r}"
             )
-        self.coefficient = float(coefficient)
 
     def __repr__(self) -> str:
         return f"L2Penalty(coefficient={self.coefficient})"

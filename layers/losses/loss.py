@@ -1,4 +1,4 @@
-"""`Loss`: a number for how wrong a prediction is, and its gradient."""
+"""`Loss`: the error of a prediction, and its gradient."""
 
 from __future__ import annotations
 
@@ -16,25 +16,27 @@ REDUCTIONS = ("mean", "sum", "none")
 
 
 class Loss:
-    """Called with prediction and target; `backward` then gives the gradient of the prediction.
+    """A function of prediction and target; `backward` returns the gradient of the prediction.
 
     Parameters
     ----------
     reduction
         "mean", "sum", or "none" (one loss per element).
     backend
-        Where it computes; the current backend if None.
+        The backend that computes; the current one if None.
 
     """
 
     reductions: tuple[str, ...] = REDUCTIONS
     tensors: tuple[str, ...] = ()
-    """The attributes that hold tensors, or None: weights of classes, for one."""
+    """The attributes that hold tensors or None, such as class weights."""
 
     def __init__(self, reduction: str = "mean", *, backend: str | Backend | None = None) -> None:
         if reduction not in self.reductions:
             known = ", ".join(map(repr, self.reductions))
-            raise OptionError(f"{type(self).__name__}: reduction must be one of {known}, got {reduction!r}")
+            raise OptionError(
+                f"{type(self).__name__}: expected reduction to be one of {known}, got {reduction!r}"
+            )
         self.backend = get_backend(backend)
         self.reduction = reduction
         self.validate = True
@@ -54,36 +56,37 @@ class Loss:
         raise TypeError(f"{type(self).__name__} must define forward(prediction, target)")
 
     def backward(self, grad_output: Tensor | None = None) -> Tensor:
-        """Return dL/dprediction; with reduction "none", given the gradient of each element's loss."""
+        """Return dL/dprediction; reduction "none" needs the gradient of each element's loss."""
         raise TypeError(f"{type(self).__name__} must define backward(grad_output=None)")
 
     def check_targets(self, prediction_shape: tuple[int, ...], target: Tensor) -> None:
-        """Raise unless the targets' values are ones that this loss can take."""
+        """Raise DataError unless this loss is defined for the values of the targets."""
 
     def __repr__(self) -> str:
         shown = [self.extra_repr(), "" if self.reduction == "mean" else f"reduction={self.reduction!r}"]
         return f"{type(self).__name__}({', '.join(filter(None, shown))})"
 
     def extra_repr(self) -> str:
-        """Return what else stands between the brackets of the repr."""
+        """Return the text before the reduction in the repr."""
         return ""
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**vars(self), "_kept": None}  # a copy starts without what was kept for backward
+        """Return the attributes of a copy, which has kept nothing for `backward`."""
+        return {**vars(self), "_kept": None}
 
     def to(self: Self, backend: str | Backend, *, dtype: str | None = None) -> Self:
-        """Move to another backend, in place; what was kept for `backward` is dropped."""
+        """Move to another backend, in place; values kept for `backward` are dropped."""
         target = get_backend(backend, dtype=dtype)
-        held = {name: getattr(self, name) for name in self.tensors}
+        own = {name: getattr(self, name) for name in self.tensors}
         moved = {
             name: None if value is None else target.from_host(self.backend.to_host(value))
-            for name, value in held.items()
+            for name, value in own.items()
         }
         vars(self).update(moved, backend=target, _kept=None)
         return self
 
     def __deepcopy__(self: Self, memo: dict[int, object]) -> Self:
-        """Copy all but the tensors, which are values and never change."""
+        """Copy everything except tensors: values never change."""
         twin = object.__new__(type(self))
         memo[id(self)] = twin
         for name, value in self.__getstate__().items():
@@ -97,11 +100,11 @@ class Loss:
         return self.validate and not CHECKED_TARGETS.get()
 
     def keep(self, *values: Any) -> None:
-        """Keep what `backward` needs; nothing under `inference()`."""
+        """Keep the values that `backward` needs; none under `inference()`."""
         self._kept = None if INFERENCE.get() else values
 
     def kept(self, grad_output: Tensor | None) -> tuple[Any, ...]:
-        """Return what the last call kept, and check that a gradient comes just when one is needed."""
+        """Return the values that the last call kept; check that `backward` got a gradient if it needs one."""
         if self._kept is None:
             raise StateError(
                 f"{self}: backward needs a call with prediction and target before it "
@@ -113,7 +116,7 @@ class Loss:
         return self._kept
 
     def check_pair(self, prediction: Tensor, target: Tensor) -> Shape:
-        """Return the shape of both; raise unless it is one, and not empty under "mean"."""
+        """Return the shape of both; raise if they differ, or are empty under "mean"."""
         b = self.backend
         shape, other = b.shape(prediction), b.shape(target)
         if shape != other:
@@ -125,7 +128,7 @@ class Loss:
         return shape
 
     def check_weight(self, name: str, weight: Tensor | None, shape: Shape) -> None:
-        """Raise unless the weight, if any, broadcasts to the prediction's shape, and not beyond it."""
+        """Raise unless a weight is None or broadcasts to the prediction's shape."""
         if weight is None:
             return
         got = self.backend.shape(weight)
@@ -134,17 +137,17 @@ class Loss:
         )
         if not fits:
             raise ShapeError(
-                f"{name} must broadcast to the prediction's shape {tuple(shape)}, got {tuple(got)}"
+                f"expected {name} to broadcast to the prediction's shape {tuple(shape)}, got {tuple(got)}"
             )
 
     def reduce(self, losses: Tensor) -> Tensor:
-        """Return the losses reduced over all elements."""
+        """Return the elementwise losses, reduced."""
         if self.reduction == "mean":
             return self.backend.mean(losses)
         return self.backend.sum(losses) if self.reduction == "sum" else losses
 
     def scaled(self, grad: Tensor, grad_output: Tensor | None, size: int) -> Tensor:
-        """Return the gradient of the elementwise losses times that of the reduction."""
+        """Return the gradient of the elementwise losses times the derivative of the reduction."""
         if grad_output is not None:
             b = self.backend
             check_same_shape(f"{self}: backward", b.shape(grad), b.shape(grad_output))

@@ -1,8 +1,10 @@
-"""Mean squared error, in torch's convention and in the papers'."""
+"""Mean squared error, in the conventions of torch and the papers."""
 
 from __future__ import annotations
 
 import math
+
+from typing_extensions import override
 
 from ...backends import Tensor
 from ...backends.protocol import Shape
@@ -15,15 +17,16 @@ class MSELoss(Loss):
     Parameters
     ----------
     reduction
-        What n is: "mean", the number of elements (torch); "sum", 1; "batchmean", the number of samples
-        (Boschin's sum of squared norms over N); "half_batchmean", twice that (Carlier); "none", no sum.
+        Sets n: "mean", the number of elements (torch); "sum", 1; "batchmean", the number of samples
+        (Boschin's sum of squared norms over N); "half_batchmean", twice that (Carlier). "none": no sum.
     backend
-        Where it computes; the current backend if None.
+        The backend that computes; the current one if None.
 
     """
 
     reductions: tuple[str, ...] = (*REDUCTIONS, "batchmean", "half_batchmean")
 
+    @override
     def forward(self, prediction: Tensor, target: Tensor) -> Tensor:
         """prediction, target: (N, ...) of equal shape -> () or, with "none", (N, ...)."""
         divisor = self._divisor(self.check_pair(prediction, target))
@@ -38,6 +41,7 @@ class MSELoss(Loss):
         total = b.sum(losses)
         return total if self.reduction == "sum" else b.multiply(total, 1.0 / divisor)
 
+    @override
     def backward(self, grad_output: Tensor | None = None) -> Tensor:
         """dL/dp = 2 (p - t) / n."""
         difference, divisor = self.kept(grad_output)

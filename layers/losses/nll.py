@@ -1,11 +1,14 @@
-"""Negative log-likelihood of classes, and cross-entropy: the same from logits."""
+"""Negative log-likelihood of classes, and cross-entropy: the same loss of logits."""
 
 from __future__ import annotations
 
 import math
 from typing import cast
 
+from typing_extensions import override
+
 from ...backends import Backend, DataError, DtypeError, OptionError, ShapeError, Tensor
+from ...backends.options import integer, number
 from ..parameter import check_same_shape
 from .loss import Loss
 
@@ -20,11 +23,11 @@ class NLLLoss(Loss):
     weight
         A weight for each class (C,): a tensor of the prediction's dtype, or None.
     ignore_index
-        A label whose samples do not count.
+        Samples with this label do not count.
     reduction
         "mean" (divides by the summed weights), "sum" or "none".
     backend
-        Where it computes; the current backend if None.
+        The backend that computes; the current one if None.
 
     """
 
@@ -41,56 +44,60 @@ class NLLLoss(Loss):
     ) -> None:
         super().__init__(reduction, backend=backend)
         self.weight = weight
-        self.ignore_index = ignore_index
+        self.ignore_index = integer(type(self).__name__, "ignore_index", ignore_index, least=None)
 
+    @override
     def forward(self, prediction: Tensor, target: Tensor) -> Tensor:
         """prediction (log-probabilities): (N, C, ...), target (int64 labels): (N, ...) -> () or (N, ...)."""
         u, total = self._weighted_targets(prediction, target)
         self.keep(u, total)
         return self._loss(prediction, u, total)
 
+    @override
     def backward(self, grad_output: Tensor | None = None) -> Tensor:
         """dL/dlog p = -u / Σ w, where u (N, C, ...) is w_t at the label and 0 elsewhere."""
         u, total = self.kept(grad_output)
         return self._share(self.backend.negative(u), total, grad_output)
 
+    @override
     def check_targets(self, prediction_shape: tuple[int, ...], target: Tensor) -> None:
-        """Raise DataError naming the first kind of label that is out of range."""
         b = self.backend
         classes = prediction_shape[1]
         if b.dtype(target) != "int64" or 0 in b.shape(target):
             return
         counted = b.logical_not(b.equal(target, self.ignore_index))
-        # What is ignored is looked at as class 0.
+        # Ignored labels are treated as class 0 here.
         labels = b.where(counted, target, 0)
         low, high = -b.item(b.max(b.negative(labels))), b.item(b.max(labels))
         if low < 0 or high >= classes:
             raise DataError(
-                f"labels must be class numbers from 0 to {classes - 1}, got {low if low < 0 else high}"
+                f"expected labels to be class numbers from 0 to {classes - 1}, got {low if low < 0 else high}"
             )
 
-    # -- the pieces that cross-entropy shares ---------------------------------------------------------
+    # -- shared with cross-entropy --------------------------------------------------------------------
 
     def _weighted_targets(self, prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor | float]:
-        """Return u (N, C, ...), class weights times target probabilities, and what "mean" divides by."""
+        """Return u (N, C, ...), class weights times target probabilities, and the divisor of "mean"."""
         b = self.backend
         shape, labels = b.shape(prediction), b.shape(target)
         if len(shape) < 2 or tuple(labels) != (shape[0], *shape[2:]):
-            want = f"(N, C, ...) and labels (N, ...), got {tuple(shape)} and {tuple(labels)}"
-            raise ShapeError(f"expected a prediction {want}")
+            raise ShapeError(
+                "expected a prediction (N, C, ...) and labels (N, ...), "
+                f"got {tuple(shape)} and {tuple(labels)}"
+            )
         if b.dtype(target) != "int64":
             raise DtypeError(f"expected int64 labels, got {b.dtype(target)}; labels are class numbers")
         if self.checks_values():
             self.check_targets(tuple(shape), target)
         if self.reduction == "mean" and math.prod(labels) == 0:
             raise ShapeError(f"the mean over an empty batch is undefined: prediction {tuple(shape)}")
-        # u = w q: what each log-probability counts. Labels, smoothing, weights and ignored samples are all
-        # in it, so that the loss is -Σ u log p / total and the gradient follows from u alone.
+        # u = w q weights each log-probability. It holds labels, smoothing, class weights and ignored samples,
+        # so the loss is -Σ u log p / total, and the gradient follows from u alone.
         classes, dtype = shape[1], b.dtype(prediction)
         rank = len(shape)
         to_second = (0, rank - 1, *range(1, rank - 1))
         if 0 <= self.ignore_index < classes:
-            # A label below 0 is 1 at no class, which is what an ignored one must be.
+            # The one-hot row of a label below 0 is all zeros, as an ignored label needs.
             target = b.where(b.equal(target, self.ignore_index), -1, target)
         hot = b.permute_dims(b.one_hot(target, classes, dtype=dtype), to_second)
         weight = self._class_weights(classes, rank)
@@ -108,12 +115,14 @@ class NLLLoss(Loss):
             return None
         b = self.backend
         if b.shape(self.weight) != (classes,):
-            raise OptionError(f"weight must have shape ({classes},), got {tuple(b.shape(self.weight))}")
+            raise OptionError(
+                f"expected weight to have shape ({classes},), got {tuple(b.shape(self.weight))}"
+            )
         return b.reshape(self.weight, (1, classes, *(1,) * (rank - 2)))
 
     def _loss(self, log_p: Tensor, u: Tensor, total: Tensor | float) -> Tensor:
         b = self.backend
-        # 0 log 0 is 0: a class that cannot occur and is not the label costs nothing.
+        # 0 log 0 is 0: an impossible class that is not the label adds nothing.
         gain = b.multiply(u, b.where(b.equal(u, 0.0), 0.0, log_p))
         losses = b.negative(b.sum(gain, axis=1))
         if self.reduction == "none":
@@ -128,7 +137,7 @@ class NLLLoss(Loss):
             return b.multiply(gradient, b.reshape(grad_output, (shape[0], 1, *shape[1:])))
         if self.reduction != "mean":
             return gradient
-        # Where all labels are ignored, total and gradient are 0, and 0 is the gradient.
+        # If all labels are ignored, total and gradient are 0, and the result is 0.
         return b.divide(gradient, total if type(total) is float else b.maximum(cast(Tensor, total), _TINY))
 
 
@@ -140,13 +149,13 @@ class CrossEntropyLoss(NLLLoss):
     weight
         A weight for each class (C,): a tensor of the prediction's dtype, or None.
     ignore_index
-        A label whose samples do not count.
+        Samples with this label do not count.
     reduction
         "mean" (divides by the summed weights of the labels), "sum" or "none".
     label_smoothing
         ε: q is 1 - ε at the label and ε / C added everywhere (Szegedy et al. 2016, section 7).
     backend
-        Where it computes; the current backend if None.
+        The backend that computes; the current one if None.
 
     """
 
@@ -159,17 +168,14 @@ class CrossEntropyLoss(NLLLoss):
         *,
         backend: str | Backend | None = None,
     ) -> None:
-        if not 0.0 <= label_smoothing <= 1.0:
-            raise OptionError(
-                f"CrossEntropyLoss: label_smoothing must be within [0, 1], got {label_smoothing}"
-            )
         super().__init__(weight, ignore_index, reduction, backend=backend)
-        self.label_smoothing = label_smoothing
+        self.label_smoothing = number("CrossEntropyLoss", "label_smoothing", label_smoothing, least=0, most=1)
 
+    @override
     def extra_repr(self) -> str:
-        """The smoothing, where there is any."""
         return f"label_smoothing={self.label_smoothing}" if self.label_smoothing else ""
 
+    @override
     def forward(self, prediction: Tensor, target: Tensor) -> Tensor:
         """prediction (logits): (N, C, ...); target: labels (N, ...), or probabilities (N, C, ...)."""
         b = self.backend
@@ -181,6 +187,7 @@ class CrossEntropyLoss(NLLLoss):
         self.keep(u, total, log_p)
         return self._loss(log_p, u, total)
 
+    @override
     def backward(self, grad_output: Tensor | None = None) -> Tensor:
         """dL/dx = (softmax(x) Σ_c u_c - u) / Σ w, where u = w q: (N, C, ...)."""
         u, total, log_p = self.kept(grad_output)

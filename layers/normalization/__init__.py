@@ -1,4 +1,4 @@
-"""Normalisation: over the batch, over a layer, over groups of channels."""
+"""Normalisation over the batch, a layer, or groups of channels."""
 
 from .batch_norm import BatchNorm1d, BatchNorm2d, BatchNorm3d
 from .group_norm import GroupNorm

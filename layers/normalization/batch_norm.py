@@ -1,23 +1,25 @@
-"""Batch normalisation (Ioffe & Szegedy 2015, algorithms 1 and 2): each channel over samples and places."""
+"""Batch normalisation (Ioffe & Szegedy 2015, algorithms 1 and 2): over samples and places."""
 
 from __future__ import annotations
 
 from typing import ClassVar
 
+from typing_extensions import override
+
 from ...backends import Backend, OptionError, ShapeError, Tensor
+from ...backends.options import integer, number
 from ...backends.protocol import Shape
 from ...backends.shapes import count
 from ..initializers import Constant
-from ..integers import positive
 from ..module import Module
-from .standardize import check_epsilon, inverse_deviation, moments, standardize_grad
+from .standardize import inverse_deviation, moments, standardize_grad
 
 
 class BatchNorm(Module):
     """y = γ x̂ + β, with x̂ = (x - mean) / √(var + ε) for each channel.
 
-    In training mean and (biased) variance are those of the batch, and running statistics follow them;
-    in evaluation the running statistics take their place.
+    Training uses the mean and (biased) variance of the batch, and updates the running statistics;
+    evaluation uses the running statistics.
 
     Parameters
     ----------
@@ -26,23 +28,22 @@ class BatchNorm(Module):
     eps
         ε, inside the root.
     momentum
-        How fast the running statistics follow: they become (1 - momentum) old + momentum new. None: the
-        average of all batches so far.
+        Running statistics become (1 - momentum) old + momentum new; None averages all batches so far.
     affine
-        Whether there are γ and β.
+        Whether to use γ and β.
     track_running_stats
-        Whether there are running statistics; without, the batch's are used in evaluation, too.
+        Whether to keep running statistics; if not, evaluation uses the batch's statistics too.
     momentum_of
         "new": the momentum weights the new value, as in torch. "old": the old one (Jin et al.; ONNX).
     biased_running_variance
         Whether the running variance follows the biased variance (Jin et al.; ONNX), not the unbiased one.
     backend
-        Where it computes; the current backend if None.
+        The backend that computes; the current one if None.
 
     """
 
     sizes: ClassVar[tuple[str, ...]]
-    """What may come after N and C."""
+    """The texts of the axes that may follow N and C."""
 
     def __init__(
         self,
@@ -57,13 +58,12 @@ class BatchNorm(Module):
         backend: str | Backend | None = None,
     ) -> None:
         name = type(self).__name__
-        num_features = positive(name, "num_features", num_features)
-        if momentum is not None and not (isinstance(momentum, (int, float)) and 0 <= momentum <= 1):
-            raise OptionError(f"{name}: momentum must be a number from 0 to 1, or None, got {momentum!r}")
         if momentum_of not in ("new", "old"):
-            raise OptionError(f"{name}: momentum_of must be 'new' or 'old', got {momentum_of!r}")
+            raise OptionError(f"{name}: expected momentum_of to be 'new' or 'old', got {momentum_of!r}")
+        num_features = integer(name, "num_features", num_features)
         super().__init__(backend)
-        self.num_features, self.eps, self.momentum = num_features, check_epsilon(name, eps), momentum
+        self.num_features, self.eps = num_features, number(name, "eps", eps, least=0)
+        self.momentum = None if momentum is None else number(name, "momentum", momentum, least=0, most=1)
         self.momentum_of, self.biased_running_variance = momentum_of, biased_running_variance
         shape = (num_features,)
         self.weight = self.parameter(shape, Constant(1.0)) if affine else None
@@ -72,6 +72,7 @@ class BatchNorm(Module):
         self.running_var = self.buffer(shape, 1.0) if track_running_stats else None
         self.num_batches_tracked = self.buffer((), 0, dtype="int64") if track_running_stats else None
 
+    @override
     def forward(self, x: Tensor) -> Tensor:
         """x: (N, C, *size) -> (N, C, *size)."""
         b = self.backend
@@ -93,15 +94,16 @@ class BatchNorm(Module):
         if self.weight is not None and self.bias is not None:
             y = b.multiply(x_hat, self._wide(self.weight.data, shape))
             y = b.add(y, self._wide(self.bias.data, shape), out=y)
-        if self.training:  # last, so that a pass that fails leaves no trace
+        if self.training:  # last: a pass that fails changes nothing
             self._track(mean, variance, count(shape, axes))
         self.keep(x_hat, inverse, of_batch)
         return y
 
+    @override
     def backward(self, grad_output: Tensor) -> Tensor | None:
         """dL/dβ = Σ g, dL/dγ = Σ g x̂, dL/dx = γ s (g - dL/dβ / m - x̂ dL/dγ / m), s = 1 / √(var + ε).
 
-        The sums go over samples and places, m in number. With running statistics dL/dx = γ s g.
+        The sums run over the m samples and places. With running statistics dL/dx = γ s g.
         """
         b = self.backend
         x_hat, inverse, of_batch = self.kept()
@@ -123,7 +125,7 @@ class BatchNorm(Module):
         return standardize_grad(b, grad_output, x_hat, b.divide(total, m), b.divide(product, m), factor)
 
     def _track(self, mean: Tensor, variance: Tensor, m: int) -> None:
-        """Let the running statistics follow those of a batch of m values per channel."""
+        """Update the running statistics by those of a batch with m values per channel."""
         if self.running_mean is None or self.running_var is None or self.num_batches_tracked is None:
             return
         b = self.backend
@@ -146,19 +148,19 @@ class BatchNorm(Module):
         return values if b.dtype(values) == b.dtype(x) else b.astype(values, b.dtype(x))
 
     def _wide(self, values: Tensor, shape: Shape) -> Tensor:
-        """(C,) -> (1, C, 1, ...), to go with an input."""
+        """(C,) -> (1, C, 1, ...)."""
         return self.backend.reshape(values, (1, self.num_features, *(1,) * (len(shape) - 2)))
 
+    @override
     def output_shape(self, shape: Shape) -> Shape:
-        """Return the input's shape, if it has the channels and the axes."""
         fits = any(len(shape) == 2 + size.count(",") for size in self.sizes)
         if not fits or shape[1] != self.num_features:
             expected = " or ".join(f"(N, {self.num_features}{size})" for size in self.sizes)
             raise self.misfit(expected, shape)
         return shape
 
+    @override
     def extra_repr(self) -> str:
-        """C, and what is not the default."""
         shown = [str(self.num_features)]
         for name, value, default in (
             ("eps", self.eps, 1e-5),

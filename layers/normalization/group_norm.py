@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 
+from typing_extensions import override
+
 from ...backends import Backend, OptionError, Tensor
+from ...backends.options import integer, number
 from ...backends.protocol import Shape
 from ..initializers import Constant
-from ..integers import positive
 from ..module import Module
-from .standardize import check_epsilon, inverse_deviation, moments, normalized_grad
+from .standardize import inverse_deviation, moments, normalized_grad
 
 
 class GroupNorm(Module):
@@ -18,13 +20,13 @@ class GroupNorm(Module):
     Parameters
     ----------
     num_groups, num_channels
-        Into how many groups the C channels are split; γ and β have one element for each channel.
+        The C channels are split into groups; γ and β have one element for each channel.
     eps
         ε, inside the root.
     affine
-        Whether there are γ and β.
+        Whether to use γ and β.
     backend
-        Where it computes; the current backend if None.
+        The backend that computes; the current one if None.
 
     """
 
@@ -37,16 +39,19 @@ class GroupNorm(Module):
         *,
         backend: str | Backend | None = None,
     ) -> None:
-        num_groups = positive("GroupNorm", "num_groups", num_groups)
-        num_channels = positive("GroupNorm", "num_channels", num_channels)
+        num_groups = integer("GroupNorm", "num_groups", num_groups)
+        num_channels = integer("GroupNorm", "num_channels", num_channels)
         if num_channels % num_groups:
-            raise OptionError(f"GroupNorm: num_groups={num_groups} must divide num_channels={num_channels}")
+            raise OptionError(
+                f"GroupNorm: expected num_groups to divide num_channels={num_channels}, got {num_groups}"
+            )
         super().__init__(backend)
         self.num_groups, self.num_channels = num_groups, num_channels
-        self.eps = check_epsilon("GroupNorm", eps)
+        self.eps = number("GroupNorm", "eps", eps, least=0)
         self.weight = self.parameter((num_channels,), Constant(1.0)) if affine else None
         self.bias = self.parameter((num_channels,), Constant(0.0)) if affine else None
 
+    @override
     def forward(self, x: Tensor) -> Tensor:
         """x: (N, C, *size) -> (N, C, *size)."""
         b = self.backend
@@ -62,6 +67,7 @@ class GroupNorm(Module):
         y = b.multiply(y, self._wide(self.weight.data, shape))
         return b.add(y, self._wide(self.bias.data, shape), out=y)
 
+    @override
     def backward(self, grad_output: Tensor) -> Tensor | None:
         """dL/dβ = Σ g, dL/dγ = Σ g x̂, dL/dx = s (ĝ - mean(ĝ) - x̂ mean(ĝ x̂)), ĝ = γ g, s = 1 / √(var + ε)."""
         b = self.backend
@@ -84,13 +90,13 @@ class GroupNorm(Module):
     def _wide(self, values: Tensor, shape: Shape) -> Tensor:
         return self.backend.reshape(values, (1, self.num_channels, *(1,) * (len(shape) - 2)))
 
+    @override
     def output_shape(self, shape: Shape) -> Shape:
-        """Return the input's shape, if it has the channels."""
         if len(shape) < 2 or shape[1] != self.num_channels:
             raise self.misfit(f"(N, {self.num_channels}, ...)", shape)
         return shape
 
+    @override
     def extra_repr(self) -> str:
-        """Groups and channels, and what is not the default."""
         text = f"{self.num_groups}, {self.num_channels}" + ("" if self.eps == 1e-5 else f", eps={self.eps!r}")
         return text if self.weight is not None else f"{text}, affine=False"

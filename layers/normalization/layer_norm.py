@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from typing_extensions import override
+
 from ...backends import Backend, OptionError, Tensor
+from ...backends.options import as_integer, number
 from ...backends.protocol import Shape
 from ..initializers import Constant
-from ..integers import integer
 from ..module import Module
-from .standardize import check_epsilon, inverse_deviation, moments, normalized_grad
+from .standardize import inverse_deviation, moments, normalized_grad
 
 
 class LayerNorm(Module):
@@ -18,13 +20,13 @@ class LayerNorm(Module):
     Parameters
     ----------
     normalized_shape
-        The extents of those axes; one integer for the last one.
+        The extents of those axes; an integer means the last axis.
     eps
         ε, inside the root.
     elementwise_affine, bias
-        Whether there is a γ, and with it a β.
+        Whether to use γ, and β with it.
     backend
-        Where it computes; the current backend if None.
+        The backend that computes; the current one if None.
 
     """
 
@@ -37,17 +39,18 @@ class LayerNorm(Module):
         *,
         backend: str | Backend | None = None,
     ) -> None:
-        several = normalized_shape if isinstance(normalized_shape, Sequence) else (normalized_shape,)
-        given = tuple(integer(n) or 0 for n in several)
-        if not given or min(given) < 1:
+        extents = normalized_shape if isinstance(normalized_shape, Sequence) else (normalized_shape,)
+        shape = tuple(as_integer(n) or 0 for n in extents)
+        if not shape or min(shape) < 1:
             raise OptionError(
-                f"LayerNorm: normalized_shape must be integers of at least 1, got {normalized_shape!r}"
+                f"LayerNorm: expected normalized_shape to be integers of at least 1, got {normalized_shape!r}"
             )
         super().__init__(backend)
-        self.normalized_shape, self.eps = given, check_epsilon("LayerNorm", eps)
-        self.weight = self.parameter(given, Constant(1.0)) if elementwise_affine else None
-        self.bias = self.parameter(given, Constant(0.0)) if elementwise_affine and bias else None
+        self.normalized_shape, self.eps = shape, number("LayerNorm", "eps", eps, least=0)
+        self.weight = self.parameter(shape, Constant(1.0)) if elementwise_affine else None
+        self.bias = self.parameter(shape, Constant(0.0)) if elementwise_affine and bias else None
 
+    @override
     def forward(self, x: Tensor) -> Tensor:
         """x: (N, ..., *normalized_shape) -> the same."""
         b = self.backend
@@ -60,6 +63,7 @@ class LayerNorm(Module):
         y = x_hat if self.weight is None else b.multiply(x_hat, self.weight.data)
         return y if self.bias is None else b.add(y, self.bias.data, out=y)
 
+    @override
     def backward(self, grad_output: Tensor) -> Tensor | None:
         """dL/dβ = Σ g, dL/dγ = Σ g x̂, dL/dx = s (ĝ - mean(ĝ) - x̂ mean(ĝ x̂)), ĝ = γ g, s = 1 / √(var + ε)."""
         b = self.backend
@@ -73,15 +77,15 @@ class LayerNorm(Module):
             grad_output = b.multiply(grad_output, self.weight.data)
         return normalized_grad(b, grad_output, x_hat, axes, inverse) if self.input_gradient else None
 
+    @override
     def output_shape(self, shape: Shape) -> Shape:
-        """Return the input's shape, if it ends with `normalized_shape`."""
         inner = len(self.normalized_shape)
         if len(shape) <= inner or tuple(shape[-inner:]) != self.normalized_shape:
             raise self.misfit(f"(N, ..., {', '.join(map(str, self.normalized_shape))})", shape)
         return shape
 
+    @override
     def extra_repr(self) -> str:
-        """The extents, and what is not the default."""
         text = ", ".join(map(str, self.normalized_shape))
         text += "" if self.eps == 1e-5 else f", eps={self.eps!r}"
         text += "" if self.weight is not None else ", elementwise_affine=False"

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from ...backends import Backend, OptionError, Tensor
+from ...backends.options import as_integer
 from ...backends.protocol import Shape
-from ..integers import integer
 from ..module import Module
 from ..window_options import axes
 
@@ -33,7 +33,7 @@ class AdaptiveAvgPool(Module):
     ) -> None:
         super().__init__(backend)
         given = output_size if isinstance(output_size, Sequence) else (output_size,) * self.rank
-        numbers = tuple(None if n is None else integer(n) or 0 for n in given)
+        numbers = tuple(None if n is None else as_integer(n) or 0 for n in given)
         if len(numbers) != self.rank or not all(n is None or n >= 1 for n in numbers):
             raise OptionError(
                 f"{type(self).__name__}: output_size must be an integer of at least 1, None, or {self.rank} "

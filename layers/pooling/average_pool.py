@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from ...backends import Backend, OptionError, Tensor
+from ...backends.options import as_integer
 from ...backends.windows import Window
-from ..integers import integer
 from ..window_options import Padding, Sizes, described
 from .pool import Pool, parts
 
@@ -41,7 +41,7 @@ class AvgPool(Pool):
         super().__init__(
             kernel_size, stride, padding, dilation, ceil_mode, wide_padding=wide_padding, backend=backend
         )
-        divisor = integer(divisor_override)
+        divisor = as_integer(divisor_override)
         if divisor_override is not None and not divisor:
             raise OptionError(
                 f"{type(self).__name__}: divisor_override must be an integer other than 0, "

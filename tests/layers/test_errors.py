@@ -121,7 +121,7 @@ def test_tensors_of_another_backend(backend: Backend, layer: str) -> None:
     if b.name == "strict":
         strangers.append(get_backend(b.spec).from_host(array))
     for stranger in strangers:
-        with refused(DtypeError, rf"^{layer}", model):
+        with refused(DtypeError, "^Linear" if layer == "Sequential" else rf"^{layer}", model):
             model(stranger)
 
 
@@ -147,55 +147,38 @@ def test_a_gradient_of_another_shape(backend: Backend) -> None:
 # -- making layers --------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("size", [0, -1, 2.0, "3", None, True])
-def test_sizes_of_linear(size: Any) -> None:
-    with pytest.raises(
-        OptionError, match=rf"Linear: in_features must be an integer of at least 1, got {size!r}"
-    ):
-        Linear(size, 2, backend="numpy")
-    with pytest.raises(OptionError, match="Linear: out_features"):
-        Linear(2, size, backend="numpy")
-
-
-def test_negative_slope_of_leaky_relu() -> None:
-    with pytest.raises(OptionError, match="LeakyReLU: negative_slope must be a number, got 'a'"):
-        LeakyReLU("a", backend="numpy")  # type: ignore[arg-type]
-
-
 def test_what_sequential_takes() -> None:
     b = get_backend("numpy")
-    with pytest.raises(OptionError, match=r"layer '1' must be a Module.*write its brackets: ReLU\(\)"):
+    with pytest.raises(OptionError, match=r"expected layer '1' to be a Module.*call the class: ReLU\(\)"):
         Sequential(Linear(2, 2, backend=b), ReLU)  # type: ignore[arg-type]
-    with pytest.raises(OptionError, match="layer '0' must be a Module"):
+    with pytest.raises(OptionError, match="expected layer '0' to be a Module"):
         Sequential([Linear(2, 2, backend=b)])  # type: ignore[arg-type]
     for name in ("a.b", 3):
-        with pytest.raises(OptionError, match=f"layer name {name!r} must be a string, new and without a dot"):
+        with pytest.raises(OptionError, match=f"layer names to be new and without a dot, got {name!r}"):
             Sequential({name: ReLU(backend=b)})  # type: ignore[dict-item]
-    with pytest.raises(OptionError, match="layer name 'a' must be a string, new"):
+    with pytest.raises(OptionError, match="layer names to be new and without a dot, got 'a'"):
         Sequential({"a": ReLU(backend=b)}).append(Tanh(backend=b), "a")
 
 
 def test_layers_on_two_backends() -> None:
     pytest.importorskip("torch", reason="two backends")
-    with pytest.raises(
-        OptionError, match=r"layer '1'.*is on <backend torch float32>, the others on <backend numpy"
-    ):
+    with pytest.raises(OptionError, match=r"layer '1'.* on <backend numpy .*, got <backend torch float32>"):
         Sequential(Linear(2, 2, backend="numpy"), Linear(2, 2, backend="torch"))
     with pytest.raises(OptionError, match="float64"):
         Sequential(Linear(2, 2, backend="numpy"), ReLU(backend=get_backend("numpy", dtype="float64")))
 
 
 def test_two_stacks_of_one_name_are_two_backends() -> None:
-    with pytest.raises(OptionError, match="a stack is new each time it is named: get_backend once"):
+    with pytest.raises(OptionError, match="get_backend makes a new stack at each call"):
         Sequential(Linear(2, 2, backend="strict+numpy"), ReLU(backend="strict+numpy"))
 
 
 def test_one_layer_in_two_places_would_forget_what_it_kept() -> None:
     b = get_backend("numpy")
     layer, act = Linear(2, 2, backend=b), ReLU(backend=b)
-    with pytest.raises(OptionError, match=r"layer '2' holds layer '0' again; make a new one"):
+    with pytest.raises(OptionError, match=r"layer '2' to be new, got layer '0' again; make a new"):
         Sequential(layer, act, layer)
-    with pytest.raises(OptionError, match=r"layer '1' holds layer '0\.1' again"):
+    with pytest.raises(OptionError, match=r"layer '1' to be new, got layer '0\.1' again"):
         Sequential(Sequential(layer, act), Sequential(act))
 
 
@@ -237,7 +220,7 @@ def test_pairs_of_unequal_shape(backend: Backend, kind: Any) -> None:
 @pytest.mark.parametrize("kind", [MSELoss, BCELoss, BCEWithLogitsLoss, NLLLoss, CrossEntropyLoss])
 def test_unknown_reduction(kind: Any) -> None:
     with pytest.raises(
-        OptionError, match=rf"^{kind.__name__}: reduction must be one of 'mean'.*, got 'average'"
+        OptionError, match=rf"^{kind.__name__}: expected reduction to be one of 'mean'.*, got 'average'"
     ):
         kind(reduction="average", backend="numpy")
 
@@ -266,7 +249,7 @@ def test_labels(backend: Backend, kind: Any) -> None:
     x = b.from_host(np.zeros((3, 4)))
     for labels, bad in (([0, 4, 1], 4), ([0, -1, 1], -1), ([0, -100, 99], 99)):
         with refused(
-            DataError, rf"^{kind.__name__}\(\): labels must be class numbers from 0 to 3, got {bad}"
+            DataError, rf"^{kind.__name__}\(\): expected labels to be class numbers from 0 to 3, got {bad}"
         ):
             loss(x, b.from_host(labels))
     with refused(DtypeError, rf"^{kind.__name__}\(\): expected int64 labels, got float32"):
@@ -284,16 +267,10 @@ def test_cross_entropy_of_probabilities_without_a_batch(backend: Backend) -> Non
         CrossEntropyLoss(backend=backend)(x, x)
 
 
-@pytest.mark.parametrize("smoothing", [-0.1, 1.1])
-def test_label_smoothing(smoothing: float) -> None:
-    with pytest.raises(OptionError, match=f"label_smoothing must be within .*got {smoothing}"):
-        CrossEntropyLoss(label_smoothing=smoothing, backend="numpy")
-
-
 def test_class_weights_of_another_number(backend: Backend) -> None:
     b = backend
     loss = CrossEntropyLoss(weight=b.from_host([1.0, 2.0]), backend=b)
-    with refused(LaminaError, r"^CrossEntropyLoss\(\): weight must have shape \(3,\), got \(2,\)"):
+    with refused(LaminaError, r"^CrossEntropyLoss\(\): expected weight to have shape \(3,\), got \(2,\)"):
         loss(b.from_host(np.zeros((2, 3))), b.from_host([0, 1]))
 
 
@@ -301,7 +278,7 @@ def test_weights_that_would_widen_the_loss(backend: Backend) -> None:
     b = backend
     x, wide = b.from_host(np.full(3, 0.5)), b.from_host(np.ones((2, 3)))
     for kind, name in ((BCELoss, "weight"), (BCEWithLogitsLoss, "weight"), (BCEWithLogitsLoss, "pos_weight")):
-        with refused(ShapeError, rf"^{kind.__name__}\(\): {name} must broadcast to .* \(3,\), got \(2, 3\)"):
+        with refused(ShapeError, rf"^{kind.__name__}\(\): expected {name} to .* \(3,\), got \(2, 3\)"):
             kind(**{name: wide}, backend=b)(x, x)
 
 
@@ -309,10 +286,10 @@ def test_weights_that_would_widen_the_loss(backend: Backend) -> None:
 def test_probabilities_out_of_range(backend: Backend, value: float) -> None:
     b = backend
     good, bad = b.from_host([0.5, 0.5]), b.from_host([0.5, value])
-    with refused(DataError, r"^BCELoss\(\): every prediction must be within \[0, 1\], got"):
+    with refused(DataError, r"^BCELoss\(\): expected every prediction within \[0, 1\], got"):
         BCELoss(backend=b)(bad, good)
     for kind in (BCELoss, BCEWithLogitsLoss):
-        with refused(DataError, rf"^{kind.__name__}\(\): every target must be within \[0, 1\], got"):
+        with refused(DataError, rf"^{kind.__name__}\(\): expected every target within \[0, 1\], got"):
             kind(backend=b)(good, bad)
 
 
@@ -362,9 +339,3 @@ def test_a_layer_that_defines_nothing() -> None:
         module(b.from_host([1.0]))
     with pytest.raises(TypeError, match="must define backward"):
         module.backward(b.from_host([1.0]))
-
-
-@pytest.mark.parametrize("seed", [-1, 2**64, 1.5, "0", None, True])
-def test_seeds(seed: Any) -> None:
-    with pytest.raises(OptionError, match=r"seed must be an integer from 0 to 2\*\*64 - 1"):
-        manual_seed(seed)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lamina.backends import Backend, OptionError, get_backend
+from lamina.backends import Backend, get_backend
 from lamina.layers import (
     Constant,
     Initializer,
@@ -110,12 +110,3 @@ def test_fans() -> None:
     assert fans((5, 7, 3)) == (21, 15)
     assert fans((5,)) == (5, 5)
     assert fans(()) == (1, 1)
-
-
-def test_options_of_initializers() -> None:
-    with pytest.raises(OptionError, match="expected a <= b, got a=2, b=1"):
-        Uniform(2, 1)
-    with pytest.raises(OptionError, match="expected std >= 0, got -1"):
-        Normal(0, -1)
-    with pytest.raises(OptionError, match="KaimingNormal: mode must be 'fan_in' or 'fan_out', got 'fan'"):
-        KaimingNormal(mode="fan")  # type: ignore[arg-type]

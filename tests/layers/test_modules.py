@@ -316,7 +316,7 @@ def test_looking_up() -> None:
     assert isinstance(part, Sequential)
     assert list(part.state_dict()) == ["second.weight", "second.bias"]
     assert part[1] is model[2]
-    with pytest.raises(IndexError, match="has 5 layers, index 5 is out of range"):
+    with pytest.raises(IndexError, match="expected an index below 5, got 5"):
         model[5]
     with pytest.raises(KeyError, match="Did you mean 'fc_2'"):
         model["fc_22"]

@@ -14,7 +14,6 @@ from lamina.backends import (
     Backend,
     DtypeError,
     LaminaError,
-    OptionError,
     ShapeError,
     StateError,
     get_backend,
@@ -254,24 +253,6 @@ def test_misfits_are_named(make: Any, shape: tuple[int, ...], message: str) -> N
     layer: Module = make()
     with pytest.raises(ShapeError, match=message):
         layer(layer.backend.full(shape, 1.0))
-
-
-@pytest.mark.parametrize(
-    ("make", "message"),
-    [
-        (lambda: BatchNorm1d(0), "num_features must be an integer of at least 1, got 0"),
-        (lambda: BatchNorm1d(2.0), "num_features must be"),  # type: ignore[arg-type]
-        (lambda: BatchNorm2d(2, eps=-1), "eps must be a number of at least 0, got -1"),
-        (lambda: BatchNorm2d(2, momentum=1.5), "momentum must be a number from 0 to 1, or None, got 1.5"),
-        (lambda: BatchNorm2d(2, momentum_of="all"), "momentum_of must be 'new' or 'old', got 'all'"),
-        (lambda: LayerNorm(()), "normalized_shape must be integers of at least 1"),
-        (lambda: LayerNorm(3, eps="small"), "LayerNorm: eps must be"),  # type: ignore[arg-type]
-        (lambda: GroupNorm(2, 3), "num_groups=2 must divide num_channels=3"),
-    ],
-)
-def test_options_are_checked(make: Any, message: str) -> None:
-    with pytest.raises(OptionError, match=message):
-        make()
 
 
 def test_a_gradient_of_another_shape_is_refused(backend: Backend) -> None:

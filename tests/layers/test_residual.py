@@ -161,17 +161,17 @@ def test_train_and_eval_reach_the_layers_inside(backend: Backend) -> None:
     [
         (
             lambda b: Residual(Linear(3, 4, backend=b)),
-            r"Residual: the layers give \(2, 4\), the input has \(2, 3\); give a shortcut from the one to "
-            "the other",
+            r"Residual: the layers give \(2, 4\), the input has \(2, 3\); add a shortcut that changes the "
+            "input's shape",
         ),
         (
             lambda b: Residual(Linear(3, 4, backend=b), shortcut=Linear(3, 5, backend=b)),
-            r"Residual: the layers give \(2, 4\), the shortcut gives \(2, 5\); they are added, and must be "
-            "equal",
+            r"Residual: the layers give \(2, 4\), the shortcut gives \(2, 5\); give both the same "
+            "shape",
         ),
         (
             lambda b: Residual(Linear(3, 1, backend=b)),  # it would broadcast
-            r"Residual: the layers give \(2, 1\), the input has \(2, 3\); give a shortcut .*",
+            r"Residual: the layers give \(2, 1\), the input has \(2, 3\); add a shortcut .*",
         ),
         (lambda b: Residual(Linear(5, 3, backend=b)), r"Linear\(5 -> 3\): expected input \(N, 5\), got .*"),
     ],
@@ -193,8 +193,8 @@ def test_a_model_says_at_once_what_cannot_be_added() -> None:
 
 def test_a_shortcut_must_be_a_module_on_the_backend() -> None:
     b, other = get_backend("numpy"), get_backend("numpy", dtype="float64")
-    with pytest.raises(OptionError, match=r"^Residual: shortcut must be a Module on <.*float32>, got 3$"):
+    with pytest.raises(OptionError, match=r"^Residual: expected shortcut .* on .*, got 3$"):
         Residual(Linear(3, 3, backend=b), shortcut=3)  # type: ignore[arg-type]
-    message = r"^Residual: shortcut must be a Module on <.*float32>, got Linear\(3 -> 3\) on <.*float64>$"
+    message = r"^Residual: expected shortcut .* on <.*float32>, got Linear\(3 -> 3\) on <.*float64>$"
     with pytest.raises(OptionError, match=message):
         Residual(Linear(3, 3, backend=b), shortcut=Linear(3, 3, backend=other))

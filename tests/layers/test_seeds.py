@@ -72,7 +72,7 @@ def test_layers_of_one_shape_differ() -> None:
 def test_the_seed_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     def fresh() -> dict[str, Any]:
         with monkeypatch.context() as patch:
-            patch.setattr(lamina.layers.random, "_of_all", [])
+            patch.setattr(lamina.layers.random, "_global", [])
             return stack("numpy").state_dict()
 
     monkeypatch.delenv("LAMINA_SEED", raising=False)
@@ -87,6 +87,6 @@ def test_the_seed_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for text in ("-1", "1.5", "seven"):
         monkeypatch.setenv("LAMINA_SEED", text)
         with pytest.raises(
-            OptionError, match=f"LAMINA_SEED must be a whole number of at least 0, got '{text}'"
+            OptionError, match=f"expected LAMINA_SEED to be a whole number of at least 0, got '{text}'"
         ):
             fresh()

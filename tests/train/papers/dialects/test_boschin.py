@@ -124,7 +124,7 @@ def test_errors(backend64: Backend, points: Any) -> None:
     model.add_layer(Linear(2, 25, backend=b))
     with pytest.raises(ShapeError, match=r"after Linear\(2 -> 25\): Linear\(20 -> 2\): expected .*, 20"):
         model.add_layer(Linear(20, 2, backend=b))
-    with pytest.raises(OptionError, match="must be a Module, got 'ReLU'"):
+    with pytest.raises(OptionError, match="to be a Module, got 'ReLU'"):
         model.add_layer("ReLU")  # type: ignore[arg-type]
     assert len(model) == 1
     with pytest.raises(StateError, match=r"0\.weight has no gradient; call backward"):
