@@ -21,8 +21,8 @@ def compare_with_torch(module: Module | Loss, twin: Any, *inputs: Host) -> Repor
     module
         A layer or a loss on a backend of float64. Its gradients are overwritten.
     twin
-        A torch.nn module with the same names in its state_dict, which it takes from the layer; or for a loss
-        a callable of (prediction, target).
+        For a layer, a torch.nn module with the same names in its state_dict: it gets the layer's state. For a
+        loss, a callable of (prediction, target).
     inputs
         Host arrays: a layer's input (N, ...), infinities and NaN allowed, or a loss's prediction and target.
 

@@ -31,14 +31,14 @@ class LayerCase:
     input_shape
         The input's shape, batch axis first.
     torch
-        Makes the equal torch.nn module, whose state_dict has the layer's names; None if there is none.
+        Makes the equal torch.nn module, with the same names in its state_dict; None if there is none.
     kinks
         Input values at which the derivative jumps: `input` stays clear of them.
     special
         A second input: kinks, huge and infinite values, ties, NaN. Forward and gradients must agree with
         torch there, too.
     batch_statistics
-        Whether it normalises by the batch, which then must have at least two values.
+        Whether it normalises by the batch, and so needs at least two values.
     integers
         If above 0, the input is int64 numbers below it, which have no gradient.
     whole_derivative

@@ -75,7 +75,7 @@ def _numeric(value: Callable[[Host], Host], x: Host, c: Host) -> Host:
         above[index] += h
         below[index] -= h
         change = value(above) - value(below)
-        # The step that was taken, which is not 2 h to the last bit.
+        # The actual step: rounding makes it differ from 2 h.
         gradient[index] = np.sum(c * change) / (above[index] - below[index])
     return gradient
 

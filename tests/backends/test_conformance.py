@@ -39,11 +39,11 @@ def test_default_dtype_float64(backend64: Backend, op: str) -> None:
 
 
 def test_no_op_is_missing() -> None:
-    assert set(all_cases()) | EFFECTS == set(OPS), "a row of the op table has no cases"
+    assert set(all_cases()) | EFFECTS == set(OPS), "expected cases for every row of the op table"
     assert all(items(op) for op in OPS)
 
 
-def test_every_primitive_has_an_oracle_of_its_own() -> None:
+def test_every_primitive_has_an_oracle() -> None:
     tensors = {
         op for op, row in OPS.items() if row.gives == "tensor" and row.kind not in ("derived", "create")
     }
@@ -51,7 +51,7 @@ def test_every_primitive_has_an_oracle_of_its_own() -> None:
 
 
 @pytest.mark.parametrize("op", [op for op in OPS if OPS[op].takes_out])
-def test_out_is_checked_where_there_is_one(op: str) -> None:
+def test_every_out_is_checked(op: str) -> None:
     assert {"out"} <= {item.check for item in items(op)}
 
 
@@ -81,7 +81,7 @@ def test_handles_of_another_backend_are_refused(op: str) -> None:
 
 
 class Faulty(NumpyBackend):
-    """A backend with planted faults: the suite must find each."""
+    """A backend with planted faults."""
 
     def exp(self, x: Any, *, out: Any = None) -> Any:
         return super().exp(x) * np.float32(1.00001)
@@ -132,7 +132,7 @@ class FaultyOut(NumpyBackend):
         return result if out is None else out
 
     def subtract(self, x: Any, y: Any, *, out: Any = None) -> Any:
-        """Overwrite `out` before reading the inputs, one of which it may be."""
+        """Overwrite `out` before reading the inputs, although it may be one."""
         if out is not None:
             out[...] = 0
         return super().subtract(x, y, out=out)
@@ -190,7 +190,7 @@ def test_a_backend_that_ignores_out_passes() -> None:
     assert report.passed, str(report)
 
 
-def test_the_report_reads_well() -> None:
+def test_the_report() -> None:
     good = run(get_backend("numpy"), only=["exp", "wrong out"])
     assert good.passed
     assert str(good).startswith("Conformance of <backend numpy float32>: ")
@@ -203,7 +203,7 @@ def test_the_report_reads_well() -> None:
     assert not run(get_backend("numpy"), only="nothing").passed
 
 
-def test_the_suite_needs_numpy_alone() -> None:
+def test_the_suite_needs_numpy_only() -> None:
     code = (
         "import sys\n"
         "for name in ('torch', 'pytest', 'hypothesis', 'scipy'): sys.modules[name] = None\n"
@@ -218,8 +218,8 @@ def test_the_suite_needs_numpy_alone() -> None:
 
 
 @pytest.mark.parametrize(("implementation", "op"), UNDERFLOW)
-def test_known_differences_still_are(implementation: str, op: str) -> None:
+def test_known_differences_remain(implementation: str, op: str) -> None:
     pytest.importorskip("torch", reason="the difference is torch's")
     backend = get_backend(implementation)
     lowest = backend.to_host(getattr(backend, op)(backend.from_host([-100.0] * 64)))
-    assert np.all(lowest == 0), f"{op} no longer flushes: take it off the list of differences"
+    assert np.all(lowest == 0), f"{op}: expected 0, got numbers; remove it from the list of differences"

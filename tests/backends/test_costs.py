@@ -1,4 +1,4 @@
-"""The shape, FLOP and byte rules: closed forms, and shapes equal to those of real results."""
+"""The rules for shapes, FLOPs and bytes: closed forms, and the shapes of real results."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def test_bytes(op: str, args: tuple[Any, ...], kwargs: dict[str, Any], size: int
     assert cost(op, *args, **kwargs).bytes == size
 
 
-def test_costs_go_to_the_scope_they_arise_in() -> None:
+def test_costs_are_counted_in_their_scope() -> None:
     backend: Any = ShapeBackend("cpu", "float32")
     with backend.scope("model"), backend.scope("0"):
         backend.exp(f32(4))
@@ -109,5 +109,5 @@ def test_shapes_are_those_of_real_results(op: str, name: str) -> None:
     for case in all_cases()[op]:
         with backend.session():
             real = case.call(backend, "float32")
-        ruled = result_meta(case, "float32", "float32")
-        assert (tuple(backend.shape(real)), backend.dtype(real)) == tuple(ruled), case.label
+        meta = result_meta(case, "float32", "float32")
+        assert (tuple(backend.shape(real)), backend.dtype(real)) == tuple(meta), case.label

@@ -1,4 +1,4 @@
-"""Derived ops, overrides and definitions both, against scipy.special and against each other."""
+"""Derived ops against scipy.special, and overrides against definitions."""
 
 from __future__ import annotations
 
@@ -37,21 +37,21 @@ ALONG: dict[str, Callable[..., Any]] = {
 @pytest.mark.parametrize("axis", [0, 1, -1])
 def test_along_an_axis(backend64: Backend, op: str, rows: Any, axis: int) -> None:
     with np.errstate(all="ignore"), backend64.session():
-        got = backend64.to_host(getattr(backend64, op)(backend64.from_host(rows), axis=axis))
+        ours = backend64.to_host(getattr(backend64, op)(backend64.from_host(rows), axis=axis))
         right = ALONG[op](rows, axis=axis)
-    np.testing.assert_allclose(got, right, rtol=1e-10, atol=1e-12)
+    np.testing.assert_allclose(ours, right, rtol=1e-10, atol=1e-12)
 
 
 @pytest.mark.parametrize("op", ELEMENTWISE)
 def test_elementwise(backend64: Backend, op: str) -> None:
     x = np.concatenate([np.linspace(-700, 700, 5001), np.linspace(-1, 1, 501), [-np.inf, np.inf, np.nan]])
-    got = backend64.to_host(getattr(backend64, op)(backend64.from_host(x)))
-    np.testing.assert_allclose(got, ELEMENTWISE[op](x), rtol=1e-14, atol=0)
+    ours = backend64.to_host(getattr(backend64, op)(backend64.from_host(x)))
+    np.testing.assert_allclose(ours, ELEMENTWISE[op](x), rtol=1e-14, atol=0)
 
 
-def test_log_softmax_of_far_logits(backend: Backend) -> None:
-    got = backend.to_host(backend.log_softmax(backend.from_host([[0.0, 1000.0]]), axis=1))
-    np.testing.assert_array_equal(got, [[-1000.0, 0.0]])
+def test_log_softmax_of_distant_logits(backend: Backend) -> None:
+    ours = backend.to_host(backend.log_softmax(backend.from_host([[0.0, 1000.0]]), axis=1))
+    np.testing.assert_array_equal(ours, [[-1000.0, 0.0]])
 
 
 def test_softmax_gradients_match_the_jacobian(backend64: Backend) -> None:
@@ -59,22 +59,22 @@ def test_softmax_gradients_match_the_jacobian(backend64: Backend) -> None:
     x, g = source.normal(size=(1, 6)), source.normal(size=(1, 6))
     p = special.softmax(x, axis=1)[0]
     y = b.softmax(b.from_host(x), axis=1)
-    got = b.to_host(b.softmax_grad(b.from_host(g), y, axis=1))
-    np.testing.assert_allclose(got[0], (np.diag(p) - np.outer(p, p)) @ g[0], rtol=1e-9, atol=1e-12)
+    ours = b.to_host(b.softmax_grad(b.from_host(g), y, axis=1))
+    np.testing.assert_allclose(ours[0], (np.diag(p) - np.outer(p, p)) @ g[0], rtol=1e-9, atol=1e-12)
     log_y = b.log_softmax(b.from_host(x), axis=1)
-    got = b.to_host(b.log_softmax_grad(b.from_host(g), log_y, axis=1))
-    np.testing.assert_allclose(got[0], (np.eye(6) - np.outer(p, np.ones(6))) @ g[0], rtol=1e-9, atol=1e-12)
+    ours = b.to_host(b.log_softmax_grad(b.from_host(g), log_y, axis=1))
+    np.testing.assert_allclose(ours[0], (np.eye(6) - np.outer(p, np.ones(6))) @ g[0], rtol=1e-9, atol=1e-12)
 
 
 @pytest.mark.parametrize("op", ["relu", "clip", "maximum", "max", "leaky_relu"])
-def test_nan_goes_through(backend: Backend, op: str) -> None:
+def test_nan_passes(backend: Backend, op: str) -> None:
     args: dict[str, tuple[Any, ...]] = {"clip": (-1.0, 1.0), "maximum": (0.0,), "leaky_relu": (0.1,)}
     x = backend.from_host([np.nan])
     assert np.isnan(backend.item(getattr(backend, op)(x, *args.get(op, ()))))
 
 
 @pytest.mark.parametrize("op", DERIVED)
-def test_the_definition_passes_where_the_override_does(backend: Backend, op: str) -> None:
+def test_definitions_pass_like_overrides(backend: Backend, op: str) -> None:
     definition = getattr(Backend, op)
 
     class Lowered(type(get_backend("numpy"))):  # type: ignore[misc]
@@ -83,7 +83,7 @@ def test_the_definition_passes_where_the_override_does(backend: Backend, op: str
     setattr(Lowered, op, definition)
     lowered = Lowered()
     if backend.name != "numpy":
-        pytest.skip("definitions are of primitives, which test_conformance covers on every backend")
+        pytest.skip("definitions use primitives, which test_conformance covers on every backend")
     for case in all_cases()[op]:
         with np.errstate(all="ignore"):
             compare(lowered, case, "float32", case.call(lowered, "float32"))

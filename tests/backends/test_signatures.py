@@ -1,4 +1,4 @@
-"""Every method of every backend has the signature that the protocol gives it."""
+"""Every method of every backend has the protocol's signature."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from lamina.backends.wrapper import Wrapper
 
 
 def classes() -> list[type[Backend]]:
-    found = [NumpyBackend, Wrapper, StrictBackend, ShapeBackend]
+    backends = [NumpyBackend, Wrapper, StrictBackend, ShapeBackend]
     for module, name in DECORATORS.values():
         cls = getattr(importlib.import_module(f"lamina.backends.{module}"), name)
-        found += [cls] if cls not in found else []
+        backends += [cls] if cls not in backends else []
     try:
         from lamina.backends.torch_backend import TorchBackend
     except ImportError:
-        return found
-    return [*found, TorchBackend]
+        return backends
+    return [*backends, TorchBackend]
 
 
 def shape_of(function: object) -> list[tuple[str, object, object]]:
@@ -45,13 +45,13 @@ def test_backend_keeps_the_protocol(op: str) -> None:
     assert shape_of(getattr(Backend, op)) == shape_of(getattr(Primitives, op))
 
 
-def test_the_table_has_a_row_for_every_op_and_no_other() -> None:
+def test_the_table_has_a_row_for_every_op_and_no_others() -> None:
     assert set(OPS) == {*PRIMITIVES, *DERIVED}
     assert len(PRIMITIVES) <= 55
 
 
 @pytest.mark.parametrize("op", OPS)
-def test_every_op_says_what_it_does(op: str) -> None:
+def test_every_op_has_a_docstring(op: str) -> None:
     assert (getattr(Backend, op).__doc__ or "").strip()
 
 
@@ -64,9 +64,9 @@ def test_tensors_are_parameters(op: str) -> None:
 
 
 def test_every_docstring_of_a_primitive_gives_shapes() -> None:
-    silent = [
+    without = [
         name
         for name in PRIMITIVES
         if OPS[name].gives == "tensor" and "->" not in (getattr(Primitives, name).__doc__ or "")
     ]
-    assert silent == []
+    assert without == []

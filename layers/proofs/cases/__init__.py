@@ -1,7 +1,7 @@
-"""THE table: a row for every layer and loss, in every mode that it has.
+"""The table: a row for every layer and loss, in every mode.
 
-The tests, `lamina check` and every decorator run over it, on every backend. A new layer adds a row in the
-file of its family, not a test file; a public layer or loss without a row fails a test.
+The tests and `lamina check` run it on every backend and stack. A new layer adds a row to the file of its
+family, not a test file; a test fails for a public layer or loss without a row.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ from ..case import LayerCase
 from .twins import EDGES, activation
 
 NUMBERS = EDGES[:-1]
-"""Without NaN, where torch's hardtanh gives a gradient of 0 or of g, as the length of the array has it."""
+"""Without NaN, for which torch's hardtanh gives gradient 0 or g, depending on the length of the array."""
 
 ACTIVATIONS_CASES: tuple[LayerCase, ...] = (
     activation(ELU, kinks=(0.0,)),
@@ -21,4 +21,4 @@ ACTIVATIONS_CASES: tuple[LayerCase, ...] = (
     activation(Hardtanh, "of other bounds", -0.5, 0.25, kinks=(-0.5, 0.25), special=(*NUMBERS, -0.5, 0.25)),
     activation(ReLU6, kinks=(0.0, 6.0), special=(*NUMBERS, 6.0)),
 )
-"""The activations that are not in `basic`, in every mode."""
+"""The activations, except those in `basic`."""

@@ -24,7 +24,7 @@ from .twins import EDGES, LOGIT_EDGES, activation, along, torch_stack, torch_twi
 
 
 def _shared(backend: Backend) -> Module:
-    """Two layers with one weight (and biases of their own): its gradients add up."""
+    """Return two layers with one weight: its gradients add up."""
     first, second = Linear(4, 4, backend=backend), Linear(4, 4, backend=backend)
     second.weight = first.weight
     return Sequential(first, Tanh(backend=backend), second)

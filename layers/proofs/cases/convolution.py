@@ -24,9 +24,9 @@ def _case(
     padding: Any = 0,
     **options: Any,
 ) -> LayerCase:
-    """Return the row of a convolution whose arguments torch has under the same names.
+    """Return the row of a convolution with the same arguments in torch.
 
-    `sides` (left, right, top, bottom) are what a padding comes to that torch.nn has not.
+    `sides` (left, right, top, bottom) replace a padding that torch.nn lacks.
     """
     kind: Any = _KINDS[name]
     torch = name.removeprefix("Naive")
@@ -41,7 +41,7 @@ def _case(
 
 
 def _both(label: str, shape: Shape, *args: Any, **options: Any) -> tuple[LayerCase, LayerCase]:
-    """Return the rows of the fast convolution and of the loops."""
+    """Return the rows of Conv2d and NaiveConv2d."""
     return _case("Conv2d", label, shape, *args, **options), _case(
         "NaiveConv2d", label, shape, *args, **options
     )
@@ -70,7 +70,7 @@ CONVOLUTION_CASES: tuple[LayerCase, ...] = (
     *_both("reflecting", (1, 1, 4, 3), 1, 2, 3, padding=(2, 1), padding_mode="reflect"),
     *_both("replicating", (1, 2, 3, 3), 2, 1, 3, padding=2, padding_mode="replicate"),
     *_both("circular", (1, 1, 4, 3), 1, 2, 3, padding=(1, 3), padding_mode="circular"),
-    # 64 terms in a kernel's row: the columns are moved by rows.
+    # 64 terms in a row of the kernel: columns are moved by rows.
     _case("Conv2d", "of many channels", (1, 32, 3, 2), 32, 2, 2, padding=1),
     _case(
         "Conv2d",

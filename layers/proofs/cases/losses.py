@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 
 from ....backends import Backend
+from ....backends.host import Host
 from ... import BCELoss, BCEWithLogitsLoss, CrossEntropyLoss, MSELoss, NLLLoss
 from ..case import LossCase
 from .twins import INF
 
-Host = np.ndarray[Any, Any]
 Draw = Callable[[np.random.Generator], Host]
 
 
@@ -31,7 +31,7 @@ def _binary(*shape: int) -> Draw:
 
 
 def _labels(classes: int, *shape: int, ignore: int | None = None) -> Draw:
-    """Draw labels; every third is `ignore`, where one is given."""
+    """Draw labels; every third is `ignore`, unless None."""
 
     def draw(source: np.random.Generator) -> Host:
         labels = source.integers(0, classes, shape)
@@ -61,7 +61,7 @@ _POSITIVE_WEIGHTS = np.array([0.5, 3.0, 1.0])
 _CLASS_WEIGHTS = np.array([0.25, 2.0, 1.0, 0.5])
 
 
-def _brought(b: Backend, options: dict[str, Any]) -> dict[str, Any]:
+def _on_backend(b: Backend, options: dict[str, Any]) -> dict[str, Any]:
     return {k: b.from_host(v) if isinstance(v, np.ndarray) else v for k, v in options.items()}
 
 
@@ -73,7 +73,7 @@ def _loss(
     special: tuple[Any, ...] = (),
     **options: Any,
 ) -> LossCase:
-    """Return the case of a loss whose options torch has under the same names; arrays become tensors."""
+    """Return the row of a loss with the same options in torch; arrays become tensors."""
     name = getattr(kind, "__name__", "")
 
     def twin() -> Any:
@@ -84,7 +84,7 @@ def _loss(
 
     return LossCase(
         f"{name} {label}",
-        lambda b: kind(**_brought(b, options), backend=b),
+        lambda b: kind(**_on_backend(b, options), backend=b),
         prediction,
         target,
         twin,
@@ -93,7 +93,7 @@ def _loss(
 
 
 def _batch_mean(share: float) -> Callable[[], Any]:
-    """Return the maker of torch's Σ (p - t)² times `share` over the number of samples."""
+    """Return a maker of torch's Σ (p - t)² times `share` / N."""
 
     def make() -> Any:
         from torch.nn.functional import mse_loss

@@ -49,7 +49,7 @@ def _evaluated(kind: type[Module], label: str, shape: Shape, *args: Any, **optio
 
 
 def _papers(b: Backend) -> Module:
-    """Return the convention of Jin et al., which torch does not have."""
+    """Return the convention of Jin et al., which torch lacks."""
     return _stirred(BatchNorm1d(3, momentum=0.9, momentum_of="old", biased_running_variance=True, backend=b))
 
 

@@ -31,7 +31,7 @@ _TIES = (((
 def _pool(
     kind: type[Module], label: str, shape: Shape, *args: Any, twin: bool = True, **options: Any
 ) -> LayerCase:
-    """Return the row of a pooling whose arguments torch has under the same names."""
+    """Return the row of a pooling with the same arguments in torch."""
     made: Any = kind
     return LayerCase(
         f"{kind.__name__} {label}",

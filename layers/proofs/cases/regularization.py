@@ -22,8 +22,8 @@ from ..case import LayerCase
 from .twins import EDGES, torch_twin
 
 
-def _again(kind: type[Dropout], p: float, b: Backend) -> Dropout:
-    """Return a dropout that draws the same mask at every forward pass, as differences need."""
+def _with_one_mask(kind: type[Dropout], p: float, b: Backend) -> Dropout:
+    """Return a dropout with one mask for every forward pass, as finite differences need."""
 
     class OneMask(kind):  # type: ignore[misc, valid-type]
         def forward(self, x: Tensor) -> Any:
@@ -53,7 +53,7 @@ def _torch_block() -> Any:
 
 
 def _resnet(b: Backend) -> Module:
-    """Two blocks of a ResNet, the second with a projection."""
+    """Return two blocks of a ResNet, the second with a projection."""
     return Sequential(
         Conv2d(1, 2, 1, backend=b),
         Residual(Conv2d(2, 2, 3, padding=1, bias=False, backend=b), ReLU(backend=b)),
@@ -76,8 +76,8 @@ REGULARIZATION_CASES: tuple[LayerCase, ...] = (
     ),
     LayerCase("Dropout of nothing", lambda b: Dropout(0.0, backend=b), (3, 4), torch_twin("Dropout", 0.0)),
     LayerCase("Dropout of everything", lambda b: Dropout(1.0, backend=b), (3, 4), torch_twin("Dropout", 1.0)),
-    LayerCase("Dropout with one mask", lambda b: _again(Dropout, 0.4, b), (4, 5)),
-    LayerCase("Dropout2d with one mask", lambda b: _again(Dropout2d, 0.4, b), (3, 4, 2, 2)),
+    LayerCase("Dropout with one mask", lambda b: _with_one_mask(Dropout, 0.4, b), (4, 5)),
+    LayerCase("Dropout2d with one mask", lambda b: _with_one_mask(Dropout2d, 0.4, b), (3, 4, 2, 2)),
     LayerCase(
         "Dropout2d in evaluation",
         lambda b: Dropout2d(backend=b).eval(),
@@ -98,4 +98,4 @@ REGULARIZATION_CASES: tuple[LayerCase, ...] = (
     LayerCase("Residual", _block, (4, 3), _torch_block),
     LayerCase("Sequential of Residual", _resnet, (2, 1, 4, 3), batch_statistics=True),
 )
-"""Each, in every mode."""
+"""Dropout, embeddings and residual blocks, in every mode."""

@@ -1,4 +1,4 @@
-"""What the rows are made with: twins in torch.nn, and inputs at the edges of the number line."""
+"""Helpers of the rows: twins in torch.nn, and inputs at the edges of floating point."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ..case import LayerCase
 
 INF, NAN = math.inf, math.nan
 
-# Zeros of both signs, kinks, tiny and huge values, what overflows e^x, infinities and NaN.
+# Zeros of both signs, tiny and huge values, numbers that overflow e^x, infinities and NaN.
 EDGES = (
     0.0,
     -0.0,
@@ -54,7 +54,7 @@ def torch_twin(name: str, *args: Any, **options: Any) -> Callable[[], Any]:
 
 
 def padded_torch_twin(name: str, sides: tuple[int, ...], *args: Any, **options: Any) -> Callable[[], Any]:
-    """Return a maker of a torch.nn module whose input gets zeros on sides (left, right, top, bottom)."""
+    """Return a maker of a torch.nn module that first pads zeros on sides (left, right, top, bottom)."""
 
     def make() -> Any:
         from torch import nn
@@ -88,7 +88,7 @@ def activation(
     kinks: tuple[float, ...] = (),
     special: tuple[float, ...] = EDGES,
 ) -> LayerCase:
-    """Return the row of an elementwise layer whose arguments torch has in the same order."""
+    """Return the row of an elementwise layer with the same arguments in torch."""
     name = getattr(kind, "__name__", "")
     return LayerCase(
         f"{name} {label}".rstrip(),
@@ -101,7 +101,7 @@ def activation(
 
 
 def along(kind: Callable[..., Module], dim: int, shape: Shape, special: tuple[Any, ...] = ()) -> LayerCase:
-    """Return the row of a layer that works along the axis `dim`."""
+    """Return the row of a layer along the axis `dim`."""
     name = getattr(kind, "__name__", "")
     axes = "x".join(map(str, shape))
     return LayerCase(

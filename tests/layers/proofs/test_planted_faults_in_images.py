@@ -198,7 +198,7 @@ FAULTS: list[tuple[type[Module], str, set[str]]] = [
 
 @pytest.fixture
 def strips(backend64: Backend, monkeypatch: pytest.MonkeyPatch) -> Backend:
-    """A backend whose cache is so small that a convolution is cut into strips of rows."""
+    """A backend with a cache so small that convolutions work in strips of rows."""
     monkeypatch.setattr(backend64, "cache_size", 64)
     return backend64
 

@@ -22,10 +22,10 @@ def array(*values: float, dtype: str = "float64") -> Host:
 
 
 def test_the_worst_element_is_reported() -> None:
-    found = worst("weight", array(1.0, 2.0, 3.5), array(1.0, 2.1, 3.0), 0.25)
-    assert found == Difference("weight", (2,), 3.5, 3.0, 2.0)
-    assert str(found) == "weight[2]: 3.5, expected 3 (2 of the bar)"
-    report = Report("Layer()", "an oracle", [found])
+    difference = worst("weight", array(1.0, 2.0, 3.5), array(1.0, 2.1, 3.0), 0.25)
+    assert difference == Difference("weight", (2,), 3.5, 3.0, 2.0)
+    assert str(difference) == "weight[2]: 3.5, expected 3 (2 of the bar)"
+    report = Report("Layer()", "an oracle", [difference])
     assert not report.passed
     assert str(report).splitlines()[0] == "Layer() against an oracle: worst 2 of the bar"
     assert worst("weight", array(1.0, 2.0), array(1.1, 2.5), array(0.05, 1.0)).error == pytest.approx(2.0)
@@ -60,8 +60,8 @@ def test_nothing_compared_is_nothing_proven() -> None:
 
 def test_a_tensor_on_one_side_only_is_an_infinite_error() -> None:
     for ours, theirs in (({"a": array(1.0)}, {}), ({}, {"a": array(1.0)})):
-        (found,) = compare(ours, theirs, lambda name, right: 1.0)
-        assert (found.name, found.error) == ("a, on one side only", np.inf)
+        (difference,) = compare(ours, theirs, lambda name, right: 1.0)
+        assert (difference.name, difference.error) == ("a, on one side only", np.inf)
 
 
 def with_torch(module: Any, *inputs: Host) -> Report:
@@ -94,9 +94,9 @@ def test_a_subject_runs_forward_and_backward() -> None:
     b = get_backend("numpy", dtype="float64")
     layer = Linear(2, 3, backend=b)
     x, g = np.ones((4, 2)), np.full((4, 3), 2.0)
-    found = Subject(layer).run(x, grad_output=g)
-    assert list(found) == ["output", "input", "weight", "bias"]
-    assert found["bias"].tolist() == [8.0, 8.0, 8.0]
+    results = Subject(layer).run(x, grad_output=g)
+    assert list(results) == ["output", "input", "weight", "bias"]
+    assert results["bias"].tolist() == [8.0, 8.0, 8.0]
     assert Subject(layer).run(x, grad_output=g)["bias"].tolist() == [8.0, 8.0, 8.0]  # not 16
     np.testing.assert_array_equal(Subject(layer).run(x)["bias"], cotangent((4, 3)).sum(axis=0))
     assert Subject(MSELoss(backend=b)).run(x, x)["loss"] == 0.0
@@ -108,8 +108,8 @@ def test_the_bound_of_rounding_holds_and_is_tight() -> None:
     x = np.random.default_rng(0).standard_normal((2, 3, 6, 5)).astype(np.float32)
     g = cotangent(layer.output_shape(x.shape)).astype(np.float32)
     right, bounds = exactly(layer, x, g), rounding_bounds(layer, x, g)
-    found = {name: value.astype(np.float64) for name, value in Subject(layer).run(x, grad_output=g).items()}
-    rough = {name: value.astype(np.float16).astype(np.float64) for name, value in found.items()}
-    assert Report("", "", compare(found, right, lambda name, _: bounds[name])).passed
-    errors = {d.name: d.error for d in compare(rough, right, lambda name, _: bounds[name])}
+    single = {name: value.astype(np.float64) for name, value in Subject(layer).run(x, grad_output=g).items()}
+    half = {name: value.astype(np.float16).astype(np.float64) for name, value in single.items()}
+    assert Report("", "", compare(single, right, lambda name, _: bounds[name])).passed
+    errors = {d.name: d.error for d in compare(half, right, lambda name, _: bounds[name])}
     assert min(errors.values()) > 1.0, errors

@@ -1,4 +1,4 @@
-"""What a row of the table of optimizers is."""
+"""`OptimizerCase`: a row of the table of optimizers."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from ..optimizer import Optimizer
 
 @dataclass(frozen=True)
 class OptimizerCase:
-    """An optimizer with its options, and the torch one that must agree over 1,000 steps.
+    """An optimizer with its options, and the torch optimizer that must agree over 1,000 steps.
 
     Parameters
     ----------
     name
-        Unique in the table; it begins with the class that it is about.
+        Unique in the table; its first word is the class.
     make
         Makes the optimizer for parameters (or groups).
     torch
-        Makes torch's for torch parameters; None for what torch does not have.
+        Makes torch's optimizer for torch parameters; None if torch lacks it.
 
     """
 

@@ -1,4 +1,4 @@
-"""An optimizer over 1,000 steps, compared on the way: a fault in the first steps is forgotten by the last."""
+"""An optimizer over 1,000 steps, compared at several: the last steps forget a fault in the first."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ SHAPES = ((3, 2), (4,), ())
 
 
 def starts() -> list[Host]:
-    """Return the first values of the parameters."""
+    """Return the initial values of the parameters."""
     source = np.random.default_rng(1)
     return [np.asarray(source.standard_normal(shape)) for shape in SHAPES]
 
 
 def slope(p: Host, step: int) -> Host:
-    """Return the gradient of a bowl that sways from step to step; it depends on p, so that errors grow."""
+    """Return the gradient of a swaying bowl; it depends on p, so that errors grow."""
     curvature = 0.5 + np.arange(p.size).reshape(p.shape) / max(p.size, 1)
     return np.asarray(curvature * (p - 0.3 * np.sin(0.05 * step)) + 0.05 * np.cos(step))
 
 
 def parameters_on(b: Backend) -> list[Parameter]:
-    """Return parameters at their first values."""
+    """Return parameters at their initial values."""
     parameters = [Parameter(shape, Constant(0.0), b) for shape in SHAPES]
     for parameter, value in zip(parameters, starts(), strict=True):
         parameter.set(bring(b, value))
@@ -44,7 +44,7 @@ def parameters_on(b: Backend) -> list[Parameter]:
 
 
 def drive(optimizer: Optimizer, parameters: Sequence[Parameter], steps: range) -> None:
-    """Take the steps of those numbers."""
+    """Take the steps."""
     b = parameters[0].backend
     for step in steps:
         optimizer.zero_grad()
@@ -57,30 +57,30 @@ def trajectory(case: OptimizerCase, b: Backend) -> Trajectory:
     """Return the values after each of `STEPS`."""
     parameters = parameters_on(b)
     optimizer = case.make(parameters)
-    found: Trajectory = {}
+    values: Trajectory = {}
     for start, stop in itertools.pairwise((0, *STEPS)):
         drive(optimizer, parameters, range(start, stop))
-        found |= {f"p{i} after {stop}": host(b, p.data) for i, p in enumerate(parameters)}
-    return found
+        values |= {f"p{i} after {stop}": host(b, p.data) for i, p in enumerate(parameters)}
+    return values
 
 
 def torch_trajectory(case: OptimizerCase) -> Trajectory:
-    """Return the values that torch.optim's twin gives; torch is imported here."""
+    """Return the values of torch.optim's twin; torch is imported here."""
     import torch
 
     assert case.torch is not None
     twins = [torch.nn.Parameter(torch.tensor(value)) for value in starts()]
     optimizer = case.torch(twins)
-    found: Trajectory = {}
+    values: Trajectory = {}
     for step in range(STEPS[-1]):
         for twin in twins:
             twin.grad = torch.tensor(slope(twin.detach().numpy(), step))
         optimizer.step()
         if step + 1 in STEPS:
-            found |= {f"p{i} after {step + 1}": t.detach().numpy().copy() for i, t in enumerate(twins)}
-    return found
+            values |= {f"p{i} after {step + 1}": t.detach().numpy().copy() for i, t in enumerate(twins)}
+    return values
 
 
 def compare_trajectories(name: str, oracle: str, ours: Trajectory, theirs: Trajectory) -> Report:
-    """Return the worst value at each step, at 1e-9."""
+    """Compare every value at 1e-9."""
     return Report(name, oracle, compare(ours, theirs, close))
