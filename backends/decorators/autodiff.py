@@ -28,6 +28,7 @@ from .tape import GradOperator, first_gradient, walk
 from .variable import Cell, Variable
 
 _recording: ContextVar[bool] = ContextVar("lamina_recording", default=True)
+_path: ContextVar[str] = ContextVar("lamina_recorded_layer", default="")
 _SCALARS = (float, int, bool, type(None))
 # Ops with a VJP are recorded; other derived ops are lowered first.
 _RECORDED = {name for name, op in OPS.items() if op.vjp is not None or op.kind == "derived"}
@@ -89,7 +90,6 @@ class AutodiffBackend(Wrapper):
         super().__init__(inner)
         self.cache_size = 1 << 62  # one block: several are assigned to cells, where the record ends
         self._ops = {name: getattr(inner, name) for name in OPS}
-        self._path = ""
         for op in OPS.values():
             if op.kind == "metadata":  # every VJP rule asks for shapes: skip `around`
                 setattr(self, op.name, self._metadata(op))
@@ -113,7 +113,7 @@ class AutodiffBackend(Wrapper):
         if op.vjp is None:
             return self.lower(op, args, kwargs)
         y = Variable(self._ops[op.name](*opened, **kwargs), self)
-        y.grad_op = GradOperator(op, args, kwargs, y, self._path)
+        y.grad_op = GradOperator(op, args, kwargs, y, _path.get())
         y.requires_grad = True
         return y
 
@@ -184,8 +184,15 @@ class AutodiffBackend(Wrapper):
             cell.cell.touch()
 
     @override
-    def scope(self, name: str) -> contextlib.AbstractContextManager[None]:
-        return _Scope(self, name)
+    @contextlib.contextmanager
+    def scope(self, name: str) -> Iterator[None]:
+        outer = _path.get()
+        token = _path.set(f"{outer}.{name}" if outer else name)
+        try:
+            with self.inner.scope(name):
+                yield
+        finally:
+            _path.reset(token)
 
     @override
     def unrecorded(self) -> contextlib.AbstractContextManager[None]:
@@ -227,24 +234,6 @@ class AutodiffBackend(Wrapper):
     ) -> Graph:
         """Return the graph of the operators that led to `root`; names: labels for Variables."""
         return draw_operators(root, title, names=names)
-
-
-class _Scope:
-    """Appends a name to the backend's layer path while it is entered."""
-
-    def __init__(self, backend: AutodiffBackend, name: str) -> None:
-        self.backend, self.name = backend, name
-        self.inner = backend.inner.scope(name)
-
-    def __enter__(self) -> None:
-        b = self.backend
-        self.outer = b._path
-        b._path = f"{self.outer}.{self.name}" if self.outer else self.name
-        self.inner.__enter__()
-
-    def __exit__(self, *error: Any) -> None:
-        self.backend._path = self.outer
-        self.inner.__exit__(*error)
 
 
 def tape_backend(backend: str | Backend | None = None) -> AutodiffBackend:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from time import perf_counter_ns
 from typing import Any, Literal, NamedTuple
 
@@ -25,6 +26,11 @@ from .report import Report, Row
 
 MOST_COMBINATIONS = 4096
 """The size of the cache of costs, by op, shapes and options."""
+
+_layer: ContextVar[tuple[str, bool]] = ContextVar("lamina_profiled_layer", default=("", False))
+"""The path of the running layer, and whether its backward pass runs."""
+_steps: ContextVar[tuple[Row, ...]] = ContextVar("lamina_profiled_steps", default=())
+"""The rows of the running compiled steps."""
 
 
 class Event(NamedTuple):
@@ -49,7 +55,7 @@ class _Cost(NamedTuple):
 class _Place:
     """One pass of one layer, with a row for each op."""
 
-    def __init__(self, layer: str = "", backward: bool = False) -> None:
+    def __init__(self, layer: str, backward: bool) -> None:
         self.layer, self.backward = layer, backward
         self.rows: dict[str, Row] = {}
 
@@ -68,10 +74,8 @@ class ProfileBackend(Wrapper):
         self._waits = inner.device != "cpu"  # an op on another device returns before it is done
         self._memory = Memory()
         self._costs: dict[tuple[Any, ...], _Cost] = {}
-        self._here = _Place()
-        self._places = {("", False): self._here}
+        self._places: dict[tuple[str, bool], _Place] = {}
         self._steps: list[Row] = []
-        self._running: list[Row] = []
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.inner,)
@@ -103,13 +107,13 @@ class ProfileBackend(Wrapper):
         end = perf_counter_ns()
         flops, moved, metas = self._cost(op, args, kwargs, result)
         new, allocated = self._memory.note(op, args, result, metas)
-        live, rows = self._memory.live, self._here.rows
-        row = rows.get(op.name)
+        live, place = self._memory.live, self._place()
+        row = place.rows.get(op.name)
         if row is None:
-            row = rows[op.name] = Row(self._here.layer, self._here.backward, op.name)
+            row = place.rows[op.name] = Row(place.layer, place.backward, op.name)
         row.calls += 1
         row.seconds += (end - start) * 1e-9
-        for counting in (row, *self._running):
+        for counting in (row, *_steps.get()):
             counting.flops += flops
             counting.bytes += moved
             counting.new += new
@@ -123,16 +127,15 @@ class ProfileBackend(Wrapper):
     @contextmanager
     def scope(self, name: str) -> Iterator[None]:
         """Count the ops inside under the layer `name`, or under its backward pass if "name.backward"."""
-        before, start = self._here, perf_counter_ns()
+        start, (outer, backward) = perf_counter_ns(), _layer.get()
         layer = name.removesuffix(".backward")
-        path = f"{before.layer}.{layer}" if before.layer else layer
-        key = (path, before.backward or layer != name)
-        self._here = self._places.get(key) or self._places.setdefault(key, _Place(*key))
+        token = _layer.set((f"{outer}.{layer}" if outer else layer, backward or layer != name))
+        self._place()  # in the order of the layers' first runs
         try:
             with self.inner.scope(name):
                 yield
         finally:
-            self._here = before
+            _layer.reset(token)
             if self.timeline is not None:
                 self.timeline.append(Event("layer", name, start, perf_counter_ns()))
 
@@ -145,11 +148,11 @@ class ProfileBackend(Wrapper):
         @functools.wraps(step)
         def run(*args: Any, **kwargs: Any) -> Any:
             start = perf_counter_ns()
-            self._running.append(row)
+            token = _steps.set((*_steps.get(), row))
             try:
                 return compiled(*args, **kwargs)
             finally:
-                self._running.remove(row)
+                _steps.reset(token)
                 if self._waits:
                     self.inner.synchronize()
                 end = perf_counter_ns()
@@ -159,6 +162,10 @@ class ProfileBackend(Wrapper):
                     self.timeline.append(Event("step", row.op, start, end))
 
         return run  # type: ignore[return-value]  # functools.wraps loses the type
+
+    def _place(self) -> _Place:
+        key = _layer.get()
+        return self._places.get(key) or self._places.setdefault(key, _Place(*key))
 
     # -- costs -------------------------------------------------------------------------------------
 

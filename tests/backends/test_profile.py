@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import threading
 import time
 import tracemalloc
 from collections.abc import Iterator
@@ -199,6 +200,14 @@ def test_an_error_leaves_the_scope(profile: ProfileBackend) -> None:
     ones(profile, 2)
     rows = profile.report().rows
     assert {(row.layer, row.op) for row in rows} == {("a", "full"), ("", "full")}
+
+
+def test_a_scope_belongs_to_its_thread(profile: ProfileBackend) -> None:
+    with profile.scope("a"):
+        thread = threading.Thread(target=ones, args=(profile, 2))
+        thread.start()
+        thread.join()
+    assert [(row.layer, row.op) for row in profile.report().rows] == [("", "full")]
 
 
 class Net(Module):

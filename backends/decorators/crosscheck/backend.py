@@ -13,6 +13,7 @@ import itertools
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
+from contextvars import ContextVar
 from dataclasses import asdict, replace
 from typing import Any
 from weakref import WeakValueDictionary
@@ -32,6 +33,9 @@ from .comparison import Table, compare
 from .judge import Judge
 from .ledger import Ledger
 from .settings import Mode, Settings
+
+_alone: ContextVar[bool] = ContextVar("lamina_primary_alone", default=False)
+"""Whether only the primary runs: inside a compiled step."""
 
 
 class Pair:
@@ -100,7 +104,6 @@ class CrosscheckBackend(Wrapper):
         self.reference = reference
         settings = Settings(mode, tolerance, keep_going, folder)
         self._ledger, self._judge = Ledger(settings, inner, reference), Judge(inner, reference)
-        self._alone = False  # inside a compiled step: only the primary runs
         self._cells: WeakValueDictionary[tuple[int, str], Any] = WeakValueDictionary()
         self._numbers = itertools.count()
 
@@ -149,11 +152,11 @@ class CrosscheckBackend(Wrapper):
             right = {key: b.to_host(cell) for key, cell in cells.items()}
             for key, cell in cells.items():
                 b.assign(cell, b.from_host(before[key], dtype=before[key].dtype.name))
-            self._alone = True
+            token = _alone.set(True)
             try:
                 result = compiled(*args, **kwargs)
             finally:
-                self._alone = False
+                _alone.reset(token)
             for key, cell in cells.items():
                 comparison = compare(b.to_host(cell), right[key], FORWARD, limit=self.tolerance)
                 if self._ledger.diverges("compile", comparison) and not self.keep_going:
@@ -171,7 +174,7 @@ class CrosscheckBackend(Wrapper):
         mine, options = args, kwargs
         if drift:
             mine, options = op.map_arguments(lambda value: self._opened(op, value).primary, args, kwargs)
-        if self._alone or op.kind in ("metadata", "control"):
+        if _alone.get() or op.kind in ("metadata", "control"):
             return run(*mine, **options)
         try:
             call = Call.of(op, mine, options, self.inner)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,9 @@ from .comparison import Comparison, Tally
 from .repro import Repro, save
 from .settings import Settings
 
+_path: ContextVar[tuple[str, ...]] = ContextVar("lamina_crosschecked_layers", default=())
+"""The names of the running layers, outermost first."""
+
 
 class Ledger:
     """Counts the comparisons of two backends, and reports those beyond their tolerance."""
@@ -22,22 +26,20 @@ class Ledger:
     def __init__(self, settings: Settings, primary: Backend, reference: Backend) -> None:
         self.settings, self.primary, self.reference = settings, primary, reference
         self.tallies: dict[str, Tally] = {}
-        self.path: list[str] = []
-        """The names of the running layers, outermost first."""
 
     @contextlib.contextmanager
     def layer(self, name: str) -> Iterator[None]:
         """Name the layer that runs inside."""
-        self.path.append(name)
+        token = _path.set((*_path.get(), name))
         try:
             yield
         finally:
-            self.path.pop()
+            _path.reset(token)
 
     def diverges(self, name: str, comparison: Comparison) -> bool:
         """Count a comparison; return whether it is a divergence."""
         tally, diverges = self.tallies.setdefault(name, Tally()), comparison.share > self.settings.tolerance
-        tally.add(comparison, ".".join(self.path))
+        tally.add(comparison, ".".join(_path.get()))
         tally.divergences += diverges
         return diverges
 
@@ -60,7 +62,7 @@ class Ledger:
 
     def error(self, name: str, message: str, path: Path | None = None) -> DivergenceError:
         """Return the error that names the op, the layer and both backends."""
-        layer = ".".join(self.path)
+        layer = ".".join(_path.get())
         where = f" in layer {layer}" if layer else ""
         differs = f"{self.primary.spec} differs from {self.reference.spec} ({self.settings.mode})"
         error = DivergenceError(f"{name}{where}: {differs}: {message}")
@@ -69,7 +71,7 @@ class Ledger:
 
     def _origin(self, comparison: Comparison) -> dict[str, Any]:
         return {
-            "layer": ".".join(self.path),
+            "layer": ".".join(_path.get()),
             "primary": self.primary.spec,
             "reference": self.reference.spec,
             "dtype": self.primary.default_dtype,
