@@ -1,4 +1,4 @@
-"""An empty folder to work in, data of several kinds, and the command line called in this process."""
+"""An empty working folder, data of several kinds, and the command line in this process."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def lamina() -> Run:
-    """Run a command given as one string of words; no traceback, whatever it says."""
+    """Return a function that runs a command line; it checks the exit code and allows no traceback."""
 
     def run(line: str, code: int = 0) -> Any:
         result = CliRunner().invoke(app, line.split(), prog_name="lamina")

@@ -1,4 +1,4 @@
-"""`lamina check` as a user types it."""
+"""`lamina check`."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class Labels(Loss):
         return self.backend.multiply(hot, -1.0 / self.backend.shape(hot)[0])
 
 class Naive(Module):
-    """y = ln(1 + e^x), which has overflowed long before its value has."""
+    """y = ln(1 + e^x); e^x overflows long before y."""
 
     def forward(self, x):
         b = self.backend
@@ -69,7 +69,7 @@ class Naive(Module):
         return self.backend.multiply(grad_output, self.backend.sigmoid(x))
 
 class Overwriting(Times):
-    """y = 2 x, whose backward pass writes into what it was given."""
+    """y = 2 x; its backward pass overwrites the gradient of the output."""
 
     def backward(self, grad_output):
         self.kept()
@@ -97,14 +97,14 @@ def test_a_layer_by_name(lamina: Run) -> None:
     assert "finite differences, every index" in out
 
 
-def test_a_class_of_ones_own(lamina: Run, own: None) -> None:
+def test_a_users_layer(lamina: Run, own: None) -> None:
     assert "1 of 1 cases proven" in lamina("check my_layers:Times --input 4,3").stdout
     wrong = lamina("check my_layers:Times --arguments 3.0 --input 4,3", code=1).stdout
     assert "Times(): NOT proven" in wrong
     assert lamina("check my_layers:Times --arguments 3.0 --input 4,3 --json", code=1).json["passed"] is False
 
 
-def test_a_loss_of_ones_own(lamina: Run, own: None) -> None:
+def test_a_users_loss(lamina: Run, own: None) -> None:
     for options in ("", "--target one-hot", "--prediction numbers --target one-hot"):
         assert "1 of 1 cases proven" in lamina(f"check my_layers:Own --input 4,3 {options}").stdout
     wrong = lamina("check my_layers:Own --arguments 0.5 --input 4,3", code=1).stdout
@@ -113,7 +113,7 @@ def test_a_loss_of_ones_own(lamina: Run, own: None) -> None:
     assert "1 of 1 cases proven" in lamina("check my_layers:Labels --input 4,3 --target labels").stdout
 
 
-def test_large_inputs_have_a_column_when_it_objects(lamina: Run, own: None) -> None:
+def test_a_failing_range_has_a_column(lamina: Run, own: None) -> None:
     out = " ".join(lamina("check my_layers:Naive --input 4,3", code=1).stdout.split())
     assert "range verdict" in out
     assert (
@@ -121,13 +121,13 @@ def test_large_inputs_have_a_column_when_it_objects(lamina: Run, own: None) -> N
         in out
     )
     (row,) = lamina("check my_layers:Naive --input 4,3 --json", code=1).json["rows"]
-    assert row["range"] is None  # not a number; the words are among the failures
+    assert row["range"] is None  # no number; the text is among the failures
     assert row["effects"] == 0.0
     assert "range: output at" in row["failures"][0]
     assert "range" not in lamina("check my_layers:Naive --input 4,3 --no-range").stdout
 
 
-def test_effects_have_a_column_when_they_object(lamina: Run, own: None) -> None:
+def test_failing_effects_have_a_column(lamina: Run, own: None) -> None:
     out = " ".join(lamina("check my_layers:Overwriting --input 4,3", code=1).stdout.split())
     assert "effects verdict" in out
     assert "effects: backward changed the gradient of the output at [0, 0]: expected " in out

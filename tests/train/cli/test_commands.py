@@ -1,4 +1,4 @@
-"""The commands as they are meant to be used."""
+"""The commands in ordinary use."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ RESULTS = {
 
 
 @pytest.mark.parametrize("command", ["", "train", "summary", "predict", "backends"])
-def test_help_fits_and_swallows_nothing(lamina: Any, command: str) -> None:
+def test_help_fits_80_columns_without_markup(lamina: Any, command: str) -> None:
     text = lamina(f"{command} --help").stdout
     assert max(map(len, text.splitlines())) <= 80
     assert "--help" in text
@@ -96,7 +96,7 @@ def test_convolutional_models(lamina: Any, source: str) -> None:
 
 
 def test_lenet_on_idx_files(lamina: Any) -> None:
-    """Three classes that a network can tell apart: where in the image the light is."""
+    """The class is the bright third of the image."""
     rng, labels = np.random.default_rng(0), (np.arange(90) % 3).astype(np.uint8)
     pixels = rng.integers(0, 100, (90, 14, 12)).astype(np.uint8)
     for image, label in zip(pixels, labels, strict=True):
@@ -115,7 +115,7 @@ def test_lenet_on_idx_files(lamina: Any) -> None:
         assert words in text
 
 
-def test_what_train_says(lamina: Any) -> None:
+def test_the_output_of_train(lamina: Any) -> None:
     text = lamina("train disc --n 60 --epochs 2 --hidden 4 --activation tanh").stdout
     for words in (
         "disc (jin): 60 train, 6 validation, 60 test; inputs (2,), 2 classes",
@@ -156,7 +156,7 @@ def test_options_reach_the_run(lamina: Any) -> None:
     assert wanted.items() <= recipe.items()
 
 
-def test_the_seed_of_the_environment(lamina: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_seed_from_the_environment(lamina: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     line = "train disc --n 40 --epochs 1 --json"
     given = lamina(f"{line} --seed 5").json
     monkeypatch.setenv("LAMINA_SEED", "5")
@@ -167,7 +167,7 @@ def test_the_seed_of_the_environment(lamina: Any, monkeypatch: pytest.MonkeyPatc
 
 
 @pytest.mark.usefixtures("files")
-def test_predict_finds_columns_and_writes_them_all(lamina: Any) -> None:
+def test_predict_selects_columns_and_writes_a_file(lamina: Any) -> None:
     lamina("train words.csv --epochs 3 --out run")
     whole = lamina("predict run words.csv --json").json
     for name in ("features.csv", "other_order.csv", "arrays.npz", "ints.csv"):
@@ -189,7 +189,7 @@ def test_predict_finds_columns_and_writes_them_all(lamina: Any) -> None:
 
 
 @pytest.mark.usefixtures("files")
-def test_predict_without_the_data_it_was_trained_with(lamina: Any) -> None:
+def test_predict_without_the_training_data(lamina: Any) -> None:
     lamina("train words.csv --epochs 1 --out run")
     Path("words.csv").unlink()
     said = " ".join(lamina("predict run", code=2).stderr.split())
@@ -208,7 +208,7 @@ def test_a_damaged_model_is_refused(lamina: Any) -> None:
         assert "damaged" in lamina(f"{command} {found.parent}", code=2).stderr
 
 
-def test_nan_without_the_check_is_kept_and_said(lamina: Any, files: Path) -> None:
+def test_nan_without_the_check_is_reported(lamina: Any, files: Path) -> None:
     whole = files / "nan.csv"
     whole.write_text(whole.read_text() + "nan,1,1,yes\n" * 50)
     result = lamina("train nan.csv --no-standardize --epochs 3", code=1)
@@ -242,7 +242,7 @@ def test_nan_in_the_test_set_alone_is_said(lamina: Any) -> None:
     pytest.fail("no seed put the row into the test set")
 
 
-def test_brackets_are_brackets(lamina: Any) -> None:
+def test_brackets_are_no_markup(lamina: Any) -> None:
     rng = np.random.default_rng(0)
     rows = [f"{x},[bold]{'b' if x > 0 else 'a'}[/]" for x in rng.normal(size=50)]
     Path("[red]x[1].csv").write_text("x,[/y]\n" + "\n".join(rows) + "\n")
@@ -266,7 +266,7 @@ def test_summary(lamina: Any) -> None:
 
 
 @pytest.mark.parametrize("command", ["summary", "graph", "profile --steps 1"])
-def test_a_network_is_described_alike(lamina: Any, command: str) -> None:
+def test_commands_share_the_flags_of_a_network(lamina: Any, command: str) -> None:
     text = lamina(f"{command} --help").stdout
     for option in ("variant", "target", "task", "model", "hidden", "activation", "output", "loss"):
         assert f"--{option} " in text
@@ -289,7 +289,7 @@ def test_backends(lamina: Any) -> None:
     assert "current: numpy float64" in lamina("backends --dtype float64").stdout
 
 
-def test_strict_on_the_command_line(lamina: Any) -> None:
+def test_a_strict_stack(lamina: Any) -> None:
     strict, plain = (
         lamina(f"train disc --n 60 --epochs 1 --json --backend {b}").json for b in ("strict+numpy", "numpy")
     )
@@ -297,6 +297,6 @@ def test_strict_on_the_command_line(lamina: Any) -> None:
     assert strict["test_loss"] == plain["test_loss"]
 
 
-def test_a_library_user_may_ask_for_the_exit_code() -> None:
+def test_standalone_mode_off_returns_the_exit_code() -> None:
     command = CliRunner()
     assert command.invoke(app, ["summary", "disc", "--json"], standalone_mode=False).exit_code == 0

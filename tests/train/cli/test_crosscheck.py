@@ -1,4 +1,4 @@
-"""A training run under crosscheck, as it is typed: its options, its verdict, and a file that runs again."""
+"""Training under crosscheck: its flags, its verdict, and the replay of a divergence."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Faulty(NumpyBackend):
 TRAIN = "train disc --n 40 --epochs 1 --activation relu"
 
 
-def test_a_run_that_is_right(lamina: Any) -> None:
+def test_a_run_without_divergence(lamina: Any) -> None:
     pytest.importorskip("torch", reason="the second library")
     found = lamina(f"{TRAIN} --out a --backend crosscheck(numpy)+torch --json").json
     assert found["divergences"] == 0
@@ -41,7 +41,7 @@ def test_a_run_stops_at_the_first_divergence(lamina: Any, folder: Path) -> None:
     assert "differs from numpy" in again["report"]
 
 
-def test_a_run_that_keeps_going_ends_with_a_table(lamina: Any, folder: Path) -> None:
+def test_keep_going_ends_with_a_table(lamina: Any, folder: Path) -> None:
     (folder / "faulty.py").write_text(FAULTY)
     run = f"{TRAIN} --backend crosscheck(numpy)+faulty:Faulty --keep-going"
     text = lamina(f"{run} --out a", code=1).stdout
@@ -65,7 +65,7 @@ def test_options_without_a_crosscheck(lamina: Any, line: str) -> None:
     assert f"{flag}: expected a backend with crosscheck, such as 'cross" in lamina(line, code=2).stderr
 
 
-def test_a_tolerance_that_is_none(lamina: Any, folder: Path) -> None:
+def test_a_tolerance_of_0(lamina: Any, folder: Path) -> None:
     (folder / "faulty.py").write_text(FAULTY)
     line = f"{TRAIN} --backend crosscheck(numpy)+faulty:Faulty --tolerance 0"
     assert "tolerance must be a number above 0, got 0.0" in lamina(line, code=2).stderr

@@ -1,4 +1,4 @@
-"""Ctrl-C and closed pipes: what was learnt is kept, the exit code says so, and there is no traceback."""
+"""Ctrl-C and closed pipes: the network is saved, the exit code tells, and there is no traceback."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def test_ctrl_c_in_a_real_process(folder: Path) -> None:
     "words", [("backends",), ("summary", "disc", "--json"), ("train", "disc", "--epochs", "1")]
 )
 @pytest.mark.usefixtures("folder")
-def test_a_reader_that_has_gone(words: tuple[str, ...]) -> None:
+def test_a_closed_pipe(words: tuple[str, ...]) -> None:
     process = started(*words)
     assert process.stdout is not None
     process.stdout.close()
@@ -80,7 +80,7 @@ def test_a_reader_that_has_gone(words: tuple[str, ...]) -> None:
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="this system has no /dev/full")
 @pytest.mark.parametrize("words", [("backends", "--json"), ("summary", "disc")])
-def test_output_that_cannot_be_written(words: tuple[str, ...]) -> None:
+def test_a_full_disk(words: tuple[str, ...]) -> None:
     with open("/dev/full", "w") as full:
         result = subprocess.run(
             [*program(), *words], stdout=full, stderr=subprocess.PIPE, text=True, check=False
@@ -89,7 +89,7 @@ def test_output_that_cannot_be_written(words: tuple[str, ...]) -> None:
     assert result.stderr == "Error: cannot write the output: No space left on device\n"
 
 
-def test_a_terminal_that_cannot_show_a_name(folder: Path) -> None:
+def test_a_terminal_without_unicode(folder: Path) -> None:
     (folder / "größe.csv").write_text("x,süß\n" + "".join(f"{k},{'äö'[k % 2]}\n" for k in range(40)))
     environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
     words = ["train", "größe.csv", "--epochs", "1"]

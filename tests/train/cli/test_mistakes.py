@@ -1,4 +1,4 @@
-"""What a newcomer types wrong: exit code 2, a message that names it, no traceback, nothing written."""
+"""Mistakes of a newcomer: exit code 2, a message that names the mistake, no traceback, no file."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-# What is typed, and what the answer must hold.
+# A command line, and the message it must give; " .* " stands for any words.
 MISTAKES = [
     ("train disk", "Unknown data set 'disk'. Available: disc, cubes, digits, .* Did you mean 'disc'?"),
     ("train absent.csv", "absent.csv: no such file or folder"),
@@ -34,17 +34,11 @@ MISTAKES = [
         "--model: cnn: expected images .* got samples (3,) from words.csv",
     ),
     ("train disc --lr -1", "--lr: expected a finite number, above 0, got -1.0"),
-    ("train disc --epochs 0", "--epochs: expected an integer of at least 1, got 0"),
     ("train disc --batch-size 0", "--batch-size: expected an integer of at least 1, got 0"),
-    ("train disc --patience 0", "--patience: expected an integer of at least 1, got 0"),
-    ("train disc --clip-norm 0", "--clip-norm: expected a finite number, above 0"),
     ("train disc --seed -1", "--seed: expected an integer of at least 0"),
-    ("train disc --n 0", "--n: expected an integer of at least 1"),
     ("train disc --n 100000000000000", "not enough memory"),
-    ("train disc --validation 1.5", "--validation: expected a finite number, at least 0 and below 1"),
     ("train disc --test 0.3", "test = 0.3: expected a data set of kind CSV, NPZ, got 'disc'"),
     ("train disc --variant jim", "--variant: expected one of jin, .* got 'jim'. Did you mean 'jin'?"),
-    ("train disc --optimizer adm", "--optimizer: expected one of .* Did you mean 'adam'?"),
     ("train disc --loss cross", "--loss: expected one of .* Did you mean 'cross_entropy'?"),
     ("train disc --schedule cosin", "Did you mean 'cosine'?"),
     ("train disc --backend numpi", "Unknown backend 'numpi' (from --backend). .* Did you mean 'numpy'?"),
@@ -58,10 +52,7 @@ MISTAKES = [
         "train words.csv --target answr",
         "expected the target column to be one of a, b, c, answer, got 'answr'. Did you mean 'answer'?",
     ),
-    ("train words.csv --task regression", "expected a number, got"),
     ("train ragged.csv", "ragged.csv, line 2: expected 3 cells as in line 1, got 2"),
-    ("train text.csv", "text.csv, line 2, column 'b': expected a number, got 'x'"),
-    ("train empty.csv", "empty.csv: expected rows of numbers and a target column, got an empty file"),
     ("train cut.npz", "cut.npz: expected a file of numpy.savez, got another, or part of one"),
     ("train idx_cut", "train-images-idx3-ubyte: the header says 40 x 4 x 4 of uint8, .* it is cut off"),
     (
@@ -77,16 +68,14 @@ MISTAKES = [
         "expected a run folder (with model.safetensors) or a .safetensors or .onnx file, got",
     ),
     ("predict absent.safetensors", "Cannot read model 'absent.safetensors': No such file"),
-    ("predict words.csv", "expected a run folder .* got 'words.csv'"),
     ("summary absent", "Unknown data set 'absent'"),
     ("summary absent.safetensors", "Cannot read model"),
-    ("summary disc --hidden x", "--hidden"),
     ("summary disc --model jim", "--model: expected one of .* got 'jim'. Did you mean 'jin'?"),
     ("backends --backend numpi", "Unknown backend 'numpi'"),
-    # What typer itself finds.
+    # Mistakes that typer reports.
     ("train disc --epoch 3", "No such option: --epoch"),
-    ("train disc --lr abc", "Invalid value for '--lr'"),
-    ("train disc --epochs 1.5", "Invalid value for '--epochs'"),
+    ("train disc --lr abc", "Invalid value for '--lr': expected a number, got 'abc'"),
+    ("train disc --epochs 1.5", "Invalid value for '--epochs': expected an integer, got '1.5'"),
     ("train disc --lr", "--lr"),
     ("train disc digits", "unexpected extra argument"),
     ("predict", "Missing argument"),
@@ -102,7 +91,7 @@ ENVIRONMENT = [
 
 
 def holds(text: str, message: str) -> None:
-    """Check that the pieces of a message, parted by .*, come in the text in this order."""
+    """Assert that the pieces of a message, split at " .* ", are in the text in this order."""
     at, flat = 0, " ".join(text.replace("│", " ").split())
     for piece in message.split(" .* "):
         assert piece in flat[at:], (piece, flat)
@@ -148,7 +137,7 @@ def test_no_arguments_show_the_help(lamina: Any) -> None:
     assert "predict" in result.output
 
 
-def test_a_defect_is_not_hidden(lamina: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_defect_raises(lamina: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     from lamina.train.cli import train
 
     def broken(*args: Any, **options: Any) -> None:

@@ -1,4 +1,4 @@
-"""`lamina export`, and ONNX files where a model file is taken: as a user types them."""
+"""`lamina export`, and ONNX files in the other commands."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_a_convolutional_run(lamina: Run, files: Path) -> None:
     )
 
 
-def test_a_file_of_somebody_else(lamina: Run, folder: Path) -> None:
+def test_an_onnx_file_of_another_program(lamina: Run, folder: Path) -> None:
     net = Sequential(
         Conv2d(1, 2, 3, backend="numpy"), Flatten(backend="numpy"), Linear(8, 2, backend="numpy")
     )

@@ -1,4 +1,4 @@
-"""`lamina profile`: tables, a trace that Perfetto opens, a picture, and mistakes that are named."""
+"""`lamina profile`: tables, a trace for Perfetto, a picture, and mistakes."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def test_forward_only(lamina: Run, files: Path) -> None:
     assert {row["layer"] for row in found["layers"]} <= {str(i) for i in range(30)}
 
 
-def test_a_batch_has_no_more_samples_than_there_are(lamina: Run, files: Path) -> None:
+def test_a_batch_is_at_most_the_training_set(lamina: Run, files: Path) -> None:
     assert lamina("profile words.csv --batch-size 5000 --steps 1 --json").json["batch_size"] == 70
 
 
@@ -170,7 +170,7 @@ def test_a_mistake_is_named(lamina: Run, files: Path, line: str, message: str) -
     assert not Path("runs").exists() or not list(Path("runs").iterdir())
 
 
-def test_options_of_a_recipe_are_for_data_sets(lamina: Run, files: Path) -> None:
+def test_flags_of_a_recipe_need_a_data_set(lamina: Run, files: Path) -> None:
     lamina("train words.csv --epochs 1 --out run")
     error = lamina("profile run --model cnn", code=2).stderr
     assert "--model: expected a data set, got the trained model 'run'" in error
@@ -235,7 +235,7 @@ def test_labels_do_not_overlap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert clashes == []
 
 
-def test_work_needs_no_optimizer_where_there_is_nothing_to_train(folder: Path) -> None:
+def test_work_without_parameters_has_no_optimizer(folder: Path) -> None:
     from lamina.train.runs.predictor import Predictor
 
     b = get_backend("profile+numpy")

@@ -1,4 +1,4 @@
-"""`lamina reproduce` as a user types it."""
+"""`lamina reproduce`."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def test_another_set_of_options_is_not_mixed(lamina: Lamina) -> None:
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows sends no SIGINT to one process")
-def test_ctrl_c_keeps_what_is_done_and_leaves_no_process(folder: Path) -> None:
+def test_ctrl_c_keeps_finished_runs_and_leaves_no_process(folder: Path) -> None:
     assert "chahed" in PAPERS
     process = started("reproduce", "chahed", "--quick", "--jobs", "2", "--backend", "numpy")
     runs = folder / "reproduced-quick/chahed/runs"

@@ -46,7 +46,7 @@ def test_length_shape_and_outputs() -> None:
         ({"feature_names": ("only one",)}, "got 1 for inputs"),
     ],
 )
-def test_what_cannot_be_a_dataset(arguments: dict[str, Any], message: str) -> None:
+def test_wrong_arrays_are_refused(arguments: dict[str, Any], message: str) -> None:
     good: dict[str, Any] = {"inputs": np.zeros((2, 2)), "targets": np.array([0, 1]), "classes": ("a", "b")}
     Dataset("toy", **good)
     with pytest.raises(DataError, match=message):

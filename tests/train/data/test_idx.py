@@ -24,7 +24,7 @@ def write_folder(folder: Path, mark: str = "-", end: str = "") -> Path:
 
 @pytest.mark.parametrize("end", ["", ".gz"])
 @pytest.mark.parametrize("dtype", ["u1", "i1", "i2", "i4", "f4", "f8", ">i4"])
-def test_written_arrays_are_read_back(tmp_path: Path, dtype: str, end: str) -> None:
+def test_arrays_are_read(tmp_path: Path, dtype: str, end: str) -> None:
     array = (np.arange(24).reshape(2, 3, 4) - 5).astype(dtype)
     write_idx(tmp_path / f"a{end}", array)
     again = read_idx(tmp_path / f"a{end}")
@@ -117,7 +117,7 @@ def test_folder_that_does_not_fit(
         idx_splits(tmp_path)
 
 
-def test_a_missing_file_says_what_is_there(tmp_path: Path) -> None:
+def test_a_missing_file_lists_the_folder(tmp_path: Path) -> None:
     (write_folder(tmp_path) / "t10k-images-idx3-ubyte").unlink()
     with pytest.raises(DataError, match=r"t10k-images\.idx3-ubyte.*got t10k-labels-idx1-ubyte, train-i"):
         idx_splits(tmp_path)

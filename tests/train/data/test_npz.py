@@ -96,7 +96,7 @@ def test_task(file: Path) -> None:
         ({"x": X, "y": np.array([[["a"]]] * 6)}, r"expected class labels \(N,\)"),
     ],
 )
-def test_what_is_wrong_is_named(file: Path, arrays: dict[str, Any], message: str) -> None:
+def test_mistakes_are_named(file: Path, arrays: dict[str, Any], message: str) -> None:
     np.savez(file, allow_pickle=False, **arrays)
     with pytest.raises(DataError, match=message):
         read_npz(file)

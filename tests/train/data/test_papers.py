@@ -28,7 +28,7 @@ def test_every_variant_has_a_share() -> None:
 
 
 @pytest.mark.parametrize("variant", SHARES)
-def test_positive_share(variant: str) -> None:
+def test_share_of_label_1(variant: str) -> None:
     drawn = disc(100_000, variant=variant).targets.mean()
     assert drawn == pytest.approx(SHARES[variant], abs=6e-3)
 

@@ -43,7 +43,7 @@ def test_delimiters_are_found(file: Path, delimiter: str) -> None:
     np.testing.assert_array_equal(data.inputs, [[1, 2], [3, 4]])
 
 
-def test_a_given_delimiter_wins(file: Path) -> None:
+def test_an_explicit_delimiter(file: Path) -> None:
     assert read(file, "1|2|0\n3|4|1\n", delimiter="|").inputs.shape == (2, 2)
 
 
@@ -77,7 +77,7 @@ def column(values: list[Any]) -> str:
         ([0.5, 1, 0.5, 1], None),
     ],
 )
-def test_auto_tells_classes_from_numbers(
+def test_auto_distinguishes_classes_from_numbers(
     file: Path, values: list[Any], classes: tuple[str, ...] | None
 ) -> None:
     data = read(file, column(values))
@@ -126,7 +126,7 @@ def test_task_overrides_auto(file: Path) -> None:
         (b"a,y\n\xff\xfe,1\n", r"expected UTF-8 text"),
     ],
 )
-def test_what_is_wrong_is_named(file: Path, text: str | bytes, message: str) -> None:
+def test_mistakes_are_named(file: Path, text: str | bytes, message: str) -> None:
     with pytest.raises(DataError, match=message) as caught:
         read(file, text)
     assert str(file) in str(caught.value)

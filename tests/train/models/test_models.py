@@ -1,4 +1,4 @@
-"""Models by name: each builds on every backend, comes back from JSON and from files, says what it needs."""
+"""Models by name: on every backend, through JSON and files, and their mistakes."""
 
 from __future__ import annotations
 
@@ -55,22 +55,22 @@ def test_it_runs_forward_and_backward(network: Description, backend: Backend) ->
 
 
 @pytest.mark.parametrize("network", EVERY, ids=NAMES)
-def test_it_goes_through_json(network: Description) -> None:
+def test_json_round_trip(network: Description) -> None:
     assert model_from_dict(json.loads(json.dumps(network.to_dict()))) == network
 
 
 @pytest.mark.parametrize("network", EVERY, ids=NAMES)
-def test_it_comes_back_from_a_file(network: Description, backend: Backend, tmp_path: Path) -> None:
+def test_file_round_trip(network: Description, backend: Backend, tmp_path: Path) -> None:
     model = made(network, backend)
     x = backend.from_host(images(network))
-    model(x)  # in training: running statistics are no longer what they start as
+    model(x)  # in training mode: changes the running statistics
     save_model(tmp_path / "m.safetensors", model, {"model": network.to_dict()})
     again, _ = load_model(tmp_path / "m.safetensors", backend)
     assert repr(again) == repr(model)
     np.testing.assert_array_equal(backend.to_host(again(x)), backend.to_host(model.eval()(x)))
 
 
-def test_a_file_from_before_there_were_other_models() -> None:
+def test_a_description_of_an_early_version() -> None:
     old = {
         "input_shape": [1, 8, 8],
         "hidden": [256, 128],
@@ -95,7 +95,7 @@ def test_a_file_from_before_there_were_other_models() -> None:
         ({**LeNet((1, 28, 28), 2).to_dict(), "input_shape": [1, 8, 8]}, "got samples \\(1, 8, 8\\)"),
     ],
 )
-def test_a_description_that_builds_nothing(config: dict[str, Any], message: str) -> None:
+def test_wrong_descriptions_are_refused(config: dict[str, Any], message: str) -> None:
     with pytest.raises(LaminaError, match=message):
         model_from_dict(config)
     if "got samples" not in message:
@@ -103,17 +103,17 @@ def test_a_description_that_builds_nothing(config: dict[str, Any], message: str)
             model_from_dict(config)
 
 
-# -- what each is ----------------------------------------------------------------------------------------
+# -- the networks ----------------------------------------------------------------------------------------
 
 
-def test_lenet_is_lenet() -> None:
+def test_lenet_has_the_papers_weights() -> None:
     model = LeNet((1, 28, 28), 10).build("numpy")
     shapes = [value.shape for name, value in model.state_dict().items() if name.endswith("weight")]
     assert shapes == [(6, 1, 5, 5), (16, 6, 5, 5), (120, 400), (84, 120), (10, 84)]
     assert sum(p.size for p in model.parameters()) == 61_706
 
 
-def test_lenet_is_torchs(backend64: Backend) -> None:
+def test_lenet_agrees_with_torch(backend64: Backend) -> None:
     torch = pytest.importorskip("torch", reason="the twin is made of torch.nn")
     nn, b = torch.nn, backend64
     model = made(LeNet((1, 28, 28), 10), b)
@@ -163,7 +163,7 @@ def test_jin_has_the_papers_weights() -> None:
     assert kinds(model)[-1] == "Linear"
 
 
-def test_jins_loops_are_the_unfolded_convolution(backend64: Backend) -> None:
+def test_jins_loops_equal_the_unfolded_convolution(backend64: Backend) -> None:
     b = backend64
     fast, slow = (made(MODELS[name](input_shape=(3, 4, 4), outputs=1), b) for name in ("jin", "jin_naive"))
     assert kinds(slow) == [kind.replace("Conv2d", "NaiveConv2d") for kind in kinds(fast)]
@@ -187,7 +187,7 @@ def test_the_initializer_reaches_every_layer() -> None:
         for layer in network.build("numpy"):
             if isinstance(layer, (Conv2d, Linear)):
                 weight = layer.backend.to_host(layer.weight.data)
-                assert abs(weight).max() > 0.7, layer  # torch's default would stay below 1 / sqrt(fan in)
+                assert abs(weight).max() > 0.7, layer  # torch's default stays below 1 / sqrt(fan in)
             assert not isinstance(layer, BatchNorm2d) or (layer.backend.to_host(layer.weight.data) == 1).all()
 
 
@@ -204,7 +204,7 @@ def test_biases_by_name() -> None:
         Dense((2,), (4,), 2, biases="zero")
 
 
-# -- what each refuses -----------------------------------------------------------------------------------
+# -- refusals -----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -223,7 +223,7 @@ def test_biases_by_name() -> None:
         (Jin, (48,), r"jin: expected images \(C, H, W\), got samples \(48,\)"),
     ],
 )
-def test_samples_that_do_not_fit(kind: Any, shape: tuple[int, ...], message: str) -> None:
+def test_wrong_samples_are_refused(kind: Any, shape: tuple[int, ...], message: str) -> None:
     with pytest.raises(ShapeError, match=message):
         kind(shape, 2)
 
@@ -245,7 +245,7 @@ def test_a_bad_option_is_named(make: Any, message: str) -> None:
         make()
 
 
-def test_which_models_take_which_samples() -> None:
+def test_models_for_a_shape() -> None:
     assert models_for((2,)) == ["dense"]
     assert models_for((1, 3, 3)) == ["dense", "jin", "jin_naive"]
     assert models_for((1, 8, 8)) == ["dense", "cnn", "jin", "jin_naive"]

@@ -1,4 +1,4 @@
-"""Model files: what is written comes back to the last bit, and any damage is found."""
+"""Model files: every bit is restored, and any damage is found."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def saved(path: Path, network: Dense = TINY, backend: Backend | None = None) -> 
     return path
 
 
-def test_a_model_comes_back(backend: Backend, tmp_path: Path) -> None:
+def test_a_model_is_restored(backend: Backend, tmp_path: Path) -> None:
     network = Dense((2, 3), (5, 4), 3, ("tanh", "relu"), "softmax", "xavier_normal")
     path = saved(tmp_path / "m.safetensors", network, backend)
     manual_seed(0)
@@ -36,7 +36,7 @@ def test_a_model_comes_back(backend: Backend, tmp_path: Path) -> None:
     assert not model.training
     x = backend.from_host(np.random.default_rng(0).normal(size=(7, 2, 3)))
     np.testing.assert_array_equal(backend.to_host(model(x)), backend.to_host(first(x)))
-    assert set(safetensors.numpy.load_file(path)) == set(first.state_dict())  # any reader of the format can
+    assert set(safetensors.numpy.load_file(path)) == set(first.state_dict())
 
 
 def test_equal_models_make_equal_files(tmp_path: Path) -> None:
@@ -44,7 +44,7 @@ def test_equal_models_make_equal_files(tmp_path: Path) -> None:
     assert hashlib.sha256(files[0]).digest() == hashlib.sha256(files[1]).digest()
 
 
-def test_a_description_may_hold_what_looks_like_a_checksum(tmp_path: Path) -> None:
+def test_a_description_may_contain_a_checksum(tmp_path: Path) -> None:
     nasty = '"sha256": "' + "0" * 64 + '"'
     description = {nasty: [nasty, "0" * 64, '\\"sha256\\": \\"' + "1" * 64 + '\\"'], "model": TINY.to_dict()}
     save_model(tmp_path / "m", TINY.build("numpy"), description)
@@ -93,9 +93,7 @@ def test_foreign_files_are_refused(tmp_path: Path) -> None:
         ({"model": {**TINY.to_dict(), "hidden": [3]}}, "cannot be built here"),
     ],
 )
-def test_descriptions_that_build_nothing(
-    tmp_path: Path, description: dict[str, object], message: str
-) -> None:
+def test_wrong_descriptions_are_refused(tmp_path: Path, description: dict[str, object], message: str) -> None:
     save_model(tmp_path / "m", TINY.build("numpy"), description)
     with pytest.raises(DataError, match=message):
         load_model(tmp_path / "m", "numpy")

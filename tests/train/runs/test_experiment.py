@@ -1,4 +1,4 @@
-"""Whole runs: accuracy, the same history on every backend, repeatability, and what is kept in a folder."""
+"""Whole runs: accuracy, one history on every backend, repeatability, the folder of a run."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ def sha256(experiment: Experiment) -> str:
 # -- accuracy, over five seeds ---------------------------------------------------------------------------
 
 
-def test_digits_are_learnt() -> None:
+def test_dense_learns_digits() -> None:
     pytest.importorskip("sklearn", reason="the digits come from scikit-learn")
     found = [ran("numpy", source="digits", seed=seed).results["test_accuracy"] for seed in range(5)]
     assert np.mean(found) >= 0.97, found
 
 
-def test_digits_are_learnt_by_a_cnn() -> None:
-    """Of the five seeds (99.3 % in the mean) two, which take a quarter of a minute each."""
+def test_a_cnn_learns_digits() -> None:
+    """Two of the five seeds (their mean is 99.3 %), a quarter of a minute each."""
     pytest.importorskip("torch", reason="this one runs on torch")
     pytest.importorskip("sklearn", reason="the digits come from scikit-learn")
     found = [
@@ -51,12 +51,12 @@ def test_digits_are_learnt_by_a_cnn() -> None:
     assert np.mean(found) >= 0.985, found
 
 
-def test_the_cubes_are_learnt_by_jins_network() -> None:
+def test_jins_network_learns_cubes() -> None:
     results = ran("numpy", source="cubes", model="jin").results
     assert results["test_accuracy"] >= 0.75 > results["baseline_accuracy"] + 0.2, results
 
 
-def test_the_disc_is_learnt() -> None:
+def test_dense_learns_the_disc() -> None:
     pytest.importorskip("torch", reason="this one runs on torch")
     found = [ran("torch", source="disc", seed=seed).results["test_accuracy"] for seed in range(5)]
     assert np.mean(found) >= 0.98, found
@@ -66,15 +66,15 @@ def test_the_disc_is_learnt() -> None:
 
 
 @pytest.mark.parametrize(("dtype", "rtol"), [("float64", 1e-9), ("float32", 1e-4)])
-def test_numpy_and_torch_tell_one_history(dtype: str, rtol: float) -> None:
+def test_numpy_and_torch_agree_on_the_history(dtype: str, rtol: float) -> None:
     pytest.importorskip("torch", reason="torch is what numpy is compared with")
     pytest.importorskip("sklearn", reason="the digits come from scikit-learn")
     first, second = (
-        ran(name, dtype, source="digits", epochs=5).trainer.history for name in ("numpy", "torch")
+        ran(name, dtype, source="digits", epochs=3).trainer.history for name in ("numpy", "torch")
     )
     assert first.names == second.names
     for name in set(first.names) - {"seconds"}:
-        # In float32 a prediction on the edge may fall either way: one sample of the 180 in validation.
+        # In float32 one prediction of the 180 in validation may differ.
         near = 1 / 180 if dtype == "float32" and name.endswith("accuracy") else 0.0
         np.testing.assert_allclose(
             first.column(name), second.column(name), rtol=rtol, atol=near, err_msg=name
@@ -82,7 +82,7 @@ def test_numpy_and_torch_tell_one_history(dtype: str, rtol: float) -> None:
 
 
 @pytest.mark.parametrize("model", ["cnn", "jin"])
-def test_numpy_and_torch_tell_one_history_of_convolutions(model: str) -> None:
+def test_numpy_and_torch_agree_on_convolutions(model: str) -> None:
     pytest.importorskip("torch", reason="torch is what numpy is compared with")
     options: dict[str, Any] = {"source": "cubes", "model": model, "n": 100, "epochs": 3}
     first, second = (ran(name, "float64", **options).trainer.history for name in ("numpy", "torch"))
@@ -111,7 +111,7 @@ def test_a_strict_stack_trains_digits_as_its_inner_backend_does() -> None:
     assert strict.results["backend"] == "strict+numpy"
 
 
-# -- data of the user's ----------------------------------------------------------------------------------
+# -- the user's data ----------------------------------------------------------------------------------
 
 
 def table(path: Path, scale: float = 1.0, n: int = 120) -> Path:
@@ -134,7 +134,7 @@ def test_regression_does_not_depend_on_the_unit(tmp_path: Path) -> None:
 
 
 def test_a_cnn_takes_images_with_real_targets(tmp_path: Path) -> None:
-    """How bright an image is, as a number."""
+    """The target is the brightness of the image."""
     rng = np.random.default_rng(0)
     y = rng.uniform(0, 1, 300)
     x = y[:, None, None, None] * rng.uniform(0.5, 1, (300, 2, 5, 6))
@@ -146,7 +146,7 @@ def test_a_cnn_takes_images_with_real_targets(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("standardize", [True, False])
-def test_what_is_not_finite_is_found_in_its_row(tmp_path: Path, standardize: bool) -> None:
+def test_nan_is_reported_with_its_row(tmp_path: Path, standardize: bool) -> None:
     path = table(tmp_path / "a.csv")
     lines = path.read_text().splitlines()
     lines[8] = "1,2,3,nan" if not standardize else "nan,2,3,4"
@@ -155,10 +155,10 @@ def test_what_is_not_finite_is_found_in_its_row(tmp_path: Path, standardize: boo
         ran("numpy", source=str(path), task="regression", standardize=standardize, epochs=1)
 
 
-# -- what is kept ----------------------------------------------------------------------------------------
+# -- the folder ----------------------------------------------------------------------------------------
 
 
-def test_what_a_folder_holds(tmp_path: Path) -> None:
+def test_the_folder_of_a_run(tmp_path: Path) -> None:
     experiment = ran("numpy", source="disc", n=100, epochs=2)
     files = save_run(experiment, tmp_path)
     names = ["model.safetensors", "run.json", "history.json", "curves.png", "confusion.png", "boundary.png"]
@@ -187,7 +187,7 @@ def test_an_interrupt_before_the_first_epoch_ends(tmp_path: Path, monkeypatch: p
     assert [path.name for path in save_run(experiment, tmp_path)] == ["model.safetensors", "run.json"]
 
 
-def test_a_run_that_blew_up_is_kept_and_said(tmp_path: Path) -> None:
+def test_a_diverged_run_is_saved_and_reported(tmp_path: Path) -> None:
     experiment = ran("numpy", source="disc", n=100, epochs=9, optimizer="sgd", loss="mse", lr=1e30)
     assert "try a smaller learning rate" in experiment.results["stopped"]
     assert experiment.results["epochs"] == 1
@@ -204,7 +204,7 @@ def test_patience_and_best() -> None:
     assert experiment.results["validation_loss"] == pytest.approx(losses.min(), rel=1e-5)
 
 
-def test_it_computes_where_it_was_made() -> None:
+def test_it_computes_on_its_backend() -> None:
     experiment = ran("numpy", "float64", source="disc", n=50, epochs=1)
     assert experiment.backend is get_backend("numpy", dtype="float64")
     assert experiment.results["dtype"] == "float64"

@@ -1,4 +1,4 @@
-"""Predicting with a saved model: the columns are found, classes keep their names, units come back."""
+"""Predictions of a saved model: columns by name, class names, units."""
 
 from __future__ import annotations
 
@@ -54,7 +54,14 @@ def trained(tmp_path: Path, columns: dict[str, Any], *, header: bool = True, **o
     return Predictor.load(tmp_path / "run" / "model.safetensors")
 
 
-def test_columns_are_found_by_name_and_the_target_is_known(tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def words(tmp_path_factory: pytest.TempPathFactory) -> Predictor:
+    """A model of two classes, trained for one epoch on columns a, b, c."""
+    with use_backend("numpy"):
+        return trained(tmp_path_factory.mktemp("words"), {**FEATURES, "answer": WORDS}, epochs=1)
+
+
+def test_columns_are_selected_by_name(tmp_path: Path) -> None:
     predictor = trained(tmp_path, {**FEATURES, "answer": WORDS})
     whole = read_new_data(predictor, str(tmp_path / "train.csv"))
     assert whole.targets is not None
@@ -76,7 +83,7 @@ def test_columns_are_found_by_name_and_the_target_is_known(tmp_path: Path) -> No
     np.testing.assert_array_equal(predictor(bare.inputs), want)
 
 
-def test_a_target_that_was_chosen_by_number_or_name(tmp_path: Path) -> None:
+def test_a_target_by_number_or_name(tmp_path: Path) -> None:
     for folder, header, target in (("number", False, "1"), ("name", True, "answer")):
         place = tmp_path / folder
         place.mkdir()
@@ -89,7 +96,7 @@ def test_a_target_that_was_chosen_by_number_or_name(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("rows", [3, 90])
 def test_few_rows_are_read_as_the_model_was_trained(tmp_path: Path, rows: int) -> None:
-    """Three rows with three different numbers look like a regression; the model knows better."""
+    """Three rows with three different numbers look like regression, but the model has classes."""
     predictor = trained(tmp_path, {**FEATURES, "answer": np.arange(90) % 3 + 4})
     assert predictor.classes == ("4", "5", "6")
     few = write(
@@ -109,15 +116,14 @@ def test_few_rows_are_read_as_the_model_was_trained(tmp_path: Path, rows: int) -
         (np.where(np.arange(90) == 4, "maybe", WORDS), "got 'maybe'"),
     ],
 )
-def test_targets_that_are_of_no_use_are_said(tmp_path: Path, answer: Any, note: str) -> None:
-    predictor = trained(tmp_path, {**FEATURES, "answer": WORDS}, epochs=1)
-    new = read_new_data(predictor, str(write(tmp_path / "new.csv", {**FEATURES, "answer": answer})))
+def test_unusable_targets_are_noted(words: Predictor, tmp_path: Path, answer: Any, note: str) -> None:
+    new = read_new_data(words, str(write(tmp_path / "new.csv", {**FEATURES, "answer": answer})))
     assert new.targets is None
     assert note in new.note
     assert new.inputs.shape == (90, 3)
 
 
-def test_numbers_come_back_in_their_own_units(tmp_path: Path) -> None:
+def test_predictions_are_in_the_units_of_the_data(tmp_path: Path) -> None:
     predictor = trained(tmp_path, {**FEATURES, "price": PRICE}, epochs=60)
     new = read_new_data(predictor, str(tmp_path / "train.csv"))
     assert new.targets is not None
@@ -162,25 +168,24 @@ def test_a_folder_of_images(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("loss", [name for name in LOSSES if name != "mse"])
-def test_probabilities_are_of_the_class_that_is_named(tmp_path: Path, loss: str) -> None:
+def test_probabilities_belong_to_the_predicted_class(tmp_path: Path, loss: str) -> None:
     predictor = trained(tmp_path, {**FEATURES, "answer": WORDS}, loss=loss)
     outputs = predictor(X)
     found = predictor.certainties(outputs)
     assert predictor.link
     assert ((found >= 0.5) & (found <= 1)).all()
     assert np.mean(np.array(predictor.labels(outputs)) == WORDS) > 0.9
-    # Sure ones are right more often than others are.
+    # Predictions with a high probability are right more often.
     right = np.array(predictor.labels(outputs)) == WORDS
     assert right[found >= np.median(found)].mean() >= right.mean()
 
 
-def test_a_score_that_is_no_number_has_no_class(tmp_path: Path) -> None:
-    predictor = trained(tmp_path, {**FEATURES, "answer": WORDS}, epochs=1)
+def test_a_score_of_nan_has_no_class(words: Predictor) -> None:
     inputs = X.copy()
     inputs[1, 1] = np.nan
-    outputs = predictor(inputs)
-    assert predictor.labels(outputs)[1] == "?"
-    certainties = predictor.certainties(outputs)
+    outputs = words(inputs)
+    assert words.labels(outputs)[1] == "?"
+    certainties = words.certainties(outputs)
     assert np.isnan(certainties[1])
     assert np.isfinite(np.delete(certainties, 1)).all()
 
@@ -198,33 +203,32 @@ def test_a_score_that_is_no_number_has_no_class(tmp_path: Path) -> None:
         ({"a": X[:, 0], "b": WORDS, "c": X[:, 2]}, True, "line 2, column 'b': expected a number"),
     ],
 )
-def test_wrong_columns(tmp_path: Path, columns: dict[str, Any], header: bool, message: str) -> None:
-    predictor = trained(tmp_path, {**FEATURES, "answer": WORDS}, epochs=1)
+def test_wrong_columns(
+    words: Predictor, tmp_path: Path, columns: dict[str, Any], header: bool, message: str
+) -> None:
     with pytest.raises(DataError, match=message):
-        read_new_data(predictor, str(write(tmp_path / "new.csv", columns, header=header)))
+        read_new_data(words, str(write(tmp_path / "new.csv", columns, header=header)))
 
 
-def test_what_cannot_be_read_or_fed(tmp_path: Path) -> None:
-    predictor = trained(tmp_path, {**FEATURES, "answer": WORDS}, epochs=1)
+def test_wrong_sources_and_inputs(words: Predictor, tmp_path: Path) -> None:
     for source, message in (
         ("absent.csv", "cannot be read: No such file"),
         ("absent.npz", "no such file"),
         ("notes.txt", "expected a .csv, .tsv or .npz file, or a folder of IDX files"),
         ("digits", "expected the training's data set .*, or a file, got 'digits'"),
-        (str(tmp_path / "run"), "expected a file train-images"),
+        (str(tmp_path), "expected a file train-images"),
     ):
         with pytest.raises(DataError, match=message):
-            read_new_data(predictor, source)
+            read_new_data(words, source)
     for inputs in (X[:, :2], X[:0]):
         with pytest.raises(DataError, match=r"the model: expected inputs \(N, 3\)"):
-            predictor(inputs)
+            words(inputs)
 
 
-def test_models_that_were_not_trained_by_the_command_are_refused(tmp_path: Path) -> None:
-    predictor = trained(tmp_path, {**FEATURES, "answer": WORDS}, epochs=1)
+def test_other_models_are_refused(words: Predictor, tmp_path: Path) -> None:
     path = tmp_path / "m.safetensors"
     dense = Dense((3,), (64, 64), 2)
     for extra in ({}, {"classes": None}, {"recipe": {"sauce": 1}}):
-        save_model(path, predictor.model, {"model": dense.to_dict(), **extra})
+        save_model(path, words.model, {"model": dense.to_dict(), **extra})
         with pytest.raises(DataError, match="expected a model of `lamina train`"):
             Predictor.load(path)

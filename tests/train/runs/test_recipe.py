@@ -1,4 +1,4 @@
-"""Recipes: defaults by data set and model; every option checked by the name it has on the command line."""
+"""Recipes: defaults by data set and model; errors name the flag."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ PICTURES = Dataset("pictures", np.zeros((4, 1, 8, 8)), np.array([0, 1, 0, 1]), (
 
 @pytest.mark.parametrize("source", ["digits", "disc", "cubes", "my.csv"])
 @pytest.mark.parametrize("model", [None, *MODELS])
-def test_defaults_fill_what_is_not_given(source: str, model: str | None) -> None:
+def test_defaults_replace_none(source: str, model: str | None) -> None:
     settled = Recipe(source, model=model).settled()
     rows = DEFAULTS[(model or "dense").removesuffix("_naive")]
     for name, value in rows.get(source, rows[""]).items():
@@ -36,7 +36,7 @@ def test_defaults_fill_what_is_not_given(source: str, model: str | None) -> None
     assert settled.settled() == settled
 
 
-def test_only_dense_has_hidden_layers_to_describe() -> None:
+def test_only_dense_takes_hidden_layers() -> None:
     settled = Recipe("digits", hidden=(7,), epochs=3).settled()
     assert (settled.hidden, settled.activation) == ((7,), ("relu",))
     for model in MODELS:
@@ -51,7 +51,7 @@ def test_only_dense_has_hidden_layers_to_describe() -> None:
                     Recipe("digits", model=model, **{name: value}).settled()  # type: ignore[arg-type]
 
 
-def test_a_recipe_from_before_there_were_other_models() -> None:
+def test_a_recipe_of_an_early_version() -> None:
     old = {"source": "digits", "hidden": [256, 128], "activation": ["relu"], "batch_size": 32, "epochs": 60}
     recipe = Recipe.from_dict(old)
     assert recipe.model is None
@@ -60,7 +60,7 @@ def test_a_recipe_from_before_there_were_other_models() -> None:
     assert (network.kind, network.input_shape) == ("dense", (1, 8, 8))
 
 
-def test_another_optimizer_brings_its_own_rate() -> None:
+def test_another_optimizer_has_its_own_rate() -> None:
     assert Recipe("disc").settled().lr == 1e-2
     assert Recipe("disc", optimizer="adam").settled().lr == 1e-2
     assert Recipe("disc", optimizer="sgd").settled().lr is None
@@ -68,7 +68,7 @@ def test_another_optimizer_brings_its_own_rate() -> None:
     assert Recipe("digits", loss="mse").settled().label_smoothing is None
 
 
-def test_it_goes_through_json() -> None:
+def test_json_round_trip() -> None:
     recipe = Recipe("x.csv", hidden=(3, 2), activation=("relu", "tanh"), target="y").settled()
     assert Recipe.from_dict(json.loads(json.dumps(recipe.to_dict()))) == recipe
     for foreign in ({"sauce": 1}, [1, 2], None):
@@ -128,7 +128,7 @@ def test_a_bad_option_is_named(options: dict[str, Any], message: str) -> None:
 
 
 @pytest.mark.parametrize("name", LOSSES)
-def test_every_loss_has_a_network_that_suits_it(name: str) -> None:
+def test_every_loss_has_a_fitting_network(name: str) -> None:
     b = get_backend("numpy")
     data = REAL if name == "mse" else TWO
     recipe = Recipe("my.csv", loss=name).settled()
@@ -171,7 +171,7 @@ def test_samples_that_a_model_cannot_take(model: str, data: Dataset, message: st
         describe_model(recipe, data, loss)
 
 
-def test_losses_that_do_not_go_with_the_data() -> None:
+def test_losses_that_do_not_fit_the_data() -> None:
     b = get_backend("numpy")
     assert isinstance(make_loss(Recipe(), THREE, b), CrossEntropyLoss)
     for recipe, data, message in (
