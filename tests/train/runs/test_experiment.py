@@ -32,23 +32,19 @@ def sha256(experiment: Experiment) -> str:
     return digest.hexdigest()
 
 
-# -- accuracy, over five seeds ---------------------------------------------------------------------------
+# -- accuracy (docs/training.md has the means of five seeds) ---------------------------------------------
 
 
 def test_dense_learns_digits() -> None:
     pytest.importorskip("sklearn", reason="the digits come from scikit-learn")
-    found = [ran("numpy", source="digits", seed=seed).results["test_accuracy"] for seed in range(5)]
-    assert np.mean(found) >= 0.97, found
+    accuracies = [ran("numpy", source="digits", seed=seed).results["test_accuracy"] for seed in (0, 1)]
+    assert np.mean(accuracies) >= 0.97, accuracies
 
 
 def test_a_cnn_learns_digits() -> None:
-    """Two of the five seeds (their mean is 99.3 %), a quarter of a minute each."""
     pytest.importorskip("torch", reason="this one runs on torch")
     pytest.importorskip("sklearn", reason="the digits come from scikit-learn")
-    found = [
-        ran("torch", source="digits", model="cnn", seed=seed).results["test_accuracy"] for seed in (0, 1)
-    ]
-    assert np.mean(found) >= 0.985, found
+    assert ran("torch", source="digits", model="cnn").results["test_accuracy"] >= 0.985
 
 
 def test_jins_network_learns_cubes() -> None:
@@ -58,8 +54,8 @@ def test_jins_network_learns_cubes() -> None:
 
 def test_dense_learns_the_disc() -> None:
     pytest.importorskip("torch", reason="this one runs on torch")
-    found = [ran("torch", source="disc", seed=seed).results["test_accuracy"] for seed in range(5)]
-    assert np.mean(found) >= 0.98, found
+    accuracies = [ran("torch", source="disc", seed=seed).results["test_accuracy"] for seed in (0, 1)]
+    assert np.mean(accuracies) >= 0.98, accuracies
 
 
 # -- one history on every backend ------------------------------------------------------------------------
