@@ -39,9 +39,7 @@ class Optimizer(Rules):
 
     def __init__(self, parameters: Iterable[Any], options: dict[str, Any]) -> None:
         if isinstance(parameters, (Module, Parameter)):
-            raise OptionError(
-                f"{self._name}: expected model.parameters() or groups, got {parameters!r} itself"
-            )
+            raise OptionError(f"{self._name}: expected model.parameters() or groups, got {parameters!r}")
         items = parameters if isinstance(parameters, list) else list(parameters)
         self.groups = make_groups(type(self), items, options)
         sources = [items, *(row["params"] for row in items if isinstance(row, Mapping))]
@@ -95,7 +93,7 @@ class Optimizer(Rules):
         }
 
     def update(self, scalars: Scalars) -> None:
-        """Update all groups."""
+        """Assign the new values of all groups. scalars: the numbers of the step."""
         for i, group in enumerate(self.groups):
             numbers = scalars if len(self.groups) == 1 else _within(scalars, f"{i}.")
             for name, value in self.update_group(group, numbers).items():

@@ -1,4 +1,4 @@
-"""Stochastic gradient descent, with momentum in torch's form and in the papers'."""
+"""Stochastic gradient descent, with momentum in torch's form or a paper's."""
 
 from __future__ import annotations
 

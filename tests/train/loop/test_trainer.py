@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import copy
+import pickle
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -95,6 +98,17 @@ def test_two_fits_are_one_longer_fit() -> None:
     np.testing.assert_array_equal(weights(once), weights(twice))
     np.testing.assert_array_equal(once.history.column("train_loss"), twice.history.column("train_loss"))
     np.testing.assert_array_equal(twice.history.column("epoch"), [1, 2, 3, 4])
+
+
+@pytest.mark.parametrize("twin_of", [copy.deepcopy, lambda trainer: pickle.loads(pickle.dumps(trainer))])
+def test_a_copy_continues_with_the_same_bits(backend: Backend, twin_of: Callable[[Trainer], Trainer]) -> None:
+    trainer = trainer_of(backend, schedule=CosineAnnealingLR(4))
+    trainer.fit((X, LABELS), epochs=2, batch_size=16)
+    twin = twin_of(trainer)
+    for each in (trainer, twin):
+        each.fit((X, LABELS), epochs=2, batch_size=16)
+    np.testing.assert_array_equal(weights(trainer), weights(twin))
+    np.testing.assert_array_equal(*(t.history.column("train_loss") for t in (trainer, twin)))
 
 
 def test_a_schedule_sets_the_rate_of_each_epoch() -> None:

@@ -1,6 +1,6 @@
 """Every row of the optimizers' table against torch.optim or its formula: 1,000 steps in float64.
 
-They are compared on the way too: a fault in the first steps is forgotten by the last.
+Early steps are compared too: the last step forgets a fault in the first ones.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from rows import each
 
 import lamina.train.optimizers as optimizers
 from lamina.backends import Backend, get_backend
+from lamina.backends.host import Host
 from lamina.layers import Linear, MSELoss, Sequential, Tanh, manual_seed, without_input_gradient
 from lamina.layers.initializers import Constant
 from lamina.layers.parameter import Parameter
@@ -34,8 +35,6 @@ from lamina.train.optimizers.proofs.trajectories import (
     torch_trajectory,
     trajectory,
 )
-
-Host = np.ndarray[Any, Any]
 
 
 def values(parameters: list[Parameter]) -> list[Host]:
@@ -108,7 +107,7 @@ def test_a_thousand_steps_against_the_papers_formula(case: OptimizerCase, backen
 
 
 @each(OPTIMIZER_CASES)
-def test_float32_stays_float32_and_near(case: OptimizerCase, backend: Backend) -> None:
+def test_float32_stays_float32_and_close_to_float64(case: OptimizerCase, backend: Backend) -> None:
     parameters = parameters_on(backend)
     drive(case.make(parameters), parameters, range(20))
     wide = parameters_on(get_backend("numpy", dtype="float64"))
@@ -130,7 +129,7 @@ def test_every_optimizer_has_a_row() -> None:
     assert len({case.name for case in OPTIMIZER_CASES}) == len(OPTIMIZER_CASES)
 
 
-def test_defaults_are_torch_s() -> None:
+def test_defaults_are_those_of_torch() -> None:
     torch = pytest.importorskip("torch", reason="the defaults are torch's")
     for name in ("SGD", "RMSprop", "Adagrad", "Adam", "AdamW"):
         theirs = inspect.signature(getattr(torch.optim, name)).parameters
@@ -144,7 +143,7 @@ def test_defaults_are_torch_s() -> None:
 
 
 @each(OPTIMIZER_CASES)
-def test_a_state_continues_identically(case: OptimizerCase, backend: Backend) -> None:
+def test_a_loaded_state_continues_identically(case: OptimizerCase, backend: Backend) -> None:
     whole = parameters_on(backend)
     drive(case.make(whole), whole, range(20))
     first = parameters_on(backend)
@@ -157,7 +156,7 @@ def test_a_state_continues_identically(case: OptimizerCase, backend: Backend) ->
     rest = case.make(second)
     rest.load_state_dict(state)
     drive(rest, second, range(10, 20))
-    drive(half, first, range(10, 20))  # the state was a copy
+    drive(half, first, range(10, 20))  # the state is a copy
     assert [v.tobytes() for v in values(second)] == [v.tobytes() for v in values(whole)]
     assert [v.tobytes() for v in values(first)] == [v.tobytes() for v in values(whole)]
     assert rest.steps == 20
@@ -203,7 +202,7 @@ def test_the_rate_follows_lr_factor(name: str, backend: Backend) -> None:
     case = next(case for case in OPTIMIZER_CASES if case.name == name)
     parameters, twins = parameters_on(backend), parameters_on(backend)
     scheduled, plain = case.make(parameters), case.make(twins)
-    # numpy's float64, as a schedule may give: it must not be taken for a tensor.
+    # A schedule may return numpy's float64, which is no tensor.
     scheduled.lr_factor = np.float64(0.25)
     for group in plain.groups:
         group.options["lr"] = group.options["lr"] * 0.25
@@ -221,7 +220,7 @@ def test_options_may_be_numpy_numbers(backend: Backend) -> None:
     drive(SGD(one, lr=f(0.1), momentum=f(0.9), weight_decay=f(0.1)), one, range(3))
     drive(SGD(two, lr=0.1, momentum=0.9, weight_decay=0.1), two, range(3))
     assert [v.tobytes() for v in values(one)] == [v.tobytes() for v in values(two)]
-    # Numbers of any kind, which are no subclass of Python's.
+    # Numbers that are no subclass of Python's.
     optimizer = Adam(one, lr=np.float32(0.5), betas=(np.float32(0.5), Fraction(1, 4)), eps=np.int64(1))
     options = optimizer.groups[0].options
     assert options == {"lr": 0.5, "betas": (0.5, 0.25), "eps": 1.0, "weight_decay": 0.0}
@@ -267,7 +266,7 @@ def test_clipping_by_value_against_torch(backend64: Backend) -> None:
     close([b.to_host(p.grad) for p in parameters], [twin.grad.numpy() for twin in twins], rtol=0.0)
 
 
-def test_clipping_counts_what_has_no_gradient_as_zero(backend64: Backend) -> None:
+def test_clipping_takes_a_missing_gradient_as_zero(backend64: Backend) -> None:
     b = backend64
     parameters = parameters_on(b)
     optimizer = SGD(parameters, lr=1.0)

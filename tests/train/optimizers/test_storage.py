@@ -51,7 +51,7 @@ def test_parameters_are_views_of_one_buffer(backend: Backend) -> None:
     assert np.array_equal(b.to_host(group.data), flat)
 
 
-def test_gradients_from_before_the_optimizer_count(backend: Backend) -> None:
+def test_gradients_from_before_the_optimizer_are_kept(backend: Backend) -> None:
     b = backend
     model = stack(b)
     fill(model, 2.0)
@@ -73,7 +73,7 @@ def test_a_parameter_without_a_gradient_has_a_gradient_of_zero(backend: Backend)
     optimizer.step()
     moved = {name: before[name] - value for name, value in model.state_dict().items()}
     np.testing.assert_allclose(moved["0.weight"], 1.5, atol=1e-6)
-    np.testing.assert_allclose(moved["1.weight"], 0.5, atol=1e-6)  # its momentum alone
+    np.testing.assert_allclose(moved["1.weight"], 0.5, atol=1e-6)  # from momentum alone
 
 
 def test_a_second_optimizer_shares_the_storage(backend: Backend) -> None:
