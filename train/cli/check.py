@@ -74,14 +74,14 @@ def check(
         proofs = {name.partition(":")[2]: [prove_own(name, arguments, shape, b, prediction, target, large)]}
     else:
         proofs = _prove(_chosen(name), b, as_json)
-    judged = [p for found in proofs.values() for p in found if not p.without_oracle]
+    judged = [p for group in proofs.values() for p in group if not p.without_oracle]
     passed = all(p.passed for p in judged) and conformance in (None, True)
     results: dict[str, Any] = {"backend": b.spec, "passed": passed, "conformance": conformance}
     if crosscheck is not None:
         results["divergences"] = crosscheck.report().divergences
         results["passed"] = passed = passed and not results["divergences"]
     if as_json:
-        print_json({**results, "rows": [_row(kind, found) for kind, found in proofs.items()]})
+        print_json({**results, "rows": [_row(kind, group) for kind, group in proofs.items()]})
     else:
         _show(proofs, b)
         if crosscheck is not None:
@@ -104,23 +104,23 @@ def _chosen(name: str | None) -> tuple[Case, ...]:
 
 def _prove(cases: tuple[Case, ...], b: Backend, quiet: bool) -> dict[str, list[Proof]]:
     """Prove the cases and group the proofs by class; show a progress bar."""
-    found: dict[str, list[Proof]] = {}
+    groups: dict[str, list[Proof]] = {}
     with Progress(console=errors, disable=quiet, transient=True) as progress:
         task = progress.add_task("proving", total=len(cases))
         for kind, rows in families(cases).items():
             for case in rows:
                 progress.update(task, description=kind)
-                found.setdefault(kind, []).append(_checked(case, b))
+                groups.setdefault(kind, []).append(_checked(case, b))
                 progress.advance(task)
-    return found
+    return groups
 
 
 def families(cases: Iterable[Case]) -> dict[str, list[Case]]:
     """Group the cases by class, in the order of the table."""
-    found: dict[str, list[Case]] = {}
+    groups: dict[str, list[Case]] = {}
     for case in cases:
-        found.setdefault(case.name.split()[0], []).append(case)
-    return found
+        groups.setdefault(case.name.split()[0], []).append(case)
+    return groups
 
 
 def _checked(case: Case, b: Backend) -> Proof:
@@ -150,29 +150,29 @@ def _replay(path: Path, tolerance: float, as_json: bool) -> None:
         raise typer.Exit(1)
 
 
-def _worst(found: list[Proof], oracle: str) -> float | None:
-    values = [error for proof in found if (error := proof.error(oracle)) is not None]
+def _worst(group: list[Proof], oracle: str) -> float | None:
+    values = [error for proof in group if (error := proof.error(oracle)) is not None]
     return max(values) if values else None
 
 
-def _row(kind: str, found: list[Proof]) -> dict[str, Any]:
+def _row(kind: str, group: list[Proof]) -> dict[str, Any]:
     return {
         "name": kind,
-        "cases": len(found),
-        **{oracle: _worst(found, oracle) for oracle in ORACLES},
-        "passed": _verdict(found) != "NOT PROVEN",
-        "failures": [str(proof) for proof in found if not (proof.passed or proof.without_oracle)],
+        "cases": len(group),
+        **{oracle: _worst(group, oracle) for oracle in ORACLES},
+        "passed": _verdict(group) != "NOT PROVEN",
+        "failures": [str(proof) for proof in group if not (proof.passed or proof.without_oracle)],
     }
 
 
 def _show(proofs: dict[str, list[Proof]], b: Backend) -> None:
-    every = [proof for found in proofs.values() for proof in found]
+    every = [proof for group in proofs.values() for proof in group]
     columns = [oracle for oracle in ORACLES if _is_shown(every, oracle)]
     heads = {"": "left", "cases": "right", **dict.fromkeys(columns, "right"), "verdict": "left"}
     rows = []
-    for kind, found in proofs.items():
-        cells = [_cell(_worst(found, oracle)) for oracle in columns]
-        rows.append((kind, str(len(found)), *cells, _verdict(found)))
+    for kind, group in proofs.items():
+        cells = [_cell(_worst(group, oracle)) for oracle in columns]
+        rows.append((kind, str(len(group)), *cells, _verdict(group)))
     say(
         f"on {b.spec}, float64; largest error as a share of the bar (its tolerance): above 1 fails",
         style="dim",
@@ -196,10 +196,10 @@ def _is_shown(every: list[Proof], oracle: str) -> bool:
     return worst is not None and (oracle not in (EFFECTS, RANGE) or not worst <= 1.0)
 
 
-def _verdict(found: list[Proof]) -> str:
-    if all(proof.without_oracle for proof in found):
+def _verdict(group: list[Proof]) -> str:
+    if all(proof.without_oracle for proof in group):
         return "no oracle"
-    return "proven" if all(p.passed or p.without_oracle for p in found) else "NOT PROVEN"
+    return "proven" if all(p.passed or p.without_oracle for p in group) else "NOT PROVEN"
 
 
 def _cell(error: float | None) -> str:

@@ -37,8 +37,8 @@ def chosen_crosscheck(
         If an option is set without a crosscheck, or out of range.
 
     """
-    found = crosscheck_of(backend)
-    if found is None:
+    crosscheck = crosscheck_of(backend)
+    if crosscheck is None:
         for flag, is_set in (("--tolerance", tolerance is not None), ("--keep-going", keep_going)):
             if is_set:
                 raise OptionError(
@@ -46,15 +46,15 @@ def chosen_crosscheck(
                     f"got {backend.spec!r}"
                 )
         return None
-    found.reset()  # a process has one instance of each backend
-    found.tolerance = 1.0 if tolerance is None else tolerance
-    found.keep_going = keep_going
-    return found
+    crosscheck.reset()  # a process has one instance of each backend
+    crosscheck.tolerance = 1.0 if tolerance is None else tolerance
+    crosscheck.keep_going = keep_going
+    return crosscheck
 
 
-def show_crosscheck(found: CrosscheckBackend) -> None:
+def show_crosscheck(crosscheck: CrosscheckBackend) -> None:
     """Print the report of a crosscheck: in full with --keep-going, else one line."""
-    report = found.report()
+    report = crosscheck.report()
     style = "" if report.passed else "red"
-    for line in str(report).splitlines()[: None if found.keep_going else 1]:
+    for line in str(report).splitlines()[: None if crosscheck.keep_going else 1]:
         say((line, style))

@@ -16,7 +16,7 @@ from ..files import atomic_write, new_file
 from ..pictures.graphs import draw_layers, draw_step
 from ..profiling import Work
 from ..runs.predictor import Predictor
-from .app import BackendOption, DtypeOption, JsonOption, command, print_json, say
+from .app import BackendOption, DtypeOption, Force, JsonOption, command, print_json, say
 from .source import Network, NetworkSource, find_network, network_flags
 
 _SAMPLES = 4
@@ -31,7 +31,6 @@ To = Annotated[
 Out = Annotated[
     str | None, typer.Option("--out", help="The file to write (default: graph.png, or graph-2.png, ...).")
 ]
-Force = Annotated[bool, typer.Option("--force", help="Replace an existing file.")]
 
 
 @command

@@ -81,11 +81,11 @@ def _read_array(path: Path, stream: io.BufferedIOBase) -> Host:
     shape = struct.unpack(f">{magic[3]}I", extents)
     dtype = np.dtype(_DTYPES[magic[2]])
     expected = math.prod(shape) * dtype.itemsize
-    content, found = _read_content(stream, expected)
-    if found != expected:
+    content, count = _read_content(stream, expected)
+    if count != expected:
         raise DataError(
             f"{path}: the header says {' x '.join(map(str, shape))} of {dtype.name}, {expected} bytes after "
-            f"the header, got {found}: it is {'cut off' if found < expected else 'too long'}; use another."
+            f"the header, got {count}: it is {'cut off' if count < expected else 'too long'}; use another."
         )
     array: Host = np.frombuffer(content, dtype).astype(dtype.newbyteorder("=")).reshape(shape)
     return array
@@ -96,11 +96,11 @@ def _read_content(stream: io.BufferedIOBase, expected: int) -> tuple[bytearray, 
 
     It reads in chunks: a damaged header may declare more bytes than fit in memory.
     """
-    content, found = bytearray(), 0
+    content, count = bytearray(), 0
     for chunk in _chunks(stream):
-        content += chunk[: max(0, expected - found)]
-        found += len(chunk)
-    return content, found
+        content += chunk[: max(0, expected - count)]
+        count += len(chunk)
+    return content, count
 
 
 def _chunks(stream: io.BufferedIOBase) -> Iterator[bytes]:

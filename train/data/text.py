@@ -102,8 +102,8 @@ def _sniff(lines: list[str]) -> str:
             widths[delimiter] = [len(record) for record in reader]
         except csv.Error:
             widths[delimiter] = []
-    for delimiter, found in widths.items():
-        if found and found[0] >= 2 and len(set(found)) == 1:
+    for delimiter, counts in widths.items():
+        if counts and counts[0] >= 2 and len(set(counts)) == 1:
             return delimiter
     # All give ragged rows: the most frequent one in the first row gives the clearest message.
     return max(reversed(_DELIMITERS), key=lambda delimiter: widths[delimiter][:1])

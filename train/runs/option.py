@@ -49,8 +49,10 @@ def option(default: Any, help: str, panel: str, *, choices: Iterable[str] = (), 
 
 def options_of(kind: Any) -> dict[str, Option]:
     """Return the options of a dataclass by field."""
-    found = {f.name: f.metadata["option"] for f in fields(kind) if "option" in f.metadata}
-    return {name: replace(one, flag=one.flag or f"--{name.replace('_', '-')}") for name, one in found.items()}
+    options = {f.name: f.metadata["option"] for f in fields(kind) if "option" in f.metadata}
+    return {
+        name: replace(one, flag=one.flag or f"--{name.replace('_', '-')}") for name, one in options.items()
+    }
 
 
 def whole(**bounds: Any) -> Callable[[str, Any], int]:

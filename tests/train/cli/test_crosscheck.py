@@ -68,7 +68,7 @@ def test_options_without_a_crosscheck(lamina: Any, line: str) -> None:
 def test_a_tolerance_of_0(lamina: Any, folder: Path) -> None:
     (folder / "faulty.py").write_text(FAULTY)
     line = f"{TRAIN} --backend crosscheck(numpy)+faulty:Faulty --tolerance 0"
-    assert "tolerance must be a number above 0, got 0.0" in lamina(line, code=2).stderr
+    assert "expected tolerance to be a number, above 0, got 0.0" in lamina(line, code=2).stderr
 
 
 def test_proofs_under_a_crosscheck(lamina: Any, folder: Path) -> None:
