@@ -36,7 +36,8 @@ def terms(op: Op, run: Run, args: Sequence[Any], kwargs: Mapping[str, Any], dtyp
         return longest + (op.name == "mean")
     args, kwargs = op.map_arguments(lambda x: np.ones(x.shape) if x.dtype.kind == "f" else x, args, kwargs)
     counts = run(op.name, tuple(args), kwargs)
-    return max(map(_longest, counts if type(counts) is tuple else (counts,)))
+    results = counts if type(counts) is tuple else (counts,)
+    return max(_longest(result) for result in results if result is not None)
 
 
 def _longest(counts: Host) -> int:

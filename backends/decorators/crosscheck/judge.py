@@ -74,6 +74,7 @@ class Judge:
         return [
             how | {"terms": terms, "magnitude": size}
             for size in (sizes if op.gives == "tensors" else [sizes])
+            if size is not None
         ]
 
     def _run(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
