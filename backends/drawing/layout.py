@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from graphlib import TopologicalSorter
 
 import numpy as np
 
@@ -24,7 +25,7 @@ WIDEST = 800.0  # of a layer, if nodes without sources or targets can move to ot
 
 @dataclass(eq=False)
 class Cell:
-    """A place in a layer: a node's, a label's, or one that a long edge passes or a group keeps free."""
+    """A place in a layer, for a node, for a label, for a long edge to pass, or kept free for a group."""
 
     layer: int
     frames: list[str]
@@ -108,7 +109,7 @@ def layout(
 
 
 def _acyclic(n: int, edges: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
-    """Return the edges, those that close a cycle turned round (depth-first search)."""
+    """Return the edges, reversed if they close a cycle (depth-first search)."""
     after: list[list[int]] = [[] for _ in range(n)]
     for a, b in edges:
         after[a].append(b)
@@ -130,19 +131,13 @@ def _acyclic(n: int, edges: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
 
 
 def _ranks(n: int, arcs: Iterable[tuple[int, int]]) -> list[int]:
-    """Return the layer of each node: below its sources, and next to its targets if it has as many."""
+    """Return the layer of each node: below its sources, or just above its targets if these are as many."""
     sources: list[set[int]] = [set() for _ in range(n)]
     targets: list[set[int]] = [set() for _ in range(n)]
     for a, b in arcs:
         sources[b].add(a)
         targets[a].add(b)
-    missing = [len(s) for s in sources]
-    order = [i for i in range(n) if not missing[i]]
-    for a in order:  # grows: topological order
-        for b in targets[a]:
-            missing[b] -= 1
-            if not missing[b]:
-                order.append(b)
+    order = list(TopologicalSorter(dict(enumerate(sources))).static_order())
     ranks = [0] * n
     for b in order:
         ranks[b] = max((ranks[a] + 1 for a in sources[b]), default=0)
@@ -153,9 +148,9 @@ def _ranks(n: int, arcs: Iterable[tuple[int, int]]) -> list[int]:
 
 
 def _narrowed(ranks: list[int], arcs: list[tuple[int, int]], widths: list[float]) -> list[int]:
-    """Return ranks with nodes moved out of wide layers: sources further up, or targets further down."""
+    """Return the ranks, with nodes moved out of wide layers: up if no arc enters, down if none leaves."""
     ranks = list(ranks)
-    for side, step in ((1, -1), (0, 1)):  # nodes that no arc enters (its end 1) go up
+    for side, step in ((1, -1), (0, 1)):
         fixed = {arc[side] for arc in arcs}
         rank = max(ranks, default=0) if step < 0 else min(ranks, default=0)
         while row := [i for i, other in enumerate(ranks) if other == rank]:
@@ -246,13 +241,7 @@ def _place_across(
         walk: list[tuple[int, float, float, str]] = []
         around: list[str] = []
         for cell in [*row, Cell(0, [])]:
-            common = len(
-                list(
-                    itertools.takewhile(
-                        lambda pair: pair[0] == pair[1], zip(around, cell.frames, strict=False)
-                    )
-                )
-            )
+            common = len([group for group in around if group in cell.frames])
             walk += [(sides[group][1], 0.0, 0.0, ")") for group in reversed(around[common:])]
             walk += [(sides[group][0], 0.0, 0.0, "(") for group in cell.frames[common:]]
             around = cell.frames
@@ -262,9 +251,7 @@ def _place_across(
             apart.append((u, v, right + left + (PAD if opens == "(" or closes == ")" else BESIDE)))
     drawn = [(number[a], number[b], weight) for a, b, weight in pulls]
     x = _solve(len(cells) + 2 * len(sides), apart, drawn + [(a, b, 1.0) for a, b in sides.values()])
-    x -= min((x[i] - cell.left for i, cell in enumerate(cells)), default=0.0)
-    if sides:
-        x -= min(0.0, *(x[left] for left, _ in sides.values()))
+    x -= min([*(x[i] - cell.left for i, cell in enumerate(cells)), *x[len(cells) :]], default=0.0)
     for i, cell in enumerate(cells):
         cell.x = float(x[i])
     return {group: Frame(float(x[left]), float(x[right]), 0.0, 0.0) for group, (left, right) in sides.items()}
@@ -334,7 +321,7 @@ def _place_down(rows: list[list[Cell]], spans: dict[str, range], frames: dict[st
 
 def ends(chains: list[list[Cell]], *, up: bool) -> list[float]:
     """Return where each edge meets its lower node (up) or its upper node: spread over the node's side."""
-    found = [0.0] * len(chains)
+    result = [0.0] * len(chains)
     at: dict[Cell, list[tuple[float, float, int]]] = {}
     for i, chain in enumerate(chains):
         node, other = (chain[-1], chain[-2]) if up else (chain[0], chain[1])
@@ -350,5 +337,5 @@ def ends(chains: list[list[Cell]], *, up: bool) -> list[float]:
         for k in reversed(range(len(xs))):
             xs[k] = min(xs[k], node.x + 0.8 * node.right - apart * (len(xs) - 1 - k))
         for x, (_, _, i) in zip(xs, wanted, strict=True):
-            found[i] = x
-    return found
+            result[i] = x
+    return result
