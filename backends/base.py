@@ -271,7 +271,7 @@ class Backend(Primitives):
         widths, over = ((0, 0), (0, 0), *window.padding), window.over_padded
         columns = self.unfold(self.pad(x, widths, value=float("-inf")), over)
         columns = self.reshape(columns, (samples, channels, window.places, positions))
-        images = self.reshape(self.arange(0, math.prod(window.size)), (1, 1, *window.size))
+        images = self.reshape(self.arange(0, window.image_places), (1, 1, *window.size))
         places = self.reshape(self.unfold(self.pad(images, widths, value=-1), over), (1, 1, -1, positions))
         inside = self.astype(self.less_equal(0, places), "int64")
         chosen = self.argmax(columns, axis=2, keepdims=True)

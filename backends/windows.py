@@ -79,6 +79,16 @@ class Window:
         return tuple(n + a + b for n, (a, b) in zip(self.size, self.padding, strict=True))
 
     @property
+    def image_places(self) -> int:
+        """The number of places in an image, without padding."""
+        return math.prod(self.size)
+
+    @property
+    def pointwise(self) -> bool:
+        """Whether the windows are the places of the image, one each."""
+        return self.places == math.prod(self.stride) == 1 and not self.padded
+
+    @property
     def overlapping(self) -> bool:
         """Whether two windows can share a place."""
         return any(stride < span for stride, span in zip(self.stride, self.span, strict=True))

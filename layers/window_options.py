@@ -1,4 +1,4 @@
-"""What a window over 1, 2 or 3 spatial axes is told: sizes for each axis, and padding on each side."""
+"""Options of layers with windows: sizes for each of 1 to 3 spatial axes, and padding on each side."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..backends import OptionError
-from ..backends.options import as_integer
+from ..backends.options import as_integer, integer
 from ..backends.protocol import Shape
 from .module import Module
 
@@ -22,12 +22,21 @@ def axes(rank: int) -> str:
 
 def sizes(layer: str, option: str, value: Sizes, rank: int, least: int = 1) -> tuple[int, ...]:
     """Return one integer for each spatial axis, from one integer for all or from a sequence of them."""
-    given = value if isinstance(value, Sequence) else (value,) * rank
-    found = tuple(n for entry in given if (n := as_integer(entry)) is not None and n >= least)
-    if not len(found) == len(given) == rank:
-        wanted = f"of at least {least}" if rank == 1 else f"or {rank} of them, each at least {least}"
-        raise OptionError(f"{layer}: {option} must be an integer {wanted}, got {value!r}")
-    return found
+    if rank == 1 and not isinstance(value, Sequence):
+        return (integer(layer, option, value, least=least),)
+    entries = list(map(as_integer, _each(value, rank)))
+    numbers = tuple(n for n in entries if n is not None and n >= least)
+    if not len(numbers) == len(entries) == rank:
+        wanted = f"an integer of at least {least}" + (f", or {rank} of them" if rank > 1 else "")
+        raise OptionError(f"{layer}: expected {option} to be {wanted}, got {value!r}")
+    return numbers
+
+
+def numeric_sides(layer: str, value: Padding, window: tuple[tuple[int, ...], ...]) -> Sides:
+    """Return `sides` of a padding that may not be "same" or "valid". window: the rest of their arguments."""
+    if isinstance(value, str):
+        raise OptionError(f"{layer}: expected padding in numbers, got {value!r}")
+    return sides(layer, value, *window)
 
 
 def sides(
@@ -39,37 +48,36 @@ def sides(
 ) -> Sides:
     """Return (before, after) for each spatial axis.
 
-    `value` is an integer, one for each axis, (before, after) for each axis, all sides in the order of
-    torch.nn.ZeroPad2d (last axis first: left, right, top, bottom), "valid" (none) or "same" (an output of
-    the input's size; the odd one of an even kernel goes after).
+    `value` is one of these: an integer; one for each axis; (before, after) for each axis; all sides in the
+    order of torch.nn.ZeroPad2d (last axis first: left, right, top, bottom); "valid" (no padding); "same" (an
+    output of the input's size, an even kernel's odd place after).
     """
     rank = len(kernel_size)
     if value == "valid":
         return ((0, 0),) * rank
     if value == "same":
         if max(stride) > 1:
-            raise OptionError(f"{layer}: padding 'same' needs stride 1, got stride {_short(stride)}")
+            raise OptionError(f"{layer}: expected stride 1 with padding 'same', got stride {_short(stride)}")
         totals = [d * (k - 1) for d, k in zip(dilation, kernel_size, strict=True)]
         return tuple((total // 2, total - total // 2) for total in totals)
-    given = value if isinstance(value, Sequence) else (value,) * rank
-    entries = [as_integer(entry) for entry in given]
+    entries = _each(value, rank)
+    numbers = list(map(as_integer, entries))
     pairs: list[tuple[Any, ...]] = []
-    if None in entries:
-        pairs = [tuple(map(as_integer, entry)) if isinstance(entry, Sequence) else () for entry in given]
-    elif len(entries) == rank:
-        pairs = [(entry, entry) for entry in entries]
-    elif len(entries) == 2 * rank:
-        pairs = [(entries[i], entries[i + 1]) for i in range(0, 2 * rank, 2)][::-1]
-    whole = len(pairs) == rank and all(len(pair) == 2 for pair in pairs)
-    if not whole or not all(n is not None and n >= 0 for pair in pairs for n in pair):
+    if None in numbers:
+        pairs = [tuple(map(as_integer, entry)) if isinstance(entry, Sequence) else () for entry in entries]
+    elif len(numbers) == rank:
+        pairs = [(n, n) for n in numbers]
+    elif len(numbers) == 2 * rank:
+        pairs = [(numbers[i], numbers[i + 1]) for i in range(0, 2 * rank, 2)][::-1]
+    if len(pairs) != rank or not all(len(pair) == 2 and min(map(_or_negative, pair)) >= 0 for pair in pairs):
         order = ("", "left, right, top, bottom", "left, right, top, bottom, front, back")[rank - 1]
         wanted = (
-            f"an integer, one for each of {rank} axes, (before, after) for each, the sides ({order})"
+            f"an integer, one or (before, after) for each of {rank} axes, the sides ({order})"
             if order
             else "an integer, (before, after)"
         )
         raise OptionError(
-            f"{layer}: padding must be {wanted}, 'same' or 'valid', none of them negative; got {value!r}"
+            f"{layer}: expected padding to be {wanted}, 'same' or 'valid', and not negative, got {value!r}"
         )
     return tuple((before, after) for before, after in pairs)
 
@@ -85,14 +93,22 @@ def check_span(
             raise layer.misfit(f"of at least {span - sum(pair)} on axis {axis}, {why}", shape)
 
 
+def _each(value: Any, rank: int) -> Sequence[Any]:
+    return value if isinstance(value, Sequence) else (value,) * rank
+
+
+def _or_negative(n: int | None) -> int:
+    return -1 if n is None else n
+
+
 def _short(values: tuple[int, ...]) -> int | tuple[int, ...]:
     return values[0] if len(set(values)) == 1 else values
 
 
 def described(**options: tuple[object, object]) -> str:
-    """Return ", stride=2, dilation=3" for the options (value, default) that are not at their default.
+    """Return ", stride=2, dilation=3" for the options (value, default) that differ from their default.
 
-    A tuple of equal entries is shown as one.
+    A tuple of equal entries is shown as one entry.
     """
     shown = []
     for name, (value, default) in options.items():

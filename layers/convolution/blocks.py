@@ -1,27 +1,25 @@
-"""How a convolution is cut into blocks whose columns stay in fast memory, and put together again."""
+"""A convolution is cut into blocks whose columns stay in cache; `Assembly` joins their results."""
 
 from __future__ import annotations
 
 import functools
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from ...backends import Backend, Tensor
+from ...backends import Backend, Tensor, Window
 from ...backends.protocol import Shape
-from ...backends.windows import Window
 
 Range = tuple[int, int]
 STREAMED = 8
-"""How many times the cache the columns of a block may be: what larger products win is more than it costs.
+"""Columns may exceed the cache this many times; larger matmuls repay the misses.
 
-An image whose columns the cache does not hold is a block of its own, and need not be laid innermost.
+An image whose columns exceed the cache once is a block of its own.
 """
 
 
 @dataclass(frozen=True)
 class Block:
-    """Some images, and some of their output rows: places along the first spatial axis."""
+    """Some output rows (places along the first spatial axis) of some images."""
 
     images: Range
     rows: Range
@@ -32,13 +30,13 @@ class Block:
 
     @property
     def samples(self) -> int:
-        """How many images."""
+        """The number of images."""
         return self.images[1] - self.images[0]
 
 
 @dataclass(frozen=True)
 class Plan:
-    """The blocks of a convolution over images of one size: so many images each, or rows of one."""
+    """The blocks of a convolution: so many images each, or so many rows of one image."""
 
     window: Window
     samples: int
@@ -50,16 +48,16 @@ class Plan:
     def of(window: Window, samples: int, channels: int, outputs: int, itemsize: int, cache_size: int) -> Plan:
         """Return the plan for an input (samples, channels, *size), with columns that suit the cache.
 
-        A block has at least one row of one image, however large that is. Where its images or outputs are
-        larger than its columns, it is they that the cache must suit.
+        A block has at least one row of one image, however large that is. If images or outputs are larger
+        than the columns, they must suit the cache instead.
         """
         counts, budget = window.counts, STREAMED * cache_size
-        image = itemsize * channels * window.places * window.positions
-        places = max(channels * math.prod(window.size), outputs * window.positions)
-        most = max(image, itemsize * places, 1)
-        # Of one place a window, an image is its own columns: to lay several innermost would be a copy.
-        alone = cache_size // 4 if _is_pointwise(window) else cache_size
-        images = 1 if image > alone else max(1, min(samples, budget // most))
+        columns = itemsize * channels * window.places * window.positions
+        places = max(channels * window.image_places, outputs * window.positions)
+        most = max(columns, itemsize * places, 1)
+        # The columns of a pointwise window are the image itself; several images together would need a copy.
+        alone = cache_size // 4 if window.pointwise else cache_size
+        images = 1 if columns > alone else max(1, min(samples, budget // most))
         rows = counts[0] if most <= budget else min(counts[0], max(1, budget * counts[0] // most))
         return Plan(window, samples, images, rows)
 
@@ -69,17 +67,12 @@ class Plan:
         return self.rows == self.window.counts[0]
 
     @property
-    def pointwise(self) -> bool:
-        """Whether every window is one place of the input, and the input its own columns."""
-        return _is_pointwise(self.window)
-
-    @property
     def batches(self) -> list[Range]:
         """The ranges of images that go together."""
         return [(n, min(n + self.images, self.samples)) for n in range(0, self.samples, self.images)]
 
     def blocks(self, images: Range) -> Iterator[Block]:
-        """Yield the blocks of some images, from the first row to the last."""
+        """Yield the blocks of a range of images, from the first row to the last."""
         window = self.window
         size, stride, span = window.size[0], window.stride[0], window.span[0]
         for top in range(0, window.counts[0], self.rows):
@@ -100,12 +93,8 @@ class Plan:
             yield Block(images, (top, bottom), (low, high), inner)
 
 
-def _is_pointwise(window: Window) -> bool:
-    return window.places == math.prod(window.stride) == 1 and not window.padded
-
-
 class Workspace:
-    """Storage that the blocks use one after the other."""
+    """Storage that the blocks use in turn."""
 
     def __init__(self, backend: Backend, dtype: str) -> None:
         self.backend = backend
@@ -113,19 +102,17 @@ class Workspace:
         self.stores: dict[str, tuple[Shape, Tensor]] = {}
 
     def store(self, name: str, shape: Shape) -> Tensor:
-        """Return storage for `out`: that of the last block, where the shape is the same."""
-        held = self.stores.get(name)
-        if held is None or held[0] != shape:
-            held = self.stores[name] = (shape, self.backend.empty(shape, dtype=self.dtype))
-        return held[1]
+        """Return storage for `out`: the last block's, if it has this shape."""
+        if name not in self.stores or self.stores[name][0] != shape:
+            self.stores[name] = (shape, self.backend.empty(shape, dtype=self.dtype))
+        return self.stores[name][1]
 
 
 class Assembly:
-    """A tensor (N, *image) put together from batches, whose results have their images innermost.
+    """A tensor (N, *image) assembled from batches, whose results have the images as last axis.
 
-    One batch is the tensor itself, its axes seen in another order. Of more, each is assigned to a cell.
-    `made` is the shape in which the result of a single image is computed, if it can be straight into its
-    cell.
+    A single batch is the tensor itself, with its axes permuted. Each of several is assigned to a cell.
+    `made` is the shape in which the result of a single image can be computed straight into its cell.
     """
 
     def __init__(self, work: Workspace, batches: Sequence[Range], shape: Shape, made: Shape) -> None:
@@ -133,30 +120,29 @@ class Assembly:
         self.shape = shape
         self.cells: dict[str, Tensor] = {}
         self.tensor: Tensor | None = None
-        if len(batches) != 1:
+        self.single = len(batches) == 1
+        if not self.single:
             shapes = {str(a): made if b - a == 1 else (b - a, *shape[1:]) for a, b in batches}
             self.tensor, self.cells = self.backend.cells(shapes, dtype=work.dtype)
 
     def place(self, images: Range) -> Tensor | None:
-        """Return the cell of a single image, for `out`; None where there is none."""
+        """Return the cell of a single image, for `out`; None if there is none."""
         return self.cells.get(str(images[0])) if images[1] - images[0] == 1 else None
 
     def put(self, images: Range, value: Tensor) -> None:
-        """Take the result of a batch: (*image, n), its first axes in any grouping."""
+        """Add the result of a batch: (*image, n), its first axes in any grouping."""
         b, samples = self.backend, images[1] - images[0]
-        cell = self.cells.get(str(images[0]))
-        if cell is not None and samples == 1:
-            b.assign(cell, value)
+        if samples == 1 and not self.single:
+            b.assign(self.cells[str(images[0])], value)
             return
         rank = len(self.shape) - 1
-        turned = b.permute_dims(b.reshape(value, (*self.shape[1:], samples)), (rank, *range(rank)))
-        if cell is None:
-            self.tensor = turned
+        images_first = b.permute_dims(b.reshape(value, (*self.shape[1:], samples)), (rank, *range(rank)))
+        if self.single:
+            self.tensor = images_first
         else:
-            b.assign(cell, turned)
+            b.assign(self.cells[str(images[0])], images_first)
 
     def whole(self) -> Tensor:
-        """Return (N, *image), once every batch was put."""
+        """Return (N, *image), once every batch is in."""
         assert self.tensor is not None
-        one = len(self.backend.shape(self.tensor)) == len(self.shape)
-        return self.tensor if one else self.backend.reshape(self.tensor, self.shape)
+        return self.tensor if self.single else self.backend.reshape(self.tensor, self.shape)

@@ -1,4 +1,4 @@
-"""Padding with the image's own values: each padded place names the place that it repeats."""
+"""Padding with the image's own values: each padded place repeats a place of the image."""
 
 from __future__ import annotations
 
@@ -12,28 +12,28 @@ Sides = tuple[tuple[int, int], ...]
 
 
 def sources(size: int, before: int, after: int, mode: str) -> list[int]:
-    """Return, for each place of a padded axis, the place of the axis that it repeats."""
+    """Return the place that each place of a padded axis repeats."""
     places = range(-before, size + after)
     if mode == "replicate":
         return [min(max(i, 0), size - 1) for i in places]
     if mode == "circular":
         return [i % size for i in places]
-    return [size - 1 - abs(size - 1 - abs(i)) for i in places]  # reflect, without repeating the edge
+    return [size - 1 - abs(size - 1 - abs(i)) for i in places]  # reflect: the edge is not repeated
 
 
 @dataclass(frozen=True)
 class Border:
-    """What is put around images: so many places on each side, and a mode other than zeros."""
+    """Padding on each side, in a mode other than zeros."""
 
     sides: Sides
     mode: str
 
     def inner(self, size: Shape) -> Shape:
-        """Return the spatial size without it."""
+        """Return the spatial size without the border."""
         return tuple(n - sum(pair) for n, pair in zip(size, self.sides, strict=True))
 
     def extend(self, b: Backend, x: Tensor) -> Tensor:
-        """x (N, C, *spatial, ...) -> (N, C, *padded, ...), one axis after the other."""
+        """Pad x (N, C, *spatial, ...) -> (N, C, *padded, ...), axis by axis."""
         for axis, (before, after) in enumerate(self.sides, start=2):
             if before or after:
                 places = sources(b.shape(x)[axis], before, after, self.mode)
@@ -41,7 +41,7 @@ class Border:
         return x
 
     def extend_grad(self, b: Backend, grad: Tensor) -> Tensor:
-        """Return the adjoint of `extend`: (N, C, *padded, ...) -> (N, C, *spatial, ...), repeats added up."""
+        """Return the adjoint of `extend`: (N, C, *padded, ...) -> (N, C, *spatial, ...), repeats summed."""
         for axis, (before, after) in list(enumerate(self.sides, start=2))[::-1]:
             if before or after:
                 shape = list(b.shape(grad))
@@ -53,5 +53,5 @@ class Border:
 
 
 def least(padding: int, mode: str) -> int:
-    """Return how many places an axis must have to be padded by so many on a side."""
+    """Return the fewest places that an axis needs for this padding on one side."""
     return padding + 1 if mode == "reflect" else padding if mode == "circular" else 1

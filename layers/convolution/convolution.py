@@ -1,8 +1,10 @@
-"""What every convolution has: options, parameters, shapes, and the errors that name them."""
+"""What every convolution has: options, parameters, shapes and their errors."""
 
 from __future__ import annotations
 
 from typing import ClassVar
+
+from typing_extensions import override
 
 from ...backends import Backend, OptionError, Tensor
 from ...backends.options import integer
@@ -24,23 +26,23 @@ class Convolution(Module):
     kernel_size, stride, dilation
         One integer, or one for each spatial axis.
     padding
-        An integer, one for each spatial axis, (before, after) for each, all sides in torch.nn.ZeroPad2d's
-        order (left, right, top, bottom), "same" (with stride 1) or "valid".
+        An integer; one or (before, after) for each spatial axis; all sides in torch.nn.ZeroPad2d's order
+        (left, right, top, bottom); "same" (with stride 1) or "valid".
     groups
-        Into how many groups channels are split, each with outputs of its own; C is depthwise.
+        The number of groups of channels, each with outputs of its own; C groups are depthwise.
     bias
-        Whether there is a b.
+        Whether to add b.
     padding_mode
         "zeros", "reflect", "replicate" or "circular".
     weight_init, bias_init
-        What w (O, C / groups, *kernel_size) and b (O,) hold at first; torch's default if None.
+        Initial values of w (O, C / groups, *kernel_size) and b (O,); torch's default if None.
     backend
-        Where it computes; the current backend if None.
+        The backend; the current one if None.
 
     Raises
     ------
     OptionError
-        For sizes below 1, channels that the groups do not divide, "same" with a stride.
+        For sizes below 1, for channels that the groups do not divide, for "same" with a stride.
 
     """
 
@@ -66,7 +68,7 @@ class Convolution(Module):
         name = type(self).__name__
         in_channels, out_channels, groups = checked_channels(name, in_channels, out_channels, groups)
         if padding_mode not in MODES:
-            raise OptionError(f"{name}: padding_mode must be one of {', '.join(MODES)}, got {padding_mode!r}")
+            raise OptionError(f"{name}: expected padding_mode {', '.join(MODES)}, got {padding_mode!r}")
         super().__init__(backend)
         self.in_channels, self.out_channels, self.groups = in_channels, out_channels, groups
         self.kernel_size = sizes(name, "kernel_size", kernel_size, self.rank)
@@ -90,17 +92,17 @@ class Convolution(Module):
         window = Window.of(shape[2:], self.kernel_size, self.stride, self.padding, self.dilation)
         return window if self.padding_mode == "zeros" else window.over_padded
 
+    @override
     def output_shape(self, shape: Shape) -> Shape:
-        """(N, C, *spatial) -> (N, O, *windows)."""
         return (shape[0], self.out_channels, *self.window(shape).counts)
 
     @property
     def border(self) -> Border | None:
-        """The image's own values around it, where `padding_mode` says so."""
+        """The padding with the image's own values; None for zeros."""
         return None if self.padding_mode == "zeros" else Border(self.padding, self.padding_mode)
 
+    @override
     def extra_repr(self) -> str:
-        """in -> out, the kernel, and what is not the default."""
         kernel = "x".join(map(str, self.kernel_size))
         return f"{self.in_channels} -> {self.out_channels}, {kernel}" + described(
             stride=(self.stride, 1),
@@ -113,13 +115,14 @@ class Convolution(Module):
 
 
 def checked_channels(name: str, in_channels: int, out_channels: int, groups: int) -> tuple[int, int, int]:
-    """Return the three as ints; OptionError unless all are at least 1 and the groups divide the channels."""
+    """Return the three as ints; OptionError unless the groups divide the channels and all are at least 1."""
     in_channels = integer(name, "in_channels", in_channels)
     out_channels = integer(name, "out_channels", out_channels)
     groups = integer(name, "groups", groups)
     if in_channels % groups or out_channels % groups:
         raise OptionError(
-            f"{name}: groups={groups} must divide in_channels={in_channels} and out_channels={out_channels}"
+            f"{name}: expected groups that divide in_channels={in_channels} and out_channels={out_channels}, "
+            f"got {groups}"
         )
     return in_channels, out_channels, groups
 

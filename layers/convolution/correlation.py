@@ -1,18 +1,16 @@
 """Cross-correlation over any number of spatial axes, and its two adjoints, by `unfold` and `matmul`.
 
-Every window of the input is a column of a matrix, C times the places in the kernel high; then
-y = w columns. The columns of a whole batch would not fit into fast memory: they are made in blocks
-(blocks.py), used, and forgotten. The images of a block lie innermost, so that the windows of small images
-are copied in long runs, too.
+Each window of the input is a column of C K numbers, K the places in the kernel; then y = w columns. The
+columns of a whole batch exceed fast memory, so they are made in blocks (blocks.py), used and forgotten.
+The images of a block are its last axis, so that `unfold` copies long runs even from small images.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ...backends import Backend, Tensor
+from ...backends import Backend, Tensor, Window
 from ...backends.protocol import Shape
-from ...backends.windows import Window
 from .blocks import Assembly, Block, Plan, Range, Workspace
 from .borders import Border
 
@@ -21,8 +19,8 @@ from .borders import Border
 class Correlation:
     """y = w ⋆ x, for x (N, C, *size), w (O, C / groups, *kernel_size), y (N, O, *counts).
 
-    Each of the three maps below needs, besides its arguments and its result, the columns of one block and
-    what is computed with them: a few times the backend's `cache_size`, however large the batch.
+    Besides arguments and result, each of the three maps below needs the columns of one block and what is
+    computed from them: a few times the backend's `cache_size`, however large the batch.
     """
 
     backend: Backend
@@ -33,7 +31,7 @@ class Correlation:
     outputs: int
     groups: int
     border: Border | None = None
-    """What is put around x, block by block; `window` is that of the whole."""
+    """Padding of x, added block by block; `window` has the padded size."""
 
     @property
     def x_shape(self) -> Shape:
@@ -64,7 +62,7 @@ class Correlation:
             strips = []
             for block in plan.blocks(images):
                 place = y.place(images) if plan.whole else None
-                strip = b.matmul(matrix, self._columns(x, plan, block, work), out=place)
+                strip = b.matmul(matrix, self._columns(x, block, work), out=place)
                 strips.append(strip if bias is None else b.add(strip, bias, out=strip))
             y.put(images, strips[0] if plan.whole else b.concat(strips, axis=-1))
         return y.whole()
@@ -75,8 +73,8 @@ class Correlation:
         total: Tensor | None = None
         for images in plan.batches:
             for block in plan.blocks(images):
-                g = self._laid(self._of(grad, block.images, block.rows), self._grouped(self.outputs, -1))
-                product = b.matmul(g, self._transposed(self._columns(x, plan, block, work)))
+                columns = self._columns(x, block, work)
+                product = b.matmul(self._gradient(grad, block), self._transposed(columns))
                 total = product if total is None else b.add(total, product, out=total)
         if total is None:
             return b.full(self.weight_shape, 0.0, dtype=self.dtype)
@@ -90,8 +88,7 @@ class Correlation:
         for images in plan.batches:
             image = None
             for block in plan.blocks(images):
-                g = self._laid(self._of(grad, block.images, block.rows), self._grouped(self.outputs, -1))
-                strip = self._folded(matrix, g, plan, block, work)
+                strip = self._folded(matrix, self._gradient(grad, block), block, work)
                 whole = plan.whole and block.inputs == (0, self.window.size[0])
                 image = strip if whole else self._added(image, strip, block)
             assert image is not None
@@ -100,36 +97,35 @@ class Correlation:
             x.put(images, image)
         return x.whole()
 
-    # -- columns, and back -------------------------------------------------------------------------
+    # -- blocks: columns, and back -----------------------------------------------------------------
 
-    def _columns(self, x: Tensor, plan: Plan, block: Block, work: Workspace) -> Tensor:
-        """Return the matrix of windows (C K, L); (G, C K / G, L) of groups."""
-        b = self.backend
-        images = block.images
+    def _columns(self, x: Tensor, block: Block, work: Workspace) -> Tensor:
+        """Return the block's columns (C K, L), or (G, C K / G, L) of G groups."""
+        b, images, window = self.backend, block.images, block.window
         if self.border is not None:
-            x = self.border.extend(b, self._of(x, images, (0, b.shape(x)[2])))
+            x = self.border.extend(b, self._part(x, images, (0, b.shape(x)[2])))
             images = (0, block.samples)
-        laid = self._laid(self._of(x, images, block.inputs), (1, self.channels, *block.window.size))
-        if plan.pointwise:
+        laid = self._images_last(self._part(x, images, block.inputs), (1, self.channels, *window.size))
+        if window.pointwise:
             return b.reshape(laid, self._grouped(self.channels, -1))
-        if block.samples > 1 and not block.window.padded:
-            # Else it is x in another order, and each copy that unfold makes would leap from image to image.
+        if block.samples > 1 and not window.padded:
+            # Copy once here: a view would make each copy in unfold leap from image to image.
             laid = b.copy(laid, out=work.store("laid", b.shape(laid)))
-        depth = self.channels * self.window.places
-        store = work.store("columns", (1, depth, block.window.positions))
-        columns = b.unfold(laid, block.window, out=store)
+        depth = self.channels * window.places
+        columns = b.unfold(laid, window, out=work.store("columns", (1, depth, window.positions)))
         return b.reshape(columns, self._grouped(depth, -1))
 
-    def _folded(self, matrix: Tensor, g: Tensor, plan: Plan, block: Block, work: Workspace) -> Tensor:
-        """Return wᵀ g added back to where the columns came from: (1, C, input rows, *size, images)."""
-        b, depth, breadth = self.backend, self.channels * self.window.places, block.window.positions
-        columns = b.matmul(matrix, g, out=work.store("columns", self._grouped(depth, breadth)))
-        if plan.pointwise:
-            return b.reshape(columns, (1, self.channels, *block.window.size))
-        return b.fold(b.reshape(columns, (1, depth, breadth)), block.window)
+    def _folded(self, matrix: Tensor, g: Tensor, block: Block, work: Workspace) -> Tensor:
+        """Return fold(wᵀ g) over the block's input rows: (1, C, rows, *size, images)."""
+        b, window = self.backend, block.window
+        depth, positions = self.channels * window.places, window.positions
+        columns = b.matmul(matrix, g, out=work.store("columns", self._grouped(depth, positions)))
+        if window.pointwise:
+            return b.reshape(columns, (1, self.channels, *window.size))
+        return b.fold(b.reshape(columns, (1, depth, positions)), window)
 
     def _added(self, image: Tensor | None, strip: Tensor, block: Block) -> Tensor:
-        """Return the images (1, C, *size, n) with the strip of a block's input rows added."""
+        """Return the images (1, C, *size, n) with a block's input rows added."""
         b, (low, high) = self.backend, block.inputs
         rest = (*self.window.size[1:], block.samples)
         if image is None:
@@ -137,7 +133,11 @@ class Correlation:
         starts = (0, 0, low, *(0 for _ in rest))
         return b.slice_add(image, strip, starts, (1, self.channels, high, *rest), out=image)
 
-    def _of(self, x: Tensor, images: Range, rows: Range) -> Tensor:
+    def _gradient(self, grad: Tensor, block: Block) -> Tensor:
+        """Return the block's part of dL/dy as a matrix (O, L), or (G, O / G, L)."""
+        return self._images_last(self._part(grad, block.images, block.rows), self._grouped(self.outputs, -1))
+
+    def _part(self, x: Tensor, images: Range, rows: Range) -> Tensor:
         """Return some rows of some images of x (N, C, *spatial)."""
         extents = self.backend.shape(x)
         if rows == (0, extents[2]) and images == (0, extents[0]):
@@ -145,12 +145,10 @@ class Correlation:
         starts = (images[0], 0, rows[0], *(0 for _ in extents[3:]))
         return self.backend.slice(x, starts, (images[1], extents[1], rows[1], *extents[3:]))
 
-    def _laid(self, x: Tensor, shape: Shape) -> Tensor:
-        """Return x (N, C, *spatial) with the images innermost, in a shape."""
+    def _images_last(self, x: Tensor, shape: Shape) -> Tensor:
+        """Return x (N, C, *spatial) as (C, *spatial, N), reshaped."""
         b = self.backend
         return b.reshape(b.permute_dims(x, (*range(1, len(b.shape(x))), 0)), shape)
-
-    # -- shapes ----------------------------------------------------------------------------------
 
     def _plan(self) -> Plan:
         itemsize = 8 if self.dtype == "float64" else 4
@@ -158,7 +156,7 @@ class Correlation:
         return Plan.of(self.window, self.samples, self.channels, self.outputs, itemsize, cache_size)
 
     def _grouped(self, channels: int, *rest: int) -> Shape:
-        """(channels, *rest), or (G, channels / G, *rest) where there are groups."""
+        """(channels, *rest), or (G, channels / G, *rest) for several groups."""
         return (channels, *rest) if self.groups == 1 else (self.groups, channels // self.groups, *rest)
 
     def _transposed(self, matrix: Tensor) -> Tensor:

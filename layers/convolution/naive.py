@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import product
 
+from typing_extensions import override
+
 from ...backends import Tensor
 from ...backends.protocol import Shape
 from ...backends.windows import Window
@@ -14,11 +16,12 @@ from .convolution import Convolution, channel_sum
 class NaiveConv2d(Convolution):
     """Convolution over (N, C, H, W), one window at a time (Jin et al., section II-B).
 
-    Slow, and obviously right: what `Conv2d` is compared with.
+    Slow and obviously right: the oracle of `Conv2d`.
     """
 
     rank = 2
 
+    @override
     def forward(self, x: Tensor) -> Tensor:
         """y[n, o, h, w] = Σ window(n, h, w) w[o] + b[o]; x: (N, C, H, W) -> (N, O, H', W')."""
         b = self.backend
@@ -37,6 +40,7 @@ class NaiveConv2d(Convolution):
         y = b.reshape(b.concat(values, axis=0), y_shape)
         return y if self.bias is None else b.add(y, b.reshape(self.bias.data, (1, self.out_channels, 1, 1)))
 
+    @override
     def backward(self, grad_output: Tensor) -> Tensor | None:
         """dL/dw[o] = Σ g window, dL/dwindow = Σ_o g w[o], dL/db = Σ g, g = dL/dy[n, o, h, w]."""
         b = self.backend
@@ -72,7 +76,7 @@ class NaiveConv2d(Convolution):
         return self.backend.slice(self.weight.data, (o, 0, 0, 0), (o + 1, *shape[1:]))
 
     def _bounds(self, n: int, o: int, starts: Shape, stops: Shape) -> tuple[Shape, Shape]:
-        """Where the window of sample n that output channel o sees begins and ends."""
+        """Return where the window of sample n that output channel o sees begins and ends."""
         width = self.in_channels // self.groups
         first = o // (self.out_channels // self.groups) * width
         return (n, first, *starts), (n + 1, first + width, *stops)

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from typing_extensions import override
+
 from ...backends import Backend, OptionError, Tensor
 from ...backends.protocol import Shape
 from ...backends.windows import Window
 from ..initializers import Initializer, TorchDefault
 from ..module import Module
-from ..window_options import Padding, Sizes, described, sides, sizes
+from ..window_options import Padding, Sizes, described, numeric_sides, sizes
 from .convolution import channel_sum, check_images, checked_channels
 from .correlation import Correlation
 
 
 class ConvTranspose(Module):
-    """y = wᵀ x + b: each place of x adds its multiple of the kernel to y, `stride` apart.
+    """y = wᵀ x + b: each place of x adds a multiple of the kernel to y, `stride` places apart.
 
-    What a convolution with these options does to the gradient of its output, as a layer.
+    As a layer, it computes what the backward pass of a convolution with these options computes.
 
     Parameters
     ----------
@@ -26,19 +28,18 @@ class ConvTranspose(Module):
     kernel_size, stride, dilation
         One integer, or one for each spatial axis.
     padding
-        How much is cut off each side of the result: an integer, one for each spatial axis, or (before,
-        after) for each.
+        Places to cut off each side of the result: an integer, or one or (before, after) for each axis.
     output_padding
-        How much less is cut off after; below stride or dilation. It tells sizes apart that a convolution
-        with this stride maps to one.
+        Places to cut off less at the end of each axis, fewer than stride or dilation. A convolution with a
+        stride gives several input sizes one output size; this chooses among them.
     groups, bias
         As for a convolution.
     padding_mode
         "zeros" only, as in torch.
     weight_init, bias_init
-        What w (C, O / groups, *kernel_size) and b (O,) hold at first; torch's default if None.
+        Initial values of w (C, O / groups, *kernel_size) and b (O,); torch's default if None.
     backend
-        Where it computes; the current backend if None.
+        The backend; the current one if None.
 
     """
 
@@ -65,27 +66,26 @@ class ConvTranspose(Module):
         name = type(self).__name__
         in_channels, out_channels, groups = checked_channels(name, in_channels, out_channels, groups)
         if padding_mode != "zeros":
-            raise OptionError(f"{name}: padding_mode must be 'zeros', got {padding_mode!r}")
-        if isinstance(padding, str):
-            raise OptionError(f"{name}: padding must be in numbers, got {padding!r}")
+            raise OptionError(f"{name}: expected padding_mode 'zeros', got {padding_mode!r}")
         super().__init__(backend)
         self.in_channels, self.out_channels, self.groups = in_channels, out_channels, groups
         self.kernel_size = sizes(name, "kernel_size", kernel_size, self.rank)
         self.stride = sizes(name, "stride", stride, self.rank)
         self.dilation = sizes(name, "dilation", dilation, self.rank)
-        self.padding = sides(name, padding, self.kernel_size, self.stride, self.dilation)
+        self.padding = numeric_sides(name, padding, (self.kernel_size, self.stride, self.dilation))
         self.output_padding = sizes(name, "output_padding", output_padding, self.rank, least=0)
         if any(
             o >= max(s, d) for o, s, d in zip(self.output_padding, self.stride, self.dilation, strict=True)
         ):
             raise OptionError(
-                f"{name}: output_padding {self.output_padding} must be smaller than stride {self.stride} or "
-                f"dilation {self.dilation}"
+                f"{name}: expected output_padding below stride {self.stride} or dilation {self.dilation}, "
+                f"got {self.output_padding}"
             )
         shape = (in_channels, out_channels // groups, *self.kernel_size)
         self.weight = self.parameter(shape, weight_init or TorchDefault())
         self.bias = self.parameter((out_channels,), bias_init or TorchDefault(), fan=shape) if bias else None
 
+    @override
     def forward(self, x: Tensor) -> Tensor:
         """x: (N, C, *size) -> (N, O, *((size - 1) stride + dilation (kernel_size - 1) + 1 - padding))."""
         b, shape = self.backend, self.backend.shape(x)
@@ -101,6 +101,7 @@ class ConvTranspose(Module):
             return y
         return b.add(y, b.reshape(self.bias.data, (1, self.out_channels, *(1,) * self.rank)), out=y)
 
+    @override
     def backward(self, grad_output: Tensor) -> Tensor | None:
         """dL/dx = w ⋆ g, dL/dw = x ⋆ g, dL/db = Σ g, with g = dL/dy: (N, O, *output size)."""
         b = self.backend
@@ -108,18 +109,18 @@ class ConvTranspose(Module):
         self.check_gradient(grad_output, self.output_shape(b.shape(x)))
         if self.bias is not None:
             self.bias.accumulate(channel_sum(b, grad_output))
-        if any(beyond):  # no window reaches there
+        if any(beyond):  # no window reaches beyond
             grad_output = b.slice(grad_output, (0,) * (self.rank + 2), correlation.x_shape)
         self.weight.accumulate(correlation.weight_grad(x, grad_output))
         return correlation.forward(grad_output, self.weight.data) if self.input_gradient else None
 
+    @override
     def output_shape(self, shape: Shape) -> Shape:
-        """(N, C, *size) -> (N, O, *output size)."""
         window, beyond = self._geometry(shape)
         return (shape[0], self.out_channels, *(n + o for n, o in zip(window.size, beyond, strict=True)))
 
     def _geometry(self, shape: Shape) -> tuple[Window, tuple[int, ...]]:
-        """Return the windows of the convolution from y to x, and how far y goes on beyond them."""
+        """Return the windows of the convolution from y to x, and how far y extends beyond them."""
         check_images(self, self.in_channels, self.rank, shape)
         if min(shape[2:]) < 1:
             raise self.misfit("of at least 1 on each spatial axis", shape)
@@ -128,21 +129,19 @@ class ConvTranspose(Module):
             before, after = self.padding[axis]
             full = (count - 1) * self.stride[axis] + self.dilation[axis] * (self.kernel_size[axis] - 1) + 1
             after, more = max(after - self.output_padding[axis], 0), max(self.output_padding[axis] - after, 0)
-            if more < self.stride[axis]:  # windows may end before the image does, by less than a stride
+            if more < self.stride[axis]:  # a window may end less than a stride before the image
                 full, more = full + more, 0
             size.append(full - before - after)
             padding.append((before, after))
             beyond.append(more)
         if min(size) < 1:
             uncut = tuple(n + sum(pair) for n, pair in zip(size, padding, strict=True))
-            raise self.misfit(
-                f"whose output {uncut} is larger than the padding {self.padding} cut off it", shape
-            )
+            raise self.misfit(f"with an output {uncut} larger than the padding {self.padding}", shape)
         window = Window.of(tuple(size), self.kernel_size, self.stride, padding, self.dilation)
         return window, tuple(beyond)
 
+    @override
     def extra_repr(self) -> str:
-        """in -> out, the kernel, and what is not the default."""
         kernel = "x".join(map(str, self.kernel_size))
         return f"{self.in_channels} -> {self.out_channels}, {kernel}" + described(
             stride=(self.stride, 1),

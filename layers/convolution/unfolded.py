@@ -1,6 +1,8 @@
-"""Convolution by `unfold` and `matmul`; the algorithm is in correlation.py."""
+"""Convolution by `unfold` and `matmul`; correlation.py has the algorithm."""
 
 from __future__ import annotations
+
+from typing_extensions import override
 
 from ...backends import Tensor
 from .convolution import Convolution, channel_sum
@@ -8,11 +10,13 @@ from .correlation import Correlation
 
 
 class _Unfolded(Convolution):
-    """Memory: besides input, output and their gradients, the columns of one block of the batch and what is
-    computed with them: some 8 to 32 times the backend's `cache_size` (1 MB), however large the batch. For
-    `backward` the input is kept; the columns are made again.
+    """Convolution in blocks.
+
+    Beyond input, output and their gradients it needs 8 to 32 times the backend's `cache_size` (1 MB), however
+    large the batch. `forward` keeps the input; `backward` makes the columns again.
     """
 
+    @override
     def forward(self, x: Tensor) -> Tensor:
         """x: (N, C, *size) -> (N, O, *counts)."""
         b, shape = self.backend, self.backend.shape(x)
@@ -23,6 +27,7 @@ class _Unfolded(Convolution):
         self.keep(x, correlation)
         return correlation.forward(x, self.weight.data, None if self.bias is None else self.bias.data)
 
+    @override
     def backward(self, grad_output: Tensor) -> Tensor | None:
         """dL/dw = g ⋆ x, dL/db = Σ g, dL/dx = w ∗ g, with g = dL/dy: (N, O, *counts).
 
@@ -37,18 +42,18 @@ class _Unfolded(Convolution):
 
 
 class Conv1d(_Unfolded):
-    """Convolution over (N, C, L); its memory is as Conv2d's."""
+    """Convolution over (N, C, L); needs memory as Conv2d."""
 
     rank = 1
 
 
 class Conv2d(_Unfolded):
-    """Convolution over (N, C, H, W); beyond input and output it takes at most 32 MB, whatever the batch."""
+    """Convolution over (N, C, H, W); beyond input and output it needs at most 32 MB for any batch."""
 
     rank = 2
 
 
 class Conv3d(_Unfolded):
-    """Convolution over (N, C, D, H, W); its memory is as Conv2d's."""
+    """Convolution over (N, C, D, H, W); needs memory as Conv2d."""
 
     rank = 3

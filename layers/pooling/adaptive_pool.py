@@ -1,10 +1,12 @@
-"""Adaptive average pooling: the image in as many parts as are asked for, whatever its size."""
+"""Adaptive average pooling: the means of a fixed number of parts, for images of any size."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
 from typing import ClassVar
+
+from typing_extensions import override
 
 from ...backends import Backend, OptionError, Tensor
 from ...backends.options import as_integer
@@ -21,7 +23,7 @@ class AdaptiveAvgPool(Module):
     output_size
         m: one integer, or one for each spatial axis; None for the input's size. 1 is global pooling.
     backend
-        Where it computes; the current backend if None.
+        The backend; the current one if None.
 
     """
 
@@ -32,15 +34,16 @@ class AdaptiveAvgPool(Module):
         self, output_size: int | Sequence[int | None] | None, *, backend: str | Backend | None = None
     ) -> None:
         super().__init__(backend)
-        given = output_size if isinstance(output_size, Sequence) else (output_size,) * self.rank
-        numbers = tuple(None if n is None else as_integer(n) or 0 for n in given)
+        entries = output_size if isinstance(output_size, Sequence) else (output_size,) * self.rank
+        numbers = tuple(None if n is None else as_integer(n) or 0 for n in entries)
         if len(numbers) != self.rank or not all(n is None or n >= 1 for n in numbers):
             raise OptionError(
-                f"{type(self).__name__}: output_size must be an integer of at least 1, None, or {self.rank} "
-                f"of these, got {output_size!r}"
+                f"{type(self).__name__}: expected output_size to be an integer of at least 1, None, or "
+                f"{self.rank} of these, got {output_size!r}"
             )
         self.output_size = numbers
 
+    @override
     def forward(self, x: Tensor) -> Tensor:
         """x: (N, C, *size) -> (N, C, *output_size)."""
         shape = self.backend.shape(x)
@@ -52,6 +55,7 @@ class AdaptiveAvgPool(Module):
             x = self._along(x, axis, shape[axis], y_shape[axis], transposed=True)
         return x
 
+    @override
     def backward(self, grad_output: Tensor) -> Tensor:
         """dL/dx = Pᵀ g along each spatial axis."""
         shape, y_shape = self.kept()
@@ -78,22 +82,22 @@ class AdaptiveAvgPool(Module):
 
     @staticmethod
     def matrix(size: int, parts: int) -> list[list[float]]:
-        """Return P (parts, size): in each row the share that each place has in a mean."""
+        """Return P (parts, size): each row holds the weights of one mean."""
         rows = []
         for i in range(parts):
             first, last = i * size // parts, -(-(i + 1) * size // parts)
             rows.append([1.0 / (last - first) if first <= j < last else 0.0 for j in range(size)])
         return rows
 
+    @override
     def output_shape(self, shape: Shape) -> Shape:
-        """(N, C, *size) -> (N, C, *output_size)."""
         if len(shape) != self.rank + 2 or 0 in shape[2:]:
-            raise self.misfit(f"(N, C, {axes(self.rank)}), with places", shape)
+            raise self.misfit(f"(N, C, {axes(self.rank)}) with at least one place", shape)
         wanted = (n if m is None else m for n, m in zip(shape[2:], self.output_size, strict=True))
         return (*shape[:2], *wanted)
 
+    @override
     def extra_repr(self) -> str:
-        """The output's size."""
         return str(self.output_size[0] if len(set(self.output_size)) == 1 else self.output_size)
 
 

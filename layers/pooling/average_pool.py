@@ -1,6 +1,8 @@
-"""Average pooling: the mean of each window, or of as many parts of the image as are asked for."""
+"""Average pooling: the mean of each window."""
 
 from __future__ import annotations
+
+from typing_extensions import override
 
 from ...backends import Backend, OptionError, Tensor
 from ...backends.options import as_integer
@@ -17,11 +19,11 @@ class AvgPool(Pool):
     kernel_size, stride, padding, ceil_mode, wide_padding, backend
         As for every pooling.
     count_include_pad
-        Whether padding counts among the places; what `ceil_mode` adds never does.
+        Whether padding counts among the places; places that `ceil_mode` adds never count.
     divisor_override
-        What to divide by in place of their number.
+        The divisor, instead of the number of places.
     dilation
-        From place to place within a window (torch has none here; ONNX has).
+        The step from place to place within a window (ONNX has it, torch does not).
 
     """
 
@@ -44,12 +46,13 @@ class AvgPool(Pool):
         divisor = as_integer(divisor_override)
         if divisor_override is not None and not divisor:
             raise OptionError(
-                f"{type(self).__name__}: divisor_override must be an integer other than 0, "
+                f"{type(self).__name__}: expected divisor_override to be an integer other than 0, "
                 f"got {divisor_override!r}"
             )
         self.count_include_pad = bool(count_include_pad)
         self.divisor_override = divisor
 
+    @override
     def forward(self, x: Tensor) -> Tensor:
         """x: (N, C, *size) -> (N, C, *counts)."""
         b = self.backend
@@ -65,8 +68,9 @@ class AvgPool(Pool):
         assert total is not None
         return b.divide(total, self._divisor(window, b.dtype(x)), out=total)
 
+    @override
     def backward(self, grad_output: Tensor) -> Tensor:
-        """dL/dx = Σ over the windows that hold x of g over the number of places."""
+        """dL/dx = Σ g / (number of places), over the windows that contain x."""
         b = self.backend
         window, shape = self.kept()
         self.check_gradient(grad_output, (*shape[:2], *window.counts))
@@ -82,7 +86,7 @@ class AvgPool(Pool):
         return b.slice(image, starts, tuple(s + n for s, n in zip(starts, shape, strict=True)))
 
     def _divisor(self, window: Window, dtype: str) -> Tensor | float:
-        """Return how many places each window has: a number, or (*counts) where they differ."""
+        """Return the number of places in each window: one number, or (*counts) if they differ."""
         if self.divisor_override is not None:
             return float(self.divisor_override)
         b = self.backend
@@ -105,8 +109,8 @@ class AvgPool(Pool):
                 divisor = b.multiply(along, divisor)
         return divisor
 
+    @override
     def extra_repr(self) -> str:
-        """The kernel, and what is not the default."""
         return super().extra_repr() + described(
             count_include_pad=(self.count_include_pad, True), divisor_override=(self.divisor_override, None)
         )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing_extensions import override
+
 from ...backends import Tensor
 from .pool import Pool
 
@@ -9,6 +11,7 @@ from .pool import Pool
 class MaxPool(Pool):
     """y = max over the window: the first of equal values, and never padding. NaN goes through."""
 
+    @override
     def forward(self, x: Tensor) -> Tensor:
         """x: (N, C, *size) -> (N, C, *counts)."""
         b = self.backend
@@ -18,8 +21,9 @@ class MaxPool(Pool):
         self.keep(indices, window, (*shape[:2], *window.counts))
         return y
 
+    @override
     def backward(self, grad_output: Tensor) -> Tensor:
-        """dL/dx = g where x is the maximum of a window, else 0; what windows share adds up."""
+        """dL/dx = Σ g over the windows whose maximum is x, else 0."""
         indices, window, y_shape = self.kept()
         self.check_gradient(grad_output, y_shape)
         distinct = not window.overlapping

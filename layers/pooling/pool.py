@@ -1,15 +1,17 @@
-"""What every pooling over windows has: options, geometry, and the errors that name them."""
+"""What every pooling over windows has: options, geometry and their errors."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import ClassVar
 
+from typing_extensions import override
+
 from ...backends import Backend, OptionError
 from ...backends.protocol import Shape
 from ...backends.windows import Window
 from ..module import Module
-from ..window_options import Padding, Sizes, axes, check_span, described, sides, sizes
+from ..window_options import Padding, Sizes, axes, check_span, described, numeric_sides, sizes
 
 
 class Pool(Module):
@@ -20,17 +22,17 @@ class Pool(Module):
     kernel_size
         One integer, or one for each spatial axis.
     stride
-        From window to window; the kernel size if None.
+        The step from window to window; the kernel size if None.
     padding
         An integer, one for each spatial axis, or (before, after) for each: at most half the kernel.
     dilation
-        From place to place within a window.
+        The step from place to place within a window.
     ceil_mode
-        Whether a window that begins in the image, or in the padding before it, may end beyond it.
+        Whether a window may end beyond the image. It must begin in the image or in the padding before it.
     wide_padding
-        Whether padding may be more than half the kernel, as in ONNX; less than its span, at any rate.
+        Whether padding may exceed half the kernel, as in ONNX; it must be less than the kernel's span.
     backend
-        Where it computes; the current backend if None.
+        The backend; the current one if None.
 
     """
 
@@ -53,20 +55,18 @@ class Pool(Module):
         self.kernel_size = sizes(name, "kernel_size", kernel_size, self.rank)
         self.stride = self.kernel_size if stride is None else sizes(name, "stride", stride, self.rank)
         self.dilation = sizes(name, "dilation", dilation, self.rank)
-        if isinstance(padding, str):
-            raise OptionError(f"{name}: padding must be in numbers, got {padding!r}")
-        self.padding = sides(name, padding, self.kernel_size, self.stride, self.dilation)
+        self.padding = numeric_sides(name, padding, (self.kernel_size, self.stride, self.dilation))
         self.ceil_mode = bool(ceil_mode)
         spans = tuple(d * (k - 1) + 1 for d, k in zip(self.dilation, self.kernel_size, strict=True))
         most = tuple(span - 1 if wide_padding else span // 2 for span in spans)
         if any(max(pair) > limit for pair, limit in zip(self.padding, most, strict=True)):
-            limit = "less than" if wide_padding else "at most half of"
+            limit = "less than" if wide_padding else "at most half"
             raise OptionError(
-                f"{name}: padding must be {limit} the kernel, which spans {spans}; got {padding!r}"
+                f"{name}: expected padding of {limit} the kernel, which spans {spans}, got {padding!r}"
             )
 
     def window(self, shape: Shape) -> Window:
-        """Return the geometry for an input (N, C, *size); ShapeError if it does not fit."""
+        """Return the windows over an input (N, C, *size); ShapeError if it does not fit."""
         if len(shape) != self.rank + 2:
             single = len(shape) == self.rank + 1
             advice = "; a single sample needs a batch axis" if single else ""
@@ -81,12 +81,12 @@ class Pool(Module):
             padding.append((before, after))
         return Window.of(tuple(shape[2:]), self.kernel_size, self.stride, padding, self.dilation)
 
+    @override
     def output_shape(self, shape: Shape) -> Shape:
-        """(N, C, *size) -> (N, C, *counts)."""
         return (*shape[:2], *self.window(shape).counts)
 
+    @override
     def extra_repr(self) -> str:
-        """The kernel, and what is not the default."""
         return "x".join(map(str, self.kernel_size)) + described(
             stride=(self.stride, self.kernel_size),
             padding=(self.padding, 0),
@@ -96,7 +96,7 @@ class Pool(Module):
 
 
 def _beyond(size: int, before: int, after: int, span: int, stride: int) -> int:
-    """Return how far the last window reaches beyond the padded image, where it may."""
+    """Return how far the last window extends beyond the padded image with `ceil_mode`."""
     room = size + before + after - span
     count = -(-room // stride) + 1
     if (count - 1) * stride >= size + before:  # it would begin beyond the image
@@ -105,7 +105,7 @@ def _beyond(size: int, before: int, after: int, span: int, stride: int) -> int:
 
 
 def parts(window: Window) -> Iterator[tuple[Shape, Shape, Shape]]:
-    """Yield (starts, stops, steps) on the padded spatial axes, for each place in the kernel."""
+    """Yield (starts, stops, steps) over the padded spatial axes, for each place in the kernel."""
     for _, places in window.offsets():
         yield (
             tuple(place.start for place in places),

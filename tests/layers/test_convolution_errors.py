@@ -31,37 +31,37 @@ def says(text: str) -> str:
 
 # -- making one -----------------------------------------------------------------------------------
 
-SIZES = "must be an integer or 2 of them, each at least 1, got "
-MODES = "padding_mode must be one of zeros, reflect, replicate, circular, got "
-BEYOND = "output_padding {} must be smaller than stride {} or dilation (1, 1)"
+SIZES = " to be an integer of at least 1, or 2 of them, got "
+MODES = "expected padding_mode zeros, reflect, replicate, circular, got "
+BEYOND = "expected output_padding below stride {1} or dilation (1, 1), got {0}"
 SIDES = (
-    "padding must be an integer, one for each of 2 axes, (before, after) for each, the sides (left, right, "
-    "top, bottom), 'same' or 'valid', none of them negative; got "
+    "expected padding to be an integer, one or (before, after) for each of 2 axes, the sides (left, right, "
+    "top, bottom), 'same' or 'valid', and not negative, got "
 )
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"stride": 0}, "stride " + SIZES + "0"),
-        ({"stride": (1, 0)}, "stride " + SIZES + "(1, 0)"),
-        ({"stride": 1.5}, "stride " + SIZES + "1.5"),
-        ({"dilation": 0}, "dilation " + SIZES + "0"),
-        ({"kernel_size": 0}, "kernel_size " + SIZES + "0"),
-        ({"kernel_size": 3.0}, "kernel_size " + SIZES + "3.0"),
-        ({"kernel_size": True}, "kernel_size " + SIZES + "True"),
-        ({"kernel_size": (3, True)}, "kernel_size " + SIZES + "(3, True)"),
-        ({"kernel_size": (3, 3, 3)}, "kernel_size " + SIZES + "(3, 3, 3)"),
-        ({"kernel_size": "33"}, "kernel_size " + SIZES + "'33'"),
+        ({"stride": 0}, "expected stride" + SIZES + "0"),
+        ({"stride": (1, 0)}, "expected stride" + SIZES + "(1, 0)"),
+        ({"stride": 1.5}, "expected stride" + SIZES + "1.5"),
+        ({"dilation": 0}, "expected dilation" + SIZES + "0"),
+        ({"kernel_size": 0}, "expected kernel_size" + SIZES + "0"),
+        ({"kernel_size": 3.0}, "expected kernel_size" + SIZES + "3.0"),
+        ({"kernel_size": True}, "expected kernel_size" + SIZES + "True"),
+        ({"kernel_size": (3, True)}, "expected kernel_size" + SIZES + "(3, True)"),
+        ({"kernel_size": (3, 3, 3)}, "expected kernel_size" + SIZES + "(3, 3, 3)"),
+        ({"kernel_size": "33"}, "expected kernel_size" + SIZES + "'33'"),
         ({"in_channels": 0}, "expected in_channels to be an integer of at least 1, got 0"),
         ({"in_channels": 4.0}, "expected in_channels to be an integer of at least 1, got 4.0"),
         ({"in_channels": True}, "expected in_channels to be an integer of at least 1, got True"),
         ({"out_channels": -2}, "expected out_channels to be an integer of at least 1, got -2"),
         ({"groups": 0}, "expected groups to be an integer of at least 1, got 0"),
-        ({"groups": 3}, "groups=3 must divide in_channels=4 and out_channels=6"),
-        ({"groups": 4}, "groups=4 must divide in_channels=4 and out_channels=6"),
-        ({"padding": "same", "stride": 2}, "padding 'same' needs stride 1, got stride 2"),
-        ({"padding": "same", "stride": (1, 2)}, "padding 'same' needs stride 1, got stride (1, 2)"),
+        ({"groups": 3}, "expected groups that divide in_channels=4 and out_channels=6, got 3"),
+        ({"groups": 4}, "expected groups that divide in_channels=4 and out_channels=6, got 4"),
+        ({"padding": "same", "stride": 2}, "expected stride 1 with padding 'same', got stride 2"),
+        ({"padding": "same", "stride": (1, 2)}, "expected stride 1 with padding 'same', got stride (1, 2)"),
         ({"padding": "full"}, SIDES + "'full'"),
         ({"padding": -1}, SIDES + "-1"),
         ({"padding": ((0, -1), (0, 0))}, SIDES + "((0, -1), (0, 0))"),
@@ -85,12 +85,12 @@ def test_options(kind: Any, options: dict[str, Any], message: str) -> None:
     [
         ({"output_padding": 2, "stride": 2}, BEYOND.format((2, 2), (2, 2))),
         ({"output_padding": (0, 1)}, BEYOND.format((0, 1), (1, 1))),
-        ({"output_padding": -1}, "output_padding " + SIZES.replace("least 1", "least 0") + "-1"),
-        ({"output_padding": 0.5}, "output_padding " + SIZES.replace("least 1", "least 0") + "0.5"),
-        ({"padding": "same"}, "padding must be in numbers, got 'same'"),
-        ({"padding_mode": "reflect"}, "padding_mode must be 'zeros', got 'reflect'"),
-        ({"stride": 0}, "stride " + SIZES + "0"),
-        ({"groups": 4}, "groups=4 must divide in_channels=4 and out_channels=6"),
+        ({"output_padding": -1}, "expected output_padding" + SIZES.replace("least 1", "least 0") + "-1"),
+        ({"output_padding": 0.5}, "expected output_padding" + SIZES.replace("least 1", "least 0") + "0.5"),
+        ({"padding": "same"}, "expected padding in numbers, got 'same'"),
+        ({"padding_mode": "reflect"}, "expected padding_mode 'zeros', got 'reflect'"),
+        ({"stride": 0}, "expected stride" + SIZES + "0"),
+        ({"groups": 4}, "expected groups that divide in_channels=4 and out_channels=6, got 4"),
     ],
 )
 def test_options_of_the_transposed(options: dict[str, Any], message: str) -> None:
@@ -99,10 +99,12 @@ def test_options_of_the_transposed(options: dict[str, Any], message: str) -> Non
 
 
 def test_options_of_one_axis() -> None:
-    with pytest.raises(OptionError, match=says("Conv1d: stride must be an integer of at least 1, got 0")):
+    with pytest.raises(
+        OptionError, match=says("Conv1d: expected stride to be an integer of at least 1, got 0")
+    ):
         Conv1d(1, 1, 3, stride=0, backend="numpy")
-    message = "an integer, (before, after), 'same' or 'valid', none of them negative; got -1"
-    with pytest.raises(OptionError, match=says("Conv1d: padding must be " + message)):
+    message = "an integer, (before, after), 'same' or 'valid', and not negative, got -1"
+    with pytest.raises(OptionError, match=says("Conv1d: expected padding to be " + message)):
         Conv1d(1, 1, 3, padding=-1, backend="numpy")
 
 
@@ -175,9 +177,7 @@ def test_images_that_are_too_small(
 
 def test_nothing_left_of_a_transposed_one(backend: Backend) -> None:
     layer = ConvTranspose2d(2, 3, 3, padding=3, backend=backend)
-    message = (
-        f"{layer}: expected input whose output (4, 4) is larger than the padding ((3, 3), (3, 3)) cut off it"
-    )
+    message = f"{layer}: expected input with an output (4, 4) larger than the padding ((3, 3), (3, 3))"
     with pytest.raises(ShapeError, match=says(f"{message}, got (1, 2, 2, 2)")):
         layer(backend.full((1, 2, 2, 2), 0.0))
     message = f"{layer}: expected input of at least 1 on each spatial axis, got (1, 2, 0, 8)"
