@@ -133,6 +133,20 @@ def with_decorator(text: str, name: str) -> str:
     return "+".join([*parts, raw])
 
 
+def is_lamina_own(text: str) -> bool:
+    """Whether a stack has Lamina's own backends and decorators alone: making it imports no other code.
+
+    A file may name such a stack; only the user may name another.
+    """
+    *parts, raw = _parts(text)
+    if raw.partition(":")[0] not in RAW:
+        return False
+    brackets = [_bracket(part) for part in parts]
+    return all(
+        name in DECORATORS and (reference is None or is_lamina_own(reference)) for name, reference in brackets
+    )
+
+
 def available() -> list[str]:
     """Return the names of the raw backends whose package is installed."""
     return [name for name in RAW if importlib.util.find_spec(name) is not None]

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from .base import Backend
-from .errors import StateError
+from .errors import DataError, StateError
 from .host import host_array
 from .meta import Meta
 from .ops import Op
@@ -33,13 +33,17 @@ class Cost:
 
 @funnelled
 class ShapeBackend(Backend):
-    """Counts into `costs`, by layer path ("" outside every scope)."""
+    """Counts into `costs`, by layer path ("" outside every scope).
+
+    With `most`, a tensor of more bytes is a DataError: the real one would not fit.
+    """
 
     name = "shapes"
     scoped = True
 
-    def __init__(self, device: str = "cpu", dtype: str = "float32") -> None:
+    def __init__(self, device: str = "cpu", dtype: str = "float32", *, most: int | None = None) -> None:
         super().__init__(device, dtype)
+        self.most = most
         self.costs: dict[str, Cost] = defaultdict(Cost)
         self._path: list[str] = []
 
@@ -56,11 +60,19 @@ class ShapeBackend(Backend):
         if op.kind == "create" and options.get("dtype", "") is None:
             options["dtype"] = self.default_dtype
         result = op.shape(*args, **options)
+        self._check(op.name, result)
         cost = self.costs[".".join(self._path)]
         cost.calls += 1
         cost.flops += op.flops(result, *args, **options)
         cost.bytes += bytes_moved(op, result, args, options)
         return result
+
+    def _check(self, op: str, result: Meta) -> None:
+        if self.most is not None and result.nbytes > self.most:
+            raise DataError(
+                f"{op}: expected at most {self.most:,} bytes, got a tensor {result.shape} {result.dtype} of "
+                f"{result.nbytes:,}"
+            )
 
     def _shape(self, x: Meta) -> tuple[int, ...]:
         return x.shape
@@ -75,7 +87,9 @@ class ShapeBackend(Backend):
     def _cells(self, shapes: Mapping[str, tuple[int, ...]], *, dtype: str | None = None) -> Any:
         dtype = dtype or self.default_dtype
         views = {name: Meta(tuple(shape), dtype) for name, shape in shapes.items()}
-        return Meta((sum(view.size for view in views.values()),), dtype), views
+        flat = Meta((sum(view.size for view in views.values()),), dtype)
+        self._check("cells", flat)
+        return flat, views
 
     def _assign(self, cell: Meta, value: Meta) -> None:
         return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lamina.backends import Backend, DataError, DivergenceError, Window
+from lamina.backends import Backend, DataError, DivergenceError, LaminaError, Window, archive
 from lamina.backends.decorators.crosscheck import CrosscheckBackend, load, replay
 
 from .test_crosscheck import WIDE, Plain, checked
@@ -141,3 +142,48 @@ def test_damaged_and_foreign_files_are_refused(tmp_path: Path) -> None:
 
 def _taken(backend: Backend) -> tuple[Any, Any]:
     return backend.from_host([1.0, 2.0]), backend.from_host([0, 1])
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"primary": "evil:Evil"}, "Lamina's own, got 'evil:Evil'.*--backend evil"),
+        ({"reference": "evil:Evil"}, "reference backend to be one of Lamina's own.*--reference evil:Evil"),
+        ({"primary": "strict+evil:Evil"}, "one of Lamina's own, got 'strict"),
+        ({"primary": "crosscheck(evil:Evil)+numpy"}, "one of Lamina's own, got 'crosscheck"),
+        ({"primary": "evil"}, "one of Lamina's own, got 'evil'"),
+        ({"primary": 3}, "expected primary to be text, got 3"),
+        ({"layer": ["x"]}, r"expected layer to be text, got \['x'\]"),
+        ({"dtype": "float16"}, "Unknown dtype 'float16'"),
+        ({"args": [[10**12], 1.0]}, r"full cannot run: .*1,073,741,824 bytes, got a tensor \(10{12},\)"),
+        ({"args": [["a"], 1.0]}, "full cannot run"),
+        ({"args": {}}, "cannot run"),
+        ({"args": 3}, "damaged, or not written by crosscheck"),
+        ({"kwargs": []}, "damaged, or not written by crosscheck"),
+        ({"op": "eval"}, "damaged, or not written by crosscheck"),
+        ({"op": ["full"]}, "damaged, or not written by crosscheck"),
+        ({"op": "compile"}, "compile cannot run"),
+        ({"format": 2}, "expected format 'lamina repro 1', got '2'"),
+    ],
+)  # fmt: skip
+def test_what_a_file_must_not_decide(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any], message: str
+) -> None:
+    (tmp_path / "evil.py").write_text("raise SystemExit('the file ran code')")
+    monkeypatch.chdir(tmp_path)
+    about = {
+        "format": "lamina repro 1", "op": "full", "args": [[2], 1.0], "kwargs": {"dtype": None}, "out": [],
+        "layer": "", "primary": "numpy", "reference": "torch", "dtype": "float32", "said": "",
+    }  # fmt: skip
+    primary = WIDE if "reference" in changes else None
+    reference = Plain() if "primary" in changes or "args" in changes or "op" in changes else None
+    np.savez(tmp_path / "r.npz", about=np.array(json.dumps(about | changes)))
+    with pytest.raises(LaminaError, match=message):
+        replay(tmp_path / "r.npz", primary, reference)
+
+
+def test_an_archive_that_promises_more_than_it_holds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(archive, "LARGEST", 2**20)
+    np.savez_compressed(tmp_path / "r.npz", about=np.zeros(2**18))
+    with pytest.raises(DataError, match=r"expected at most 1,048,576, or 100 times"):
+        load(tmp_path / "r.npz")

@@ -43,7 +43,14 @@ def check(
     large: Large = True,
     replay: Annotated[
         Path | None,
-        typer.Option(help="Repeat the op that crosscheck wrote to this .npz file, and compare again."),
+        typer.Option(
+            help="Repeat the op that crosscheck wrote to this .npz file, and compare again. It may name "
+            "Lamina's own backends; name your own with --backend and --reference."
+        ),
+    ] = None,
+    reference: Annotated[
+        str | None,
+        typer.Option(help="--replay: the backend to compare with (default: the one in the file)."),
     ] = None,
     tolerance: Tolerance = None,
     keep_going: KeepGoing = False,
@@ -61,8 +68,10 @@ def check(
     if replay is not None:
         if keep_going:
             raise OptionError("--keep-going: expected a run of many ops, got --replay, which repeats one")
-        _replay(replay, 1.0 if tolerance is None else tolerance, as_json)
+        _replay(replay, backend, reference, 1.0 if tolerance is None else tolerance, as_json)
         return
+    if reference is not None:
+        raise OptionError(f"--reference: expected --replay FILE with it, got {reference!r} alone")
     if (arguments or shape or not large) and (name is None or ":" not in name):
         raise OptionError(
             f"--arguments, --input and --no-range: expected a class of your own, module:Class, got {name}"
@@ -140,8 +149,8 @@ def _conformance(b: Backend, quiet: bool) -> bool:
     return report.passed
 
 
-def _replay(path: Path, tolerance: float, as_json: bool) -> None:
-    result = replay_repro(path, tolerance=tolerance)
+def _replay(path: Path, backend: str | None, reference: str | None, tolerance: float, as_json: bool) -> None:
+    result = replay_repro(path, backend, reference, tolerance=tolerance)
     if as_json:
         print_json({"file": str(path), "passed": result.passed, "report": str(result)})
     else:

@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from ...backends.archive import check_expansion
 from ...backends.errors import DataError
 from ...backends.host import Host
 from ...backends.options import number
@@ -81,14 +82,24 @@ def _read_array(path: Path, stream: io.BufferedIOBase) -> Host:
     shape = struct.unpack(f">{magic[3]}I", extents)
     dtype = np.dtype(_DTYPES[magic[2]])
     expected = math.prod(shape) * dtype.itemsize
+    check_expansion(
+        f"{path}: the header says {' x '.join(map(str, shape))} of {dtype.name}",
+        expected,
+        path.stat().st_size,
+    )
     content, count = _read_content(stream, expected)
     if count != expected:
         raise DataError(
             f"{path}: the header says {' x '.join(map(str, shape))} of {dtype.name}, {expected} bytes after "
             f"the header, got {count}: it is {'cut off' if count < expected else 'too long'}; use another."
         )
-    array: Host = np.frombuffer(content, dtype).astype(dtype.newbyteorder("=")).reshape(shape)
-    return array
+    flat: Host = np.frombuffer(content, dtype).astype(dtype.newbyteorder("="))
+    try:
+        return flat.reshape(shape)
+    except ValueError as error:
+        raise DataError(
+            f"{path}: the header says {magic[3]} axes {shape}: {error}; use another file"
+        ) from error
 
 
 def _read_content(stream: io.BufferedIOBase, expected: int) -> tuple[bytearray, int]:

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import zipfile
-import zlib
 from pathlib import Path
 
 import numpy as np
 
+from ...backends.archive import Archive
 from ...backends.errors import DataError
 from ...backends.host import Host
 from .dataset import Dataset
 from .targets import Targets, Task, check_task, targets_from_numbers, targets_from_text
 
 _PAIRS = (("x", "y"), ("X", "Y"), ("X", "y"), ("inputs", "targets"), ("data", "target"))
-_DAMAGE = (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile, zlib.error)
 
 
 def read_npz(path: str | Path, *, task: Task = "auto") -> Dataset:
@@ -63,27 +61,21 @@ def _floats(inputs: Host, file: Path) -> Host:
 
 def _read_arrays(path: Path) -> tuple[Host, Host | None]:
     try:
-        # Opened here, because np.load leaves its own file open if the archive is damaged.
-        with path.open("rb") as file:
-            if not zipfile.is_zipfile(file):
-                raise DataError(f"{path}: expected a file of numpy.savez, got another, or part of one")
-            file.seek(0)
-            with np.load(file, allow_pickle=False) as arrays:
-                for first, second in _PAIRS:
-                    if first in arrays.files and second in arrays.files:
-                        return arrays[first], arrays[second]
-                for first, _ in _PAIRS:
-                    if arrays.files == [first]:
-                        return arrays[first], None
-                present = ", ".join(sorted(arrays.files)) or "nothing"
-    except DataError:
-        raise
+        with path.open("rb") as stream, Archive(stream) as archive:
+            names = archive.names
+            for first, second in _PAIRS:
+                if first in names and second in names:
+                    return archive.read(first), archive.read(second)
+            for first, _ in _PAIRS:
+                if names == [first]:
+                    return archive.read(first), None
     except FileNotFoundError as error:
         raise DataError(f"{path}: no such file") from error
-    except _DAMAGE as error:
-        raise DataError(
-            f"{path}: cannot be read as an NPZ file of plain arrays ({error}); use another copy."
-        ) from error
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror or error}") from error
+    except DataError as error:
+        raise DataError(f"{path}: {error}") from error
+    present = ", ".join(sorted(names)) or "nothing"
     raise DataError(f"{path}: expected arrays x and y (or inputs and targets), got {present}")
 
 

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from ...archive import Archive
 from ...errors import DataError
 from ...host import Host
 from ...ops import OPS
@@ -21,6 +22,7 @@ from ...windows import Window
 from .call import Call
 
 _FORMAT = "lamina repro 1"
+_TEXTS = ("layer", "primary", "reference", "dtype", "said")
 
 
 @dataclass(frozen=True)
@@ -79,8 +81,8 @@ def load(path: str | os.PathLike[str]) -> Repro:
     """
     what = f"Repro file '{os.fspath(path)}'"
     try:
-        with np.load(io.BytesIO(Path(path).read_bytes()), allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
+        with Path(path).open("rb") as stream, Archive(stream) as file:
+            arrays = {name: file.read(name) for name in file.names}
         about = json.loads(str(arrays.pop("about")))
         if about["format"] != _FORMAT:
             raise DataError(f"{what}: expected format '{_FORMAT}', got '{about['format']}'.")
@@ -88,11 +90,16 @@ def load(path: str | os.PathLike[str]) -> Repro:
         kwargs = {name: _decoded(value, arrays) for name, value in about.pop("kwargs").items()}
         call = Call(OPS[about["op"]], args, kwargs, about.pop("out"))
         call.op.map_arguments(call.inputs.append, args, kwargs)
-    except (DataError, MemoryError):
+        wrong = [name for name in _TEXTS if not isinstance(about[name], str)]
+        if wrong:
+            raise DataError(f"{what}: expected {wrong[0]} to be text, got {about[wrong[0]]!r:.80}.")
+    except MemoryError:
         raise
     except FileNotFoundError:
         raise DataError(f"{what} does not exist.") from None
-    except Exception as error:  # numpy, zipfile and json raise many kinds on damaged bytes
+    except Exception as error:  # json and the constructors raise many kinds on damaged values
+        if isinstance(error, DataError) and str(error).startswith(what):
+            raise
         raise DataError(f"{what} is damaged, or not written by crosscheck: {error!r}.") from error
     sides = (
         [v for name, v in arrays.items() if name.startswith(side)] for side in ("primary.", "reference.")

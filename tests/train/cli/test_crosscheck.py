@@ -35,8 +35,11 @@ def test_a_run_stops_at_the_first_divergence(lamina: Any, folder: Path) -> None:
     error = lamina(f"{TRAIN} --backend crosscheck(numpy)+faulty:Faulty", code=2).stderr
     assert "relu in layer 1: faulty:Faulty differs from numpy (lockstep): at (" in error
     assert "crosscheck-relu-1.npz" in error
-    assert "differs from numpy" in lamina("check --replay crosscheck-relu-1.npz", code=1).stdout
-    again = lamina("check --replay crosscheck-relu-1.npz --json", code=1).json
+    refused = lamina("check --replay crosscheck-relu-1.npz", code=2).stderr
+    assert "If you trust it, name it: --backend faulty:Faulty" in refused
+    again = "check --replay crosscheck-relu-1.npz --backend faulty:Faulty"
+    assert "differs from numpy" in lamina(again, code=1).stdout
+    again = lamina(f"{again} --json", code=1).json
     assert again["passed"] is False
     assert "differs from numpy" in again["report"]
 
@@ -90,7 +93,7 @@ def test_proofs_under_a_crosscheck(lamina: Any, folder: Path) -> None:
 def test_a_replay_with_a_tolerance(lamina: Any, folder: Path) -> None:
     (folder / "faulty.py").write_text(FAULTY)
     lamina(f"{TRAIN} --backend crosscheck(numpy)+faulty:Faulty", code=2)
-    replay = "check --replay crosscheck-relu-1.npz"
+    replay = "check --replay crosscheck-relu-1.npz --backend faulty:Faulty"
     lamina(replay, code=1)
     assert lamina(f"{replay} --tolerance 1e9 --json", code=1).json["passed"] is False  # relu must be equal
     assert "--keep-going: expected a run of many ops" in lamina(f"{replay} --keep-going", code=2).stderr

@@ -71,7 +71,9 @@ def test_validation_comes_out_of_train(tmp_path: Path) -> None:
         (b"\0\0\x08\x03\0\0\0\x01", "header is cut off: expected 16 bytes for 3 axes, got 8"),
         (b"\0\0\x08\x01\0\0\0\x05abc", "says 5 of uint8, 5 bytes after the header, got 3.*cut off"),
         (b"\0\0\x08\x01\0\0\0\x02abc", "2 bytes after the header, got 3.*too long"),
-        (b"\0\0\x0e\x02\xff\xff\xff\xff\xff\xff\xff\xffab", "got 2.*cut off"),
+        (b"\0\0\x0e\x02\xff\xff\xff\xff\xff\xff\xff\xffab", "got 2.*cut off|bytes: expected at most"),
+        (b"\0\0\x08\xff" + b"\0\0\0\x01" * 255 + b"a", "the header says 255 axes"),
+        (b"\0\0\x08\x03\0\0\0\0" + b"\xff" * 8, "the header says 3 axes|says 0 x 4294967295"),
     ],
 )
 @pytest.mark.parametrize("end", ["", ".gz"])

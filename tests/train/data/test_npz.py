@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import contextlib
+import io
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -110,7 +113,9 @@ def test_one_hot_rows_are_no_labels(file: Path) -> None:
 
 def test_pickled_objects_are_never_loaded(file: Path) -> None:
     np.savez(file, x=X, y=np.array([object()] * 6, dtype=object))
-    with pytest.raises(DataError, match="Object arrays cannot be loaded"):
+    with pytest.raises(
+        DataError, match="expected numbers or text, got Python objects, which are never loaded"
+    ):
         read_npz(file)
 
 
@@ -121,8 +126,49 @@ def test_every_cut_and_flipped_byte_is_found(file: Path) -> None:
         file.write_bytes(whole[:length])
         with pytest.raises(DataError, match=r"or part of one|cannot be read"):
             read_npz(file)
+    for place in range(0, len(whole), 7):
+        file.write_bytes(whole[:place] + bytes([whole[place] ^ 0xFF]) + whole[place + 1 :])
+        with contextlib.suppress(DataError):
+            read_npz(file)
     file.write_bytes(whole[:600] + bytes([whole[600] ^ 0xFF]) + whole[601:])
     with pytest.raises(DataError, match="cannot be read"):
+        read_npz(file)
+
+
+def altered(file: Path, changes: dict[str, Any], header: dict[str, Any] | None = None) -> None:
+    """Write x and y with entries of the archive changed, and x's header."""
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, value in (("x", X), ("y", Y)):
+            raw = io.BytesIO()
+            np.save(raw, value)
+            data = raw.getvalue()
+            if header is not None and name == "x":
+                made = io.BytesIO()
+                np.lib.format.write_array_header_1_0(made, header)
+                data = made.getvalue() + b"12345678"
+            archive.writestr(f"{name}.npy", data)
+        for key, value in changes.items():
+            setattr(archive.filelist[0], key, value)
+
+
+@pytest.mark.parametrize(
+    ("changes", "header", "message"),
+    [
+        ({"flag_bits": 1}, None, "array 'x' is encrypted; save it without a password"),
+        ({"compress_size": 10**9}, None, "array 'x' is cut off"),
+        ({"file_size": 2**31}, None, "array 'x': the header says .* got 2,147,4"),
+        ({}, {"descr": "<f8", "fortran_order": False, "shape": (10**9, 8)}, "64,000,000,000 bytes, got 8"),
+        ({}, {"descr": "<f8", "fortran_order": False, "shape": (10**30, 8)}, "array 'x': the header says"),
+        ({}, {"descr": "<f8", "fortran_order": False, "shape": (1,) * 99}, "array 'x' cannot be read"),
+        ({}, {"descr": "<f8", "fortran_order": False, "shape": (-1, -1)}, "array 'x' cannot be read"),
+        ({}, {"descr": "|O", "fortran_order": False, "shape": (1,)}, "got Python objects"),
+    ],
+)  # fmt: skip
+def test_an_archive_that_lies(
+    file: Path, changes: dict[str, Any], header: dict[str, Any] | None, message: str
+) -> None:
+    altered(file, changes, header)
+    with pytest.raises(DataError, match=message):
         read_npz(file)
 
 

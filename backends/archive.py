@@ -1,0 +1,96 @@
+"""Arrays from a file: its promises are compared with its size before memory is taken for them."""
+
+from __future__ import annotations
+
+import math
+import zipfile
+from types import TracebackType
+from typing import IO, Any
+
+import numpy as np
+
+from .errors import DataError
+from .host import Host
+
+LARGEST = 2**30
+"""Bytes: what a file may ask for, however small it is. Beyond them its own size counts."""
+EXPANSION = 100
+"""The most bytes that one byte of a compressed file may become, beyond `LARGEST`."""
+
+
+def check_expansion(what: str, size: int, held: int) -> None:
+    """Raise DataError if `size` bytes are more than a compressed file of `held` bytes may ask for."""
+    if size > max(LARGEST, EXPANSION * held):
+        raise DataError(
+            f"{what}, {size:,} bytes: expected at most {LARGEST:,}, or {EXPANSION} times the "
+            f"{held:,} bytes of the file; store it uncompressed"
+        )
+
+
+class Archive:
+    """An NPZ file of plain arrays. Whatever is wrong with it is a DataError."""
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        try:
+            self._size = stream.seek(0, 2)
+            self._zip = zipfile.ZipFile(stream)
+        except (zipfile.BadZipFile, ValueError, OverflowError, NotImplementedError, EOFError) as error:
+            raise DataError(
+                f"expected a file of numpy.savez, got another, or part of one ({error})"
+            ) from error
+        self.names = [name.removesuffix(".npy") for name in self._zip.namelist()]
+
+    def __enter__(self) -> Archive:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._zip.close()
+
+    def read(self, name: str) -> Host:
+        """Return the array of that name."""
+        info = self._zip.infolist()[self.names.index(name)]
+        if info.flag_bits & 1:
+            raise DataError(f"array {name!r} is encrypted; save it without a password")
+        if info.compress_size > self._size:
+            raise DataError(f"array {name!r} is cut off; use another copy")
+        try:
+            with self._zip.open(info) as member:
+                return _read(member, info)
+        except DataError as error:
+            raise DataError(f"array {name!r}: {error}") from error
+        except Exception as error:  # zipfile, zlib and numpy raise many kinds on damaged bytes
+            if isinstance(error, MemoryError):
+                raise
+            raise DataError(f"array {name!r} cannot be read: {error}; use another copy") from error
+
+
+def _read(member: IO[bytes], info: zipfile.ZipInfo) -> Host:
+    readers: dict[Any, Any] = {
+        (1, 0): np.lib.format.read_array_header_1_0,
+        (2, 0): np.lib.format.read_array_header_2_0,
+    }
+    version = np.lib.format.read_magic(member)
+    if version not in readers:
+        raise DataError(f"expected a plain array of format 1.0 or 2.0, got {version}")
+    shape, fortran, dtype = readers[version](member)
+    if dtype.hasobject:
+        raise DataError("expected numbers or text, got Python objects, which are never loaded")
+    size = math.prod(shape) * dtype.itemsize
+    if member.tell() + size != info.file_size:
+        raise DataError(
+            f"the header says {shape} of {dtype}, {size:,} bytes, got {info.file_size - member.tell():,}; "
+            "use another copy"
+        )
+    if info.compress_type == zipfile.ZIP_STORED and info.file_size > info.compress_size:
+        raise DataError(f"expected {info.file_size:,} bytes, got {info.compress_size:,}; use another copy")
+    check_expansion(f"the header says {shape} of {dtype}", size, info.compress_size)
+    flat: Host = np.empty(math.prod(shape), dtype)
+    place, filled = flat.view(np.uint8) if size else flat, 0
+    while filled < size and (chunk := member.read(min(1 << 20, size - filled))):
+        place[filled : filled + len(chunk)] = np.frombuffer(chunk, np.uint8)
+        filled += len(chunk)
+    if filled < size or member.read(1):  # reading to the end compares the checksum
+        raise DataError(f"expected {size:,} bytes, got {filled:,}")
+    return flat.reshape(shape, order="F" if fortran else "C")
