@@ -6,12 +6,13 @@ import itertools
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lamina.backends.drawing import COLOURS, Graph, Group
-from lamina.backends.drawing.layout import BESIDE, Cell, Layout, layout
+from lamina.backends.drawing.layout import BESIDE, LABEL, Cell, Layout, layout
 
 
 def test_labels_are_escaped() -> None:
@@ -91,7 +92,7 @@ def test_no_two_things_overlap(case: Any) -> None:
     places = layout(graph, sizes, labels, dict.fromkeys(graph.groups, 50.0))
     rectangles = boxes(places)
     texts = [
-        (chain[1].x, chain[1].x + chain[1].right, chain[1].y - 4, chain[1].y + 4)
+        (chain[1].x, chain[1].x + LABEL + label[0], chain[1].y - 4, chain[1].y + 4)
         for chain, label in zip(places.chains, labels, strict=True)
         if label[0]
     ]
@@ -153,16 +154,26 @@ def test_a_chain_with_a_skip_is_straight() -> None:
     assert abs(around[0] - places.nodes[2].x) > 15
 
 
-def test_edges_do_not_cross_needlessly() -> None:
+TREE = np.random.default_rng(0).permutation(31).tolist()
+PLANAR = [
+    [(TREE[(i - 1) // 2], TREE[i]) for i in range(1, 31)],
+    # One sweep, or one start, leaves a crossing in these.
+    [(1, 5), (2, 4), (2, 5), (3, 5)],
+    [(0, 6), (1, 2), (2, 6), (2, 8), (5, 6), (7, 8)],
+]
+
+
+@pytest.mark.parametrize("edges", PLANAR)
+def test_edges_do_not_cross_needlessly(edges: list[tuple[int, int]]) -> None:
     graph = Graph()
-    for _ in range(8):
+    for _ in range(31):
         graph.add("")
-    for a, b in ((0, 7), (1, 6), (2, 5), (3, 4)):  # as they stand, each crosses the others
-        graph.connect(a, b)
-    places = layout(graph, [(20.0, 20.0)] * 8, [(0.0, 0.0)] * 4, {})
-    for (a, b, _), (c, d, _) in itertools.combinations(graph.edges, 2):
-        x = centres(places.nodes)
-        assert (x[a] - x[c]) * (x[b] - x[d]) > 0
+    for source, target in edges:
+        graph.connect(source, target)
+    places = layout(graph, [(20.0, 20.0)] * 31, [(0.0, 0.0)] * len(edges), {})
+    links = [link for chain in places.chains for link in itertools.pairwise(chain)]
+    for (a, b), (c, d) in itertools.combinations(links, 2):
+        assert a.layer != c.layer or (a.x - c.x) * (b.x - d.x) >= 0
 
 
 @pytest.mark.parametrize("inward", [True, False])
