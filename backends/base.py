@@ -22,6 +22,9 @@ Pair = tuple[Tensor, Tensor]
 Triple = tuple[Tensor, Tensor, Tensor]
 
 
+_NOTHING = contextlib.nullcontext()
+
+
 class Backend(Primitives):
     """What layers hold. Subclass it, implement the primitives, override derived ops where it pays.
 
@@ -86,11 +89,11 @@ class Backend(Primitives):
 
     def scope(self, name: str) -> AbstractContextManager[None]:
         """Nothing to name."""
-        return contextlib.nullcontext()
+        return _NOTHING
 
     def session(self) -> AbstractContextManager[None]:
         """Nothing to enter."""
-        return contextlib.nullcontext()
+        return _NOTHING
 
     def compile(self, step: Step) -> Step:
         """Return the step as it is."""
@@ -98,7 +101,7 @@ class Backend(Primitives):
 
     def unrecorded(self) -> AbstractContextManager[None]:
         """Enter where gradients are computed by hand; for `autodiff`, which then records nothing."""
-        return contextlib.nullcontext()
+        return _NOTHING
 
     def leaf(self, cell: Tensor, owner: Any) -> None:
         """Note that a cell is a parameter's, which has `grad` and `accumulate`; for `autodiff`."""

@@ -19,6 +19,8 @@ CHECKED_TARGETS: ContextVar[bool] = ContextVar("lamina_checked_targets", default
 class Setting(Generic[T]):
     """A value of a context variable, inside a `with`."""
 
+    __slots__ = ("token", "value", "variable")
+
     def __init__(self, variable: ContextVar[T], value: T) -> None:
         self.variable, self.value = variable, value
 

@@ -10,7 +10,7 @@ from typing_extensions import override
 from ..backends import Backend, OptionError, ShapeError, StateError, Tensor
 from ..backends.errors import did_you_mean
 from ..backends.protocol import Shape
-from .call import without_input_gradient
+from .call import WITHOUT_INPUT_GRADIENT
 from .faults import raise_named
 from .linear import Linear
 from .module import Module, has_parameters
@@ -153,15 +153,17 @@ class Sequential(Module):
         first = None if wanted else next(filter(has_parameters, self._layers.values()), None)
         layer: Module = self
         g: Any = grad_output
+        token = WITHOUT_INPUT_GRADIENT.set(first)
         try:
             with self.backend.unrecorded():
                 for layer in reversed(self._layers.values()):
-                    if layer is first:
-                        with without_input_gradient(layer):
-                            return layer.backward(g)
                     g = layer.backward(g)
+                    if layer is first:
+                        return None
         except Exception as error:
             raise_named(error, layer)
+        finally:
+            WITHOUT_INPUT_GRADIENT.reset(token)
         return g if wanted else None
 
     @override

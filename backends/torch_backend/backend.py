@@ -220,11 +220,15 @@ class TorchBackend(TorchDerived):
 
     @override
     def matmul(self, x: Array, y: Array, *, out: Array = None) -> Array:
+        if out is None and type(x) is _Tensor and type(y) is _Tensor and x.ndim == 2 and y.ndim == 2:
+            try:
+                return x.mm(y)
+            except RuntimeError:
+                agree("matmul", x, y)
+                raise
         if type(x) is not _Tensor or type(y) is not _Tensor or x.dtype is not y.dtype:
             agree("matmul", x, y)
         if x.ndim == 2 and y.ndim == 2:
-            if out is None:
-                return x.mm(y)
             return torch.mm(x, y, out=check_out("matmul", out, (x.shape[0], y.shape[1]), x.dtype))
         if x.ndim < 2 or y.ndim < 2:
             raise ShapeError(

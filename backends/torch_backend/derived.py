@@ -20,6 +20,10 @@ _aten = torch.ops.aten
 # The kernel without the overload around it, which only looks for dispatch modes, if torch exposes it.
 _threshold_backward = getattr(_aten.threshold_backward.default, "_op", _aten.threshold_backward.default)
 
+SHORT_SUM = 64
+"""Most rows that are summed by a product with ones."""
+ONES = {dtype: [torch.ones(n, dtype=dtype) for n in range(SHORT_SUM + 1)] for dtype in NATIVE.values()}
+
 
 class TorchDerived(Backend):
     """The overrides."""
@@ -91,33 +95,35 @@ class TorchDerived(Backend):
         """
         if bias is None or type(x) is not _Tensor or x.ndim != 2:
             return super().linear(x, weight, bias)
-        if (
-            type(weight) is not _Tensor
-            or type(bias) is not _Tensor
-            or x.dtype is not weight.dtype
-            or x.dtype is not bias.dtype
-        ):
+        if type(weight) is not _Tensor or type(bias) is not _Tensor:
             agree("linear", x, weight)
             agree("linear", x, bias)
         transposed = getattr(weight, "transposed", None)
-        return torch.addmm(bias, x, weight.t() if transposed is None else transposed)
+        try:
+            return torch.addmm(bias, x, weight.t() if transposed is None else transposed)
+        except RuntimeError:
+            agree("linear", x, weight)
+            agree("linear", x, bias)
+            raise
 
     @override
     def linear_grad(self, grad: Array, x: Array, *, bias: bool = True, out: Any = None) -> Any:
         """Write the gradients of matrices straight into their places."""
-        if bias and out is not None and type(grad) is type(x) is _Tensor and grad.ndim == x.ndim == 2:
+        if bias and out is not None and type(grad) is type(x) is _Tensor and x.ndim == 2:
             weight, total = out
-            (samples, outputs), (rows, inputs) = grad.shape, x.shape
             if (
                 type(weight) is type(total) is _Tensor
-                and samples == rows
-                and weight.shape == (outputs, inputs)
-                and total.shape == (outputs,)
-                and weight.dtype is total.dtype is grad.dtype is x.dtype
-                and writable(weight)
-                and writable(total)
+                and weight.shape == (outputs := total.shape) + (shape := x.shape)[1:]
+                and grad.shape == shape[:1] + outputs
+                and weight.dtype is total.dtype is grad.dtype is (dtype := x.dtype)
+                and not (weight.is_inference() or total.is_inference())
             ):
-                return torch.mm(grad.mT, x, out=weight), torch.sum(grad, 0, out=total)
+                if shape[0] > SHORT_SUM or self.device != "cpu":
+                    return torch.mm(grad.mT, x, out=weight), torch.sum(grad, 0, out=total)
+                # A product with ones: BLAS sums few rows in less time than torch.sum.
+                transposed = grad.mT
+                ones = ONES[dtype][shape[0]]
+                return torch.mm(transposed, x, out=weight), torch.mv(transposed, ones, out=total)
         return super().linear_grad(grad, x, bias=bias, out=out)
 
     @override
