@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from contextvars import ContextVar, Token
 from typing import Any, Generic, TypeVar
@@ -14,6 +16,8 @@ WITHOUT_INPUT_GRADIENT: ContextVar[Any] = ContextVar("lamina_without_input_gradi
 """The module whose input gradient nothing needs."""
 CHECKED_TARGETS: ContextVar[bool] = ContextVar("lamina_checked_targets", default=False)
 """Whether the caller has checked the values of all targets."""
+REHEARSAL: ContextVar[bool] = ContextVar("lamina_rehearsal", default=False)
+"""Whether the call only shows that its data fit."""
 
 
 class Setting(Generic[T]):
@@ -52,6 +56,43 @@ def without_input_gradient(module: Any) -> AbstractContextManager[None]:
 def checked_targets() -> AbstractContextManager[None]:
     """Let losses skip the check of values, inside a `with`: the caller has checked the whole data set."""
     return Setting(CHECKED_TARGETS, True)
+
+
+def rehearsal() -> AbstractContextManager[None]:
+    """Run forward passes that change no cell and no counter, inside a `with`: they show that data fit."""
+    return Setting(REHEARSAL, True)
+
+
+class Kept(threading.local):
+    """What a forward pass kept for its backward pass; each thread has its own, a copy has nothing."""
+
+    values: tuple[Any, ...] | None = None
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Kept, ()
+
+
+def run_all(actions: Iterable[Callable[[], object]]) -> None:
+    """Run every action; an interrupt (Ctrl-C) between them is raised after the last one.
+
+    An action that was interrupted runs again.
+    """
+    left, interrupts = list(actions)[::-1], 0
+    stop: KeyboardInterrupt | None = None
+    while left:
+        try:
+            while left:
+                left[-1]()
+                left.pop()
+        except KeyboardInterrupt as interrupt:
+            stop, interrupts = interrupt, interrupts + 1
+            if interrupts > _PATIENCE:
+                raise
+    if stop is not None:
+        raise stop
+
+
+_PATIENCE = 100
 
 
 class InstanceMethod:

@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 from ..backends import Backend, Tensor
 from ..backends.host import is_floating
 from ..backends.protocol import Shape
+from .call import REHEARSAL
 
 Self = TypeVar("Self", bound="Cell")
 
@@ -25,8 +26,9 @@ class Cell:
         return f"{type(self).__name__}{self.shape}"
 
     def set(self, value: Tensor) -> None:
-        """Assign a value of the cell's shape and dtype."""
-        self.backend.assign(self.data, value)
+        """Assign a value of the cell's shape and dtype; not in a rehearsal."""
+        if not REHEARSAL.get():
+            self.backend.assign(self.data, value)
 
     def to(self, backend: Backend) -> None:
         """Move to another backend; floats take its default dtype."""

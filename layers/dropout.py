@@ -8,6 +8,7 @@ from ..backends import Backend, DtypeError, Tensor
 from ..backends.host import is_floating
 from ..backends.options import number
 from ..backends.protocol import Shape
+from .call import REHEARSAL
 from .module import Module
 from .random import next_stream
 
@@ -48,7 +49,8 @@ class Dropout(Module):
         mask = b.bernoulli(
             shape, 1.0 - self.p, seed=self.seed, stream=self.stream, step=self.step, dtype=dtype
         )
-        self.step += 1
+        if not REHEARSAL.get():
+            self.step += 1
         if self.p < 1.0:
             mask = b.divide(mask, 1.0 - self.p, out=mask)
         self.keep(mask)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, TypeVar
 
@@ -9,7 +10,7 @@ from ..backends import Backend, DtypeError, ShapeError, StateError, Tensor, get_
 from ..backends.errors import did_you_mean
 from ..backends.protocol import Shape
 from .buffer import Buffer
-from .call import INFERENCE, TRAINING, WITHOUT_INPUT_GRADIENT, InstanceMethod
+from .call import INFERENCE, TRAINING, WITHOUT_INPUT_GRADIENT, InstanceMethod, Kept, run_all
 from .cell import Cell
 from .faults import named_error, raise_named
 from .initializers import Initializer
@@ -36,7 +37,7 @@ class Module:
     def __init__(self, backend: str | Backend | None = None) -> None:
         self.backend = get_backend(backend)
         self._training = True
-        self._kept: tuple[Any, ...] | None = None
+        self._kept = Kept()
 
     # -- the state of the call ---------------------------------------------------------------------
 
@@ -86,15 +87,19 @@ class Module:
 
     def keep(self, *values: Any) -> None:
         """Keep the values that `backward` needs, in place of the last call's; none under `inference()`."""
-        self._kept = None if INFERENCE.get() else values
+        self._kept.values = None if INFERENCE.get() else values
 
     def kept(self) -> tuple[Any, ...]:
-        """Return the values that the last `forward` kept."""
-        if self._kept is None:
+        """Return the values that this thread's last `forward` kept."""
+        values = self._kept.values
+        if values is None:
             raise named_error(
-                StateError("backward needs a forward pass before it (and not under inference())"), self
+                StateError(
+                    "backward needs a forward pass before it, in this thread and not under inference()"
+                ),
+                self,
             )
-        return self._kept
+        return values
 
     def check_gradient(self, grad_output: Tensor, expected: Shape) -> None:
         """Raise ShapeError unless a gradient has the output's shape; for ops that would broadcast it."""
@@ -121,8 +126,8 @@ class Module:
 
     def __getstate__(self) -> dict[str, Any]:
         """Return the attributes of a copy, which has kept nothing for `backward`."""
-        own = {name: value for name, value in vars(self).items() if not isinstance(value, InstanceMethod)}
-        return {**own, "_kept": None}
+        own = list(vars(self).items())
+        return {k: v for k, v in own if not isinstance(v, InstanceMethod)} | {"_kept": Kept()}
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.extra_repr()})"
@@ -133,11 +138,10 @@ class Module:
 
     def named_children(self) -> Iterator[tuple[str, Module]]:
         """Yield (name, module) for each direct sub-module: those in attributes, lists and dicts."""
-        for name, value in vars(self).items():
-            if name != "_kept":
-                for path, item in _flattened(name, value):
-                    if isinstance(item, Module):
-                        yield path, item
+        for name, value in list(vars(self).items()):  # another thread may add a scope
+            for path, item in _flattened(name, value):
+                if isinstance(item, Module):
+                    yield path, item
 
     def named_modules(self, prefix: str = "") -> Iterator[tuple[str, Module]]:
         """Yield (path, module) for this module ("") and everything below it."""
@@ -179,7 +183,7 @@ class Module:
             cell.to(target)
         for _, module in self.named_modules():
             module.backend = target
-            module._kept = None
+            module._kept = Kept()
         return self
 
     def state_dict(self) -> dict[str, Any]:
@@ -192,7 +196,8 @@ class Module:
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Assign values from host arrays or torch tensors; raise before any changes if one does not fit.
 
-        A shared parameter needs one of its names; if its values differ, the last holds, as in torch.
+        A shared parameter needs one of its names; if its values differ, the last holds, as in torch. An
+        interrupt (Ctrl-C) waits until all values are assigned.
         """
         own = dict(self._named_cells())
         assigned = {id(own[name]) for name in state if name in own}
@@ -205,8 +210,7 @@ class Module:
                 + (f"unknown {' '.join(unknown)}" if unknown else "")
             )
         values = {name: _tensor_for(name, own[name], state[name]) for name in own if name in state}
-        for name, value in values.items():
-            own[name].set(value)
+        run_all(functools.partial(own[name].set, value) for name, value in values.items())
 
     def summary(self, input_shape: Shape | None = None) -> Summary:
         """Return a table of layers, output shapes, parameters and FLOPs of one sample's forward pass.
@@ -226,11 +230,10 @@ class Module:
     def _named_cells(self) -> Iterator[tuple[str, Cell]]:
         """Yield (path, cell) for all parameters and buffers, a shared one under each of its paths."""
         for path, module in self.named_modules():
-            for name, value in vars(module).items():
-                if name != "_kept":
-                    for local, item in _flattened(name, value):
-                        if isinstance(item, Cell):
-                            yield f"{path}.{local}" if path else local, item
+            for name, value in list(vars(module).items()):
+                for local, item in _flattened(name, value):
+                    if isinstance(item, Cell):
+                        yield f"{path}.{local}" if path else local, item
 
 
 _PLAIN = frozenset({int, float, bool, str, type(None)})
@@ -239,7 +242,7 @@ _PLAIN = frozenset({int, float, bool, str, type(None)})
 def has_parameters(module: Module) -> bool:
     """Return whether a module holds parameters; fast if one is an attribute, or nothing could hold one."""
     deep = False
-    for name, value in reversed(vars(module).items()):  # parameters are usually the last attributes
+    for name, value in reversed(list(vars(module).items())):  # parameters are usually the last attributes
         kind = type(value)
         if kind is Parameter:
             return True

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from ...backends import Backend, OptionError, ShapeError, StateError, Tensor, get_backend
 from ...backends.protocol import Shape
-from ..call import CHECKED_TARGETS, INFERENCE
+from ..call import CHECKED_TARGETS, INFERENCE, Kept
 from ..faults import raise_named
 from ..parameter import check_same_shape
 
@@ -42,7 +42,7 @@ class Loss:
         self.validate = True
         """Whether each call checks the targets' values (labels in range, ...), outside `checked_targets()`.
         The check waits for the device."""
-        self._kept: tuple[Any, ...] | None = None
+        self._kept = Kept()
 
     def __call__(self, prediction: Tensor, target: Tensor) -> Tensor:
         """Return the loss, a 0-d handle (or one per element with "none")."""
@@ -72,7 +72,7 @@ class Loss:
 
     def __getstate__(self) -> dict[str, Any]:
         """Return the attributes of a copy, which has kept nothing for `backward`."""
-        return {**vars(self), "_kept": None}
+        return {**vars(self), "_kept": Kept()}
 
     def to(self: Self, backend: str | Backend, *, dtype: str | None = None) -> Self:
         """Move to another backend, in place; values kept for `backward` are dropped."""
@@ -82,7 +82,7 @@ class Loss:
             name: None if value is None else target.from_host(self.backend.to_host(value))
             for name, value in own.items()
         }
-        vars(self).update(moved, backend=target, _kept=None)
+        vars(self).update(moved, backend=target, _kept=Kept())
         return self
 
     def __deepcopy__(self: Self, memo: dict[int, object]) -> Self:
@@ -101,19 +101,20 @@ class Loss:
 
     def keep(self, *values: Any) -> None:
         """Keep the values that `backward` needs; none under `inference()`."""
-        self._kept = None if INFERENCE.get() else values
+        self._kept.values = None if INFERENCE.get() else values
 
     def kept(self, grad_output: Tensor | None) -> tuple[Any, ...]:
-        """Return the values that the last call kept; check that `backward` got a gradient if it needs one."""
-        if self._kept is None:
+        """Return what this thread's last call kept; check that `backward` got a gradient if it needs one."""
+        values = self._kept.values
+        if values is None:
             raise StateError(
-                f"{self}: backward needs a call with prediction and target before it "
-                "(and not under inference())"
+                f"{self}: backward needs a call with prediction and target before it, "
+                "in this thread and not under inference()"
             )
         if (grad_output is not None) != (self.reduction == "none"):
             need = "needs the gradient of each element's loss" if grad_output is None else "takes no gradient"
             raise StateError(f"{self}: backward {need} when the reduction is {self.reduction!r}")
-        return self._kept
+        return values
 
     def check_pair(self, prediction: Tensor, target: Tensor) -> Shape:
         """Return the shape of both; raise if they differ, or are empty under "mean"."""

@@ -78,9 +78,10 @@ class BatchNorm(Module):
         b = self.backend
         shape = self.output_shape(b.shape(x))
         axes = (0, *range(2, len(shape)))
-        of_batch = self.training or self.running_mean is None or self.running_var is None
+        training = self.training  # read once: another thread may call `train()` or `eval()`
+        of_batch = training or self.running_mean is None or self.running_var is None
         if of_batch:
-            if self.training and count(shape, axes) < 2:
+            if training and count(shape, axes) < 2:
                 raise ShapeError(f"expected more than one value per channel in training, got {tuple(shape)}")
             x_hat, mean, variance = moments(b, x, axes)
         else:
@@ -94,7 +95,7 @@ class BatchNorm(Module):
         if self.weight is not None and self.bias is not None:
             y = b.multiply(x_hat, self._wide(self.weight.data, shape))
             y = b.add(y, self._wide(self.bias.data, shape), out=y)
-        if self.training:  # last: a pass that fails changes nothing
+        if training:  # last: a pass that fails changes nothing
             self._track(mean, variance, count(shape, axes))
         self.keep(x_hat, inverse, of_batch)
         return y

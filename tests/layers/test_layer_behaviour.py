@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import timeit
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -13,6 +15,7 @@ from rows import each
 import lamina.layers
 from lamina.backends import Backend, ShapeError, StateError, get_backend
 from lamina.layers import Sequential, inference, mode, without_input_gradient
+from lamina.layers.call import rehearsal
 from lamina.layers.module import has_parameters
 from lamina.layers.proofs import LAYER_CASES, LayerCase, Subject
 from lamina.layers.proofs.subject import cotangent, host
@@ -23,6 +26,12 @@ OF_FLOATS = [case for case in LAYER_CASES if not case.integers]
 def close(actual: Any, expected: Any, what: str, rtol: float = 1e-9, atol: float = 1e-12) -> None:
     __tracebackhide__ = True
     np.testing.assert_allclose(actual, expected, rtol=rtol, atol=atol, err_msg=what, strict=True)
+
+
+def in_thread(action: Callable[[], object]) -> None:
+    thread = threading.Thread(target=action)
+    thread.start()
+    thread.join()
 
 
 @each(OF_FLOATS)
@@ -93,6 +102,40 @@ def test_a_second_forward_replaces_what_was_kept(case: LayerCase, backend64: Bac
         close(host(b, grad), host(b, expected), "input", rtol=0.0, atol=0.0)
     for name, value in Subject(layer).gradients().items():
         close(value, Subject(fresh).gradients()[name], name, rtol=0.0, atol=0.0)
+
+
+@each(LAYER_CASES)
+@pytest.mark.parametrize("predicts", [True, False])
+def test_a_forward_in_another_thread_disturbs_no_backward(case: LayerCase, predicts: bool) -> None:
+    b = get_backend("numpy", dtype="float64")
+    layer, fresh = case.build(b).eval(), case.build(b).eval()
+    x, other = (b.from_host(case.input(k)) for k in (0, 1))
+
+    def elsewhere() -> None:
+        with inference() if predicts else contextlib.nullcontext():
+            layer(other)
+
+    y = layer(x)
+    in_thread(elsewhere)
+    fresh(x)
+    g = b.from_host(cotangent(b.shape(y)))
+    grad, expected = layer.backward(g), fresh.backward(g)
+    if not case.integers:
+        close(host(b, grad), host(b, expected), "input", rtol=0.0, atol=0.0)
+    for name, value in Subject(layer).gradients().items():
+        close(value, Subject(fresh).gradients()[name], name, rtol=0.0, atol=0.0)
+
+
+@each(LAYER_CASES)
+def test_a_rehearsal_changes_nothing(case: LayerCase, backend: Backend) -> None:
+    layer, fresh = case.build(backend), case.build(backend)
+    x = backend.from_host(case.input())
+    with rehearsal(), mode(training=True):
+        layer(x)
+    before = fresh.state_dict()
+    assert all(np.array_equal(value, before[name]) for name, value in layer.state_dict().items())
+    with mode(training=True):
+        assert host(backend, layer(x)).tobytes() == host(backend, fresh(x)).tobytes()
 
 
 @each([case for case in LAYER_CASES if case.name != "Sequential of nothing"])
@@ -243,9 +286,7 @@ def test_mode_is_the_calls(backend64: Backend) -> None:
     with mode(training=True):
         assert model.training
         assert model[0].training
-        thread = threading.Thread(target=lambda: seen.append(model[0].training))
-        thread.start()
-        thread.join()
+        in_thread(lambda: seen.append(model[0].training))
         with mode(training=False):
             assert not model[0].training
     assert seen == [False]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 import threading
 from typing import Any
 
@@ -28,6 +29,7 @@ from lamina.layers import (
     named_scopes,
     without_input_gradient,
 )
+from lamina.layers.cell import Cell
 
 # Between backends in float32. Sums may nearly cancel: the error is relative to their terms, not to them.
 NEAR: dict[str, Any] = {"rtol": 1e-5, "atol": 1e-6}
@@ -102,6 +104,26 @@ def test_a_parameter_that_is_kept_for_backward_is_no_parameter_twice() -> None:
     layer(b.from_host(np.ones((1, 2))))
     assert set(layer.state_dict()) == {"weight", "bias"}
     assert list(layer.named_children()) == []
+
+
+@pytest.mark.parametrize("interrupts", [(0,), (1,), (3,), (1, 2, 3)])
+def test_an_interrupt_leaves_no_half_loaded_model(
+    interrupts: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    b = get_backend("numpy")
+    model, other = (Sequential(Linear(2, 3, backend=b), Linear(3, 1, backend=b)) for _ in range(2))
+    assign, calls = Cell.set, itertools.count()
+
+    def interrupted(cell: Cell, value: Any) -> None:
+        if next(calls) in interrupts:
+            raise KeyboardInterrupt
+        assign(cell, value)
+
+    monkeypatch.setattr(Cell, "set", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        model.load_state_dict(other.state_dict())
+    for name, value in other.state_dict().items():
+        np.testing.assert_array_equal(model.state_dict()[name], value)
 
 
 def test_a_shared_parameter_comes_once_and_its_gradients_add_up(backend64: Backend) -> None:

@@ -37,7 +37,7 @@ class Own(Loss):
     def forward(self, prediction, target):
         b = self.backend
         self.keep(b.subtract(prediction, target))
-        return b.mean(b.square(self._kept[0]))
+        return b.mean(b.square(self.kept(None)[0]))
 
     def backward(self, grad_output=None):
         (difference,) = self.kept(grad_output)

@@ -53,9 +53,8 @@ class _Dialect(layers.Module):
 
     def _attributes(self) -> Iterator[Handle]:
         for _, module in self.named_modules():
-            for name, attribute in vars(module).items():
-                is_list = isinstance(attribute, list | tuple) and name != "_kept"
-                for item in attribute if is_list else (attribute,):
+            for attribute in list(vars(module).values()):
+                for item in attribute if isinstance(attribute, list | tuple) else (attribute,):
                     value: Any = item.data if isinstance(item, Parameter) else item
                     if isinstance(value, Handle) and value.requires_grad and value.grad_op is None:
                         yield value
