@@ -10,10 +10,11 @@ from __future__ import annotations
 import contextlib
 import math
 from contextlib import AbstractContextManager
-from typing import Any, SupportsIndex
+from typing import TYPE_CHECKING, Any, SupportsIndex
 
 from .errors import DtypeError, OptionError, ShapeError, gradient_shape_error, unequal_dtypes
 from .host import is_floating
+from .names import unknown_op
 from .protocol import Axis, Operand, Primitives, Scalar, Shape, Step, Tensor
 from .shapes import count
 from .windows import Window
@@ -59,6 +60,13 @@ class Backend(Primitives):
 
     def __repr__(self) -> str:
         return f"<backend {self.spec} {self.default_dtype}>"
+
+    if not TYPE_CHECKING:  # mypy still finds ops that do not exist
+
+        def __getattr__(self, name: str) -> Any:
+            if name.startswith("_"):
+                raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+            raise unknown_op(self, name, (*PRIMITIVES, *DERIVED))
 
     def __deepcopy__(self, memo: object) -> Backend:
         return self  # tensors stay on it, and a raw backend is one instance per triple

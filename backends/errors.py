@@ -16,6 +16,8 @@ class LaminaError(Exception):
 
     names_layer = False
     """Whether the message begins with the layer or loss that it is about."""
+    culprit: object = None
+    """The argument at fault, which may be an attribute of the layer that passed it."""
 
 
 class BackendError(LaminaError, RuntimeError):
@@ -28,6 +30,10 @@ class ShapeError(LaminaError, ValueError):
 
 class DtypeError(LaminaError, TypeError):
     """A tensor has the wrong dtype, or belongs to another backend."""
+
+
+class UnknownOpError(LaminaError, AttributeError):
+    """A backend has no op of that name."""
 
 
 class OptionError(LaminaError, ValueError):
@@ -55,10 +61,34 @@ class DivergenceError(LaminaError, ArithmeticError):
     """The file that holds the op's arguments and both results, where one was written."""
 
 
+BRING = "; bring data in with from_host"
+"""The advice for data that is no tensor yet."""
+
+
 def foreign(op: str, value: object, wanted: str, got: str = "") -> DtypeError:
     """Return the error for an argument that is not what was wanted, a backend's tensor; got: what it is."""
-    got = got or f"{type(value).__module__}.{type(value).__qualname__}"
-    return DtypeError(f"{op}: expected {wanted}, got {got}; bring data in with from_host")
+    kind = type(value)
+    name = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+    name = "None" if value is None else name
+    error = DtypeError(f"{op}: expected {wanted}, got {got or name}; {_advice(value)}")
+    error.culprit = value
+    return error
+
+
+def _advice(value: object) -> str:
+    """Return what to do with an argument that is no tensor."""
+    own = getattr(type(value), "as_argument", None)  # parameters, buffers and layers say it themselves
+    if isinstance(own, str):
+        return own
+    if value is None:
+        return "a function without `return` gives None"
+    if isinstance(value, (tuple, list)):
+        return "unpack it, as in `(x,) = self.kept()`, or bring data in with from_host"
+    if isinstance(value, (str, bytes)) or callable(value):
+        return "pass a tensor"
+    if getattr(value, "shape", None) == () and hasattr(value, "item"):
+        return "make it a Python number with float() or int(), or bring it in with from_host"
+    return BRING.removeprefix("; ")
 
 
 def unequal_dtypes(op: str, first: object, second: object) -> DtypeError:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..backends import Backend
 from ..backends.protocol import Shape
-from .cell import Cell
+from .cell import Cell, check_shape
 
 
 class Buffer(Cell):
@@ -24,5 +24,6 @@ class Buffer(Cell):
     """
 
     def __init__(self, shape: Shape, value: float, backend: Backend, *, dtype: str | None = None) -> None:
+        shape = check_shape("buffer", shape)
         fill = {"int64": int, "bool": bool}.get(dtype or "", float)(value)
         self._place(shape, backend, dtype, backend.full(shape, fill, dtype=dtype))

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any, TypeVar
 
-from ..backends import Backend, Tensor
+from ..backends import Backend, OptionError, Tensor
 from ..backends.host import is_floating
+from ..backends.options import as_integer
 from ..backends.protocol import Shape
 from .call import REHEARSAL
 
@@ -21,6 +22,7 @@ class Cell:
     shape: Shape
     backend: Backend
     data: Tensor
+    as_argument = "pass its .data"
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}{self.shape}"
@@ -63,3 +65,11 @@ class Cell:
         """Make `data`."""
         _, cells = self.backend.cells({"data": self.shape}, dtype=dtype)
         self.data = cells["data"]
+
+
+def check_shape(owner: str, shape: Any) -> Shape:
+    """Return a shape as a tuple of ints; raise OptionError for anything else."""
+    extents = tuple(map(as_integer, shape)) if isinstance(shape, (tuple, list)) else (None,)
+    if any(n is None or n < 0 for n in extents):
+        raise OptionError(f"{owner}: expected shape to be a tuple of integers, such as (3,), got {shape!r}")
+    return tuple(n for n in extents if n is not None)

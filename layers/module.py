@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..backends import Backend, DtypeError, ShapeError, StateError, Tensor, get_backend
 from ..backends.errors import did_you_mean
@@ -12,7 +12,7 @@ from ..backends.protocol import Shape
 from .buffer import Buffer
 from .call import INFERENCE, TRAINING, WITHOUT_INPUT_GRADIENT, InstanceMethod, Kept, run_all
 from .cell import Cell
-from .faults import named_error, raise_named
+from .faults import missing_attribute, named_error, raise_named
 from .initializers import Initializer
 from .parameter import Parameter, check_same_shape
 from .summary import Summary, summarize
@@ -34,10 +34,17 @@ class Module:
 
     """
 
+    as_argument = "call it first, and pass its output"
+
     def __init__(self, backend: str | Backend | None = None) -> None:
         self.backend = get_backend(backend)
         self._training = True
         self._kept = Kept()
+
+    if not TYPE_CHECKING:  # mypy still finds attributes that do not exist
+
+        def __getattr__(self, name: str) -> Any:
+            raise missing_attribute(self, name, "super().__init__(backend)")
 
     # -- the state of the call ---------------------------------------------------------------------
 
@@ -95,7 +102,8 @@ class Module:
         if values is None:
             raise named_error(
                 StateError(
-                    "backward needs a forward pass before it, in this thread and not under inference()"
+                    "backward needs a forward pass before it that calls self.keep(...), in this thread and "
+                    "not under inference()"
                 ),
                 self,
             )

@@ -8,9 +8,9 @@ from typing import Any
 
 from typing_extensions import override
 
-from ..backends import Backend, DtypeError, ShapeError, StateError, Tensor
+from ..backends import Backend, DtypeError, LaminaError, OptionError, ShapeError, StateError, Tensor
 from ..backends.protocol import Shape
-from .cell import Cell
+from .cell import Cell, check_shape
 from .initializers import Initializer
 from .random import next_stream
 
@@ -39,6 +39,11 @@ class Parameter(Cell):
     def __init__(
         self, shape: Shape, initializer: Initializer, backend: Backend, *, fan: Shape | None = None
     ) -> None:
+        if not callable(initializer) or isinstance(initializer, type):
+            raise OptionError(
+                f"parameter: expected an initializer such as Constant(0.5), got {initializer!r}"
+            )
+        shape = check_shape("parameter", shape)
         seed, stream = next_stream()
         self._place(shape, backend, None, initializer(backend, shape, fan or shape, seed, stream))
 
@@ -52,19 +57,51 @@ class Parameter(Cell):
         """The gradient accumulated since `zero_grad`, of the parameter's shape; None if none was."""
         return self._grad if self.grad_out is None else None
 
+    @grad.setter
+    def grad(self, value: Tensor) -> None:
+        """Raise StateError: gradients add up."""
+        error = StateError("expected gradients through accumulate(grad), got an assignment to grad")
+        error.culprit = self
+        raise error
+
     def accumulate(self, grad: Tensor) -> None:
         """Assign the first gradient after `zero_grad`, add later ones. grad: the parameter's shape."""
+        b = self.backend
         if self.grad_out is grad:
             self.grad_out = None
         elif self.grad_out is not None:
-            self.backend.assign(self._grad, grad)
+            try:
+                b.assign(self._grad, grad)
+            except LaminaError as error:
+                self._check_gradient(grad)
+                raise self._refused(str(error), type(error)) from error
             self.grad_out = None
         else:
-            self.backend.assign(self._grad, self.backend.add(self._grad, grad, out=self._grad))
+            self._check_gradient(grad)  # `add` would broadcast
+            b.assign(self._grad, b.add(self._grad, grad, out=self._grad))
 
     def zero_grad(self) -> None:
         """Forget the gradient."""
         self.grad_out = self._grad
+
+    def _check_gradient(self, grad: Tensor) -> None:
+        """Raise unless a gradient has the parameter's shape and dtype."""
+        b = self.backend
+        try:
+            expected, got = tuple(self.shape), tuple(b.shape(grad))
+            dtypes = b.dtype(self._grad), b.dtype(grad)
+        except LaminaError as error:
+            raise self._refused(str(error), type(error)) from error
+        if got != expected:
+            advice = _how_to_fit(expected, got)
+            raise self._refused(f"expected a gradient of shape {expected}, got {got}{advice}", ShapeError)
+        if dtypes[0] != dtypes[1]:
+            raise self._refused("expected a gradient of {}, got {}; use astype".format(*dtypes), DtypeError)
+
+    def _refused(self, message: str, kind: type[LaminaError]) -> LaminaError:
+        error = kind(f"accumulate: {message}")
+        error.culprit = self
+        return error
 
     @override
     def to(self, backend: Backend) -> None:
@@ -95,6 +132,18 @@ class Parameter(Cell):
             self.storage.retire("its parameters were packed again by a later optimizer")
         self.data, self._grad, self.storage = data, grad, storage
         self.backend.leaf(data, self)
+
+
+def _how_to_fit(expected: Shape, got: Shape) -> str:
+    """Return how a gradient becomes one of the parameter's shape: by a sum or a transposition."""
+    lead = len(got) - len(expected)
+    if lead >= 0:
+        axes = [i for i, n in enumerate(got) if i < lead or (expected[i - lead] == 1 and n != 1)]
+        if axes and all(n == expected[i - lead] for i, n in enumerate(got) if i not in axes):
+            over = "the batch" if axes == [0] else "the axes that the parameter does not have"
+            keep = ", keepdims=True" if lead == 0 else ""
+            return f"; sum over {over}: sum(..., axis={axes[0] if len(axes) == 1 else tuple(axes)}{keep})"
+    return "; transpose it with permute_dims" if tuple(got) == tuple(reversed(expected)) else ""
 
 
 class FlatStorage:

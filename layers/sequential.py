@@ -11,7 +11,7 @@ from ..backends import Backend, OptionError, ShapeError, StateError, Tensor
 from ..backends.errors import did_you_mean
 from ..backends.protocol import Shape
 from .call import WITHOUT_INPUT_GRADIENT
-from .faults import raise_named
+from .faults import named_error, raise_named
 from .linear import Linear
 from .module import Module, has_parameters
 
@@ -140,7 +140,7 @@ class Sequential(Module):
             for layer in self._layers.values():
                 x = layer.forward(x)
         except Exception as error:
-            raise_named(error, layer, x)
+            raise_named(_wrong_output(error, self._beside(layer, -1), x), layer, x)
         return x
 
     @override
@@ -161,10 +161,16 @@ class Sequential(Module):
                     if layer is first:
                         return None
         except Exception as error:
-            raise_named(error, layer)
+            raise_named(_wrong_gradient(error, self._beside(layer, 1), g), layer)
         finally:
             WITHOUT_INPUT_GRADIENT.reset(token)
         return g if wanted else None
+
+    def _beside(self, layer: Module, step: int) -> Module | None:
+        """Return the layer before (-1) or after (1) one, if there is one."""
+        layers = list(self._layers.values())
+        place = next((i for i, other in enumerate(layers) if other is layer), -2) + step
+        return layers[place] if 0 <= place < len(layers) else None
 
     @override
     def output_shape(self, shape: Shape) -> Shape:
@@ -176,6 +182,29 @@ class Sequential(Module):
     @override
     def input_shape(self) -> Shape | None:
         return next((layer.input_shape for layer in self._layers.values()), None)
+
+
+def _wrong_output(error: Exception, before: Module | None, x: Any) -> Exception:
+    """Return the error for a layer whose `forward` returned no tensor; `error` if it did."""
+    if before is None or not isinstance(x, (tuple, list, type(None))):
+        return error
+    return named_error(StateError(f"forward returned {_described(x)}; return the output alone"), before)
+
+
+def _wrong_gradient(error: Exception, after: Module | None, g: Any) -> Exception:
+    """Return the error for a layer whose `backward` returned no tensor; `error` if it did."""
+    if after is None:
+        return error
+    if not isinstance(g, (tuple, list, type(None))):
+        if isinstance(error, ShapeError) and error.culprit is None:
+            error.args = (f"{error} (a gradient that {type(after).__name__}.backward returned)",)
+        return error
+    advice = "return the gradient of the input; accumulate() takes those of parameters"
+    return named_error(StateError(f"backward returned {_described(g)}; {advice}"), after)
+
+
+def _described(value: Any) -> str:
+    return "None" if value is None else f"a {type(value).__name__} of {len(value)}"
 
 
 def _kind(layer: Module) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from ...backends import Backend, LaminaError, get_backend
+from ...backends import Backend, get_backend
 from ...backends.host import Host
 from ...backends.select import available
 from .. import Loss, Module
@@ -23,13 +23,16 @@ from .against_torch import compare_with_torch
 from .case import LayerCase, LossCase
 from .effects import check_effects
 from .finite_differences import check_differences
+from .first_run import check_first_run
 from .large_inputs import check_range
 from .report import FaultError, Report
 from .subject import Subject
 
+RUN = "run"
 DIFFERENCES, GRAPH, BACKEND, TORCH = "differences", "graph", "backend", "torch"
 EFFECTS, RANGE = "effects", "range"
 ORACLES = {
+    RUN: "both passes run on opaque tensors, and give tensors of the right shapes",
     DIFFERENCES: "central finite differences, every index, rtol 1e-6",
     GRAPH: "the graph of operators (autodiff), 1e-9",
     BACKEND: "a second backend, 1e-9",
@@ -47,6 +50,8 @@ class Proof:
     reports: dict[str, Report] = field(default_factory=dict)
     failures: dict[str, str] = field(default_factory=dict)
     """By oracle: the fault or error that prevented a comparison."""
+    without_gradient: list[str] = field(default_factory=list)
+    """The parameters for which backward accumulated no gradient."""
 
     @property
     def without_oracle(self) -> bool:
@@ -71,7 +76,7 @@ class Proof:
         except FaultError as fault:
             self.failures[oracle] = str(fault)
             return
-        except (LaminaError, AssertionError, RuntimeError, ValueError, TypeError, KeyError) as error:
+        except Exception as error:  # whatever a user's class raises
             self.failures[oracle] = f"{type(error).__name__}: {error}"
             return
         earlier = self.reports.get(oracle)
@@ -82,7 +87,7 @@ class Proof:
         lines = [f"{self.subject}: {'proven' if self.passed else 'NOT proven'}"]
         for oracle, description in ORACLES.items():
             if oracle in self.failures:
-                lines.append(f"  {oracle}: {self.failures[oracle]}")
+                lines.append(f"  {'' if oracle == RUN else f'{oracle}: '}{self.failures[oracle]}")
             elif oracle in self.reports:
                 report = self.reports[oracle]
                 if oracle in (EFFECTS, RANGE) and report.passed:
@@ -90,6 +95,8 @@ class Proof:
                     continue
                 lines.append(f"  {oracle}: worst {report.error:.3g} of the bar ({description})")
                 lines += [f"    {d}" for d in report.differences if not d.error <= 1.0]
+        if not self.passed:
+            lines += [f"  {name}: backward accumulated no gradient" for name in self.without_gradient]
         return "\n".join(lines)
 
 
@@ -116,6 +123,11 @@ def check(module: Module | Loss, *inputs: Any, torch: Any = None, large: bool = 
     wide = subject.copy(None if is_wide else get_backend(subject.backend.raw.spec, dtype="float64"))
     other = second_backend(wide.backend)
     proof = Proof(str(subject))
+    try:
+        proof.without_gradient = check_first_run(wide.module, *arrays)
+    except FaultError as fault:
+        proof.failures[RUN] = str(fault)
+        return proof  # every oracle would fail in the same way
     proof.attempt(DIFFERENCES, lambda: check_differences(wide.copy().module, *arrays))
     proof.attempt(GRAPH, lambda: compare_with_graph(wide.module, *arrays))
     if other is not None:

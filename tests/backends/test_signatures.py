@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import re
 
 import pytest
 
+from lamina.backends import get_backend
 from lamina.backends.base import DERIVED, PRIMITIVES, Backend
 from lamina.backends.decorators.strict import StrictBackend
+from lamina.backends.names import OP_FOR, RECIPES
 from lamina.backends.numpy_backend import NumpyBackend
 from lamina.backends.ops import OPS
 from lamina.backends.protocol import Primitives
@@ -70,3 +73,14 @@ def test_every_docstring_of_a_primitive_gives_shapes() -> None:
         if OPS[name].gives == "tensor" and "->" not in (getattr(Primitives, name).__doc__ or "")
     ]
     assert without == []
+
+
+def test_names_of_other_libraries_lead_to_ops() -> None:
+    assert set(OP_FOR.values()) <= set(OPS)
+    assert not set(OP_FOR) & set(OPS)
+    assert not set(OP_FOR) & set(RECIPES)
+    b = get_backend("strict+numpy")
+    for name, words in (("T", "use permute_dims"), ("mul_", "use multiply"), ("quux", "docs/ops.md lists")):
+        with pytest.raises(AttributeError, match=re.escape(f"no op {name!r}; {words}")):
+            getattr(b, name)
+    assert not hasattr(b, "__array__")

@@ -17,7 +17,7 @@ from ...backends.decorators.crosscheck.replay import replay as replay_repro
 from ...backends.errors import did_you_mean
 from ...layers import proofs as layer_proofs
 from ...layers.proofs import LAYER_CASES, LOSS_CASES, LayerCase, LossCase, Proof
-from ...layers.proofs.check import EFFECTS, ORACLES, RANGE
+from ...layers.proofs.check import EFFECTS, ORACLES, RANGE, RUN
 from ..optimizers import proofs as optimizer_proofs
 from ..optimizers.proofs import OPTIMIZER_CASES, OptimizerCase
 from .app import BackendOption, JsonOption, command, console, errors, print_json, say, show_table
@@ -200,9 +200,9 @@ def _show(proofs: dict[str, list[Proof]], b: Backend) -> None:
 
 
 def _is_shown(every: list[Proof], oracle: str) -> bool:
-    """Return whether an oracle gets a column: effects and range get one only if they fail."""
+    """Return whether an oracle gets a column: run, effects and range get one only if they fail."""
     worst = _worst(every, oracle)
-    return worst is not None and (oracle not in (EFFECTS, RANGE) or not worst <= 1.0)
+    return worst is not None and (oracle not in (RUN, EFFECTS, RANGE) or not worst <= 1.0)
 
 
 def _verdict(group: list[Proof]) -> str:

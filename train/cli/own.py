@@ -16,6 +16,7 @@ from ...backends import Backend, OptionError
 from ...layers import Loss, Module, manual_seed
 from ...layers.proofs import Proof
 from ...layers.proofs import check as prove
+from ...layers.proofs.first_run import explained
 
 
 class Prediction(StrEnum):
@@ -105,6 +106,8 @@ def _instance(name: str, arguments: str, b: Backend) -> Any:
         kind = getattr(importlib.import_module(module), cls)
     except (ImportError, AttributeError) as error:
         raise OptionError(f"{name}: {error}") from error
+    except Exception as error:  # whatever the user's file raises
+        raise OptionError(f"{name}: {module} cannot be imported: {explained(error)}") from error
     finally:
         sys.path.remove(os.getcwd())
     try:
@@ -120,6 +123,8 @@ def _instance(name: str, arguments: str, b: Backend) -> Any:
         return kind(*positional, **options, backend=b)
     except TypeError as error:
         raise OptionError(f"--arguments: {name}({arguments}, backend=...) fails: {error}") from error
+    except Exception as error:
+        raise OptionError(f"{name}: __init__: {explained(error)}") from error
 
 
 def _shape(shape: str | None, name: str) -> tuple[int, ...]:

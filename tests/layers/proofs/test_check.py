@@ -13,7 +13,7 @@ import lamina
 from lamina.backends import Backend, get_backend
 from lamina.layers import BatchNorm1d, CrossEntropyLoss, Embedding, Linear, Module, MSELoss
 from lamina.layers.proofs import LAYER_CASES, LOSS_CASES, check_case
-from lamina.layers.proofs.check import BACKEND, DIFFERENCES, EFFECTS, GRAPH, ORACLES, RANGE, TORCH
+from lamina.layers.proofs.check import BACKEND, DIFFERENCES, EFFECTS, GRAPH, RANGE, TORCH
 
 X = np.random.default_rng(0).standard_normal((4, 3))
 EVERY = (*LAYER_CASES, *LOSS_CASES)
@@ -92,14 +92,3 @@ def test_torch_as_an_oracle() -> None:
     assert TORCH in other.failures
     assert math.isinf(other.error(TORCH))  # type: ignore[arg-type]
     assert not other.passed
-
-
-def test_a_layer_that_raises_is_not_proven() -> None:
-    class Odd(Cube):
-        def backward(self, grad_output: Any) -> Any:
-            return self.backend.add(grad_output, self.backend.full((7,), 1.0))
-
-    proof = lamina.check(Odd(backend="numpy"), X)
-    assert set(proof.failures) >= {DIFFERENCES, GRAPH}
-    assert "differences: ValueError: operands could not be broadcast" in str(proof)
-    assert set(ORACLES) >= set(proof.failures)

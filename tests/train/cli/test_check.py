@@ -75,6 +75,18 @@ class Overwriting(Times):
         self.kept()
         return self.backend.multiply(grad_output, 2.0, out=grad_output)
 
+class Misspelt(Times):
+    """y = 2 x, by an op of numpy's name."""
+
+    def forward(self, x):
+        return self.backend.mul(x, 2.0)
+
+class Unmade(Module):
+    """Its constructor sets a parameter too early."""
+
+    def __init__(self, backend=None):
+        self.weight = self.parameter((3,), None)
+
 number = dict
 '''
 
@@ -82,6 +94,8 @@ number = dict
 @pytest.fixture
 def own(folder: Path) -> None:
     Path("my_layers.py").write_text(MINE)
+    Path("my_broken.py").write_text("x = 1 +\n")
+    Path("my_division.py").write_text("x = 1 / 0\n")
 
 
 def test_a_layer_by_name(lamina: Run) -> None:
@@ -127,6 +141,16 @@ def test_a_failing_range_has_a_column(lamina: Run, own: None) -> None:
     assert "range" not in lamina("check my_layers:Naive --input 4,3 --no-range").stdout
 
 
+def test_a_layer_that_does_not_run_is_one_message(lamina: Run, own: None) -> None:
+    result = lamina("check my_layers:Misspelt --input 4,3", code=1)
+    out = " ".join(result.stdout.split())
+    assert "forward: Misspelt(): <backend strict+" in out
+    assert "has no op 'mul'; use multiply (my_layers.py, line " in out
+    assert "Traceback" not in out + result.stderr
+    (row,) = lamina("check my_layers:Misspelt --input 4,3 --json", code=1).json["rows"]
+    assert len(row["failures"][0].splitlines()) == 2
+
+
 def test_failing_effects_have_a_column(lamina: Run, own: None) -> None:
     out = " ".join(lamina("check my_layers:Overwriting --input 4,3", code=1).stdout.split())
     assert "effects verdict" in out
@@ -145,6 +169,16 @@ def test_the_columns_are_in_the_help(lamina: Run) -> None:
         ("check my_layers:Times", "my_layers:Times: expected --input with the shape of its input"),
         ("check my_layers:Tims --input 2", "has no attribute 'Tims'"),
         ("check no_such:Times --input 2", "No module named 'no_such'"),
+        ("check my_broken:Times --input 2", "my_broken:Times: my_broken cannot be imported: SyntaxError: "),
+        (
+            "check my_division:Times --input 2",
+            "cannot be imported: ZeroDivisionError: division by zero (my_division.py, line 1: x = 1 / 0)",
+        ),
+        (
+            "check my_layers:Unmade --input 2",
+            "my_layers:Unmade: __init__: AttributeError: Unmade has no attribute 'backend': "
+            "Unmade.__init__ must first call super().__init__(backend)",
+        ),
         ("check my_layers:Times --input 2,x", "--input: expected a shape such as 4,3, got '2,x'"),
         (
             "check my_layers:Times --arguments (( --input 2",
