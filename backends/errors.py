@@ -109,7 +109,12 @@ def gradient_shape_error(op: str, grad: Iterable[int], other: Iterable[int]) -> 
     return ShapeError(f"{op}: expected a gradient of shape {tuple(other)}, got {tuple(grad)}")
 
 
-def did_you_mean(word: str, known: Iterable[str]) -> str:
+_LONGEST_WORD = 200
+
+
+def did_you_mean(word: object, known: Iterable[str]) -> str:
     """Return " Did you mean 'numpy'?" for the nearest known word, or an empty string."""
+    if not isinstance(word, str) or len(word) > _LONGEST_WORD:  # difflib takes minutes for a page of text
+        return ""
     near = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
     return f" Did you mean {near[0]!r}?" if near else ""

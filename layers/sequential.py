@@ -40,8 +40,7 @@ class Sequential(Module):
         first = next(iter(named.values()), None)
         super().__init__(first.backend if backend is None and isinstance(first, Module) else backend)
         self._layers: dict[str, Module] = {}
-        for name, layer in named.items():
-            self._add(name, layer)
+        self._extend(named)
 
     # -- building --------------------------------------------------------------------------------
 
@@ -49,16 +48,34 @@ class Sequential(Module):
         """Add a layer at the end and return self; its backend and its size must fit."""
         if not self._layers and isinstance(layer, Module):
             self.backend = layer.backend
-        self._add(name or str(len(self._layers)), layer)
+        self._extend({name or str(len(self._layers)): layer})
         return self
 
     add_layer = append
 
-    def _add(self, name: str, layer: Any) -> None:
+    def _extend(self, named: Mapping[str, Any]) -> None:
+        """Add layers, or none if one does not fit."""
+        layers = dict(self._layers)
+        paths = {id(m): path for path, m in self._modules_of(layers)}
+        for name, layer in named.items():
+            self._check(name, layer, layers)
+            new = {id(m): path for path, m in self._modules_of({name: layer})}
+            if again := [paths[key] for key in new if key in paths]:
+                # Its second forward would replace the values of its first.
+                raise OptionError(
+                    f"Sequential: expected layer {name!r} to be new, got layer {again[0]!r} again; make a "
+                    "new layer, and assign the old one's parameters to it to share weights"
+                )
+            paths |= new
+            layers[name] = layer
+        _check_sizes(layers)
+        self._layers = layers
+
+    def _check(self, name: str, layer: Any, layers: Mapping[str, Module]) -> None:
         if not isinstance(layer, Module):
             hint = f"; call the class: {layer.__name__}()" if isinstance(layer, type) else ""
             raise OptionError(f"Sequential: expected layer {name!r} to be a Module, got {layer!r}{hint}")
-        if not isinstance(name, str) or name in self._layers or "." in name:
+        if not isinstance(name, str) or name in layers or "." in name:
             raise OptionError(f"Sequential: expected layer names to be new and without a dot, got {name!r}")
         if layer.backend is not self.backend:
             same = repr(layer.backend) == repr(self.backend)
@@ -67,22 +84,10 @@ class Sequential(Module):
                 f"Sequential: expected layer {name!r}, {layer!r}, on {self.backend!r}, "
                 f"got {layer.backend!r}{hint}"
             )
-        self._check_new(name, layer)
-        layers = {**self._layers, name: layer}
-        _check_sizes(layers)
-        self._layers = layers
 
-    def _check_new(self, name: str, layer: Module) -> None:
-        """Raise if a layer is here already: its second forward would replace the values of its first."""
-        paths = {
-            id(m): f"{n}.{path}".rstrip(".") for n, m in self._layers.items() for path, m in m.named_modules()
-        }
-        path = next((paths[id(m)] for _, m in layer.named_modules() if id(m) in paths), None)
-        if path is not None:
-            raise OptionError(
-                f"Sequential: expected layer {name!r} to be new, got layer {path!r} again; make a new layer, "
-                "and assign the old one's parameters to it to share weights"
-            )
+    def _modules_of(self, layers: Mapping[str, Module]) -> Iterator[tuple[str, Module]]:
+        for name, layer in layers.items():
+            yield from layer.named_modules(name)
 
     # -- looking up ------------------------------------------------------------------------------
 
@@ -90,10 +95,11 @@ class Sequential(Module):
     def layers(self) -> dict[str, Module]:
         """The layers by kind and number: {"fc_1": ..., "act_1": ..., "fc_2": ...}."""
         by_kind: dict[str, Module] = {}
+        counts: dict[str, int] = {}
         for layer in self._layers.values():
             kind = "fc" if isinstance(layer, Linear) else _kind(layer)
-            number = 1 + sum(name.startswith(f"{kind}_") for name in by_kind)
-            by_kind[f"{kind}_{number}"] = layer
+            counts[kind] = counts.get(kind, 0) + 1
+            by_kind[f"{kind}_{counts[kind]}"] = layer
         return by_kind
 
     def __len__(self) -> int:

@@ -38,6 +38,7 @@ def export(
     if path is None or path.suffix != ".safetensors":
         raise DataError(f"expected a run folder (with model.safetensors) or a .safetensors file, got '{run}'")
     predictor = Predictor.load(path)
+    predictor.check_finite()
     target = Path(out) if out is not None else path.with_suffix(".onnx")
     if target.suffix != ".onnx":
         raise DataError(f"--out: expected a file that ends in .onnx, got '{out}'")

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import csv
 import io
+from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
 import typer
 
-from ...backends import DataError
+from ...backends import DataError, OptionError
+from ...backends.host import Host
 from ..files import atomic_write, new_file
 from ..loop import metrics
 from ..runs.new_data import NewData, read_new_data
@@ -27,9 +29,13 @@ def predict(
         str | None,
         typer.Argument(
             help="A .csv, .tsv or .npz file, with or without targets, or a folder of IDX files "
-            "(default: the test set of the training data)."
+            "(default: the test set of disc, cubes or digits, if that was the training's data)."
         ),
     ] = None,
+    test_set: Annotated[
+        bool,
+        typer.Option("--test-set", help="DATA is the training's data: predict its test set alone."),
+    ] = False,
     out: Annotated[str | None, typer.Option("--out", help="Write all predictions to this CSV file.")] = None,
     force: Force = False,
     backend: BackendOption = None,
@@ -45,15 +51,36 @@ def predict(
         )
     file = None if out is None else new_file(out, force=force)
     predictor = Predictor.load(path)
-    new = read_new_data(predictor, data)
+    predictor.check_finite()
+    if test_set and data is None:
+        raise OptionError("--test-set: expected DATA, the training's data, with it, got none")
+    new = read_new_data(predictor, data, test_set=test_set)
     outputs = predictor(new.inputs)
     rows = _rows(predictor, outputs)
     scores = _scores(predictor, outputs, new)
     if file is not None:
         atomic_write(file, _csv(rows))
+    overflowed = np.flatnonzero(_finite_rows(new.inputs) & ~_finite_rows(outputs))
     if as_json:
-        print_json({"predictions": rows, **scores, **({"note": new.note} if new.note else {})})
-        return
+        notes = {"note": new.note} if new.note else {}
+        print_json({"predictions": rows, **scores, **notes})
+    else:
+        _print(rows, scores, new, file)
+        if len(overflowed):
+            say(
+                f"{len(overflowed):,} predictions for finite inputs are NaN or infinite; the first is in row "
+                f"{overflowed[0]}",
+                style="red",
+            )
+    if len(overflowed):
+        raise typer.Exit(1)
+
+
+def _finite_rows(values: Host) -> Host:
+    return np.asarray(np.isfinite(values.reshape(len(values), -1)).all(axis=1))
+
+
+def _print(rows: list[dict[str, Any]], scores: dict[str, float], new: NewData, file: Path | None) -> None:
     _show(rows)
     for name, value in scores.items():
         say((f"{name.replace('_', ' ')} {_number(value)}", "bold"))

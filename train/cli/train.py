@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from ...backends import get_backend
+from ..data import SOURCES
 from ..runs.experiment import Experiment
 from ..runs.folder import save_run
 from ..runs.recipe import Recipe
@@ -118,4 +119,6 @@ def _report(experiment: Experiment, folder: Path, files: list[Path]) -> None:
         )
     say("saved in ", (f"{folder}{os.sep}", "bold"), ": " + ", ".join(path.name for path in files))
     if math.isfinite(results["test_loss"]):
-        say(f"next: lamina predict {shlex.quote(str(folder))}", style="dim")
+        source = experiment.recipe.source
+        data = "" if source in SOURCES else f" {shlex.quote(source)} --test-set"
+        say(f"next: lamina predict {shlex.quote(str(folder))}{data}", style="dim")

@@ -52,10 +52,12 @@ def model_from_dict(config: dict[str, Any]) -> Description:
         If the value of a field is wrong.
 
     """
+    if not isinstance(config, dict):
+        raise DataError(f"expected the description of a model, got {config!r:.80}")
     options: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in config.items()}
     kind = options.pop("kind", None)
     if not isinstance(kind, str) or kind not in _KINDS:
-        raise DataError(f"expected a model of kind {', '.join(_KINDS)}, got {kind!r}")
+        raise DataError(f"expected a model of kind {', '.join(_KINDS)}, got {kind!r:.80}")
     try:
         return _KINDS[kind](**options)
     except TypeError as error:

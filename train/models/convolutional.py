@@ -9,7 +9,7 @@ from typing import ClassVar
 from ...backends import Backend, get_backend
 from ...backends.options import integer, number
 from ...layers import BatchNorm2d, Conv2d, Dropout, Flatten, Linear, MaxPool2d, Module, ReLU, Sequential
-from .description import ImageModel
+from .description import LARGEST, ImageModel
 from .names import ending, initial
 
 _WIDEST = 4  # most channels, as a multiple of `width`
@@ -41,8 +41,8 @@ class CNN(ImageModel):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        integer("cnn", "width", self.width)
-        number("cnn", "dropout", self.dropout, least=0, most=1)
+        object.__setattr__(self, "width", integer("cnn", "width", self.width, most=LARGEST))
+        object.__setattr__(self, "dropout", number("cnn", "dropout", self.dropout, least=0, most=1))
 
     def build(self, backend: str | Backend | None = None) -> Sequential:
         """Return the network (N, C, H, W) -> (N, outputs), with new weights."""

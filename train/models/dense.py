@@ -7,7 +7,9 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from ...backends import Backend, OptionError, get_backend
+from ...backends.options import integer
 from ...layers import BatchNorm1d, Flatten, Linear, Module, Sequential
+from .description import LARGEST, flag, sizes
 from .names import ACTIVATIONS, BIASES, INITIALIZERS, OUTPUTS, check_name, ending, initial
 
 
@@ -47,6 +49,13 @@ class Dense:
     kind: str = field(default="dense", init=False)
 
     def __post_init__(self) -> None:
+        for option in ("input_shape", "hidden"):
+            object.__setattr__(self, option, sizes("dense", option, getattr(self, option)))
+        object.__setattr__(self, "outputs", integer("dense", "outputs", self.outputs, most=LARGEST))
+        flag("dense", "batch_norm", self.batch_norm)
+        if not isinstance(self.activation, (tuple, list)):
+            raise OptionError(f"dense: expected activation to be a tuple of names, got {self.activation!r}")
+        object.__setattr__(self, "activation", tuple(self.activation))
         for name in self.activation:
             check_name("activation", name, ACTIVATIONS)
         if self.output:

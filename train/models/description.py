@@ -5,10 +5,27 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any, ClassVar, Protocol
 
-from ...backends import Backend, ShapeError
+from ...backends import Backend, OptionError, ShapeError
 from ...backends.options import integer
 from ...layers import Sequential
 from .names import INITIALIZERS, OUTPUTS, check_name
+
+LARGEST = 2**31 - 1
+"""The largest size of an axis or a layer."""
+
+
+def sizes(owner: str, option: str, value: Any) -> tuple[int, ...]:
+    """Return sizes as a tuple of ints; OptionError unless each is an integer from 1 to `LARGEST`."""
+    if not isinstance(value, (tuple, list)):
+        raise OptionError(f"{owner}: expected {option} to be a tuple of integers, got {value!r:.80}")
+    return tuple(integer(owner, f"{option}[{i}]", n, most=LARGEST) for i, n in enumerate(value))
+
+
+def flag(owner: str, option: str, value: Any) -> bool:
+    """Return a bool; OptionError unless it is one."""
+    if not isinstance(value, bool):
+        raise OptionError(f"{owner}: expected {option} to be True or False, got {value!r:.80}")
+    return value
 
 
 class Description(Protocol):
@@ -74,11 +91,17 @@ class ImageModel:
         if self.output:
             check_name("output", self.output, OUTPUTS)
         check_name("initializer", self.initializer, INITIALIZERS)
-        shape = tuple(self.input_shape)
-        if len(shape) != 3 or min(shape) < 1 or min(shape[1:]) < self.smallest:
+        try:
+            shape = sizes(self.kind, "input_shape", self.input_shape)
+        except OptionError:
+            shape = ()
+        if len(shape) != 3 or min(shape[1:]) < self.smallest:
             least = f" of at least {self.smallest} x {self.smallest}" if self.smallest > 1 else ""
-            raise ShapeError(f"{self.kind}: expected images (C, H, W){least}, got samples {shape}")
-        integer(self.kind, "outputs", self.outputs)
+            raise ShapeError(
+                f"{self.kind}: expected images (C, H, W){least}, got samples {self.input_shape!r:.80}"
+            )
+        object.__setattr__(self, "input_shape", shape)
+        object.__setattr__(self, "outputs", integer(self.kind, "outputs", self.outputs, most=LARGEST))
 
     def to_dict(self) -> dict[str, Any]:
         """Return a dict for `model_from_dict`."""

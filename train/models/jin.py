@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from ...backends import Backend, get_backend
 from ...layers import BatchNorm1d, BatchNorm2d, Conv2d, Flatten, Linear, Module, NaiveConv2d, ReLU, Sequential
-from .description import ImageModel
+from .description import ImageModel, flag
 from .names import ending, initial
 
 
@@ -33,6 +33,11 @@ class Jin(ImageModel):
     batch_norm: bool = True
     naive: bool = False
     kind: str = field(default="jin", init=False)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        flag("jin", "batch_norm", self.batch_norm)
+        flag("jin", "naive", self.naive)
 
     def build(self, backend: str | Backend | None = None) -> Sequential:
         """Return the network (N, C, H, W) -> (N, outputs), with new weights."""

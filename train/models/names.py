@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import TypedDict
+from typing import Any, TypedDict
 
 from ...backends import Backend, OptionError
 from ...backends.errors import did_you_mean
@@ -77,10 +77,10 @@ def ending(output: str, backend: Backend) -> list[Module]:
     return [OUTPUTS[output](backend)] if output else []
 
 
-def check_name(option: str, name: str, known: Iterable[str]) -> None:
+def check_name(option: str, name: Any, known: Iterable[str]) -> None:
     """Raise OptionError, which names the option, unless `name` is known."""
     known = tuple(known)
     if name not in known:
         raise OptionError(
-            f"{option}: expected one of {', '.join(known)}, got {name!r}.{did_you_mean(name, known)}"
+            f"{option}: expected one of {', '.join(known)}, got {name!r:.80}.{did_you_mean(name, known)}"
         )

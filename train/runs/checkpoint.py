@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,11 @@ import safetensors
 import safetensors.numpy
 
 from ...backends import Backend, DataError, LaminaError
+from ...backends.shape_backend import ShapeBackend
 from ...layers import Module, Sequential
+from ...layers.random import seeded
 from ..files import atomic_write
-from ..models import model_from_dict
+from ..models import Description, model_from_dict
 
 FORMAT = "1"
 _BLANK = "0" * 64
@@ -65,7 +68,7 @@ def read_model(path: str | Path) -> tuple[dict[str, Any], dict[str, Any]]:
         head = json.loads(json.loads(data[8 : 8 + length])["__metadata__"][_KEY])
         if head["format"] == FORMAT:
             return safetensors.numpy.load(data), head["description"]
-    except (safetensors.SafetensorError, ValueError, KeyError, TypeError) as error:
+    except (safetensors.SafetensorError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise DataError(f"'{path}' cannot be read: {error}.") from error
     raise DataError(
         f"'{path}': expected format {FORMAT!r}, got {head['format']!r}; use the Lamina that wrote it."
@@ -80,11 +83,29 @@ def load_model(path: str | Path, backend: str | Backend | None = None) -> tuple[
     except (KeyError, TypeError) as error:
         raise DataError(f"'{path}': expected a description of the model, got none.") from error
     try:
-        model = model_from_dict(config).build(backend)
+        network = model_from_dict(config)
+        _check_weights(network, weights)
+        model = network.build(backend)
         model.load_state_dict(weights)
     except LaminaError as error:
         raise DataError(f"'{path}' holds a model that cannot be built here: {error}") from error
     return model.eval(), description
+
+
+def _check_weights(network: Description, weights: Mapping[str, Any]) -> None:
+    """Raise DataError unless the file's weights are those of the described network, before it is built."""
+    hidden = len(getattr(network, "hidden", ()))
+    if hidden >= max(len(weights), 1):
+        raise DataError(f"expected weights of {hidden + 1} layers, got {len(weights)} arrays")
+    shapes: Any = ShapeBackend
+    with seeded(0):  # the caller's seed must not advance
+        model = network.build(shapes())
+    cells = (*model.named_parameters(), *model.named_buffers())
+    wanted = {name: tuple(cell.shape) for name, cell in cells}
+    got = {name: value.shape for name, value in weights.items()}
+    if wanted != got:
+        name = next(name for name in (*wanted, *got) if wanted.get(name) != got.get(name))
+        raise DataError(f"expected {name!r} to be {wanted.get(name, 'absent')}, got {got.get(name, 'none')}")
 
 
 def _digest(data: bytes) -> str:

@@ -15,7 +15,7 @@ from ..data import Circle, circle
 from ..files import atomic_write, to_json
 from ..loop import metrics
 from ..loop.objective import decision_threshold
-from .checkpoint import save_model
+from .checkpoint import FORMAT, save_model
 from .experiment import Experiment
 
 # The function that turns outputs into probabilities, by loss.
@@ -32,7 +32,7 @@ def save_run(experiment: Experiment, folder: Path) -> list[Path]:
     files = [folder / "model.safetensors", folder / "run.json"]
     save_model(files[0], experiment.model, _description(experiment))
     recipe = experiment.recipe.to_dict()
-    record = {"lamina": __version__, "recipe": recipe, "results": experiment.results}
+    record = {"format": FORMAT, "lamina": __version__, "recipe": recipe, "results": experiment.results}
     atomic_write(files[1], (to_json(record, indent=2) + "\n").encode())
     history = experiment.trainer.history
     if len(history):
@@ -45,6 +45,7 @@ def _description(experiment: Experiment) -> dict[str, Any]:
     """Return all that `Predictor` needs beside the weights."""
     train, scaling, target_scaling = experiment.splits.train, experiment.scaling, experiment.target_scaling
     return {
+        "format": FORMAT,
         "model": experiment.network.to_dict(),
         "recipe": experiment.recipe.to_dict(),
         "classes": train.classes,

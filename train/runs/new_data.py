@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from ...backends import DataError
+from ...backends import DataError, OptionError
 from ...backends.host import Host
 from ..data import SOURCES, Task, idx_splits
 from ..data.npz import read_npz_rows
@@ -16,6 +16,8 @@ from ..data.table import read_rows
 from ..data.targets import Targets
 from .assemble import load
 from .predictor import Predictor
+
+_MOST_DRAWN = 10**7
 
 
 @dataclass(frozen=True)
@@ -28,11 +30,15 @@ class NewData:
     """The reason why the targets in the file cannot be used."""
 
 
-def read_new_data(predictor: Predictor, source: str | None) -> NewData:
-    """Read a file or a folder of IDX files; None means the test set of the model's own data set."""
+def read_new_data(predictor: Predictor, source: str | None, *, test_set: bool = False) -> NewData:
+    """Read a file or a folder of IDX files; None means the test set of the named data set of the training.
+
+    With `test_set`, the source is the training's data set, and its test set is read alone. A model's file
+    does not decide which other file is opened.
+    """
     recipe = predictor.recipe
-    if source is None or (recipe is not None and source in SOURCES and source == recipe.source):
-        return _own_test_set(predictor)
+    if test_set or source is None or (recipe is not None and source == recipe.source and source in SOURCES):
+        return _own_test_set(predictor, source)
     path = Path(source)
     task: Task = "regression" if predictor.classes is None else "classification"
     if path.is_dir():
@@ -51,12 +57,22 @@ def read_new_data(predictor: Predictor, source: str | None) -> NewData:
     raise DataError(f"expected a .csv, .tsv or .npz file, or a folder of IDX files, got '{source}'")
 
 
-def _own_test_set(predictor: Predictor) -> NewData:
-    if predictor.recipe is None:
+def _own_test_set(predictor: Predictor, source: str | None) -> NewData:
+    recipe = predictor.recipe
+    if recipe is None:
         raise DataError("the model does not name the data set it was trained on; name a file of data")
+    if source is None and recipe.source not in SOURCES:
+        raise DataError(
+            f"expected a file of data: the model was trained on {recipe.source!r}, which is opened only if "
+            "you name it; add --test-set to predict its test set alone"
+        )
+    if source is not None and (source in SOURCES) != (recipe.source in SOURCES):
+        raise DataError(f"expected the training's data set, {recipe.source!r}, got {source!r}")
+    if (recipe.n or 0) > _MOST_DRAWN:
+        raise DataError(f"expected a data set of at most {_MOST_DRAWN:,} samples, got {recipe.n:,}")
     try:
-        test = load(predictor.recipe).test
-    except DataError as error:
+        test = load(replace(recipe, source=source or recipe.source).settled()).test
+    except (DataError, OptionError) as error:
         raise DataError(f"the data set of the training cannot be read: {error} Name another file.") from error
     return _numbered(predictor, test.inputs, (test.targets, test.classes))
 

@@ -9,13 +9,15 @@ from typing import Any
 
 import numpy as np
 
-from ...backends import Backend, DataError
+from ...backends import Backend, DataError, LaminaError
 from ...backends.host import Host
+from ...backends.options import number
 from ...layers import Module, inference
 from ..data import Scaling
 from ..loop import metrics
+from ..models import check_name, model_from_dict
 from ..onnx import load_onnx, read_metadata
-from .checkpoint import load_model
+from .checkpoint import FORMAT, load_model
 from .recipe import Recipe
 
 
@@ -59,35 +61,54 @@ class Predictor:
         if text := read_metadata(path).get("lamina"):
             try:
                 description = json.loads(text)
-            except ValueError as error:
+            except (ValueError, RecursionError) as error:
                 raise DataError(f"'{path}': the description of the model is damaged: {error}") from error
-            # The scaling is a part of the ONNX graph.
-            return cls._described(graph, {**description, "scaling": None, "target_scaling": None}, path)
+            if isinstance(description, dict):  # the scaling is a part of the ONNX graph
+                description |= {"scaling": None, "target_scaling": None}
+            return cls._described(graph, description, path)
         if graph.input_shape is None:
             raise DataError(f"'{path}': expected a fixed shape of one sample; export the model with one")
         batch = (graph.inputs[0].shape or (None,))[0]
         size = batch if isinstance(batch, int) else cls.batch_size
+        if size < 1:
+            raise DataError(f"'{path}': expected batches of at least one sample, got a model for {size}")
         return cls(graph, graph.input_shape, None, None, None, None, None, 0.0, "", batch_size=size)
 
     @classmethod
     def _described(cls, model: Module, description: dict[str, Any], path: Path) -> Predictor:
         try:
+            if description.get("format", FORMAT) != FORMAT:
+                got = f"{description['format']!r:.80}"
+                raise DataError(f"expected format {FORMAT!r}, got {got}; use the Lamina that wrote it")
             return cls(
                 model,
-                input_shape=tuple(description["model"]["input_shape"]),
+                input_shape=model_from_dict(description["model"]).input_shape,
                 classes=_names(description["classes"]),
                 features=_names(description["features"]),
-                target=description["target"],
+                target=_text(description["target"]),
                 scaling=_scaling(description["scaling"]),
                 target_scaling=_scaling(description["target_scaling"]),
-                threshold=float(description["threshold"]),
-                link=str(description["link"]),
+                threshold=number("the description", "threshold", description["threshold"]),
+                link=_link(description["link"]),
                 recipe=Recipe.from_dict(description["recipe"]),
             )
-        except (KeyError, TypeError, ValueError) as error:
+        except LaminaError as error:
+            raise DataError(f"'{path}': expected a model of `lamina train`: {error}") from error
+        except (AttributeError, KeyError, TypeError) as error:
             raise DataError(
                 f"'{path}': expected a model of `lamina train`; {error} is wrong or missing"
             ) from error
+
+    def check_finite(self) -> None:
+        """Raise DataError if a weight is NaN or infinite."""
+        for name, cell in (*self.model.named_parameters(), *self.model.named_buffers()):
+            value = np.asarray(cell.backend.to_host(cell.data))
+            wrong = value[~np.isfinite(value)]
+            if wrong.size:
+                raise DataError(
+                    f"the model: expected finite weights, got {wrong[0]} in {name!r}; its training diverged: "
+                    "train again with a lower learning rate (--lr)"
+                )
 
     def __call__(self, inputs: Host) -> Host:
         """Return outputs (N, K) for raw inputs (N, ...): scores, or numbers in the units of the target."""
@@ -98,12 +119,26 @@ class Predictor:
         scaled = inputs if self.scaling is None else self.scaling.apply(inputs)
         parts = []
         for start in range(0, len(scaled), self.batch_size):
-            with b.session(), inference():
+            with b.session(), inference(), np.errstate(all="ignore"):
                 parts.append(b.to_host(self.model(b.from_host(scaled[start : start + self.batch_size]))))
         outputs = np.concatenate(parts)
         if outputs.ndim != 2:
             raise DataError(f"the model: expected outputs (N, K), got {outputs.shape}")
+        self._check(outputs)
         return outputs if self.target_scaling is None else self.target_scaling.undo(outputs)
+
+    def _check(self, outputs: Host) -> None:
+        """Raise DataError if outputs (N, K) do not fit the classes or the scaling of the description."""
+        k = outputs.shape[1]
+        if self.classes is not None and len(self.classes) != max(k, 2):
+            raise DataError(
+                f"the model: expected outputs (N, {len(self.classes)}), one for each class, "
+                f"got {outputs.shape}"
+            )
+        scaling = self.target_scaling
+        if scaling is not None and scaling.mean.shape != (k,):
+            wanted = ", ".join(["N", *map(str, scaling.mean.shape)])
+            raise DataError(f"the model: expected outputs ({wanted}) for its scaling, got {outputs.shape}")
 
     def labels(self, outputs: Host) -> list[str]:
         """Return the class name of each row of outputs (N, K), "?" if a score is NaN."""
@@ -126,8 +161,26 @@ class Predictor:
         return np.exp(top) if self.link == "exp" else top
 
 
+_LINKS = ("softmax", "exp", "sigmoid", "none", "")
+
+
 def _names(value: Any) -> tuple[str, ...] | None:
-    return None if value is None else tuple(value)
+    if value is None:
+        return None
+    if not isinstance(value, list) or not value or not all(isinstance(name, str) for name in value):
+        raise DataError(f"expected a list of names, got {value!r:.80}")
+    return tuple(value)
+
+
+def _text(value: Any) -> str | None:
+    if value is None or isinstance(value, str):
+        return value
+    raise DataError(f"expected a name, got {value!r:.80}")
+
+
+def _link(value: Any) -> str:
+    check_name("link", value, _LINKS)
+    return str(value)
 
 
 def _scaling(value: Any) -> Scaling | None:

@@ -197,9 +197,15 @@ class Recipe:
             values: dict[str, Any] = {
                 key: tuple(v) if isinstance(v, list) else v for key, v in options.items()
             }
-            return cls(**values)
-        except (TypeError, AttributeError) as error:
+            recipe = cls(**values)
+            for name in ("source", "task", "schedule", "initializer"):
+                if not isinstance(getattr(recipe, name), str):
+                    raise TypeError(f"{name} is {getattr(recipe, name)!r:.80}")
+            for name, one in OPTIONS.items():
+                one.checked(getattr(recipe, name))
+        except (TypeError, AttributeError, OptionError) as error:
             raise DataError(f"expected the options of a recipe, got others: {error}") from error
+        return recipe
 
 
 OPTIONS = options_of(Recipe)

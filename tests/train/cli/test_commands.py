@@ -65,7 +65,8 @@ def test_train_and_predict(lamina: Any, source: str) -> None:
     run = Path(found["folder"])
     assert run == Path("runs") / f"{source.split()[0].split('.')[0]}-1"
     assert all(Path(name).stat().st_size > 0 for name in found["files"])
-    again = lamina(f"predict {run} --json").json
+    data = "" if " " in source else f" {source} --test-set"
+    again = lamina(f"predict {run}{data} --json").json
     assert len(again["predictions"]) == found["test_samples"]
     if source == "price.csv":
         assert again["r2"] == pytest.approx(found["test_r2"], rel=1e-4)
@@ -193,6 +194,9 @@ def test_predict_without_the_training_data(lamina: Any) -> None:
     lamina("train words.csv --epochs 1 --out run")
     Path("words.csv").unlink()
     said = " ".join(lamina("predict run", code=2).stderr.split())
+    assert "the model was trained on 'words.csv', which is opened only if you name it; add --test-set" in said
+    assert "--test-set: expected DATA" in lamina("predict run --test-set", code=2).stderr
+    said = " ".join(lamina("predict run words.csv --test-set", code=2).stderr.split())
     assert "the data set of the training cannot be read: words.csv: no such file or folder." in said
     assert "Name another file" in said
     lamina("predict run features.csv")
@@ -247,7 +251,7 @@ def test_brackets_are_no_markup(lamina: Any) -> None:
     rows = [f"{x},[bold]{'b' if x > 0 else 'a'}[/]" for x in rng.normal(size=50)]
     Path("[red]x[1].csv").write_text("x,[/y]\n" + "\n".join(rows) + "\n")
     assert "[red]x[1].csv: 35 train" in lamina("train [red]x[1].csv --epochs 1 --out [run]").stdout
-    assert "[bold]" in lamina("predict [run]").stdout
+    assert "[bold]" in lamina("predict [run] [red]x[1].csv").stdout
     assert "[/no]" in lamina("train [/no].csv", code=2).stderr
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from lamina.layers import Conv2d, Flatten, Linear, Sequential
+from lamina.train import load_model, save_model
 from lamina.train.onnx import save_onnx
 
 Run = Callable[..., Any]
@@ -59,6 +60,27 @@ def test_an_onnx_file_of_another_program(lamina: Run, folder: Path) -> None:
     save_onnx("flat.onnx", Sequential(Conv2d(1, 2, 3, backend="numpy")), (1, 4, 4))
     error = lamina("predict flat.onnx new.npz", code=2).stderr
     assert "expected outputs (N, K), got (3, 2, 2, 2)" in error
+
+
+def test_a_model_with_nan_is_neither_exported_nor_used(lamina: Run, folder: Path) -> None:
+    lamina("train disc --n 20 --epochs 1 --hidden 2 --out run")
+    path = Path("run/model.safetensors")
+    model, description = load_model(path, "numpy")
+    state = model.state_dict()
+    state["0.weight"][0, 0] = np.nan
+    model.load_state_dict(state)
+    save_model(path, model, description)
+    for command in ("export run", "predict run"):
+        assert "expected finite weights, got nan in '0.weight'" in lamina(command, code=2).stderr
+    assert "Linear(2 -> 2)" in lamina("summary run").stdout
+    assert not Path("run/model.onnx").exists()
+    # Finite weights whose outputs overflow.
+    state["0.weight"][...] = state["2.weight"][...] = 1e38
+    model.load_state_dict(state)
+    save_model(path, model, description)
+    said = " ".join(lamina("predict run", code=1).stdout.split())
+    assert "predictions for finite inputs are NaN or infinite; the first is in row " in said
+    assert "they differ by nan" in lamina("export run", code=1).stderr
 
 
 def test_mistakes(lamina: Run, files: Path) -> None:

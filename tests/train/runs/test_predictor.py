@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +38,15 @@ def write(path: Path, columns: dict[str, Any], *, header: bool = True) -> Path:
     return path
 
 
+DESCRIPTION: dict[str, Any] = {
+    "format": "1", "classes": ["no", "yes"], "features": ["a", "b", "c"], "target": None, "scaling": None,
+    "target_scaling": None, "threshold": 0.5, "link": "softmax", "recipe": {},
+}  # fmt: skip
+# (key, value) of the wrong values below that are right there.
+FITTING: Any = [
+    ("classes", None), ("features", None), ("target", None), ("target", "x"), ("scaling", None),
+    ("target_scaling", None), ("threshold", 3),
+]  # fmt: skip
 FEATURES = {"a": X[:, 0], "b": X[:, 1], "c": X[:, 2]}
 
 
@@ -161,7 +172,10 @@ def test_a_folder_of_images(tmp_path: Path) -> None:
     out.mkdir()
     save_run(experiment, out)
     predictor = Predictor.load(out / "model.safetensors")
-    for new in (read_new_data(predictor, str(tmp_path)), read_new_data(predictor, None)):
+    for new in (
+        read_new_data(predictor, str(tmp_path)),
+        read_new_data(predictor, str(tmp_path), test_set=True),
+    ):
         assert new.inputs.shape == (10, 1, 4, 4)
         assert new.targets is not None
         np.testing.assert_array_equal(new.targets, labels[30:])
@@ -228,7 +242,64 @@ def test_wrong_sources_and_inputs(words: Predictor, tmp_path: Path) -> None:
 def test_other_models_are_refused(words: Predictor, tmp_path: Path) -> None:
     path = tmp_path / "m.safetensors"
     dense = Dense((3,), (64, 64), 2)
-    for extra in ({}, {"classes": None}, {"recipe": {"sauce": 1}}):
-        save_model(path, words.model, {"model": dense.to_dict(), **extra})
-        with pytest.raises(DataError, match="expected a model of `lamina train`"):
+    whole = {**DESCRIPTION, "model": dense.to_dict()}
+    save_model(path, words.model, whole)
+    assert Predictor.load(path).classes == ("no", "yes")
+    for name in whole:
+        for value in (3, "x", [3], {"x": [1]}, [], None, True):
+            if (name, value) not in FITTING:
+                save_model(path, words.model, {**whole, name: value})
+                with pytest.raises(DataError, match=r"expected a model of `lamina train`|cannot be built"):
+                    Predictor.load(path)
+    for name in set(whole) - {"format"}:
+        save_model(path, words.model, {key: value for key, value in whole.items() if key != name})
+        with pytest.raises(DataError, match=r"expected a (model of `lamina train`|description)"):
             Predictor.load(path)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"format": "2"}, "expected format '1', got '2'; use the Lamina that wrote it"),
+        ({"classes": ["a", "b", "c"]}, r"expected outputs \(N, 3\), one for each class, got \(90, 2\)"),
+        (
+            {"target_scaling": {"mean": [0, 0, 0], "scale": [1, 1, 1]}},
+            r"expected outputs \(N, 3\) for",
+        ),
+        ({"scaling": {"mean": [0], "scale": [1]}}, r"Scaling: expected inputs \(N, 1\), got \(90, 3\)"),
+        ({"scaling": {"mean": [[[[0]]]], "scale": "x"}}, "Scaling.from_dict: expected"),
+    ],
+)
+def test_a_description_that_does_not_fit(
+    words: Predictor, tmp_path: Path, changes: dict[str, Any], message: str
+) -> None:
+    model = Dense((3,), (64, 64), 2).to_dict()
+    save_model(tmp_path / "m.safetensors", words.model, {**DESCRIPTION, "model": model, **changes})
+    with pytest.raises(DataError, match=message):
+        Predictor.load(tmp_path / "m.safetensors")(X)
+
+
+def test_a_model_does_not_decide_what_is_opened(words: Predictor, tmp_path: Path) -> None:
+    assert words.recipe is not None
+    with pytest.raises(DataError, match=r"trained on '.*train.csv', which is opened only if you name it"):
+        read_new_data(words, None)
+    test = read_new_data(words, words.recipe.source, test_set=True)
+    assert test.inputs.shape == (18, 3)
+    huge = replace(words, recipe=Recipe("disc", n=10**12))
+    with pytest.raises(DataError, match="at most 10,000,000 samples, got 1,000,000,000,000"):
+        read_new_data(huge, None)
+    with pytest.raises(DataError, match="expected the training's data set, 'disc', got"):
+        read_new_data(huge, "x.csv", test_set=True)
+
+
+def test_a_model_with_nan_is_refused(words: Predictor) -> None:
+    words.check_finite()
+    exploded = replace(words, model=copy.deepcopy(words.model))
+    state = exploded.model.state_dict()
+    for value in (np.nan, np.inf):
+        state["2.weight"][0, 0] = value
+        exploded.model.load_state_dict(state)
+        with pytest.raises(
+            DataError, match=f"expected finite weights, got {value} in '2.weight'; its training"
+        ):
+            exploded.check_finite()

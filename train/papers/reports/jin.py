@@ -6,6 +6,8 @@ import math
 from pathlib import Path
 from statistics import median
 
+import numpy as np
+
 from .. import runner as r
 from ..jin import CHOICES, COLLAPSE, DISC, LEARNT, collapsed, difference, experiments, rows, runs
 from ..runner import pictures
@@ -86,7 +88,7 @@ def notes(results: r.Results, options: r.Options) -> list[str]:
         paragraphs.append(
             f"**What do loops cost?** {loops:.2f} s per pass over "
             f"{results.runs['loops'][0][0].plan.samples:,} samples; {unfold:.3f} s if the convolution is one "
-            f"product. Their losses differ by at most {max(difference(results)):.1g}."
+            f"product. Their losses differ by at most {np.max(difference(results)):.1g}."
         )
     return paragraphs
 
