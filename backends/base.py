@@ -272,7 +272,8 @@ class Backend(Primitives):
         """Return each window's maximum and its index: floating x (N, C, *size) -> two (N, C, *counts).
 
         An index counts the places of one channel's image in row-major order. The first of equal values
-        wins, NaN is the largest of all, and padding never wins.
+        wins, NaN is the largest of all, and padding never wins. A window without a place in the image
+        (`window.hollow`) gives -inf and the index -1.
         """
         if not is_floating(self.dtype(x)):
             raise DtypeError(f"max_pool: expected a floating tensor, got {self.dtype(x)}; use astype")
@@ -287,21 +288,31 @@ class Backend(Primitives):
         inside = self.astype(self.less_equal(0, places), "int64")
         chosen = self.argmax(columns, axis=2, keepdims=True)
         indices = self.take_along_axis(self.broadcast_to(places, self.shape(columns)), chosen, axis=2)
-        # In a window that is all -inf, argmax may choose padding.
+        # In a window that is all -inf, argmax may choose padding, whose index is -1.
         first = self.take_along_axis(places, self.argmax(inside, axis=2, keepdims=True), axis=2)
         indices = self.where(self.less_equal(0, indices), indices, self.broadcast_to(first, every))
         values = self.take_along_axis(columns, chosen, axis=2)
         return self.reshape(values, shape), self.reshape(indices, shape)
 
     def max_pool_grad(
-        self, grad: Tensor, indices: Tensor, size: tuple[int, ...], *, distinct: bool = False
+        self,
+        grad: Tensor,
+        indices: Tensor,
+        size: tuple[int, ...],
+        *,
+        distinct: bool = False,
+        hollow: bool = False,
     ) -> Tensor:
         """Return grad (N, C, *counts) put where the indices point: (N, C, *size), elsewhere 0.
 
-        What meets in one place adds up. distinct: no index comes twice in an image.
+        What meets in one place adds up. distinct: no index comes twice in an image. hollow: an index may
+        be -1, and what belongs to it is dropped.
         """
         if self.shape(grad) != self.shape(indices):
             raise gradient_shape_error("max_pool_grad", self.shape(grad), self.shape(indices))
+        if hollow:
+            grad = self.where(self.less_equal(0, indices), grad, 0.0)
+            indices = self.maximum(indices, 0)
         samples, channels, *counts = self.shape(grad)
         places, positions = math.prod(size), math.prod(counts)
         zeros = self.full((samples, channels, places), 0.0, dtype=self.dtype(grad))

@@ -93,6 +93,23 @@ class Window:
         """Whether two windows can share a place."""
         return any(stride < span for stride, span in zip(self.stride, self.span, strict=True))
 
+    @cached_property
+    def hollow(self) -> bool:
+        """Whether some window lies between or beyond the places of the image, and has none of them."""
+        return any(
+            not any(0 <= i * stride + k * step - before < n for k in range(kernel))
+            for n, kernel, stride, step, (before, _), count in zip(
+                self.size,
+                self.kernel_size,
+                self.stride,
+                self.dilation,
+                self.padding,
+                self.counts,
+                strict=True,
+            )
+            for i in range(count)
+        )
+
     @property
     def over_padded(self) -> Window:
         """The same windows over an image that has its padding already."""

@@ -138,7 +138,12 @@ def _pooling() -> Iterator[Case]:
     for options in ({}, padded):
         window = Window.of((3, 3), (2, 2), **options)
         yield case("max_pool", f"special values, {options}", T(image), window, special=True)
+    for shape, kernel, options in _hollow_pools():
+        window = Window.of(shape[2:], kernel, **options)
+        yield case("max_pool", f"{shape}, {options}", normal(*shape), window, special=True)
     grad = normal(2, 3, 4)
+    hollow = T(np.array([[[-1, 3, -1, 3], [-1, -1, -1, -1], [0, -1, 4, 4]]] * 2))
+    yield case("max_pool_grad", "hollow", grad, hollow, (5,), hollow=True)
     yield case("max_pool_grad", "distinct", grad, T(np.arange(24).reshape(2, 3, 4) % 8), (8,), distinct=True)
     yield case("max_pool_grad", "meeting", grad, integers(2, 3, 4, high=5), (2, 3))
     yield case("max_pool_grad", "3 axes", normal(1, 2, 2, 1, 2), integers(1, 2, 2, 1, 2, high=12), (2, 3, 2))
@@ -159,6 +164,14 @@ def _pools() -> Iterator[tuple[tuple[int, ...], tuple[int, ...], dict[str, Any]]
     yield (0, 2, 4), (2,), {}
     yield (1, 1, 3), (3,), {"padding": ((1, 1),)}
     yield (1, 1, 20, 20), (17, 16), {}
+
+
+def _hollow_pools() -> Iterator[tuple[tuple[int, ...], tuple[int, ...], dict[str, Any]]]:
+    """Yield windows of which some have no place in the image: they lie around it, or beyond it."""
+    yield (2, 1, 1), (2,), {"padding": ((1, 1),), "dilation": (2,)}
+    yield (1, 2, 2, 3), (2, 2), {"padding": ((2, 3), (1, 1)), "dilation": (4, 2)}
+    yield (1, 2, 1, 2, 1), (2, 2, 2), {"padding": ((1, 1),) * 3, "dilation": (2, 2, 2)}
+    yield (1, 1, 2), (2,), {"padding": ((2, 2),)}
 
 
 def _steps() -> Iterator[Case]:

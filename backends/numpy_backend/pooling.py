@@ -47,12 +47,18 @@ class NumpyPooling(Backend):
 
     @override
     def max_pool_grad(
-        self, grad: Array, indices: Array, size: tuple[int, ...], *, distinct: bool = False
+        self,
+        grad: Array,
+        indices: Array,
+        size: tuple[int, ...],
+        *,
+        distinct: bool = False,
+        hollow: bool = False,
     ) -> Array:
         """Assign distinct places; sum the others by counting with weights."""
         check("max_pool_grad", grad, indices)
-        if indices.dtype != np.int64 or grad.dtype.kind != "f" or grad.shape != indices.shape:
-            return super().max_pool_grad(grad, indices, size, distinct=distinct)
+        if hollow or indices.dtype != np.int64 or grad.dtype.kind != "f" or grad.shape != indices.shape:
+            return super().max_pool_grad(grad, indices, size, distinct=distinct, hollow=hollow)
         samples, channels = grad.shape[:2]
         places, planes = math.prod(size), samples * channels
         starts = np.arange(planes) * places

@@ -143,7 +143,7 @@ class TorchDerived(Backend):
         shape = window.windows_of("max_pool", x.shape)
         even = all(a == b <= n // 2 for (a, b), n in zip(window.padding, window.span, strict=True))
         lead = (1,) * (2 - len(window.size))
-        if not even or len(window.size) > 2 or not x.numel():
+        if not even or len(window.size) > 2 or not x.numel() or window.hollow:
             return super().max_pool(x, window)
         values, indices = _aten.max_pool2d_with_indices.default(
             x.reshape(*shape[:2], *lead, *window.size),

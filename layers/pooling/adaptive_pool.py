@@ -16,7 +16,7 @@ from ..window_options import axes
 
 
 class AdaptiveAvgPool(Module):
-    """y = P x along each spatial axis: part i is the mean of the places from ⌊i n / m⌋ to ⌈(i + 1) n / m⌉.
+    """y = P x along each spatial axis: part i is the mean of places ⌊i n / m⌋ up to ⌈(i + 1) n / m⌉.
 
     Parameters
     ----------
@@ -52,7 +52,7 @@ class AdaptiveAvgPool(Module):
         if all(parts == 1 for parts in y_shape[2:]):
             return self.backend.mean(x, axis=tuple(range(2, len(shape))), keepdims=True)
         for axis in range(2, len(shape)):
-            x = self._along(x, axis, shape[axis], y_shape[axis], transposed=True)
+            x = self._means(x, axis, y_shape[axis])
         return x
 
     @override
@@ -64,30 +64,51 @@ class AdaptiveAvgPool(Module):
             b = self.backend
             return b.broadcast_to(b.divide(grad_output, float(math.prod(shape[2:]))), shape)
         for axis in range(2, len(shape)):
-            grad_output = self._along(grad_output, axis, shape[axis], y_shape[axis], transposed=False)
+            grad_output = self._shares(grad_output, axis, shape[axis])
         return grad_output
 
-    def _along(self, x: Tensor, axis: int, size: int, parts: int, *, transposed: bool) -> Tensor:
-        """Return x times P (parts, size), or its transpose, along an axis."""
+    # Each part is sliced: a product with P would make NaN of 0 times infinity.
+
+    def _means(self, x: Tensor, axis: int, parts: int) -> Tensor:
+        """Return P x along an axis."""
         b = self.backend
+        shape = b.shape(x)
+        before, size, after = shape[:axis], shape[axis], shape[axis + 1 :]
         if size == parts:
             return x
-        matrix = b.from_host(self.matrix(size, parts), dtype=b.dtype(x))
-        if transposed:
-            matrix = b.permute_dims(matrix, (1, 0))
-        rank = self.rank + 2
-        order = (*(a for a in range(rank) if a != axis), axis)
-        back = tuple(order.index(a) for a in range(rank))
-        return b.permute_dims(b.matmul(b.permute_dims(x, order), matrix), back)
+        if size % parts == 0:
+            return b.mean(b.reshape(x, (*before, parts, size // parts, *after)), axis=axis + 1)
+        start, stop = (0,) * axis, (0,) * len(after)
+        means = []
+        for first, last in self.bounds(size, parts):
+            part = b.slice(x, (*start, first, *stop), (*before, last, *after))
+            means.append(b.mean(part, axis=axis, keepdims=True))
+        return b.concat(means, axis=axis)
+
+    def _shares(self, grad: Tensor, axis: int, size: int) -> Tensor:
+        """Return Pᵀ g along an axis."""
+        b = self.backend
+        shape = b.shape(grad)
+        before, parts, after = shape[:axis], shape[axis], shape[axis + 1 :]
+        if size == parts:
+            return grad
+        if size % parts == 0:
+            share = b.divide(b.reshape(grad, (*before, parts, 1, *after)), float(size // parts))
+            return b.reshape(
+                b.broadcast_to(share, (*before, parts, size // parts, *after)), (*before, size, *after)
+            )
+        image = b.full((*before, size, *after), 0.0, dtype=b.dtype(grad))
+        start, stop = (0,) * axis, (0,) * len(after)
+        for i, (first, last) in enumerate(self.bounds(size, parts)):
+            part = b.slice(grad, (*start, i, *stop), (*before, i + 1, *after))
+            share = b.broadcast_to(b.divide(part, float(last - first)), (*before, last - first, *after))
+            image = b.slice_add(image, share, (*start, first, *stop), (*before, last, *after), out=image)
+        return image
 
     @staticmethod
-    def matrix(size: int, parts: int) -> list[list[float]]:
-        """Return P (parts, size): each row holds the weights of one mean."""
-        rows = []
-        for i in range(parts):
-            first, last = i * size // parts, -(-(i + 1) * size // parts)
-            rows.append([1.0 / (last - first) if first <= j < last else 0.0 for j in range(size)])
-        return rows
+    def bounds(size: int, parts: int) -> list[tuple[int, int]]:
+        """Return the first place of each part, and the place after its last."""
+        return [(i * size // parts, -(-(i + 1) * size // parts)) for i in range(parts)]
 
     @override
     def output_shape(self, shape: Shape) -> Shape:

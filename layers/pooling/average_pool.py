@@ -12,7 +12,7 @@ from .pool import Pool, parts
 
 
 class AvgPool(Pool):
-    """y = the window's sum over its number of places.
+    """y = the window's sum over its number of places; 0 for a window without any.
 
     Parameters
     ----------
@@ -98,7 +98,7 @@ class AvgPool(Pool):
             for i in range(window.counts[axis]):
                 first = i * window.stride[axis] - before
                 places = (first + j * window.dilation[axis] for j in range(window.kernel_size[axis]))
-                inside.append(float(sum(place in valid for place in places)))
+                inside.append(float(sum(place in valid for place in places)) or 1.0)
             if len(set(inside)) == 1:
                 divisor = (
                     inside[0] * divisor if isinstance(divisor, float) else b.multiply(divisor, inside[0])

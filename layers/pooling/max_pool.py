@@ -23,11 +23,13 @@ class MaxPool(Pool):
 
     @override
     def backward(self, grad_output: Tensor) -> Tensor:
-        """dL/dx = Σ g over the windows whose maximum is x, else 0."""
+        """dL/dx = Σ g over the windows whose maximum is x, else 0; a window of padding alone gives none."""
         indices, window, y_shape = self.kept()
         self.check_gradient(grad_output, y_shape)
         distinct = not window.overlapping
-        return self.backend.max_pool_grad(grad_output, indices, window.size, distinct=distinct)
+        return self.backend.max_pool_grad(
+            grad_output, indices, window.size, distinct=distinct, hollow=window.hollow
+        )
 
 
 class MaxPool1d(MaxPool):

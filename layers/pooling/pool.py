@@ -11,7 +11,7 @@ from ...backends import Backend, OptionError
 from ...backends.protocol import Shape
 from ...backends.windows import Window
 from ..module import Module
-from ..window_options import Padding, Sizes, axes, check_span, described, numeric_sides, sizes
+from ..window_options import Padding, Sizes, axes, described, numeric_sides, sizes
 
 
 class Pool(Module):
@@ -71,13 +71,19 @@ class Pool(Module):
             single = len(shape) == self.rank + 1
             advice = "; a single sample needs a batch axis" if single else ""
             raise self.misfit(f"(N, C, {axes(self.rank)})", shape, advice)
-        check_span(self, self.kernel_size, self.dilation, self.padding, shape)
         padding = []
         for axis, size in enumerate(shape[2:]):
             before, after = self.padding[axis]
-            span = self.dilation[axis] * (self.kernel_size[axis] - 1) + 1
+            span, stride = self.dilation[axis] * (self.kernel_size[axis] - 1) + 1, self.stride[axis]
+            least = max(span - before - after - (stride - 1 if self.ceil_mode else 0), 1)
+            if size < least:
+                why = f"for a kernel that spans {span}" + (
+                    f" and padding {(before, after)}" if before or after else ""
+                )
+                why += f" and stride {stride}" if self.ceil_mode else ""
+                raise self.misfit(f"of at least {least} on axis {axis + 2}, {why}", shape)
             if self.ceil_mode:
-                after += _beyond(size, before, after, span, self.stride[axis])
+                after += _beyond(size, before, after, span, stride)
             padding.append((before, after))
         return Window.of(tuple(shape[2:]), self.kernel_size, self.stride, padding, self.dilation)
 

@@ -192,20 +192,27 @@ def average_pool(writer: Writer, module: AvgPool) -> None:
 
 @exporter(AdaptiveAvgPool)
 def adaptive_pool(writer: Writer, module: AdaptiveAvgPool) -> None:
-    """GlobalAveragePool for an output of size 1, else a MatMul with a matrix of means along each axis."""
+    """GlobalAveragePool for size 1, AveragePool for equal parts, else the mean of each part along each axis.
+
+    A product with a matrix of means would make NaN of 0 times infinity.
+    """
     if set(module.output_size) == {1}:
         writer.add("GlobalAveragePool")
         return
-    rank, goal = len(writer.shape), module.output_shape(writer.shape)
-    for axis in range(2, rank):
-        size, parts = writer.shape[axis], goal[axis]
-        if size == parts:
+    size, goal = writer.shape[2:], module.output_shape(writer.shape)[2:]
+    if all(n % parts == 0 for n, parts in zip(size, goal, strict=True)):
+        kernel = [n // parts for n, parts in zip(size, goal, strict=True)]
+        writer.add("AveragePool", kernel_shape=kernel, strides=kernel)
+        return
+    for axis, (n, parts) in enumerate(zip(size, goal, strict=True), start=2):
+        if n == parts:
             continue
-        matrix = writer.constant(f"means_{axis}", np.transpose(module.matrix(size, parts)))
-        order = [*(i for i in range(rank) if i != axis), axis]
-        writer.add("Transpose", perm=order)
-        writer.add("MatMul", writer.value, matrix)
-        writer.add("Transpose", perm=[order.index(i) for i in range(rank)])
+        whole, along, means = writer.value, writer.constant("axis", [axis]), []
+        for first, last in module.bounds(n, parts):
+            ends = writer.constant("first", [first]), writer.constant("last", [last])
+            writer.add("Slice", whole, *ends, along)
+            means.append(writer.add("ReduceMean", writer.value, along, keepdims=1))
+        writer.add("Concat", *means, axis=axis)
 
 
 # -- activations ---------------------------------------------------------------------------------------
