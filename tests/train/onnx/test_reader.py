@@ -235,7 +235,7 @@ def test_missing_operators_are_named() -> None:
             [node("MaxPool", "x", kernel_shape=[2, 2], pads=[2, 2, 2, 2])],
             IMAGE,
             {},
-            "MaxPool2d: padding must be less than the kernel, which spans",
+            "MaxPool2d: expected padding of less than the kernel, which spans",
         ),
     ],
 )
