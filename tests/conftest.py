@@ -1,24 +1,31 @@
-"""Options of a test run: `--backends a,b` (else LAMINA_BACKEND, else all) and `--requires module,module`.
+"""Options of a test run.
 
-A backend that is named must run: its tests fail if it cannot. An unnamed one is skipped. A required module
-that cannot be imported stops the run, so that no test is skipped for lack of it.
+`--backends a,b`: the backends to test; else LAMINA_BACKEND, else the raw backends that can run here. A named
+backend must run: its tests fail if it cannot.
+`--dependent`: only the tests that depend on the backend. Another environment runs the rest, once; tests
+marked `without_torch` also run where torch is not installed.
+`--requires a,b`: modules that the run must be able to import, so that no test is skipped for lack of one.
 """
 
 from __future__ import annotations
 
+import functools
 import importlib
+import importlib.util
 import os
 
 import pytest
 
 from lamina.backends import Backend, BackendError, get_backend
 
-EVERY = ("numpy", "torch", "strict+numpy", "strict+torch", "torch:cuda")
-# tox.ini names the other decorators, which run over every op and layer only.
+EVERY = ("numpy", "torch", "torch:cuda")
+"""The raw backends. tox.ini names the stacks, and what each of them runs."""
+FIXTURES = ("backend", "backend64")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--backends", default="", help="comma-separated backends that must run")
+    parser.addoption("--dependent", action="store_true", help="only tests that depend on the backend")
     parser.addoption("--requires", default="", help="comma-separated modules that must be importable")
 
 
@@ -41,21 +48,45 @@ def named(config: pytest.Config) -> tuple[str, ...]:
     return names(config.getoption("--backends") or os.environ.get("LAMINA_BACKEND", ""))
 
 
+def chosen(config: pytest.Config) -> tuple[str, ...]:
+    return named(config) or tuple(filter(_can_run, EVERY))
+
+
+@functools.cache
+def _can_run(name: str) -> bool:
+    try:
+        get_backend(name)
+    except BackendError:
+        return False
+    return True
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    for fixture in ("backend", "backend64"):
+    for fixture in FIXTURES:
         if fixture in metafunc.fixturenames:
-            chosen = named(metafunc.config) or EVERY
-            marks = [pytest.param(n, marks=[pytest.mark.cuda] if "cuda" in n else []) for n in chosen]
-            metafunc.parametrize(fixture, marks, indirect=True)
+            marks = [pytest.mark.cuda]
+            names = [pytest.param(n, marks=marks) if "cuda" in n else n for n in chosen(metafunc.config)]
+            metafunc.parametrize(fixture, names, indirect=True)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if not config.getoption("--dependent"):
+        return
+    torch = importlib.util.find_spec("torch") is not None
+    kept, dropped = [], []
+    for item in items:
+        depends = any(fixture in getattr(item, "fixturenames", ()) for fixture in FIXTURES)
+        alone = not torch and item.get_closest_marker("without_torch") is not None
+        (kept if depends or alone else dropped).append(item)
+    config.hook.pytest_deselected(items=dropped)
+    items[:] = kept
 
 
 def _resolve(request: pytest.FixtureRequest, dtype: str) -> Backend:
     try:
         return get_backend(request.param, dtype=dtype)
     except BackendError as error:
-        if named(request.config):
-            pytest.fail(f"{request.param} was named and cannot run: {error}")
-        pytest.skip(f"{request.param}: {error}")
+        pytest.fail(f"{request.param} cannot run: {error}")
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ import pytest
 
 import lamina
 
+pytestmark = pytest.mark.without_torch
 ROOT = Path(lamina.__file__).parent
 
 

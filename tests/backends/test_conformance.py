@@ -186,7 +186,10 @@ class Functional(Wrapper):
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
 def test_a_backend_that_ignores_out_passes() -> None:
-    report = run(Functional(get_backend("strict+numpy")))
+    about_out = ["out", "out is a view", "out is a value", "out is a cell", "out is an input"]
+    report = run(
+        Functional(get_backend("strict+numpy")), only=[*about_out, "empty", "cells", "assign", "copy"]
+    )
     assert report.passed, str(report)
 
 

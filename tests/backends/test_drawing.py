@@ -221,7 +221,7 @@ def test_every_text_is_in_the_picture() -> None:
 
 def test_the_picture_of_nothing_and_of_very_much() -> None:
     assert Graph("nothing").to("png").startswith(b"\x89PNG")
-    assert chain_of(600).to("png").startswith(b"\x89PNG")
+    assert chain_of(150).to("png").startswith(b"\x89PNG")
 
 
 def test_the_settings_of_matplotlib_do_not_matter() -> None:

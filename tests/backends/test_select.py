@@ -21,6 +21,7 @@ from lamina.backends.base import PRIMITIVES
 from lamina.backends.numpy_backend import NumpyBackend
 from lamina.backends.wrapper import Wrapper
 
+pytestmark = pytest.mark.without_torch
 VARIABLES = ("LAMINA_BACKEND", "LAMINA_DTYPE", "LAMINA_THREADS")
 
 

@@ -25,7 +25,7 @@ from lamina.layers.window_options import sides
 
 Host = np.ndarray[Any, Any]
 OVER_DRAWN = settings(
-    max_examples=300,
+    max_examples=100,
     deadline=None,
     derandomize=True,
     suppress_health_check=[HealthCheck.function_scoped_fixture],  # a backend keeps no state
@@ -131,7 +131,7 @@ def test_conv2d_and_the_naive_one_are_torchs(drawn: Drawn, backend64: Backend) -
         agrees(compare_with_torch(layer, torch_convolution(2, drawn.options), drawn.values("float64")))
 
 
-@settings(OVER_DRAWN, max_examples=100)
+@settings(OVER_DRAWN, max_examples=50)
 @given(drawn=st.one_of(convolutions(1), convolutions(3)))
 @pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel lengths:UserWarning")
 def test_one_and_three_axes_are_torchs(drawn: Drawn, backend64: Backend) -> None:

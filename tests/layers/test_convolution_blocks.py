@@ -55,7 +55,7 @@ def plans(draw: Any) -> tuple[Plan, int, int]:
     return plan, row, cache
 
 
-@settings(max_examples=400, deadline=None, derandomize=True)
+@settings(max_examples=150, deadline=None, derandomize=True)
 @given(drawn=plans())
 def test_every_row_of_every_image_is_in_one_block(drawn: Any) -> None:
     plan, row, cache = drawn
@@ -77,7 +77,7 @@ def test_every_row_of_every_image_is_in_one_block(drawn: Any) -> None:
     assert sorted(seen) == [(image, y) for image in range(plan.samples) for y in range(window.counts[0])]
 
 
-@settings(max_examples=400, deadline=None, derandomize=True)
+@settings(max_examples=150, deadline=None, derandomize=True)
 @given(drawn=plans())
 def test_a_block_has_the_input_rows_that_its_windows_touch(drawn: Any) -> None:
     plan, _, _ = drawn

@@ -53,7 +53,7 @@ def pools(draw: Any) -> tuple[str, tuple[Any, ...], dict[str, Any], tuple[int, .
     return name, (kernel,), options, (draw(st.integers(0, 2)), draw(st.integers(1, 2)), *size)
 
 
-@settings(max_examples=200, deadline=None, derandomize=True)
+@settings(max_examples=80, deadline=None, derandomize=True)
 @given(pools(), st.sampled_from(["numpy", "torch"]), st.booleans())
 def test_drawn_options_against_torch(case: Any, name: str, tied: bool) -> None:
     torch = pytest.importorskip("torch")

@@ -51,7 +51,7 @@ def transposed(draw: Any) -> tuple[dict[str, Any], tuple[int, ...]]:
 
 
 @settings(
-    max_examples=200,
+    max_examples=80,
     deadline=None,
     derandomize=True,
     suppress_health_check=[HealthCheck.function_scoped_fixture],  # a backend keeps no state

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 Run = Callable[..., Any]
+pytestmark = pytest.mark.without_torch
 MINE = '''
 from lamina.layers import Loss, Module
 

@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 
 from lamina.train.cli import app
 
+pytestmark = pytest.mark.without_torch
 RESULTS = {
     "test_loss",
     "seconds",
