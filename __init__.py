@@ -8,6 +8,9 @@
 from __future__ import annotations
 
 import importlib
+import os
+import signal
+import sys
 from typing import Any
 
 __version__ = "0.1.0"
@@ -42,3 +45,23 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted(__all__)
+
+
+def main() -> None:
+    """Run the `lamina` command; Ctrl-C while it imports its libraries ends it without a traceback."""
+    before = signal.getsignal(signal.SIGINT) or signal.default_int_handler
+    if before is not signal.SIG_IGN:
+        signal.signal(signal.SIGINT, _end)
+    run = importlib.import_module("lamina.train.cli").main
+    signal.signal(signal.SIGINT, before)
+    run()
+
+
+def _end(number: int, frame: Any) -> None:
+    text = "Interrupted; nothing was written."
+    # A library may turn KeyboardInterrupt into an error of its own, so the process ends here.
+    if "--json" in sys.argv:
+        os.write(1, b'{"error": "%s"}\n' % text.encode())
+    else:
+        os.write(2, f"Error: {text}\n".encode())
+    os._exit(130)

@@ -22,7 +22,7 @@ __all__ = [
 
 
 def main() -> None:
-    """Run the `lamina` command."""
+    """Run the `lamina` command. `lamina.main` calls it, after its imports."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal without a character prints "?"

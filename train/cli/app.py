@@ -9,6 +9,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Annotated, Any, NoReturn, TypeVar
 
 import typer
@@ -20,7 +21,8 @@ from typer.core import TyperGroup
 from ... import __version__
 from ...backends import LaminaError
 from ...backends.select import set_command_line
-from ..files import to_json
+from ...backends.written import noted, still_there
+from ..files import to_json, visible
 
 INTERRUPTED = 130
 """The exit code after Ctrl-C, by the convention of shells."""
@@ -37,6 +39,9 @@ class Commands(TyperGroup):
         options["standalone_mode"] = False
         try:
             code = super().main(words, *rest, **options)
+        except typer.Abort:  # Ctrl-C before the command
+            print_json({"error": "Interrupted; nothing was written."})
+            code = INTERRUPTED
         except Exception as error:
             if not hasattr(error, "format_message"):  # not typer's: a defect of Lamina
                 raise
@@ -93,32 +98,57 @@ def command(function: Command) -> Command:
     def run(*args: Any, **kwargs: Any) -> Any:
         as_json = bool(kwargs.get("as_json"))
         set_command_line(kwargs.get("backend"), kwargs.get("dtype"))
-        try:
-            return function(*args, **kwargs)
-        except LaminaError as error:
-            fail(str(error), as_json=as_json)
-        except (MemoryError, RuntimeError) as error:
-            if not _out_of_memory(error):
+        with noted() as moves:
+            try:
+                return function(*args, **kwargs)
+            except KeyboardInterrupt:
+                with _interrupts_ignored():
+                    fail(_interrupted(still_there(moves)), as_json=as_json, code=INTERRUPTED)
+            except Exception as error:
+                _explain(error, as_json)
                 raise
-            fail(
-                f"There is not enough memory; use a smaller network or fewer samples. ({error})",
-                as_json=as_json,
-            )
-        except OSError as error:
-            if error.filename is not None:
-                raise
-            # Standard output cannot be written; no error if its reader has ended (lamina ... | head).
-            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-            if not isinstance(error, BrokenPipeError):
-                errors.print(f"Error: cannot write the output: {error.strerror}", highlight=False)
-            raise typer.Exit(1) from None
-        except KeyboardInterrupt:
-            fail("Interrupted; nothing was written.", as_json=as_json, code=INTERRUPTED)
-        finally:
-            set_command_line()
+            finally:
+                set_command_line()
 
     app.command()(run)
     return function
+
+
+def _explain(error: Exception, as_json: bool) -> None:
+    """End with a message for an error that is the user's to mend; return for a defect of Lamina."""
+    if isinstance(error, LaminaError):
+        fail(str(error), as_json=as_json)
+    if isinstance(error, (MemoryError, RuntimeError)) and _out_of_memory(error):
+        fail(
+            f"There is not enough memory; use a smaller network or fewer samples. ({error})", as_json=as_json
+        )
+    if isinstance(error, OSError) and error.filename is not None:
+        fail(f"'{error.filename}' cannot be used: {error.strerror or error}.", as_json=as_json)
+    if isinstance(error, OSError):
+        # Standard output cannot be written; no error if its reader has ended (lamina ... | head).
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        if not isinstance(error, BrokenPipeError):
+            errors.print(f"Error: cannot write the output: {error.strerror}", highlight=False)
+        raise typer.Exit(1) from None
+
+
+def _interrupted(files: list[Path]) -> str:
+    if not files:
+        return "Interrupted; nothing was written."
+    return f"Interrupted; these files were written: {', '.join(map(str, files))}."
+
+
+@contextmanager
+def _interrupts_ignored() -> Iterator[None]:
+    """Ignore Ctrl-C: the last words are being printed."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # only the main thread receives signals
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def fail(message: str, *, as_json: bool, code: int = 2) -> NoReturn:
@@ -126,7 +156,7 @@ def fail(message: str, *, as_json: bool, code: int = 2) -> NoReturn:
     if as_json:
         print_json({"error": message})
     else:
-        text = Text.assemble(("Error: ", "bold red"), message)
+        text = Text.assemble(("Error: ", "bold red"), visible(message, lines=True))
         errors.print(text, highlight=False, soft_wrap=True)
     raise typer.Exit(code)
 
@@ -136,9 +166,15 @@ def print_json(value: dict[str, Any]) -> None:
     print(to_json(value), flush=True)
 
 
+def say_lines(text: str, style: str = "") -> None:
+    """Print text of several lines, without markup."""
+    console.print(Text(visible(text, lines=True)), style=style, highlight=False)
+
+
 def say(*parts: str | tuple[str, str], style: str = "") -> None:
     """Print a line of texts and (text, style) pairs, without markup: brackets stay brackets."""
-    console.print(Text.assemble(*parts), style=style, highlight=False, soft_wrap=True)
+    shown = (visible(part) if isinstance(part, str) else (visible(part[0]), part[1]) for part in parts)
+    console.print(Text.assemble(*shown), style=style, highlight=False, soft_wrap=True)
 
 
 def show_table(
@@ -147,11 +183,11 @@ def show_table(
     """Print a table: columns {head: "left" or "right"}, rows of texts, and a last row of totals."""
     table = Table(box=None, header_style="bold", pad_edge=False)
     for head, justify in heads.items():
-        table.add_column(Text(head), justify=justify)  # type: ignore[arg-type]
+        table.add_column(Text(visible(head)), justify=justify)  # type: ignore[arg-type]
     for row in rows:
-        table.add_row(*map(Text, row))
+        table.add_row(*(Text(visible(cell)) for cell in row))
     if total:
-        table.add_row(*map(Text, total), style="bold")
+        table.add_row(*(Text(visible(cell)) for cell in total), style="bold")
     console.print(table)
 
 

@@ -20,7 +20,7 @@ from ...layers.proofs import LAYER_CASES, LOSS_CASES, LayerCase, LossCase, Proof
 from ...layers.proofs.check import EFFECTS, ORACLES, RANGE, RUN
 from ..optimizers import proofs as optimizer_proofs
 from ..optimizers.proofs import OPTIMIZER_CASES, OptimizerCase
-from .app import BackendOption, JsonOption, command, console, errors, print_json, say, show_table
+from .app import BackendOption, JsonOption, command, errors, print_json, say, say_lines, show_table
 from .crosscheck import KeepGoing, Tolerance, chosen_crosscheck, show_crosscheck
 from .own import Arguments, Input, Large, Prediction, PredictionOption, Target, TargetOption, prove_own
 
@@ -145,7 +145,7 @@ def _conformance(b: Backend, quiet: bool) -> bool:
         task = progress.add_task("conformance", total=None)
         report = run_conformance(b, on_result=lambda result: progress.update(task, description=result.op))
     if not quiet:
-        console.print(str(report), style="" if report.passed else "red", highlight=False, markup=False)
+        say_lines(str(report), style="" if report.passed else "red")
     return report.passed
 
 
@@ -154,7 +154,7 @@ def _replay(path: Path, backend: str | None, reference: str | None, tolerance: f
     if as_json:
         print_json({"file": str(path), "passed": result.passed, "report": str(result)})
     else:
-        console.print(str(result), highlight=False, markup=False)
+        say_lines(str(result))
     if not result.passed:
         raise typer.Exit(1)
 
@@ -193,7 +193,7 @@ def _show(proofs: dict[str, list[Proof]], b: Backend) -> None:
             say(f"{oracle}: {what}{' (nothing found)' if quiet else ''}", style="dim")
     failures = [proof for proof in every if not (proof.passed or proof.without_oracle)]
     for proof in failures:
-        console.print(str(proof), style="red", highlight=False, markup=False)
+        say_lines(str(proof), style="red")
     say((f"{sum(proof.passed for proof in every)} of {len(every)} cases proven", "bold"))
     if alone := sum(proof.without_oracle for proof in every):
         say(f"{alone} cases are not proven here: they need torch, or a second backend", style="yellow")

@@ -50,6 +50,7 @@ def export(
         scaling=predictor.scaling,
         output_scaling=predictor.target_scaling,
         metadata={"lamina": json.dumps(description)},
+        replace=force,
     )
     difference = largest_difference(target, predictor, [_samples(predictor)])
     if not difference <= _TOLERANCE:

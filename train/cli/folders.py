@@ -3,41 +3,52 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import itertools
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from ...backends import DataError
 from ..data import SOURCES
-from ..files import OutputError
+from ..files import OutputError, claimed, is_unused
+
+_LONGEST = 100
 
 
 @contextlib.contextmanager
 def run_folder(out: str | None, source: str) -> Iterator[Path]:
-    """Make an empty folder for a run: `out`, or the next free runs/NAME-K; remove it if it stays empty.
+    """Claim a folder for a run: `out`, which is empty or new, or the next free runs/NAME-K.
+
+    At the end, a folder that was made here and is still empty is removed.
 
     Raises
     ------
     OutputError
-        If it is not empty, or cannot be made or written; raised before the training, not after it.
+        If it is not empty, another run uses it, or it cannot be made or written; before the training, not
+        after it.
 
     """
-    try:
-        folder = _free_folder(source) if out is None else _empty_folder(Path(out))
-        probe = folder / ".lamina-probe"
-        probe.touch()
-        probe.unlink()
-    except FileExistsError as error:
-        raise OutputError(f"--out: expected a folder, got the existing file '{error.filename}'") from error
-    except OutputError:
-        raise
-    except OSError as error:
-        where = error.filename if out is None else out
-        raise OutputError(f"Cannot write the run folder '{where}': {error.strerror or error}.") from error
-    try:
+    made: list[Path] = []
+    with contextlib.ExitStack() as exits:
+        exits.callback(_remove_empty, made)
+        try:
+            folder = _free_folder(source, made) if out is None else _made(Path(out), made)
+            exits.enter_context(claimed(folder))
+            if not is_unused(folder):
+                raise OutputError(
+                    f"--out: expected an empty or new folder, got '{folder}', which is not empty"
+                )
+        except FileExistsError as error:
+            raise OutputError(
+                f"--out: expected a folder, got the existing file '{error.filename}'"
+            ) from error
+        except OutputError:
+            raise
+        except OSError as error:
+            where = error.filename if out is None else out
+            raise OutputError(f"Cannot write the run folder '{where}': {error.strerror or error}.") from error
         yield folder
-    finally:
-        with contextlib.suppress(OSError):
-            folder.rmdir()
 
 
 def model_file(source: str) -> Path | None:
@@ -46,22 +57,40 @@ def model_file(source: str) -> Path | None:
     if path.suffix in (".safetensors", ".onnx"):
         return path
     inside = path / "model.safetensors"
-    return inside if inside.is_file() else None
+    try:
+        return inside if inside.is_file() else None
+    except OSError as error:  # a name that is too long, or a folder that may not be read
+        raise DataError(f"'{source}' cannot be read: {error.strerror or error}") from error
 
 
-def _empty_folder(folder: Path) -> Path:
-    if folder.is_dir() and any(folder.iterdir()):
-        raise OutputError(f"--out: expected an empty or new folder, got '{folder}', which is not empty")
-    folder.mkdir(parents=True, exist_ok=True)
+def _made(folder: Path, made: list[Path]) -> Path:
+    """Make a folder and those above it; add the new ones to the list."""
+    missing = []
+    place = folder
+    while not place.exists():
+        missing.append(place)
+        place = place.parent
+    for new in reversed(missing):
+        with contextlib.suppress(FileExistsError):  # another run has just made it
+            new.mkdir()
+            made.append(new)
+    if not folder.is_dir():
+        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(folder))
     return folder
 
 
-def _free_folder(source: str) -> Path:
-    name = source if source in SOURCES else Path(source).resolve().stem
-    runs = Path("runs")
-    runs.mkdir(exist_ok=True)
+def _remove_empty(made: list[Path]) -> None:
+    for folder in reversed(made):
+        with contextlib.suppress(OSError):
+            folder.rmdir()
+
+
+def _free_folder(source: str, made: list[Path]) -> Path:
+    name = source if source in SOURCES else Path(source).resolve().stem[:_LONGEST]
+    runs = _made(Path("runs"), made)
     for k in itertools.count(1):
         with contextlib.suppress(FileExistsError):  # it exists, or another run has just made it
             (runs / f"{name}-{k}").mkdir()
-            return runs / f"{name}-{k}"
+            made.append(runs / f"{name}-{k}")
+            return made[-1]
     raise AssertionError

@@ -56,7 +56,7 @@ def graph(
         count = sum(parameter.size for parameter in network.model.parameters())
         title = f"{name}: a training step" if step else f"{name}: {count:,} parameters"
         drawn = _step(network, title) if step else draw_layers(network.model, network.input_shape, title)
-    atomic_write(path, drawn.to(kind))
+    atomic_write(path, drawn.to(kind), replace=force)
     boxes, arrows = len(drawn.nodes), len(drawn.edges)
     if as_json:
         print_json({"file": str(path), "boxes": boxes, "arrows": arrows})

@@ -59,7 +59,7 @@ def predict(
     rows = _rows(predictor, outputs)
     scores = _scores(predictor, outputs, new)
     if file is not None:
-        atomic_write(file, _csv(rows))
+        atomic_write(file, _csv(rows), replace=force)
     overflowed = np.flatnonzero(_finite_rows(new.inputs) & ~_finite_rows(outputs))
     if as_json:
         notes = {"note": new.note} if new.note else {}

@@ -54,8 +54,8 @@ def train(
     """Train a network, test it, and save the model, its history and pictures in a folder."""
     recipe = Recipe(source=source, **options)
     crosscheck = chosen_crosscheck(get_backend(), tolerance, keep_going)
-    experiment = Experiment.prepare(recipe, progress=not as_json)
     with run_folder(out, source) as folder:
+        experiment = Experiment.prepare(recipe, progress=not as_json)
         if not as_json:
             _introduce(experiment)
         experiment.train()

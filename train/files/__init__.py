@@ -1,7 +1,9 @@
-"""Files: written whole or not at all, never over another silently; strict JSON."""
+"""Files: written whole or not at all, never over another silently; folders with one writer; text."""
 
 from .atomic import OutputError, atomic_write
+from .claim import claimed, is_unused
 from .new_file import new_file
 from .strict_json import to_json
+from .visible import visible
 
-__all__ = ["OutputError", "atomic_write", "new_file", "to_json"]
+__all__ = ["OutputError", "atomic_write", "claimed", "is_unused", "new_file", "to_json", "visible"]

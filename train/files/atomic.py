@@ -8,23 +8,28 @@ import secrets
 from pathlib import Path
 
 from ...backends.errors import LaminaError
+from ...backends.written import move
 
 
 class OutputError(LaminaError, OSError):
     """A file cannot be written."""
 
 
-def atomic_write(path: str | os.PathLike[str], data: bytes | bytearray | memoryview) -> None:
+def atomic_write(
+    path: str | os.PathLike[str], data: bytes | bytearray | memoryview, *, replace: bool = True
+) -> None:
     """Replace `path` by `data` in one step: a reader sees the old file or the new one, never a part.
 
     The bytes go to a temporary file in the same folder (a rename across file systems is not atomic), which is
     flushed to the disk and renamed. A failure or an interrupt leaves the old file and no temporary one. A
-    symbolic link is followed; an existing file keeps its permissions.
+    symbolic link is followed; an existing file keeps its permissions. Without `replace`, an existing file is
+    an error, also one that has come to be just now.
 
     Raises
     ------
     OutputError
-        If the folder is missing or cannot be written, the disk is full, or `path` is not a plain file.
+        If the folder is missing or cannot be written, the disk is full, or `path` is not a plain file (or
+        exists, without `replace`).
     """
     target = Path(os.path.realpath(path))
     folder = target.parent
@@ -42,7 +47,7 @@ def atomic_write(path: str | os.PathLike[str], data: bytes | bytearray | memoryv
             os.fsync(file.fileno())
         with contextlib.suppress(FileNotFoundError):
             os.chmod(temporary, target.stat().st_mode & 0o7777)
-        os.replace(temporary, target)
+        move(temporary, target, replace=replace)
     except BaseException as error:
         with contextlib.suppress(OSError):
             temporary.unlink()

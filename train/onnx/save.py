@@ -32,6 +32,7 @@ def save_onnx(
     scaling: Scaling | None = None,
     output_scaling: Scaling | None = None,
     metadata: Mapping[str, str] | None = None,
+    replace: bool = True,
 ) -> None:
     """Write a model as it predicts (no dropout, running statistics) to an ONNX file, atomically.
 
@@ -51,6 +52,8 @@ def save_onnx(
         The standardisation of inputs in training, and of outputs; both become part of the file.
     metadata
         Texts to store in the file.
+    replace
+        Whether to replace an existing file.
 
     Raises
     ------
@@ -68,7 +71,7 @@ def save_onnx(
     proto = _proto(model, tuple(shape), input_dtype, scaling, output_scaling)
     for key, value in (metadata or {}).items():
         proto.metadata_props.add(key=key, value=value)
-    atomic_write(path, proto.SerializeToString())
+    atomic_write(path, proto.SerializeToString(), replace=replace)
 
 
 def _proto(

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...backends.errors import OptionError
-from ..files import atomic_write
+from ..files import atomic_write, visible
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -45,7 +45,7 @@ def class_colour(k: int) -> str:
 
 def plain(text: str) -> str:
     """Return text that matplotlib shows as it is: no mathematics ("$5 or $6"), no hidden label ("_a")."""
-    return (" " if text.startswith("_") else "") + text.replace("$", r"\$")
+    return (" " if text.startswith("_") else "") + visible(text, lines=True).replace("$", r"\$")
 
 
 def picture_format(path: PathLike) -> str:

@@ -19,6 +19,7 @@ from ...errors import DataError
 from ...host import Host
 from ...ops import OPS
 from ...windows import Window
+from ...written import move
 from .call import Call
 
 _FORMAT = "lamina repro 1"
@@ -64,7 +65,7 @@ def save(folder: Path, repro: Repro) -> Path:
         temporary.write_bytes(data.getbuffer())
         names = (f"crosscheck-{call.op.name}-{i}.npz" for i in itertools.count(1))
         path = next(path for name in names if not (path := folder / name).exists())
-        os.replace(temporary, path)
+        move(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
     return path

@@ -15,21 +15,22 @@ from typing import Any
 
 import pytest
 
+from lamina.backends import written
 from lamina.train.cli.app import interrupts_deferred
 from lamina.train.loop.trainer import Trainer
 from lamina.train.runs import experiment
 from lamina.train.runs.recipe import Recipe
 
 
-def program() -> list[str]:
+def command() -> list[str]:
     found = shutil.which("lamina", path=str(Path(sys.executable).parent))
-    return [found] if found else [sys.executable, "-c", "from lamina.train.cli import main; main()"]
+    return [found] if found else [sys.executable, "-c", "from lamina import main; main()"]
 
 
-def started(*words: str) -> subprocess.Popen[str]:
-    environment = {**os.environ, "LAMINA_THREADS": "1"}
+def started(*words: str, program: list[str] | None = None, path: str = "") -> subprocess.Popen[str]:
+    environment = {**os.environ, "LAMINA_THREADS": "1", "PYTHONPATH": path}
     return subprocess.Popen(
-        [*program(), *words],
+        [*(program or command()), *words],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -83,7 +84,7 @@ def test_a_closed_pipe(words: tuple[str, ...]) -> None:
 def test_a_full_disk(words: tuple[str, ...]) -> None:
     with open("/dev/full", "w") as full:
         result = subprocess.run(
-            [*program(), *words], stdout=full, stderr=subprocess.PIPE, text=True, check=False
+            [*command(), *words], stdout=full, stderr=subprocess.PIPE, text=True, check=False
         )
     assert result.returncode == 1
     assert result.stderr == "Error: cannot write the output: No space left on device\n"
@@ -94,10 +95,54 @@ def test_a_terminal_without_unicode(folder: Path) -> None:
     environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
     words = ["train", "größe.csv", "--epochs", "1"]
     result = subprocess.run(
-        [*program(), *words], capture_output=True, text=True, env=environment, check=False
+        [*command(), *words], capture_output=True, text=True, env=environment, check=False
     )
     assert result.returncode == 0, result.stderr
     assert "gr??e.csv: 28 train" in result.stdout
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows sends no SIGINT to one process")
+@pytest.mark.parametrize("words", [("summary", "disc"), ("summary", "disc", "--json")])
+def test_ctrl_c_while_python_imports(words: tuple[str, ...], folder: Path) -> None:
+    """The first module that takes long to import waits, so that the interrupt comes in the middle."""
+    (folder / "slow").mkdir()
+    (folder / "slow" / "typer.py").write_text("print('importing', flush=True)\nimport time\ntime.sleep(60)\n")
+    process = started("-c", "import lamina; lamina.main()", *words, program=[sys.executable], path="slow")
+    try:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "importing\n"
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    said = "Interrupted; nothing was written."
+    assert process.returncode == 130
+    assert (out, err) == ((f'{{"error": "{said}"}}\n', "") if "--json" in words else ("", f"Error: {said}\n"))
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows sends no SIGINT to one process")
+@pytest.mark.parametrize("after", [0, 1, 3])
+def test_the_words_after_two_interrupts_are_true(
+    lamina: Any, folder: Path, monkeypatch: pytest.MonkeyPatch, after: int
+) -> None:
+    """The second Ctrl-C comes once `after` files are there."""
+    (folder / "own").mkdir()
+    real, count = written.os.replace, 0
+
+    def replace(source: Any, target: Any) -> None:
+        nonlocal count
+        if count == after:
+            for _ in range(2):
+                os.kill(os.getpid(), signal.SIGINT)
+        count += 1
+        real(source, target)
+
+    monkeypatch.setattr(written.os, "replace", replace)
+    said = " ".join(lamina("train disc --n 40 --epochs 1 --out own", code=130).stderr.split())
+    there = sorted(path.name for path in (folder / "own").iterdir())
+    assert there == sorted(["model.safetensors", "run.json", "history.json"][:after])
+    assert ("nothing was written" in said) == (not there)
+    assert all(f"own/{name}" in said for name in there)
 
 
 @pytest.mark.parametrize(("at", "epochs"), [(1, 0), (4, 1)])
