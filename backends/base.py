@@ -1,8 +1,7 @@
 """`Backend`: the primitives, and the ops derived from them.
 
-Each derived op has its *definition* here, in primitives. A backend may override one for speed; the
-definition stays the oracle that the override is tested against, and what a decorator that knows only
-primitives falls back on.
+Each derived op has its *definition* here, in primitives. A backend may override it for speed. The
+definition stays the oracle of the override's tests, and decorators lower derived ops to it.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ _NOTHING = contextlib.nullcontext()
 
 
 class Backend(Primitives):
-    """What layers hold. Subclass it, implement the primitives, override derived ops where it pays.
+    """The base of every backend. A subclass implements the primitives, and overrides derived ops for speed.
 
     Parameters
     ----------
@@ -39,11 +38,11 @@ class Backend(Primitives):
     """
 
     name: str = ""
-    """The implementation, as `get_backend` knows it: "numpy"."""
+    """The name of the implementation for `get_backend`: "numpy"."""
     scoped: bool = False
-    """Whether `scope` does anything; containers enter scopes only then."""
+    """Whether `scope` has an effect; containers enter scopes only then."""
     cache_size: int = 1 << 20
-    """Bytes of fast memory a core has: what a block and its temporaries are best held within."""
+    """Bytes of fast memory of one core; blocks and their temporaries should fit."""
     _text: str = ""
     """The text that `get_backend` made this instance from; empty if made by hand."""
     _reduced: tuple[Any, ...] = ()
@@ -51,7 +50,7 @@ class Backend(Primitives):
 
     def __init__(self, device: str = "cpu", dtype: str = "float32") -> None:
         if not is_floating(dtype):
-            raise OptionError(f"dtype must be 'float32' or 'float64', got {dtype!r}")
+            raise OptionError(f"{type(self).__name__}: expected dtype 'float32' or 'float64', got {dtype!r}")
         missing = [op for op in PRIMITIVES if getattr(type(self), op) is getattr(Primitives, op)]
         if missing:
             raise TypeError(f"{type(self).__name__} lacks the primitives {', '.join(missing)}")
@@ -77,7 +76,7 @@ class Backend(Primitives):
     @property
     def spec(self) -> str:
         """The text that `get_backend` takes for this backend."""
-        # A subclass without a name of its own is not what its parent's name stands for.
+        # A nameless subclass must not be taken for its parent.
         name = vars(type(self)).get("name") or f"{type(self).__module__}:{type(self).__qualname__}"
         return self._text or (name if self.device == "cpu" else f"{name}:{self.device}")
 
@@ -90,29 +89,29 @@ class Backend(Primitives):
         """Return version, device and threads, for `lamina backends` and for reports."""
         return {"device": self.device}
 
-    # -- what a raw backend needs not say --------------------------------------------------------
+    # -- defaults without effect -----------------------------------------------------------------
 
     def synchronize(self) -> None:
-        """Nothing to wait for."""
+        """Wait until every op issued so far is done; here each is done when it returns."""
 
     def scope(self, name: str) -> AbstractContextManager[None]:
-        """Nothing to name."""
+        """Name the layer that runs inside, for decorators."""
         return _NOTHING
 
     def session(self) -> AbstractContextManager[None]:
-        """Nothing to enter."""
+        """Enter once a step, around it, if that makes many ops in a row cheaper."""
         return _NOTHING
 
     def compile(self, step: Step) -> Step:
-        """Return the step as it is."""
+        """Return `step` made faster, with the same effects; here `step` itself."""
         return step
 
     def unrecorded(self) -> AbstractContextManager[None]:
-        """Enter where gradients are computed by hand; for `autodiff`, which then records nothing."""
+        """Enter around backward passes written by hand; `autodiff` records nothing inside."""
         return _NOTHING
 
     def leaf(self, cell: Tensor, owner: Any) -> None:
-        """Note that a cell is a parameter's, which has `grad` and `accumulate`; for `autodiff`."""
+        """Tell `autodiff` that a cell belongs to a parameter, `owner`, with `grad` and `accumulate`."""
 
     # -- elementwise ---------------------------------------------------------------------------
 
@@ -209,7 +208,7 @@ class Backend(Primitives):
         return self.divide(total, float(count(self.shape(x), axis)))
 
     def var(self, x: Tensor, *, axis: Axis = None, correction: float = 0.0, keepdims: bool = False) -> Tensor:
-        """Return Σ (x - mean)² / (n - correction): two passes, for one cancels at large means."""
+        """Return Σ (x - mean)² / (n - correction), in two passes; a single pass cancels at large means."""
         centred = self.subtract(x, self.mean(x, axis=axis, keepdims=True))
         total = self.sum(self.square(centred), axis=axis, keepdims=keepdims)
         return self.divide(total, max(count(self.shape(x), axis) - correction, 0.0))
@@ -303,10 +302,9 @@ class Backend(Primitives):
         distinct: bool = False,
         hollow: bool = False,
     ) -> Tensor:
-        """Return grad (N, C, *counts) put where the indices point: (N, C, *size), elsewhere 0.
+        """Return grad (N, C, *counts) added at the indices of an image of zeros: (N, C, *size).
 
-        What meets in one place adds up. distinct: no index comes twice in an image. hollow: an index may
-        be -1, and what belongs to it is dropped.
+        distinct: no index occurs twice in an image. hollow: an index may be -1; its gradient is dropped.
         """
         if self.shape(grad) != self.shape(indices):
             raise gradient_shape_error("max_pool_grad", self.shape(grad), self.shape(indices))
@@ -358,7 +356,7 @@ class Backend(Primitives):
 
 
 def _alike(backend: Backend, op: str, grad: Tensor, other: Tensor) -> None:
-    # The primitives would broadcast, and in some definitions the two tensors never meet in one.
+    # The primitives would broadcast; in some definitions the two tensors are never in one op.
     first, second = backend.dtype(grad), backend.dtype(other)
     if first != second:
         raise unequal_dtypes(op, first, second)
