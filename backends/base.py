@@ -9,11 +9,11 @@ from __future__ import annotations
 import contextlib
 import math
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, Any, SupportsIndex
+from typing import Any, SupportsIndex
 
 from .errors import DtypeError, OptionError, ShapeError, gradient_shape_error, unequal_dtypes
 from .host import is_floating
-from .names import unknown_op
+from .names import OTHER_NAMES, OtherName
 from .protocol import Axis, Operand, Primitives, Scalar, Shape, Step, Tensor
 from .shapes import count
 from .windows import Window
@@ -60,12 +60,8 @@ class Backend(Primitives):
     def __repr__(self) -> str:
         return f"<backend {self.spec} {self.default_dtype}>"
 
-    if not TYPE_CHECKING:  # mypy still finds ops that do not exist
-
-        def __getattr__(self, name: str) -> Any:
-            if name.startswith("_"):
-                raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
-            raise unknown_op(self, name, (*PRIMITIVES, *DERIVED))
+    def __dir__(self) -> list[str]:
+        return [name for name in super().__dir__() if name not in OTHER_NAMES]
 
     def __deepcopy__(self, memo: object) -> Backend:
         return self  # tensors stay on it, and a raw backend is one instance per triple
@@ -371,3 +367,6 @@ def _names(cls: type) -> tuple[str, ...]:
 _NOT_OPS = ("details", "leaf", "unrecorded")
 PRIMITIVES: tuple[str, ...] = _names(Primitives)
 DERIVED: tuple[str, ...] = tuple(n for n in _names(Backend) if n not in PRIMITIVES and n not in _NOT_OPS)
+
+for _name in OTHER_NAMES:  # not __getattr__, which slows every attribute
+    setattr(Backend, _name, OtherName(_name))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 from .errors import UnknownOpError, did_you_mean
 
@@ -80,7 +81,22 @@ RECIPES = {
 }
 
 
-def unknown_op(backend: object, name: str, ops: Iterable[str]) -> UnknownOpError:
+OTHER_NAMES = frozenset({*OP_FOR, *RECIPES})
+
+
+class OtherName:
+    """A name that torch or numpy has for an op. Reading it from a backend raises the error with our name."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __get__(self, backend: object, owner: type) -> Any:
+        if backend is None:
+            return self
+        raise unknown_op(backend, self.name)
+
+
+def unknown_op(backend: object, name: str, ops: Iterable[str] = ()) -> UnknownOpError:
     """Return the error for a backend's attribute that does not exist: it names the op to use."""
     return UnknownOpError(f"{backend!r} has no op {name!r}{advice(name, ops)}")
 

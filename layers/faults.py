@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any, NoReturn
 
-from ..backends import DtypeError, LaminaError, ShapeError
+from ..backends import Backend, DtypeError, LaminaError, ShapeError, StateError
 from ..backends.errors import BRING, did_you_mean
+from ..backends.names import unknown_op
+from ..backends.ops import OPS
 
 
 def raise_named(error: Exception, layer: Any, x: Any = None) -> NoReturn:
@@ -22,6 +24,7 @@ def raise_named(error: Exception, layer: Any, x: Any = None) -> NoReturn:
         instead, from the original.
 
     """
+    error = explained_attribute(error, layer)
     named = named_error(_shape_fault(error, layer, x) or error, layer)
     if named is error:
         raise error
@@ -71,13 +74,30 @@ def _is_array(value: object) -> bool:
     return hasattr(value, "dtype") and hasattr(value, "shape")
 
 
-def missing_attribute(owner: Any, name: str, base: str) -> AttributeError:
-    """Return the error for an attribute that a layer or a loss does not have."""
-    kind = type(owner).__name__
-    if "_kept" not in vars(owner):
-        return AttributeError(f"{kind} has no attribute {name!r}: {kind}.__init__ must first call {base}")
-    near = did_you_mean(name, (word for word in dir(owner) if not word.startswith("_")))
-    return AttributeError(f"{kind} has no attribute {name!r}.{near}")
+def explained_attribute(error: Exception, layer: Any) -> Exception:
+    """Return a clearer error for an attribute that a backend, a layer or a loss does not have."""
+    if type(error) is not AttributeError:
+        return error
+    owner, name = error.obj, error.name or ""
+    if isinstance(owner, Backend):
+        return unknown_op(owner, name, OPS)
+    if owner is not layer:
+        return error
+    if "_kept" not in vars(layer):
+        return AttributeError(_unmade(layer))
+    near = did_you_mean(name, (word for word in dir(layer) if not word.startswith("_")))
+    return AttributeError(f"{type(layer).__name__} has no attribute {name!r}.{near}")
+
+
+def check_made(layer: Any) -> None:
+    """Raise StateError unless the constructor of a layer has called the base's."""
+    if "_kept" not in vars(layer):
+        raise StateError(_unmade(layer))
+
+
+def _unmade(layer: Any) -> str:
+    kind = type(layer).__name__
+    return f"{kind}: expected {kind}.__init__ to call super().__init__(...) first; it made no backend"
 
 
 def _shape_fault(error: Exception, layer: Any, x: Any) -> LaminaError | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from ..backends import Backend, DtypeError, ShapeError, StateError, Tensor, get_backend
 from ..backends.errors import did_you_mean
@@ -12,7 +12,7 @@ from ..backends.protocol import Shape
 from .buffer import Buffer
 from .call import INFERENCE, TRAINING, WITHOUT_INPUT_GRADIENT, InstanceMethod, Kept, run_all
 from .cell import Cell
-from .faults import missing_attribute, named_error, raise_named
+from .faults import check_made, named_error, raise_named
 from .initializers import Initializer
 from .parameter import Parameter, check_same_shape
 from .summary import Summary, summarize
@@ -40,11 +40,6 @@ class Module:
         self.backend = get_backend(backend)
         self._training = True
         self._kept = Kept()
-
-    if not TYPE_CHECKING:  # mypy still finds attributes that do not exist
-
-        def __getattr__(self, name: str) -> Any:
-            raise missing_attribute(self, name, "super().__init__(backend)")
 
     # -- the state of the call ---------------------------------------------------------------------
 
@@ -86,10 +81,12 @@ class Module:
 
     def parameter(self, shape: Shape, initializer: Initializer, *, fan: Shape | None = None) -> Parameter:
         """Return a new parameter on this module's backend."""
+        check_made(self)
         return Parameter(shape, initializer, self.backend, fan=fan)
 
     def buffer(self, shape: Shape, value: float, *, dtype: str | None = None) -> Buffer:
         """Return a new buffer on this module's backend."""
+        check_made(self)
         return Buffer(shape, value, self.backend, dtype=dtype)
 
     def keep(self, *values: Any) -> None:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import copy
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from ...backends import Backend, OptionError, ShapeError, StateError, Tensor, get_backend
 from ...backends.protocol import Shape
 from ..call import CHECKED_TARGETS, INFERENCE, Kept
-from ..faults import missing_attribute, raise_named
+from ..faults import raise_named
 from ..parameter import check_same_shape
 
 Self = TypeVar("Self", bound="Loss")
@@ -43,11 +43,6 @@ class Loss:
         """Whether each call checks the targets' values (labels in range, ...), outside `checked_targets()`.
         The check waits for the device."""
         self._kept = Kept()
-
-    if not TYPE_CHECKING:  # mypy still finds attributes that do not exist
-
-        def __getattr__(self, name: str) -> Any:
-            raise missing_attribute(self, name, "super().__init__(reduction, backend=backend)")
 
     def __call__(self, prediction: Tensor, target: Tensor) -> Tensor:
         """Return the loss, a 0-d handle (or one per element with "none")."""

@@ -14,7 +14,7 @@ from typing import Any
 from ...backends import LaminaError, Tensor, get_backend
 from ...backends.host import Host
 from .. import Loss, Module
-from ..faults import with_attribute
+from ..faults import explained_attribute, with_attribute
 from .report import FaultError
 from .subject import Subject, bring
 
@@ -56,13 +56,14 @@ def _attempt(subject: Subject, act: str, run: Any, *tensors: Tensor) -> Any:
 
 def explained(error: Exception, module: Module | Loss | None = None) -> str:
     """Return an error on one line: what it says, and where in the user's file it arose."""
+    frame = _users_frame(error)
+    error = error if module is None else explained_attribute(error, module)
     text = " ".join(str(error).split()) or "no message"
     text = text if len(text) <= _LENGTH else f"{text[:_LENGTH]} ..."
     if isinstance(error, LaminaError):
         text = text if error.names_layer or module is None else with_attribute(error, module)
     else:
         text = f"{type(error).__name__}: {text}{_keyword(text)}"
-    frame = _users_frame(error)
     return f"{text} ({Path(frame.filename).name}, line {frame.lineno}: {frame.line})" if frame else text
 
 

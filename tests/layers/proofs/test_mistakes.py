@@ -212,12 +212,15 @@ class BareLoss(Loss):
     def __init__(self) -> None:
         self.factor = 1.0
 
+    def forward(self, prediction: Any, target: Any) -> Any:
+        return self.backend.subtract(prediction, target)
+
 
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (Bare, "Bare.__init__ must first call super().__init__(backend)"),
-        (lambda b: BareLoss().backend, "BareLoss.__init__ must first call super().__init__(reduction, "),
+        (Bare, "Bare: expected Bare.__init__ to call super().__init__(...) first"),
+        (lambda b: BareLoss()(X, X), "BareLoss: expected BareLoss.__init__ to call super().__init__(...)"),
         (lambda b: made(b, (3,), 0.5), "parameter: expected an initializer such as Constant(0.5), got 0.5"),
         (lambda b: made(b, (3,), Uniform), "expected an initializer such as Constant(0.5), got <class"),
         (
@@ -228,7 +231,7 @@ class BareLoss(Loss):
     ],
 )
 def test_mistakes_in_the_constructor(backend: Backend, make: Callable[[Any], Any], message: str) -> None:
-    with pytest.raises((AttributeError, ValueError, TypeError)) as caught:
+    with pytest.raises((AttributeError, RuntimeError, ValueError, TypeError)) as caught:
         make(backend)
     assert message in str(caught.value)
 

@@ -177,8 +177,7 @@ def test_the_columns_are_in_the_help(lamina: Run) -> None:
         ),
         (
             "check my_layers:Unmade --input 2",
-            "my_layers:Unmade: __init__: AttributeError: Unmade has no attribute 'backend': "
-            "Unmade.__init__ must first call super().__init__(backend)",
+            "Unmade: expected Unmade.__init__ to call super().__init__(...) first",
         ),
         ("check my_layers:Times --input 2,x", "--input: expected a shape such as 4,3, got '2,x'"),
         (
