@@ -24,6 +24,8 @@ def raise_named(error: Exception, layer: Any, x: Any = None) -> NoReturn:
         instead, from the original.
 
     """
+    if "_kept" not in vars(layer):
+        raise StateError(_unmade(layer)) from error
     error = explained_attribute(error, layer)
     named = named_error(_shape_fault(error, layer, x) or error, layer)
     if named is error:
@@ -83,8 +85,6 @@ def explained_attribute(error: Exception, layer: Any) -> Exception:
         return unknown_op(owner, name, OPS)
     if owner is not layer:
         return error
-    if "_kept" not in vars(layer):
-        return AttributeError(_unmade(layer))
     near = did_you_mean(name, (word for word in dir(layer) if not word.startswith("_")))
     return AttributeError(f"{type(layer).__name__} has no attribute {name!r}.{near}")
 
