@@ -29,6 +29,8 @@ class Embedding(Module):
 
     """
 
+    refuses_values = True
+
     def __init__(
         self,
         num_embeddings: int,

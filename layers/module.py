@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 from ..backends import Backend, DtypeError, ShapeError, StateError, Tensor, get_backend
 from ..backends.errors import did_you_mean
@@ -35,6 +35,8 @@ class Module:
     """
 
     as_argument = "call it first, and pass its output"
+    refuses_values: ClassVar[bool] = False
+    """Whether `forward` refuses some values (an index out of range): a fit then tries all samples first."""
 
     def __init__(self, backend: str | Backend | None = None) -> None:
         self.backend = get_backend(backend)

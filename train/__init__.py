@@ -2,6 +2,7 @@
 
 from .loop.callbacks import BestWeights, Callback, EarlyStopping, ProgressBar
 from .loop.history import History
+from .loop.metrics import larger_is_better, smaller_is_better
 from .loop.schedules import (
     ChainedScheduler,
     CosineAnnealingLR,
@@ -44,6 +45,8 @@ __all__ = [
     "Trainer",
     "clip_grad_norm",
     "clip_grad_value",
+    "larger_is_better",
     "load_model",
     "save_model",
+    "smaller_is_better",
 ]

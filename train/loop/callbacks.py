@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Literal, Protocol
+from collections.abc import Mapping
+from typing import Any, Protocol
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -14,9 +15,10 @@ from ...backends.errors import OptionError, did_you_mean
 from ...backends.options import integer, number
 from ...layers import Module
 from .history import History
+from .metrics import Metric, Mode, direction
 
 Row = dict[str, float]
-Mode = Literal["min", "max"]
+_DIRECTIONS: dict[str, Mode] = {"loss": "min", "accuracy": "max"}
 
 
 class Training(Protocol):
@@ -28,10 +30,16 @@ class Training(Protocol):
     """Why training stopped early; set by the callback that stops it."""
     columns: tuple[str, ...]
     """The names in each row of the history."""
+    metrics: Mapping[str, Metric]
 
 
 class Callback:
     """Base of callbacks: its methods do nothing."""
+
+    monitor: str | None = None
+    """The column that it decides by, if any. For one of the training set, "train_loss", the trainer measures
+    the training set at the end of each epoch, as it measures the validation set: a loss from before the
+    steps is not the loss of the weights after them."""
 
     def on_fit_start(self, trainer: Training, epochs: int, steps: int) -> None:
         """Run before the first of `epochs` epochs of `steps` steps each."""
@@ -50,13 +58,17 @@ class Callback:
 class _Monitor(Callback):
     """Base of callbacks that follow one column of the history."""
 
+    monitor: str
+
     def __init__(self, monitor: str, mode: Mode | None, min_delta: float) -> None:
-        if mode is None:
-            mode = "max" if monitor.endswith("accuracy") else "min"
-        if mode not in ("min", "max"):
+        if mode not in (None, "min", "max"):
             raise OptionError(f"{type(self).__name__}: expected mode 'min' or 'max', got {mode!r}")
+        if not isinstance(monitor, str):
+            raise OptionError(f"{type(self).__name__}: expected monitor to be a column, got {monitor!r}")
         self.monitor = monitor
-        self.mode = mode
+        self._stated = mode or _DIRECTIONS.get(_measure(monitor))
+        self.mode = self._stated
+        """Which values are better; None until a fit, if the metric has to say."""
         self.min_delta = number(type(self).__name__, "min_delta", min_delta, least=0.0)
         self.best = math.nan
 
@@ -69,12 +81,22 @@ class _Monitor(Callback):
                 f"({', '.join(trainer.columns)}), got {self.monitor!r}."
                 f"{did_you_mean(self.monitor, trainer.columns)}"
             )
+        metric = trainer.metrics.get(_measure(self.monitor))
+        self.mode = self._stated or (None if metric is None else direction(metric))
+        if self.mode is None:
+            raise OptionError(
+                f"{type(self).__name__}: expected mode 'min' or 'max' for {self.monitor!r}, got None; "
+                "or give the trainer larger_is_better(metric) or smaller_is_better(metric)"
+            )
 
     def improved(self, row: Row) -> bool:
-        """Return whether the column improved on its best value by more than min_delta."""
+        """Return whether the column improved on its best value by more than min_delta.
+
+        NaN and infinities are worse than every number.
+        """
         value = row[self.monitor]
         gain = self.best - value if self.mode == "min" else value - self.best
-        if gain > self.min_delta or (math.isnan(self.best) and not math.isnan(value)):
+        if math.isfinite(value) and (math.isnan(self.best) or gain > self.min_delta):
             self.best = value
             return True
         return False
@@ -90,7 +112,7 @@ class EarlyStopping(_Monitor):
     patience
         The number of epochs without improvement.
     mode
-        "min" or "max"; by default "max" for accuracies, else "min".
+        "min" or "max": which values are better. Losses, accuracies and metrics that state it need none.
     min_delta
         The smallest change that counts as an improvement.
 
@@ -123,7 +145,7 @@ class EarlyStopping(_Monitor):
 
 
 class BestWeights(_Monitor):
-    """Keep the weights of the best epoch, and restore them when training ends.
+    """Keep the weights of the best epoch, and restore them when training ends, all or none.
 
     Parameters
     ----------
@@ -136,19 +158,28 @@ class BestWeights(_Monitor):
         self, monitor: str = "validation_loss", *, mode: Mode | None = None, min_delta: float = 0.0
     ) -> None:
         super().__init__(monitor, mode, min_delta)
-        self.state: dict[str, Any] | None = None
-        self.epoch = 0
+        # One attribute: an interrupt cannot part the weights from their epoch.
+        self._record: tuple[dict[str, Any] | None, int] = (None, 0)
+
+    @property
+    def state(self) -> dict[str, Any] | None:
+        """The weights of the best epoch of the last fit; None if there is none."""
+        return self._record[0]
+
+    @property
+    def epoch(self) -> int:
         """The best epoch, from 1; 0 if there is none."""
+        return self._record[1]
 
     @override
     def on_fit_start(self, trainer: Training, epochs: int, steps: int) -> None:
+        self._record = (None, 0)  # first: the weights of an earlier fit may be another model's
         super().on_fit_start(trainer, epochs, steps)
-        self.state, self.epoch = None, 0
 
     @override
     def on_epoch_end(self, trainer: Training, row: Row) -> bool:
         if self.improved(row):
-            self.state, self.epoch = trainer.model.state_dict(), int(row["epoch"])
+            self._record = (trainer.model.state_dict(), int(row["epoch"]))
         return False
 
     @override
@@ -189,6 +220,11 @@ class ProgressBar(Callback):
         if self._bar is not None:
             self._bar.stop()
             self._bar = None
+
+
+def _measure(column: str) -> str:
+    """Return what a column measures: "loss" for "validation_loss"."""
+    return column.removeprefix("train_").removeprefix("validation_")
 
 
 def _figures(row: Row) -> str:

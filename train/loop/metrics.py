@@ -6,13 +6,21 @@ Predictions are scores or logits (N, K), or one score per sample, (N, 1) or (N,)
 
 from __future__ import annotations
 
-from typing import Any
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from ...backends.errors import DataError, OptionError, ShapeError
+from ...backends.host import Host
+from ...backends.options import as_number
 
+Mode = Literal["min", "max"]
+Metric = Callable[[Host, Host], float]
+"""A function of the outputs (N, ...) and targets (N, ...) of a whole pass, on the host."""
 Classes = npt.NDArray[np.int64]
 
 
@@ -168,6 +176,58 @@ def r2(predictions: npt.ArrayLike, targets: npt.ArrayLike) -> float:
     constant = total == 0
     explained = 1 - residual / np.where(constant, 1, total)
     return float(np.mean(np.where(constant, np.where(residual == 0, 1.0, 0.0), explained)))
+
+
+# -- a user's metrics ------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Directed:
+    """A metric that states which of its values are better."""
+
+    metric: Metric
+    mode: Mode
+
+    def __call__(self, outputs: Host, targets: Host) -> float:
+        """Return the metric's value."""
+        return self.metric(outputs, targets)
+
+
+def larger_is_better(metric: Metric) -> Directed:
+    """Return a metric whose larger values are better, for callbacks that monitor it."""
+    return Directed(metric, "max")
+
+
+def smaller_is_better(metric: Metric) -> Directed:
+    """Return a metric whose smaller values are better, for callbacks that monitor it."""
+    return Directed(metric, "min")
+
+
+def direction(metric: Metric) -> Mode | None:
+    """Return which values of a metric are better, "min" or "max"; None if it does not say."""
+    if isinstance(metric, Directed):
+        return metric.mode
+    return "max" if metric in (accuracy, r2) else "min" if metric is mean_squared_error else None
+
+
+def measured(name: str, metric: Metric, outputs: Host, targets: Host) -> float:
+    """Return a metric's value; errors name the metric."""
+    try:
+        value: Any = metric(outputs, targets)
+    except Exception as error:
+        error.add_note(f"in the metric {name!r}")
+        raise
+    number = as_number(value)
+    if number is None and not _is_nan(value):
+        raise OptionError(f"the metric {name!r}: expected one number, got {repr(value)[:80]}")
+    return math.nan if number is None else number
+
+
+def _is_nan(value: Any) -> bool:
+    try:
+        return math.isnan(value)
+    except TypeError:
+        return False
 
 
 def _matrix(name: str, values: npt.ArrayLike) -> npt.NDArray[Any]:

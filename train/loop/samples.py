@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,14 +11,13 @@ import numpy as np
 
 from ...backends import Backend, DataError, OptionError, Tensor
 from ...backends.host import Host
+from ...backends.protocol import Shape
 from ...layers.losses import Loss, NLLLoss
 from ..data import Dataset
-from .metrics import Mean, accuracy
+from .metrics import Mean, Metric, accuracy, measured
 from .objective import decision_threshold, targets_for
 
 Pair = tuple[Any, Any]
-Metric = Callable[[Host, Host], float]
-"""A function of the outputs (N, ...) and targets (N, ...) of a whole pass, on the host."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +64,14 @@ class Samples:
         """Return (inputs, targets) of the samples first:last."""
         return rows(self.backend, self.x, first, last), rows(self.backend, self.y, first, last)
 
+    def fault(self) -> str:
+        """Return which values are not finite, as text; "" if all are."""
+        for part, tensor in (("inputs", self.x), ("targets", self.y)):
+            bad = _bad_rows(self.backend.to_host(tensor))
+            if len(bad):
+                return f"NaN or infinity in the {part} of {len(bad)} rows; the first is row {bad[0]} (from 0)"
+        return ""
+
     def taken(self, order: Host) -> Samples:
         """Return the samples with the row numbers of `order` (M,), in that order."""
         b = self.backend
@@ -109,7 +116,7 @@ class Tally:
         if samples.labels is not None:
             scores["accuracy"] = _accuracy(self.loss, outputs, samples.labels[: len(outputs)])
         for name, metric in self.metrics.items():
-            scores[name] = float(metric(outputs, samples.targets[: len(outputs)]))
+            scores[name] = measured(name, metric, outputs, samples.targets[: len(outputs)])
         return scores
 
 
@@ -122,6 +129,14 @@ def rows(b: Backend, x: Tensor, first: int, last: int) -> Tensor:
     """Return x[first:last] of x (N, ...)."""
     shape = b.shape(x)
     return b.slice(x, (first, *(0,) * (len(shape) - 1)), (last, *shape[1:]))
+
+
+def fitting_batch(shape: Shape) -> int:
+    """Return the default batch size for inputs (N, ...): the larger a sample, the smaller."""
+    return max(1, min(1024, _BATCH_ELEMENTS // max(1, math.prod(shape[1:]))))
+
+
+_BATCH_ELEMENTS = 2**18
 
 
 def _accuracy(loss: Loss, outputs: Host, labels: Host) -> float:
@@ -149,9 +164,14 @@ def _check_finite(data: Dataset | Pair, inputs: Host, targets: Host) -> None:
         data.check_finite()
         return
     for part, values in (("inputs", inputs), ("targets", targets)):
-        bad = np.flatnonzero(~np.isfinite(values).reshape(len(values), -1).all(axis=1))
+        bad = _bad_rows(values)
         if len(bad):
             raise DataError(
                 f"expected finite {part}, got NaN or infinity in {len(bad)} rows; "
                 f"the first is row {bad[0]} (from 0)"
             )
+
+
+def _bad_rows(values: Host) -> Host:
+    """Return the numbers of the rows with NaN or infinity."""
+    return np.flatnonzero(~np.isfinite(values).reshape(len(values), -1).all(axis=1))

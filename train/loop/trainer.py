@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import numpy as np
@@ -15,13 +15,14 @@ from ...backends.host import Host
 from ...backends.options import integer, number
 from ...layers import Module, inference, mode, named_scopes, without_input_gradient
 from ...layers.call import checked_targets
-from ...layers.faults import named_error
 from ...layers.losses import L2Penalty, Loss
 from ..data import Dataset, batch_count, order
 from ..optimizers import Optimizer, clip_grad_norm, clip_grad_value
 from .callbacks import Callback, ProgressBar
 from .history import History
-from .samples import Metric, Pair, Samples, Tally, cuts, rows
+from .metrics import Metric
+from .rehearsal import check_belongs, rehearse
+from .samples import Pair, Samples, Tally, cuts, fitting_batch, rows
 from .schedules import Schedule
 
 
@@ -36,11 +37,13 @@ class Trainer:
         The factor of the learning rate, by epoch.
     metrics
         More columns of the history, by name: functions of (outputs (N, ...), targets (N, ...)) on the host.
-        The history always has the loss, and the accuracy of labels.
+        The history always has the loss, and the accuracy of labels. A metric that a callback monitors states
+        which values are better: `larger_is_better(metric)`.
     callbacks
         Called in this order.
     penalty
-        A penalty on the parameters. Its gradient is added at each step; the reported loss excludes it.
+        A penalty on parameters of the model. Its gradient is added at each step; the reported loss excludes
+        it.
     clip_norm, clip_value
         Gradients are clipped to that joint norm, or elementwise to that value, before each step.
     seed
@@ -79,12 +82,19 @@ class Trainer:
                 )
         if loss.reduction == "none":
             raise OptionError(f"Trainer: expected a loss with one value for a batch, got {loss}")
+        check_belongs(model, optimizer, penalty)
         self.schedule = schedule
-        self.metrics = dict(metrics or {})
+        self.metrics: Mapping[str, Metric] = dict(metrics or {})
         if taken := {"loss", "accuracy"} & set(self.metrics):
             raise OptionError(
                 f"Trainer: expected other names for metrics than loss and accuracy, got {min(taken)}"
             )
+        for name, metric in self.metrics.items():
+            if not callable(metric):
+                raise OptionError(f"Trainer: expected the metric {name!r} to be a function, got {metric!r}")
+        for callback in callbacks:
+            if not isinstance(callback, Callback):
+                raise OptionError(f"Trainer: expected callbacks to be Callback objects, got {callback!r}")
         self.callbacks = [*callbacks, *([ProgressBar()] if progress else [])]
         self.penalty = penalty
         self.clip_norm = _bound("clip_norm", clip_norm)
@@ -92,11 +102,17 @@ class Trainer:
         self.seed = seed
         self.check_finite = check_finite
         self.history = History()
-        self.epoch = 0
         self.columns: tuple[str, ...] = ()
         """The names in each row of the history of the running fit."""
         self.stopped = ""
         """Why training stopped before its last epoch, if it did."""
+        self.exploded = False
+        """Whether the training loss became NaN or infinite in the last fit."""
+
+    @property
+    def epoch(self) -> int:
+        """The number of epochs so far: the rows of the history."""
+        return len(self.history)
 
     # -- what a user calls -------------------------------------------------------------------------
 
@@ -112,15 +128,17 @@ class Trainer:
     ) -> History:
         """Train for `epochs` more epochs and return the history of all epochs.
 
-        Every check runs before the first parameter changes. After an interrupt (Ctrl-C), the model and
+        Every check runs before the first parameter changes: one batch of each size runs in training mode, and
+        all samples if a layer refuses some values (an embedding). After an interrupt (Ctrl-C), the model and
         `history` keep the epochs so far. `model.train()` and `model.eval()` have no effect on a fit.
+        Other threads may predict meanwhile.
 
         Parameters
         ----------
         train, validation
             Data sets, or pairs (inputs (N, ...), targets).
         epochs, batch_size
-            At least 1. A batch has at most N samples.
+            At least 1. A batch has at most N samples; validation takes no larger ones.
         shuffle
             Whether to shuffle the samples in each epoch.
         drop_last
@@ -130,15 +148,21 @@ class Trainer:
         ------
         DataError
             If there is no data, targets do not fit the loss, or `check_finite` fails.
+        ShapeError
+            If the data do not fit the model, or a last batch is too small for it.
 
         """
         epochs, batch_size = integer("fit", "epochs", epochs), integer("fit", "batch_size", batch_size)
         samples = self._samples(train, "train")
         held_out = None if validation is None else self._samples(validation, "validation")
         steps = batch_count(samples.size, batch_size, drop_last=drop_last)
+        check_belongs(self.model, self.optimizer, self.penalty)
         self.optimizer.check_parameters()
+        self._rehearse("train", samples, batch_size, training=True, drop_last=drop_last)
+        if held_out is not None:
+            self._rehearse("validation", held_out, batch_size, training=False)
         self.columns = _columns(samples, held_out, self.metrics)
-        self.stopped = ""
+        self.stopped, self.exploded = "", False
         with ExitStack() as stack:
             for scope in (mode(training=True), named_scopes(self.model), checked_targets()):
                 stack.enter_context(scope)
@@ -147,14 +171,17 @@ class Trainer:
                 callback.on_fit_start(self, epochs, steps)
             for _ in range(epochs):
                 row = self._epoch(samples, held_out, batch_size, steps, shuffle)
-                if self._stops(row):
+                if self._stops(row, samples):
                     break
         return self.history
 
-    def predict(self, inputs: Any, *, batch_size: int = 1024) -> Host:
-        """Return the model's outputs for inputs (N, ...), as a host array (N, ...)."""
-        batch_size = integer("predict", "batch_size", batch_size)
+    def predict(self, inputs: Any, *, batch_size: int | None = None) -> Host:
+        """Return the model's outputs for inputs (N, ...), as a host array (N, ...).
+
+        batch_size: at most 1,024 by default, fewer for large samples.
+        """
         b = self.backend
+        batch_size = None if batch_size is None else integer("predict", "batch_size", batch_size)
         x = b.from_host(inputs)
         if not b.shape(x) or b.shape(x)[0] == 0:
             raise DataError(
@@ -162,15 +189,20 @@ class Trainer:
             )
         with mode(training=False), inference(), named_scopes(self.model):
             outputs = []
-            for first, last in cuts(b.shape(x)[0], batch_size):
+            for first, last in cuts(b.shape(x)[0], batch_size or fitting_batch(b.shape(x))):
                 with b.session():
                     outputs.append(b.to_host(self.model(rows(b, x, first, last))))
         return np.concatenate(outputs)
 
-    def evaluate(self, data: Dataset | Pair, *, batch_size: int = 1024) -> dict[str, float]:
-        """Return the loss over a data set, the accuracy of labels, and the metrics."""
-        batch_size = integer("evaluate", "batch_size", batch_size)
-        return self._score(self._samples(data, "evaluate"), batch_size)
+    def evaluate(self, data: Dataset | Pair, *, batch_size: int | None = None) -> dict[str, float]:
+        """Return the loss over a data set, the accuracy of labels, and the metrics.
+
+        batch_size: at most 1,024 by default, fewer for large samples.
+        """
+        batch_size = None if batch_size is None else integer("evaluate", "batch_size", batch_size)
+        samples = self._samples(data, "evaluate")
+        with _named("evaluate"):
+            return self._score(samples, batch_size or fitting_batch(self.backend.shape(samples.x)))
 
     def train_step(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         """Take one step on a batch x (N, ...), y; return the prediction and the loss before the step."""
@@ -200,14 +232,18 @@ class Trainer:
         if self.schedule is not None:
             self.optimizer.lr_factor = self.schedule(self.epoch)
         row = {"epoch": float(self.epoch + 1), "learning_rate": self.optimizer.lr}
-        if shuffle:
-            # One gather an epoch; every batch is then a view.
-            samples = samples.taken(order(samples.size, seed=self.seed, epoch=self.epoch))
-        row |= _prefixed("train", self._learn(samples, cuts(samples.size, batch_size)[:steps]))
+        # One gather an epoch; every batch is then a view.
+        in_order = (
+            samples.taken(order(samples.size, seed=self.seed, epoch=self.epoch)) if shuffle else samples
+        )
+        scores = self._learn(in_order, cuts(samples.size, batch_size)[:steps])
+        if any((callback.monitor or "").startswith("train_") for callback in self.callbacks):
+            # The scores of the steps are from before each step; what is monitored is of the weights now.
+            scores = self._score(samples, batch_size)
+        row |= _prefixed("train", scores)
         if held_out is not None:
-            row |= _prefixed("validation", self._score(held_out, max(batch_size, 1024)))
+            row |= _prefixed("validation", self._score(held_out, batch_size))
         row["seconds"] = time.perf_counter() - start
-        self.epoch += 1
         self.history.append(**row)
         return row
 
@@ -234,39 +270,51 @@ class Trainer:
                 tally.add(prediction, loss, last - first)
         return tally.scores(samples)
 
-    def _stops(self, row: dict[str, float]) -> bool:
+    def _stops(self, row: dict[str, float], samples: Samples) -> bool:
         """Run the callbacks after an epoch; return whether to stop."""
         stop = [callback.on_epoch_end(self, row) for callback in self.callbacks]
-        if not math.isfinite(row["train_loss"]):
-            self.stopped = (
-                f"the training loss became {row['train_loss']} in epoch {row['epoch']:.0f}; try a smaller "
-                "learning rate, or check_finite if the data may hold NaN"
-            )
-            return True
-        return any(stop)
+        if math.isfinite(row["train_loss"]):
+            return any(stop)
+        fault = samples.fault()
+        advice = (
+            f"the data have {fault}; remove these samples, or replace the values"
+            if fault
+            else f"the data are finite; try a smaller learning rate than {row['learning_rate']:g}"
+        )
+        self.exploded = True
+        self.stopped = f"the training loss became {row['train_loss']} in epoch {row['epoch']:.0f}; {advice}"
+        return True
 
     # -- data --------------------------------------------------------------------------------------
 
     def _samples(self, data: Dataset | Pair, part: str) -> Samples:
-        """Return a data set on the backend, checked against model and loss."""
-        try:
-            samples = Samples.of(data, self.loss, check_finite=self.check_finite)
-            self._check(samples)
-        except LaminaError as error:
-            raise type(error)(f"{part}: {error}") from error
-        return samples
+        """Return a data set on the backend."""
+        with _named(part):
+            return Samples.of(data, self.loss, check_finite=self.check_finite)
 
-    def _check(self, samples: Samples) -> None:
-        """Run the first samples through model and loss, and check all targets."""
-        b = self.backend
-        with mode(training=False), inference(), named_scopes(self.model), b.session():
-            x, y = samples.rows(0, min(samples.size, 32))
-            prediction = self.model(x)
-            self.loss(prediction, y)
-        try:
-            self.loss.check_targets((samples.size, *b.shape(prediction)[1:]), samples.y)
-        except LaminaError as error:
-            raise named_error(error, self.loss) from error
+    def _rehearse(
+        self, part: str, samples: Samples, batch_size: int, *, training: bool, drop_last: bool = False
+    ) -> None:
+        """Check that everything that will run fits."""
+        with _named(part):
+            rehearse(
+                self.model,
+                self.loss,
+                samples,
+                batch_size,
+                training=training,
+                drop_last=drop_last,
+                metrics=self.metrics,
+            )
+
+
+@contextmanager
+def _named(part: str) -> Iterator[None]:
+    """Put the name of a call or a data set before the text of an error."""
+    try:
+        yield
+    except LaminaError as error:
+        raise type(error)(f"{part}: {error}") from error
 
 
 def _bound(option: str, value: float | None) -> float | None:

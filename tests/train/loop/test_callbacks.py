@@ -13,8 +13,18 @@ from rich.console import Console
 from lamina.backends import OptionError, get_backend
 from lamina.layers import Linear, manual_seed
 from lamina.layers.losses import MSELoss
-from lamina.train import SGD, BestWeights, Callback, EarlyStopping, ProgressBar, Trainer
+from lamina.train import (
+    SGD,
+    BestWeights,
+    Callback,
+    EarlyStopping,
+    ProgressBar,
+    Trainer,
+    larger_is_better,
+    smaller_is_better,
+)
 from lamina.train.loop.callbacks import Row
+from lamina.train.loop.metrics import mean_squared_error, r2
 
 X = np.linspace(-1, 1, 12).reshape(6, 2)
 Y = X[:, :1]
@@ -59,13 +69,49 @@ def test_early_stopping(losses: tuple[float, ...], options: dict[str, Any], epoc
         assert trainer.stopped == f"train_loss did not improve for {stopping.patience} epochs"
 
 
-def test_nan_is_no_improvement() -> None:
-    stopping = EarlyStopping("train_loss", 2)
-    row = {"train_loss": math.nan}
+@pytest.mark.parametrize("mode", ["min", "max"])
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_nan_and_infinity_are_the_worst(mode: Any, value: float) -> None:
+    stopping = EarlyStopping("train_loss", 2, mode=mode)
+    row = {"train_loss": value}
     assert not stopping.improved(row)
     assert stopping.improved({"train_loss": 3.0})
     assert not stopping.improved(row)
-    assert stopping.improved({"train_loss": 2.0})
+    assert stopping.improved({"train_loss": 2.0 if mode == "min" else 4.0})
+
+
+def test_an_exploded_model_is_never_the_best() -> None:
+    best = BestWeights("train_loss")
+    trainer = trainer_with(best, lr=1e200)
+    trainer.fit((X, Y), epochs=5, batch_size=2)
+    assert trainer.exploded
+    assert (best.state, best.epoch) == (None, 0)
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.parametrize("batch_size", [1, 4])
+def test_the_best_training_loss_is_that_of_the_kept_weights(seed: int, batch_size: int) -> None:
+    """The learning rate is too large, so the losses before the steps are far from those after them."""
+    best = BestWeights("train_loss")
+    trainer = trainer_with(best, lr=1.9)
+    trainer.seed = seed
+    history = trainer.fit((X, Y), epochs=6, batch_size=batch_size)
+    kept = trainer.evaluate((X, Y))["loss"]
+    assert kept == pytest.approx(history.column("train_loss").min(), rel=1e-12)
+    assert kept == pytest.approx(best.best, rel=1e-12)
+    assert history.best("train_loss", "min")["epoch"] == best.epoch
+
+
+def test_a_refused_fit_puts_no_other_weights_back() -> None:
+    best = BestWeights("train_loss")
+    trainer_with(best).fit((X, Y), epochs=2)
+    other = trainer_with(best)
+    before = other.model.state_dict()
+    best.monitor = "validation_loss"
+    with pytest.raises(OptionError, match="expected monitor to be a column of this fit"):
+        other.fit((X, Y), epochs=1)
+    for name, value in other.model.state_dict().items():
+        np.testing.assert_array_equal(value, before[name])
 
 
 def test_best_weights_are_restored_after_early_stopping() -> None:
@@ -117,6 +163,42 @@ def test_the_mode_follows_the_name() -> None:
     assert EarlyStopping("validation_accuracy").mode == "max"
     assert EarlyStopping("validation_loss").mode == "min"
     assert EarlyStopping("validation_accuracy", mode="min").mode == "min"
+    assert EarlyStopping("validation_inaccuracy").mode is None
+
+
+def error(outputs: Any, targets: Any) -> float:
+    return float(np.abs(outputs - targets).max())
+
+
+@pytest.mark.parametrize(
+    ("metric", "mode", "expected"),
+    [
+        (r2, None, "max"),
+        (mean_squared_error, None, "min"),
+        (r2, "min", "min"),
+        (error, "max", "max"),
+        (error, None, None),
+        (larger_is_better(error), None, "max"),
+        (smaller_is_better(error), None, "min"),
+        (smaller_is_better(r2), None, "min"),
+    ],
+)
+@pytest.mark.parametrize("kind", [EarlyStopping, BestWeights])
+def test_a_metric_or_the_callback_states_what_is_better(
+    kind: Any, metric: Any, mode: Any, expected: str | None
+) -> None:
+    callback = kind("train_own", mode=mode)
+    trainer = trainer_with(callback)
+    trainer.metrics = {"own": metric}
+    if expected is None:
+        with pytest.raises(OptionError, match="expected mode 'min' or 'max' for 'train_own', got None"):
+            trainer.fit((X, Y), epochs=1)
+        assert trainer.epoch == trainer.optimizer.steps == 0
+    else:
+        trainer.fit((X, Y), epochs=3)
+        assert callback.mode == expected
+        values = trainer.history.column("train_own")
+        assert callback.best == (values.min() if expected == "min" else values.max())
 
 
 @pytest.mark.parametrize(

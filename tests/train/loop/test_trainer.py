@@ -25,6 +25,7 @@ from lamina.layers import Linear, ReLU, Sequential, manual_seed
 from lamina.layers.losses import BCELoss, BCEWithLogitsLoss, CrossEntropyLoss, Loss, MSELoss
 from lamina.train import SGD, Adam, Callback, CosineAnnealingLR, Trainer
 from lamina.train.data import Dataset, order
+from lamina.train.loop.samples import fitting_batch
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(50, 3))
@@ -296,6 +297,30 @@ def test_unsuitable_data_is_refused_before_anything_changes(
     assert trainer.model.training
 
 
+def test_batches_are_as_large_as_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    trainer, sizes = trainer_of(get_backend("numpy")), set[int]()
+    forward = Linear.forward
+
+    def watched(layer: Linear, x: Any) -> Any:
+        sizes.add(layer.backend.shape(x)[0])
+        return forward(layer, x)
+
+    monkeypatch.setattr(Linear, "forward", watched)
+    trainer.fit((X, LABELS), (X, LABELS), epochs=1, batch_size=4)
+    assert sizes == {4, 2}
+    sizes.clear()
+    many = np.zeros((1200, 3))
+    for call in (lambda: trainer.predict(many), lambda: trainer.evaluate((many, np.zeros(1200, int)))):
+        call()
+        assert sizes == {1024, 176}
+    assert [fitting_batch((9, *shape)) for shape in ((), (2,), (3, 32, 32), (3, 512, 512))] == [
+        1024,
+        1024,
+        85,
+        1,
+    ]
+
+
 @pytest.mark.parametrize("name", ["inputs", "targets"])
 def test_check_finite(name: str) -> None:
     b = get_backend("numpy")
@@ -317,7 +342,20 @@ def test_a_nan_loss_stops_with_advice(backend: Backend) -> None:
     y[0] = np.nan
     trainer.fit((X, y), epochs=5)
     assert len(trainer.history) == 1
-    assert "became nan in epoch 1; try a smaller learning rate" in trainer.stopped
+    assert trainer.exploded
+    assert trainer.stopped == (
+        "the training loss became nan in epoch 1; the data have NaN or infinity in the targets of 1 rows; "
+        "the first is row 0 (from 0); remove these samples, or replace the values"
+    )
+
+
+def test_an_explosion_is_the_learning_rates_fault_if_the_data_are_finite() -> None:
+    b = get_backend("numpy")
+    model = model_of(b, 1)
+    trainer = Trainer(model, MSELoss(backend=b), SGD(model.parameters(), lr=1e30))
+    trainer.fit((X, X[:, :1]), epochs=5)
+    assert trainer.exploded
+    assert "in epoch 1; the data are finite; try a smaller learning rate than 1e+30" in trainer.stopped
 
 
 @pytest.mark.parametrize(

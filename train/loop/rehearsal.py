@@ -1,0 +1,122 @@
+"""What is checked before a fit changes anything: that the parts belong together, and that all data fit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+
+from ...backends import LaminaError, OptionError, Tensor
+from ...layers import Module, inference, mode, named_scopes
+from ...layers.call import rehearsal
+from ...layers.faults import named_error
+from ...layers.losses import L2Penalty, Loss
+from ..optimizers import Optimizer
+from .metrics import Metric, measured
+from .samples import Samples, cuts
+
+Batch = tuple[int, int]
+
+
+def check_belongs(model: Module, optimizer: Optimizer, penalty: L2Penalty | None) -> None:
+    """Raise OptionError if the optimizer or the penalty is another model's.
+
+    An optimizer may leave out parameters of the model (they stay as they are), or have some more.
+    """
+    own = {id(p): name for name, p in model.named_parameters()}
+    held = [p for group in optimizer.groups for p in group.parameters]
+    foreign = [p for p in held if id(p) not in own]
+    missing = own.keys() - {id(p) for p in held}
+    if foreign and (missing or not own):
+        names = _listed(name for key, name in own.items() if key in missing)
+        raise OptionError(
+            f"Trainer: expected an optimizer of the model's parameters, got {optimizer} of {len(foreign)} "
+            f"others{f', without {names}' if names else ''}; make it from this model's parameters()"
+        )
+    if penalty is not None and (others := [p for p in penalty.parameters if id(p) not in own]):
+        raise OptionError(
+            f"Trainer: expected a penalty on the model's parameters, got {penalty} on {len(others)} others"
+        )
+
+
+def rehearse(
+    model: Module,
+    loss: Loss,
+    samples: Samples,
+    batch_size: int,
+    *,
+    training: bool,
+    drop_last: bool = False,
+    metrics: Mapping[str, Metric],
+) -> None:
+    """Run one batch of each size that will occur through model and loss; check all targets and the metrics.
+
+    If a layer refuses some values of its input, all samples run. No parameter, statistic or counter changes.
+
+    Raises
+    ------
+    LaminaError
+        If anything does not fit; a last batch that is the only one at fault is named.
+
+    """
+    n, size = samples.size, min(batch_size, samples.size)
+    batches = cuts(n, size)
+    if drop_last and n % size:
+        batches[-1] = (n - size, n)
+    if not any(module.refuses_values for _, module in model.named_modules()):
+        batches = batches[:1] if n % size == 0 else [batches[0], batches[-1]]
+    with mode(training=training), inference(), rehearsal(), named_scopes(model):
+        prediction = _first(model, loss, samples, batches[0], training=training)
+        _check_targets(loss, samples, prediction)
+        for first, last in batches[1:]:
+            try:
+                _run(model, loss, samples, (first, last))
+            except LaminaError as error:
+                if last - first == size:
+                    raise
+                raise type(error)(
+                    f"{error} (the last batch, {last - first} of {n} samples; "
+                    f"use {'drop_last or ' if training else ''}another batch_size)"
+                ) from error
+    if metrics:
+        rows = n - n % size if drop_last else n
+        outputs = samples.backend.to_host(prediction)
+        # As many outputs as the metrics will see; their values repeat those of the first batch.
+        outputs = np.take(outputs, np.arange(rows) % len(outputs), axis=0)
+        for name, metric in metrics.items():
+            measured(name, metric, outputs, samples.targets[:rows])
+
+
+def _first(model: Module, loss: Loss, samples: Samples, batch: Batch, *, training: bool) -> Tensor:
+    """Run the first batch; say so if a single sample is too few."""
+    try:
+        return _run(model, loss, samples, batch)
+    except LaminaError as error:
+        if training and batch == (0, 1) and samples.size > 1:
+            try:
+                _run(model, loss, samples, (0, 2))
+            except LaminaError:
+                raise error from None
+            raise type(error)(f"{error} (a batch of 1 sample; use a batch_size of at least 2)") from error
+        raise
+
+
+def _run(model: Module, loss: Loss, samples: Samples, batch: Batch) -> Tensor:
+    x, y = samples.rows(*batch)
+    with samples.backend.session():
+        prediction = model(x)
+        loss(prediction, y)
+    return prediction
+
+
+def _check_targets(loss: Loss, samples: Samples, prediction: Tensor) -> None:
+    try:
+        loss.check_targets((samples.size, *samples.backend.shape(prediction)[1:]), samples.y)
+    except LaminaError as error:
+        raise named_error(error, loss) from error
+
+
+def _listed(names: Iterable[str]) -> str:
+    """Return the first names, and how many more there are."""
+    every = list(names)
+    return ", ".join(every[:5]) + (f" and {len(every) - 5} more" if len(every) > 5 else "")
