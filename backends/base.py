@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import contextlib
 import math
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from typing import Any, SupportsIndex
 
+from .erf import ERF
 from .errors import DtypeError, OptionError, ShapeError, gradient_shape_error, unequal_dtypes
 from .host import is_floating
 from .names import OTHER_NAMES, OtherName
@@ -126,6 +128,28 @@ class Backend(Primitives):
     def add_scaled(self, x: Tensor, y: Tensor, scale: float, *, out: Tensor | None = None) -> Tensor:
         """Return x + scale y, of equal shapes; `out` may be x."""
         return self.add(x, self.multiply(y, scale), out=out)
+
+    def erf(self, x: Tensor) -> Tensor:
+        """Return the error function, 2/√π ∫ e^(-t²) dt from 0 to x: floating x (*) -> (*)."""
+        dtype = self.dtype(x)
+        if not is_floating(dtype):
+            raise DtypeError(f"erf: expected a floating tensor, got {dtype}; convert it with astype")
+        p, q, centre, end = ERF[dtype]
+        near = self.clip(x, -1.0, 1.0)
+        inner = self.add(near, self.multiply(near, self._polynomial(p, self.square(near))))
+        z = self.clip(self.abs(x), 1.0, end)
+        v = self.divide(self.subtract(z, centre), self.add(z, centre))
+        tail = self.multiply(self.exp(self.negative(self.square(z))), self._polynomial(q, v))
+        outer = self.multiply(self.sign(x), self.subtract(1.0, tail))
+        return self.where(self.less_equal(self.abs(x), 1.0), inner, outer)
+
+    def _polynomial(self, coefficients: Sequence[float], x: Tensor) -> Tensor:
+        """Return Σ cᵢ xⁱ, by Horner's rule."""
+        *rest, last = coefficients
+        value = self.multiply(x, last)
+        for c in rest[:0:-1]:
+            value = self.multiply(self.add(value, c, out=value), x, out=value)
+        return self.add(value, rest[0], out=value)
 
     # -- activations, and their gradients with respect to x, given that of the result ---------------
 

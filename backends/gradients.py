@@ -9,6 +9,7 @@ clip' = 1 at its bounds.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -198,6 +199,8 @@ VJPS: dict[str, VJP] = {
                lambda b, g, y, x, weight, bias: b.sum(_rows(b, g), axis=0)),
     "clip": (lambda b, g, y, x, low, high:
              b.where(b.less_equal(low, x), b.where(b.less_equal(x, high), g, 0.0), 0.0),),
+    "erf": (lambda b, g, y, x:
+            b.multiply(g, b.multiply(b.exp(b.negative(b.square(x))), 2.0 / math.sqrt(math.pi))),),
     "relu": (lambda b, g, y, x: b.relu_grad(g, y),),
     "leaky_relu": (lambda b, g, y, x, negative_slope: b.leaky_relu_grad(g, x, negative_slope),),
 }

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import functools
+import math
 import warnings
 from collections.abc import Callable
+from fractions import Fraction
 
 import numpy as np
 
@@ -34,6 +36,7 @@ _ULP: dict[str, tuple[Callable[[Host], Host], tuple[float, float]]] = {
     "sigmoid": (_sigmoid, (-104.0, 20.0)),
     "softplus": (lambda x: np.logaddexp(0.0, x), (-104.0, 104.0)),
     "square": (lambda x: x * x, (-4.0, 4.0)),
+    "erf": (np.vectorize(math.erf, otypes=[float]), (-4.5, 4.5)),
 }
 
 
@@ -66,6 +69,36 @@ def ulps(backend: Backend, op: str) -> None:
         OPS[op].tolerance,
         flush=flushes(backend, op),
     )
+
+
+def erf_in_float64(backend: Backend, op: str) -> None:
+    """Compare with the power series in rational numbers, in ULP."""
+    x = np.concatenate([np.linspace(-6.0, 6.0, 601), np.random.default_rng(2).normal(0.0, 1.2, 1000)])
+    actual = backend.to_host(backend.erf(backend.from_host(x, dtype="float64")))
+    for point, value in zip(x.tolist(), actual.tolist(), strict=True):
+        right = _exact_erf(point)
+        error = float(abs(Fraction(value) - right) / Fraction(math.ulp(float(right))))
+        assert error <= OPS[op].tolerance.ulp, (
+            f"{op}({point!r}) on {backend!r}: expected {float(right)!r}, got {value!r}, {error:.2f} ULP away"
+        )
+
+
+_PI = Fraction(3141592653589793238462643383279502884197, 10**39)
+_BITS = 250
+
+
+def _exact_erf(x: float) -> Fraction:
+    """Return 2/√π Σ (-1)ⁿ x^(2n+1) / (n! (2n+1)), in fixed point."""
+    square = int(Fraction(x) ** 2 * 2**_BITS)
+    power, total, n = int(Fraction(x) * 2**_BITS), 0, 0
+    while power:
+        total += power // (2 * n + 1)
+        n += 1
+        power = -(power * square >> _BITS) // n
+        if abs(power) < 2:
+            break
+    root = math.isqrt(int(4 / _PI * 2 ** (2 * _BITS)))
+    return Fraction(total * root, 2 ** (2 * _BITS))
 
 
 def long_sum(backend: Backend, op: str) -> None:
@@ -102,6 +135,7 @@ def long_var(backend: Backend, op: str) -> None:
 
 CHECKS: dict[str, tuple[Callable[[Backend, str], None], ...]] = {
     **dict.fromkeys(_ULP, (ulps,)),
+    "erf": (ulps, erf_in_float64),
     "sum": (long_sum,),
     "mean": (long_sum,),
     "linear_grad": (long_linear_grad,),

@@ -10,7 +10,7 @@ import numpy as np
 from ..windows import Window
 from .case import INF, NAN, SPECIAL, Case, T, case, floats, integers, normal, positive
 
-_UNARY = ("square", "relu", "sigmoid", "softplus")
+_UNARY = ("square", "erf", "relu", "sigmoid", "softplus")
 _GRADIENTS = ("relu_grad", "sigmoid_grad", "tanh_grad")
 _ALONG = ("softmax", "log_softmax", "logsumexp")
 
@@ -38,6 +38,7 @@ def _elementwise() -> Iterator[Case]:
         yield case("add_scaled", label, x, g, -0.5)
     for op in _UNARY:
         yield case(op, "special values", floats(*SPECIAL), special=True)
+    yield case("erf", "large", normal(300, 301))
     grid = np.array(SPECIAL)
     across, down = np.meshgrid(grid, grid)
     for op in ("relu_grad", "leaky_relu_grad"):

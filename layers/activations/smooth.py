@@ -100,20 +100,18 @@ class SELU(Module):
 
 
 class GELU(Module):
-    """y = x (1 + tanh u) / 2, u = √(2/π) (x + 0.044715 x³) (Hendrycks & Gimpel 2016, section 2).
+    """y = x Φ(x), Φ the distribution function of the normal distribution (Hendrycks & Gimpel 2016).
 
-    `approximate` must be "tanh": backends have no op for the error function of the exact GELU.
+    `approximate`: with "none", Φ(x) = (1 + erf(x / √2)) / 2; with "tanh", Φ(x) is replaced by
+    (1 + tanh u) / 2, u = √(2/π) (x + 0.044715 x³).
     """
 
     _factor = math.sqrt(2.0 / math.pi)
     _cubic = 0.044715
 
-    def __init__(self, approximate: str = "tanh", *, backend: str | Backend | None = None) -> None:
-        if approximate != "tanh":
-            raise OptionError(
-                f"GELU: expected approximate='tanh', got {approximate!r}; the exact GELU needs the error "
-                "function, which is no op of the backends (the two differ by less than 0.0005)"
-            )
+    def __init__(self, approximate: str = "none", *, backend: str | Backend | None = None) -> None:
+        if approximate not in ("none", "tanh"):
+            raise OptionError(f"GELU: expected approximate to be 'none' or 'tanh', got {approximate!r}")
         super().__init__(backend)
         self.approximate = approximate
 
@@ -121,20 +119,30 @@ class GELU(Module):
     def forward(self, x: Tensor) -> Tensor:
         """x: (*) -> (*)."""
         b = self.backend
-        cube = b.multiply(b.square(x), x)
-        t = b.tanh(b.multiply(b.add_scaled(x, cube, self._cubic), self._factor))
+        if self.approximate == "none":
+            t = b.erf(b.multiply(x, math.sqrt(0.5)))
+        else:
+            cube = b.multiply(b.square(x), x)
+            t = b.tanh(b.multiply(b.add_scaled(x, cube, self._cubic), self._factor))
         self.keep(x, t)
         return b.multiply(b.multiply(x, 0.5), b.add(t, 1.0))
 
     @override
     def backward(self, grad_output: Tensor) -> Tensor:
-        """dL/dx = g ((1 + t) / 2 + x (1 - t²) u' / 2), t = tanh u, u' = √(2/π) (1 + 3 0.044715 x²)."""
+        """dL/dx = g (Φ + x Φ'), Φ = (1 + t) / 2 and t the erf or the tanh.
+
+        2 Φ' is √(2/π) e^(-x²/2), or (1 - t²) u' with u' = √(2/π) (1 + 3 0.044715 x²).
+        """
         b = self.backend
         x, t = self.kept()
         self.check_gradient(grad_output, b.shape(x))
-        inner = b.multiply(b.add(b.multiply(b.square(x), 3.0 * self._cubic), 1.0), self._factor)
-        outer = b.multiply(b.multiply(x, 0.5), b.subtract(1.0, b.square(t)))
-        slope = b.add(b.multiply(outer, inner), b.multiply(b.add(t, 1.0), 0.5))
+        square = b.square(x)
+        if self.approximate == "none":
+            density = b.multiply(b.exp(b.multiply(square, -0.5)), self._factor)
+        else:
+            inner = b.multiply(b.add(b.multiply(square, 3.0 * self._cubic), 1.0), self._factor)
+            density = b.multiply(b.subtract(1.0, b.square(t)), inner)
+        slope = b.add(b.multiply(b.multiply(x, 0.5), density), b.multiply(b.add(t, 1.0), 0.5))
         return b.multiply(grad_output, slope)
 
     @override

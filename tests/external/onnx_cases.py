@@ -27,14 +27,11 @@ KINDS = {
     "pytorch-operator": "expressions that torch exported",
 }
 _RANDOM = "its expected output depends on a random mask of numpy's"
-_ERF = "the exact GELU needs the error function, which no backend has"
 EXCLUDED: dict[str, str] = {
     "test_training_dropout": _RANDOM,
     "test_training_dropout_default": _RANDOM,
     "test_training_dropout_default_mask": _RANDOM,
     "test_training_dropout_mask": _RANDOM,
-    "test_gelu_default_1": _ERF,
-    "test_gelu_default_2": _ERF,
     "test_maxpool_2d_uint8": "integer pooling: max_pool takes floats",
     "test_identity_sequence": "a sequence is not a tensor",
     "test_identity_opt": "an optional is not a tensor",

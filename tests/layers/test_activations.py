@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -26,6 +27,10 @@ def elu(x: Host, alpha: float = 1.0) -> Host:
 
 
 def gelu(x: Host) -> Host:
+    return 0.5 * x * (1.0 + np.vectorize(math.erf, otypes=[float])(x * math.sqrt(0.5)))
+
+
+def gelu_of_tanh(x: Host) -> Host:
     return 0.5 * x * (1.0 + np.tanh(np.sqrt(2.0 / np.pi) * (x + 0.044715 * x**3)))
 
 
@@ -38,6 +43,7 @@ FORMULAS: list[tuple[Callable[[Backend], Module], Callable[[Host], Host], Tolera
     (lambda b: ELU(0.3, backend=b), lambda x: elu(x, 0.3), FORWARD),
     (lambda b: SELU(backend=b), lambda x: SELU.scale * elu(x, SELU.alpha), FORWARD),
     (lambda b: GELU(backend=b), gelu, FORWARD),
+    (lambda b: GELU("tanh", backend=b), gelu_of_tanh, FORWARD),
     (lambda b: SiLU(backend=b), lambda x: x / (1.0 + np.exp(-x)), FORWARD),
     (lambda b: Softplus(backend=b), softplus, ulp(8)),
     (lambda b: Softplus(2.0, 3.0, backend=b), lambda x: softplus(x, 2.0, 3.0), ulp(8)),

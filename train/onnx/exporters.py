@@ -226,7 +226,7 @@ _ACTIVATIONS: dict[type[Module], Callable[[Writer, Any], Any]] = {
     layers.LeakyReLU: lambda writer, layer: writer.add("LeakyRelu", alpha=layer.negative_slope),
     layers.ELU: lambda writer, layer: writer.add("Elu", alpha=layer.alpha),
     layers.SELU: lambda writer, layer: writer.add("Selu", alpha=layer.alpha, gamma=layer.scale),
-    layers.GELU: lambda writer, layer: writer.add("Gelu", approximate="tanh"),
+    layers.GELU: lambda writer, layer: writer.add("Gelu", approximate=layer.approximate),
     layers.SiLU: lambda writer, layer: writer.add("Mul", writer.value, writer.add("Sigmoid")),
     layers.Softmax: lambda writer, layer: writer.add("Softmax", axis=layer.dim),
     layers.LogSoftmax: lambda writer, layer: writer.add("LogSoftmax", axis=layer.dim),

@@ -13,6 +13,7 @@ ACTIVATIONS_CASES: tuple[LayerCase, ...] = (
     activation(ELU, kinks=(0.0,)),
     activation(ELU, "of alpha 0.5", 0.5, kinks=(0.0,)),
     activation(SELU, kinks=(0.0,)),
+    activation(GELU),
     activation(GELU, "of tanh", "tanh"),
     activation(Softplus),
     activation(Softplus, "steep", 2.0, 3.0, kinks=(1.5,)),

@@ -220,10 +220,10 @@ def test_missing_operators_are_named() -> None:
             "does not tell how many axes its input 'h' has",
         ),
         (
-            [node("Gelu", "x")],
+            [node("Gelu", "x", approximate="sigmoid")],
             {"x": (FLOAT, [2])},
             {},
-            "Gelu 'gelu': the exact GELU needs the error function",
+            "GELU: expected approximate to be 'none' or 'tanh', got 'sigmoid'",
         ),
         (
             [node("Cast", "x", to=1)],

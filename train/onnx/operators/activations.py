@@ -67,12 +67,8 @@ def selu(node: Node) -> Module:
 
 @layer("Gelu")
 def gelu(node: Node) -> Module:
-    """Return GELU, which uses the tanh approximation."""
-    if node.get("approximate", "none") != "tanh":
-        raise node.error(
-            "the exact GELU needs the error function, which Lamina lacks; export with approximate='tanh'"
-        )
-    return GELU(backend=node.backend)
+    """Return GELU, exact or by the tanh."""
+    return GELU(node.get("approximate", "none"), backend=node.backend)
 
 
 @layer("Softmax")

@@ -19,6 +19,7 @@ _SAME = {
     "Exp": "exp",
     "Log": "log",
     "Sqrt": "sqrt",
+    "Erf": "erf",
     "Sub": "subtract",
     "Equal": "equal",
     "Greater": "greater",
