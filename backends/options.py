@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import operator
+from collections.abc import Sequence
 from typing import Any
 
 from .errors import OptionError
@@ -33,6 +34,15 @@ def as_number(value: Any) -> float | None:
     except (TypeError, ValueError, OverflowError):
         return None
     return None if math.isnan(number) else number
+
+
+def entries(value: Any, count: int) -> list[Any]:
+    """Return the entries of a sequence or of an array with an axis, or anything else `count` times."""
+    if isinstance(value, Sequence):
+        return list(value)
+    if getattr(value, "shape", ()) != () and hasattr(value, "tolist"):
+        return list(value.tolist())
+    return [value] * count
 
 
 def integer(owner: str, option: str, value: Any, *, least: int | None = 1, most: int | None = None) -> int:

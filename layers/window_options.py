@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..backends import OptionError
-from ..backends.options import as_integer, integer
+from ..backends.options import as_integer, entries, integer
 from ..backends.protocol import Shape
 from .module import Module
 
@@ -22,11 +22,11 @@ def axes(rank: int) -> str:
 
 def sizes(layer: str, option: str, value: Sizes, rank: int, least: int = 1) -> tuple[int, ...]:
     """Return one integer for each spatial axis, from one integer for all or from a sequence of them."""
-    if rank == 1 and not isinstance(value, Sequence):
-        return (integer(layer, option, value, least=least),)
-    entries = list(map(as_integer, _each(value, rank)))
-    numbers = tuple(n for n in entries if n is not None and n >= least)
-    if not len(numbers) == len(entries) == rank:
+    each = entries(value, rank)
+    if rank == len(each) == 1:
+        return (integer(layer, option, each[0], least=least),)
+    numbers = tuple(n for n in map(as_integer, each) if n is not None and n >= least)
+    if not len(numbers) == len(each) == rank:
         wanted = f"an integer of at least {least}" + (f", or {rank} of them" if rank > 1 else "")
         raise OptionError(f"{layer}: expected {option} to be {wanted}, got {value!r}")
     return numbers
@@ -53,18 +53,18 @@ def sides(
     output of the input's size, an even kernel's odd place after).
     """
     rank = len(kernel_size)
-    if value == "valid":
+    if isinstance(value, str) and value == "valid":
         return ((0, 0),) * rank
-    if value == "same":
+    if isinstance(value, str) and value == "same":
         if max(stride) > 1:
             raise OptionError(f"{layer}: expected stride 1 with padding 'same', got stride {_short(stride)}")
         totals = [d * (k - 1) for d, k in zip(dilation, kernel_size, strict=True)]
         return tuple((total // 2, total - total // 2) for total in totals)
-    entries = _each(value, rank)
-    numbers = list(map(as_integer, entries))
+    each = entries(value, rank)
+    numbers = list(map(as_integer, each))
     pairs: list[tuple[Any, ...]] = []
     if None in numbers:
-        pairs = [tuple(map(as_integer, entry)) if isinstance(entry, Sequence) else () for entry in entries]
+        pairs = [tuple(map(as_integer, entries(entry, 0))) for entry in each]
     elif len(numbers) == rank:
         pairs = [(n, n) for n in numbers]
     elif len(numbers) == 2 * rank:
@@ -91,10 +91,6 @@ def check_span(
         if shape[axis] + sum(pair) < span:
             why = f"for a kernel that spans {span}" + (f" and padding {pair}" if any(pair) else "")
             raise layer.misfit(f"of at least {span - sum(pair)} on axis {axis}, {why}", shape)
-
-
-def _each(value: Any, rank: int) -> Sequence[Any]:
-    return value if isinstance(value, Sequence) else (value,) * rank
 
 
 def _or_negative(n: int | None) -> int:

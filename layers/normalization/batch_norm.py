@@ -29,8 +29,8 @@ class BatchNorm(Module):
         ε, inside the root.
     momentum
         Running statistics become (1 - momentum) old + momentum new; None averages all batches so far.
-    affine
-        Whether to use γ and β.
+    affine, bias
+        Whether to use γ, and β with it.
     track_running_stats
         Whether to keep running statistics; if not, evaluation uses the batch's statistics too.
     momentum_of
@@ -53,6 +53,7 @@ class BatchNorm(Module):
         affine: bool = True,
         track_running_stats: bool = True,
         *,
+        bias: bool = True,
         momentum_of: str = "new",
         biased_running_variance: bool = False,
         backend: str | Backend | None = None,
@@ -67,7 +68,7 @@ class BatchNorm(Module):
         self.momentum_of, self.biased_running_variance = momentum_of, biased_running_variance
         shape = (num_features,)
         self.weight = self.parameter(shape, Constant(1.0)) if affine else None
-        self.bias = self.parameter(shape, Constant(0.0)) if affine else None
+        self.bias = self.parameter(shape, Constant(0.0)) if affine and bias else None
         self.running_mean = self.buffer(shape, 0.0) if track_running_stats else None
         self.running_var = self.buffer(shape, 1.0) if track_running_stats else None
         self.num_batches_tracked = self.buffer((), 0, dtype="int64") if track_running_stats else None
@@ -92,8 +93,9 @@ class BatchNorm(Module):
         inverse = inverse_deviation(b, variance, self.eps)
         x_hat = b.multiply(x_hat, inverse, out=x_hat)
         y = x_hat
-        if self.weight is not None and self.bias is not None:
+        if self.weight is not None:
             y = b.multiply(x_hat, self._wide(self.weight.data, shape))
+        if self.bias is not None:
             y = b.add(y, self._wide(self.bias.data, shape), out=y)
         if training:  # last: a pass that fails changes nothing
             self._track(mean, variance, count(shape, axes))
@@ -114,9 +116,10 @@ class BatchNorm(Module):
         total = b.sum(grad_output, axis=axes, keepdims=True)
         product = b.sum(b.multiply(grad_output, x_hat), axis=axes, keepdims=True)
         factor = inverse
-        if self.weight is not None and self.bias is not None:
-            self.weight.accumulate(b.reshape(product, (self.num_features,)))
+        if self.bias is not None:
             self.bias.accumulate(b.reshape(total, (self.num_features,)))
+        if self.weight is not None:
+            self.weight.accumulate(b.reshape(product, (self.num_features,)))
             factor = b.multiply(inverse, self._wide(self.weight.data, shape))
         if not self.input_gradient:
             return None
@@ -167,6 +170,7 @@ class BatchNorm(Module):
             ("eps", self.eps, 1e-5),
             ("momentum", self.momentum, 0.1),
             ("affine", self.weight is not None, True),
+            ("bias", self.bias is not None, self.weight is not None),
             ("track_running_stats", self.running_mean is not None, True),
             ("momentum_of", self.momentum_of, "new"),
             ("biased_running_variance", self.biased_running_variance, False),

@@ -23,8 +23,8 @@ class GroupNorm(Module):
         The C channels are split into groups; γ and β have one element for each channel.
     eps
         ε, inside the root.
-    affine
-        Whether to use γ and β.
+    affine, bias
+        Whether to use γ, and β with it.
     backend
         The backend that computes; the current one if None.
 
@@ -37,6 +37,7 @@ class GroupNorm(Module):
         eps: float = 1e-5,
         affine: bool = True,
         *,
+        bias: bool = True,
         backend: str | Backend | None = None,
     ) -> None:
         num_groups = integer("GroupNorm", "num_groups", num_groups)
@@ -49,7 +50,7 @@ class GroupNorm(Module):
         self.num_groups, self.num_channels = num_groups, num_channels
         self.eps = number("GroupNorm", "eps", eps, least=0)
         self.weight = self.parameter((num_channels,), Constant(1.0)) if affine else None
-        self.bias = self.parameter((num_channels,), Constant(0.0)) if affine else None
+        self.bias = self.parameter((num_channels,), Constant(0.0)) if affine and bias else None
 
     @override
     def forward(self, x: Tensor) -> Tensor:
@@ -62,10 +63,10 @@ class GroupNorm(Module):
         x_hat = b.multiply(centred, inverse, out=centred)
         self.keep(x_hat, inverse, shape)
         y = b.reshape(x_hat, shape)
-        if self.weight is None or self.bias is None:
+        if self.weight is None:
             return y
         y = b.multiply(y, self._wide(self.weight.data, shape))
-        return b.add(y, self._wide(self.bias.data, shape), out=y)
+        return y if self.bias is None else b.add(y, self._wide(self.bias.data, shape), out=y)
 
     @override
     def backward(self, grad_output: Tensor) -> Tensor | None:
@@ -73,9 +74,10 @@ class GroupNorm(Module):
         b = self.backend
         x_hat, inverse, shape = self.kept()
         self.check_gradient(grad_output, shape)
-        if self.weight is not None and self.bias is not None:
-            axes = (0, *range(2, len(shape)))
+        axes = (0, *range(2, len(shape)))
+        if self.bias is not None:
             self.bias.accumulate(b.sum(grad_output, axis=axes))
+        if self.weight is not None:
             self.weight.accumulate(b.sum(b.multiply(grad_output, b.reshape(x_hat, shape)), axis=axes))
             grad_output = b.multiply(grad_output, self._wide(self.weight.data, shape))
         if not self.input_gradient:
@@ -99,4 +101,6 @@ class GroupNorm(Module):
     @override
     def extra_repr(self) -> str:
         text = f"{self.num_groups}, {self.num_channels}" + ("" if self.eps == 1e-5 else f", eps={self.eps!r}")
-        return text if self.weight is not None else f"{text}, affine=False"
+        if self.weight is None:
+            return f"{text}, affine=False"
+        return text if self.bias is not None else f"{text}, bias=False"

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing_extensions import override
 
 from ...backends import Backend, OptionError, Tensor
-from ...backends.options import as_integer, number
+from ...backends.options import as_integer, entries, number
 from ...backends.protocol import Shape
 from ..initializers import Constant
 from ..module import Module
@@ -39,8 +39,7 @@ class LayerNorm(Module):
         *,
         backend: str | Backend | None = None,
     ) -> None:
-        extents = normalized_shape if isinstance(normalized_shape, Sequence) else (normalized_shape,)
-        shape = tuple(as_integer(n) or 0 for n in extents)
+        shape = tuple(as_integer(n) or 0 for n in entries(normalized_shape, 1))
         if not shape or min(shape) < 1:
             raise OptionError(
                 f"LayerNorm: expected normalized_shape to be integers of at least 1, got {normalized_shape!r}"

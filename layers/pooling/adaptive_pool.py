@@ -9,7 +9,7 @@ from typing import ClassVar
 from typing_extensions import override
 
 from ...backends import Backend, OptionError, Tensor
-from ...backends.options import as_integer
+from ...backends.options import as_integer, entries
 from ...backends.protocol import Shape
 from ..module import Module
 from ..window_options import axes
@@ -34,8 +34,8 @@ class AdaptiveAvgPool(Module):
         self, output_size: int | Sequence[int | None] | None, *, backend: str | Backend | None = None
     ) -> None:
         super().__init__(backend)
-        entries = output_size if isinstance(output_size, Sequence) else (output_size,) * self.rank
-        numbers = tuple(None if n is None else as_integer(n) or 0 for n in entries)
+        each = entries(output_size, self.rank)
+        numbers = tuple(None if n is None else as_integer(n) or 0 for n in each)
         if len(numbers) != self.rank or not all(n is None or n >= 1 for n in numbers):
             raise OptionError(
                 f"{type(self).__name__}: expected output_size to be an integer of at least 1, None, or "

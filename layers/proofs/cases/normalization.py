@@ -57,6 +57,7 @@ NORMALIZATION_CASES: tuple[LayerCase, ...] = (
     _norm(BatchNorm1d, "of (N, C)", (5, 3), 3),
     _norm(BatchNorm1d, "of (N, C, L)", (2, 3, 4), 3, eps=1e-3, momentum=0.5),
     _norm(BatchNorm1d, "without affine", (4, 2), 2, affine=False),
+    _norm(BatchNorm1d, "without bias", (4, 2), 2, bias=False),
     _norm(BatchNorm1d, "cumulative", (4, 3), 3, momentum=None),
     _norm(BatchNorm1d, "without running statistics", (4, 3), 3, track_running_stats=False),
     _norm(BatchNorm2d, "of (N, C, H, W)", (2, 2, 3, 2), 2),
@@ -65,6 +66,7 @@ NORMALIZATION_CASES: tuple[LayerCase, ...] = (
     _evaluated(BatchNorm1d, "of (N, C)", (4, 3), 3),
     _evaluated(BatchNorm1d, "without affine", (2, 3, 4), 3, affine=False),
     _evaluated(BatchNorm1d, "without running statistics", (4, 3), 3, track_running_stats=False),
+    _evaluated(BatchNorm2d, "without bias", (2, 2, 3, 2), 2, bias=False),
     _evaluated(BatchNorm2d, "of (N, C, H, W)", (2, 2, 3, 2), 2),
     LayerCase("BatchNorm1d with momentum of the old", _papers, (4, 3), batch_statistics=True),
     LayerCase(
@@ -82,6 +84,7 @@ NORMALIZATION_CASES: tuple[LayerCase, ...] = (
     _norm(GroupNorm, "of (N, C, H, W)", (2, 4, 2, 3), 2, 4),
     _norm(GroupNorm, "in one group", (2, 3, 2), 1, 3, eps=1e-3),
     _norm(GroupNorm, "in groups of one channel", (2, 2, 3, 2), 2, 2),
+    _norm(GroupNorm, "without bias", (2, 4, 3), 2, 4, bias=False),
     _norm(GroupNorm, "without affine", (2, 4, 3), 2, 4, affine=False),
 )
 """Every normalisation, in every mode."""
