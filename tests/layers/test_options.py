@@ -83,6 +83,22 @@ def test_a_size_is_any_integer(kind: Any, make: Callable[[Any], Module]) -> None
         np.testing.assert_array_equal(layer.state_dict()[name], value)
 
 
+ARRAYS: dict[str, Callable[[Any], Module]] = {
+    "Conv2d": lambda a: Conv2d(2, 4, a((3, 2)), a((1, 2)), a(((1, 1), (1, 0))), a((2, 1)), backend="numpy"),
+    "ConvTranspose2d": lambda a: ConvTranspose2d(
+        2, 4, a((3, 2)), a((2, 2)), output_padding=a((1, 0)), backend="numpy"
+    ),
+    "MaxPool2d": lambda a: MaxPool2d(a((3, 2)), a((1, 2)), a((1, 1)), backend="numpy"),
+    "AdaptiveAvgPool2d": lambda a: AdaptiveAvgPool2d(a((3, 2)), backend="numpy"),
+    "LayerNorm": lambda a: LayerNorm(a((3, 2)), backend="numpy"),
+}
+
+
+@pytest.mark.parametrize("make", ARRAYS.values(), ids=ARRAYS)
+def test_sizes_may_be_an_array(make: Callable[[Any], Module]) -> None:
+    assert repr(make(np.array)) == repr(make(list)) == repr(make(tuple))
+
+
 NUMBERS: dict[str, Callable[[Any], Any]] = {
     "Dropout": lambda n: Dropout(n(0.5), backend="numpy").p,
     "LeakyReLU": lambda n: LeakyReLU(n(0.5), backend="numpy").negative_slope,
