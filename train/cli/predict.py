@@ -36,6 +36,14 @@ def predict(
         bool,
         typer.Option("--test-set", help="DATA is the training's data: predict its test set alone."),
     ] = False,
+    header: Annotated[
+        bool | None,
+        typer.Option(
+            "--header/--no-header",
+            help="CSV: whether the first row names the columns (default: as in the training, else it does if "
+            "none of its cells is a number).",
+        ),
+    ] = None,
     out: Annotated[str | None, typer.Option("--out", help="Write all predictions to this CSV file.")] = None,
     force: Force = False,
     backend: BackendOption = None,
@@ -54,7 +62,7 @@ def predict(
     predictor.check_finite()
     if test_set and data is None:
         raise OptionError("--test-set: expected DATA, the training's data, with it, got none")
-    new = read_new_data(predictor, data, test_set=test_set)
+    new = read_new_data(predictor, data, test_set=test_set, header=header)
     outputs = predictor(new.inputs)
     rows = _rows(predictor, outputs)
     scores = _scores(predictor, outputs, new)
@@ -62,8 +70,8 @@ def predict(
         atomic_write(file, _csv(rows), replace=force)
     overflowed = np.flatnonzero(_finite_rows(new.inputs) & ~_finite_rows(outputs))
     if as_json:
-        notes = {"note": new.note} if new.note else {}
-        print_json({"predictions": rows, **scores, **notes})
+        notes = {"note": new.note, "reading": new.reading}
+        print_json({"predictions": rows, **scores, **{key: text for key, text in notes.items() if text}})
     else:
         _print(rows, scores, new, file)
         if len(overflowed):
@@ -81,6 +89,8 @@ def _finite_rows(values: Host) -> Host:
 
 
 def _print(rows: list[dict[str, Any]], scores: dict[str, float], new: NewData, file: Path | None) -> None:
+    if new.reading:
+        say(f"{new.reading}.", style="dim")
     _show(rows)
     for name, value in scores.items():
         say((f"{name.replace('_', ' ')} {_number(value)}", "bold"))

@@ -26,7 +26,7 @@ NetworkSource = Annotated[
 ]
 
 
-NETWORK_FIELDS = ("variant", "target", "task", "model", "hidden", "activation", "output", "loss")
+NETWORK_FIELDS = ("variant", "target", "task", "header", "model", "hidden", "activation", "output", "loss")
 """The fields of a recipe that decide its network."""
 
 network_flags = recipe_flags(NETWORK_FIELDS)

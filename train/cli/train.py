@@ -83,6 +83,8 @@ def _introduce(experiment: Experiment) -> None:
     kind = "numbers" if splits.train.classes is None else f"{len(splits.train.classes)} classes"
     details = ", ".join(f"{key} {value}" for key, value in backend.details().items())
     say((splits.train.name, "bold"), f": {parts}; inputs {splits.train.shape}, {kind}")
+    for note in splits.train.notes:
+        say(f"{note}.", style="dim")
     say(f"{experiment.loss}, {experiment.trainer.optimizer}", style="dim")
     plan = f"schedule {recipe.schedule}, epochs {recipe.epochs}, batches of {recipe.batch_size}"
     say(f"{plan}, seed {recipe.seed}", style="dim")

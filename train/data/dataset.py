@@ -32,6 +32,8 @@ class Dataset:
         The name of each column of inputs (N, D).
     target_name : str, optional
         The name of the targets' column.
+    notes : sequence of str
+        What a reader did that the user should know: how a header was read, classes that look alike.
     """
 
     name: str
@@ -40,6 +42,7 @@ class Dataset:
     classes: tuple[str, ...] | None = None
     feature_names: tuple[str, ...] | None = None
     target_name: str | None = None
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.classes is not None:

@@ -6,11 +6,9 @@ itself, big-endian (LeCun, Cortes, Burges, "The MNIST database of handwritten di
 
 from __future__ import annotations
 
-import gzip
 import io
 import math
 import struct
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,6 +20,7 @@ from ...backends.errors import DataError
 from ...backends.host import Host
 from ...backends.options import number
 from .dataset import Dataset
+from .opened import opened
 from .splits import Splits
 
 _DTYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
@@ -29,15 +28,10 @@ _CHUNK = 1 << 20
 
 
 def read_idx(path: str | Path) -> Host:
-    """Read an IDX file, plain or `.gz`, into an array of the shape and dtype in its header."""
+    """Read an IDX file, plain or gzipped, into an array of the shape and dtype in its header."""
     file = Path(path)
-    try:
-        with gzip.open(file) if file.suffix == ".gz" else file.open("rb") as stream:
-            return _read_array(file, stream)
-    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-        raise DataError(f"{file}: the gzip data is damaged or cut off: {error}") from error
-    except OSError as error:
-        raise DataError(f"{file}: cannot be read: {error.strerror or error}") from error
+    with opened(file) as stream:
+        return _read_array(file, stream)
 
 
 def idx_splits(folder: str | Path, *, validation: float = 0.1, seed: int = 0) -> Splits:
@@ -47,7 +41,7 @@ def idx_splits(folder: str | Path, *, validation: float = 0.1, seed: int = 0) ->
     ----------
     folder : str or Path
         Holds `train-images-idx3-ubyte`, `train-labels-idx1-ubyte`, and both for `t10k`. The names may have
-        `.idx` in place of `-idx`, and end in `.gz`.
+        `.idx` in place of `-idx`, and end in `.gz`. The first bytes tell whether a file is gzipped.
     validation : float
         Share of the training files for a stratified validation set; 0 for none.
     """

@@ -14,18 +14,19 @@ from .digits import digits_splits
 from .disc import disc
 from .idx import idx_splits
 from .npz import read_npz
+from .opened import is_archive
 from .splits import Splits
 from .table import read_csv
 from .targets import Task, check_task
 
-_CSV_ENDS = (".csv", ".tsv")
+_ENDS = {".csv": "CSV", ".tsv": "CSV", ".npz": "NPZ"}
 _ROWS, _VALIDATION, _TEST = 1000, 0.1, 0.2
 # The options of each kind of source; any other option is an error.
 _OPTIONS = {
     "disc": ("variant", "n", "validation"),
     "cubes": ("n", "validation"),
     "digits": (),
-    "CSV": ("target", "task", "validation", "test"),
+    "CSV": ("target", "task", "header", "validation", "test"),
     "NPZ": ("task", "validation", "test"),
     "IDX": ("validation",),
 }
@@ -41,6 +42,7 @@ def load_splits(
     n: int | None = None,
     target: str | int | None = None,
     task: Task = "auto",
+    header: bool | None = None,
     validation: float | None = None,
     test: float | None = None,
     check_finite: bool = False,
@@ -52,7 +54,8 @@ def load_splits(
     Parameters
     ----------
     source : str or Path
-        "disc", "cubes", "digits"; a `.csv`, `.tsv` or `.npz` file; or a folder of IDX files.
+        "disc", "cubes", "digits"; a `.csv`, `.tsv` or `.npz` file; or a folder of IDX files. gzip may be
+        around any file.
     seed : int
         Draws disc and cubes, and splits files. digits has a fixed split.
     variant : str, optional
@@ -61,6 +64,8 @@ def load_splits(
         disc, cubes: the size of train and, as in the papers, of test (default 1000).
     target, task
         CSV: the target column (default: the last). CSV, NPZ: how to read it, as in `read_csv`.
+    header : bool, optional
+        CSV: whether the first row names the columns (default: it does if none of its cells is a number).
     validation : float, optional
         Share held out for validation (default 0.1; 0 for none), of all rows (CSV, NPZ) or of the training
         files (IDX). For disc and cubes, n times this many samples are drawn in addition.
@@ -76,6 +81,7 @@ def load_splits(
         "n": n,
         "target": target,
         "task": None if task == "auto" else task,
+        "header": header,
         "validation": validation,
         "test": test,
     }
@@ -92,7 +98,10 @@ def load_splits(
     elif kind == "IDX":
         splits = idx_splits(source, validation=share, seed=seed)
     else:
-        data = read_csv(source, target=target, task=task) if kind == "CSV" else read_npz(source, task=task)
+        if kind == "CSV":
+            data = read_csv(source, target=target, task=task, header=header)
+        else:
+            data = read_npz(source, task=task)
         if check_finite:
             data.check_finite()  # before the shuffle, so that the error names the row of the file
         splits = _cut(data, share, _TEST if test is None else test, seed)
@@ -108,12 +117,9 @@ def _kind(source: str | Path) -> str:
     path = Path(source)
     if path.is_dir() and str(source):
         return "IDX"
-    end = path.suffix.lower()
-    if path.is_file() and end not in (*_CSV_ENDS, ".npz"):
-        raise DataError(f"{path}: expected a .csv, .tsv or .npz file, or a folder of IDX files")
     if path.is_file():
-        return "CSV" if end in _CSV_ENDS else "NPZ"
-    if end or len(path.parts) > 1:
+        return file_kind(path)
+    if path.suffix or len(path.parts) > 1:
         folder = path.parent
         near = did_you_mean(path.name, [file.name for file in folder.iterdir()]) if folder.is_dir() else ""
         raise DataError(f"{path}: no such file or folder.{near}")
@@ -121,6 +127,16 @@ def _kind(source: str | Path) -> str:
         f"Unknown data set {str(source)!r}. Available: {', '.join(SOURCES)}, a .csv, .tsv or .npz file, "
         f"or a folder of IDX files.{did_you_mean(str(source), SOURCES)}"
     )
+
+
+def file_kind(path: Path) -> str:
+    """Return "CSV" or "NPZ": by a file's ending, which `.gz` may follow, and by its first bytes."""
+    end = next((end for end in map(str.lower, reversed(path.suffixes)) if end != ".gz"), "")
+    if end in ("", *_ENDS) and is_archive(path):
+        return "NPZ"
+    if end not in _ENDS:
+        raise DataError(f"{path}: expected a .csv, .tsv or .npz file, or a folder of IDX files")
+    return _ENDS[end]
 
 
 def _check_options(source: str | Path, kind: str, options: dict[str, Any]) -> None:

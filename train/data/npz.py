@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 
@@ -10,7 +12,9 @@ from ...backends.archive import Archive
 from ...backends.errors import DataError
 from ...backends.host import Host
 from .dataset import Dataset
-from .targets import Targets, Task, check_task, targets_from_numbers, targets_from_text
+from .opened import opened, read_whole
+from .rows import Rows
+from .targets import Targets, Task, check_task, class_notes, targets_from_numbers, targets_from_text
 
 _PAIRS = (("x", "y"), ("X", "Y"), ("X", "y"), ("inputs", "targets"), ("data", "target"))
 
@@ -23,7 +27,8 @@ def read_npz(path: str | Path, *, task: Task = "auto") -> Dataset:
     path : str or Path
         A file of `numpy.savez` or `savez_compressed`; pickled objects are never loaded.
     task : {"auto", "classification", "regression"}
-        How to read y of shape (N,) or (N, 1), as in `read_csv`; y of (N, K) is regression.
+        How to read y of shape (N,) or (N, 1): as classes if it is text, or integers of few values (as in
+        `read_csv`) or of 2^53 and more; else as numbers. y of (N, K) is regression.
 
     Returns
     -------
@@ -36,21 +41,22 @@ def read_npz(path: str | Path, *, task: Task = "auto") -> Dataset:
     if values is None:
         raise DataError(f"{file}: expected inputs and targets (y), got no targets")
     targets, classes = _targets(values, task, f"{file}, targets")
-    return Dataset(file.name, _floats(inputs, file), targets, classes)
+    notes = tuple(class_notes(classes or ()))
+    return Dataset(file.name, _floats(inputs, file), targets, classes, notes=notes)
 
 
-def read_npz_rows(path: str | Path, *, task: Task) -> tuple[Host, Targets | None, str]:
-    """Read inputs (N, ...) and their targets, if the file has any; see `table.read_rows`."""
+def read_npz_rows(path: str | Path, *, task: Task) -> Rows:
+    """Read inputs (N, ...) and their targets, if the file has any."""
     file = Path(path)
     inputs, values = _read_arrays(file)
     inputs = _floats(inputs, file)
     if values is None:
-        return inputs, None, ""
+        return Rows(inputs)
     try:
         data = Dataset(file.name, inputs, *_targets(values, task, f"{file}, targets"))
     except DataError as error:
-        return inputs, None, str(error)
-    return inputs, (data.targets, data.classes), ""
+        return Rows(inputs, problem=str(error))
+    return Rows(inputs, (data.targets, data.classes))
 
 
 def _floats(inputs: Host, file: Path) -> Host:
@@ -60,23 +66,36 @@ def _floats(inputs: Host, file: Path) -> Host:
 
 
 def _read_arrays(path: Path) -> tuple[Host, Host | None]:
-    try:
-        with path.open("rb") as stream, Archive(stream) as archive:
-            names = archive.names
-            for first, second in _PAIRS:
-                if first in names and second in names:
-                    return archive.read(first), archive.read(second)
-            for first, _ in _PAIRS:
-                if names == [first]:
-                    return archive.read(first), None
-    except FileNotFoundError as error:
-        raise DataError(f"{path}: no such file") from error
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror or error}") from error
-    except DataError as error:
-        raise DataError(f"{path}: {error}") from error
+    with opened(path) as stream:
+        source = _seekable(path, stream)
+        try:
+            with Archive(source) as archive:
+                names = archive.names
+                for first, second in _PAIRS:
+                    if first in names and second in names:
+                        return archive.read(first), archive.read(second)
+                for first, _ in _PAIRS:
+                    if names == [first]:
+                        return archive.read(first), None
+        except DataError as error:
+            raise DataError(f"{path}: {error}") from error
     present = ", ".join(sorted(names)) or "nothing"
     raise DataError(f"{path}: expected arrays x and y (or inputs and targets), got {present}")
+
+
+def _seekable(path: Path, stream: io.BufferedIOBase) -> IO[bytes]:
+    """Return a stream with a cheap `seek`: gzip would decompress from the start each time."""
+    return stream if isinstance(stream, io.BufferedReader) else io.BytesIO(read_whole(path, stream))
+
+
+def _texts(values: Host, where: str) -> list[str]:
+    texts = [str(value) for value in values]
+    if "" in texts:
+        raise DataError(
+            f"{where}, row {texts.index('')} (counting from 0): expected a class, got an empty text. "
+            f"Fill it in or remove the row."
+        )
+    return texts
 
 
 def _targets(values: Host, task: Task, where: str) -> Targets:
@@ -88,7 +107,7 @@ def _targets(values: Host, task: Task, where: str) -> Targets:
         raise DataError(f"{where}: expected numbers or text, got dtype {values.dtype}")
     if values.ndim == 1:
         if values.dtype.kind == "U":
-            return targets_from_text(values, task, where)
+            return targets_from_text(_texts(values, where), task, where)
         return targets_from_numbers(values if values.dtype.kind != "b" else values.astype(int), task, where)
     if task == "classification" or values.dtype.kind == "U":
         raise DataError(

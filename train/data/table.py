@@ -5,12 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
 from ...backends.errors import DataError, did_you_mean
-from ...backends.host import Host
 from .dataset import Dataset
-from .targets import Targets, Task, check_task, targets_from_numbers, targets_from_text
+from .rows import Rows
+from .targets import Targets, Task, check_task, class_notes, targets_from_cells
 from .text import TextTable, number, read_text
 
 
@@ -20,28 +19,36 @@ def read_csv(
     target: str | int | None = None,
     task: Task = "auto",
     delimiter: str | None = None,
+    header: bool | None = None,
 ) -> Dataset:
     """Read a CSV file: every column is a numeric feature, except the target.
+
+    Class names are the cells' texts, without spaces around them: 00501 and 501 are two classes, and so are
+    1 and 1.0.
 
     Parameters
     ----------
     path : str or Path
-        UTF-8 text. A first row in which no cell is a number is the header.
+        UTF-8 text, plain or gzipped.
     target : str or int, optional
         The target column: its name, or its number from 0 (negative: from the end). Default: the last.
     task : {"auto", "classification", "regression"}
-        "auto" means classification if the target is text, or if it has at most 20 distinct values, all
-        integers, with two rows each on average (or just two values); else regression.
+        "auto" means classification if a cell of the target is no number; if it has at most 20 different
+        values, all integers, with two rows each on average (or just two values); or if it holds codes, which
+        are integers alone, one of them with a zero in front or from 2^53 on. Else it means regression.
     delimiter : str, optional
         Default: a tab, `;` or `,`, the one that splits the first rows evenly.
+    header : bool, optional
+        Whether the first row names the columns. Default: it does if none of its cells is a number.
 
     Returns
     -------
     Dataset
-        inputs (N, D) float64; targets (N,) int64 with `classes` (sorted), or (N, 1) float64.
+        inputs (N, D) float64; targets (N,) int64 with `classes` (sorted, by number if all are numbers), or
+        (N, 1) float64. `notes` say how the file was read.
     """
     check_task(task)
-    table = read_text(Path(path), delimiter)
+    table = read_text(Path(path), delimiter, header)
     if table.width < 2:
         raise DataError(
             f"{path}: expected a target column and at least one feature, separated by ',', ';' or tab, "
@@ -51,10 +58,11 @@ def read_csv(
     features = [index for index in range(table.width) if index != chosen]
     inputs = np.array([_feature_row(table, row, features) for row in range(len(table.rows))])
     targets, classes = _targets(table, chosen, task)
+    notes = (table.reading, *class_notes(classes or ()))
     if table.header is None:
-        return Dataset(table.path.name, inputs, targets, classes)
+        return Dataset(table.path.name, inputs, targets, classes, notes=notes)
     names = tuple(table.header[index] for index in features)
-    return Dataset(table.path.name, inputs, targets, classes, names, table.header[chosen])
+    return Dataset(table.path.name, inputs, targets, classes, names, table.header[chosen], notes)
 
 
 def _find_target(table: TextTable, target: str | int | None) -> int:
@@ -93,14 +101,11 @@ def _targets(table: TextTable, chosen: int, task: Task) -> Targets:
     if "" in cells:
         raise _bad_cell(table, cells.index(""), chosen)
     values = [number(cell) for cell in cells]
-    numeric = np.array([value for value in values if value is not None])
-    if len(numeric) == len(cells):
-        return targets_from_numbers(numeric, task, where, lambda row: f"line {table.lines[row]}")
+    count = len(cells) - values.count(None)
     # An "NA" among numbers must not become a class, nor turn every number into one.
-    if task == "regression" or (task == "auto" and len(numeric) > len(cells) / 2):
+    if count < len(cells) and (task == "regression" or (task == "auto" and count > len(cells) / 2)):
         raise _bad_cell(table, values.index(None), chosen)
-    names: Host = np.array(cells)
-    return targets_from_text(names, task, where)
+    return targets_from_cells(cells, values, task, where, lambda row: f"line {table.lines[row]}")
 
 
 def _bad_cell(table: TextTable, row: int, index: int) -> DataError:
@@ -112,7 +117,7 @@ def _bad_cell(table: TextTable, row: int, index: int) -> DataError:
     if number(cell.replace(",", ".")) is not None:
         hint = " Write decimals with a point."
     elif row == 0 and table.header is None:
-        hint = " (The first row is a header if none of its cells is a number.)"
+        hint = " The first row is a header if no cell is a number; --header (header=True) makes it one."
     return DataError(f"{where}: expected a number, got {cell!r}.{hint}")
 
 
@@ -123,7 +128,8 @@ def read_rows(
     task: Task,
     names: tuple[str, ...] | None = None,
     target: str | int | None = None,
-) -> tuple[npt.NDArray[np.float64], Targets | None, str]:
+    header: bool | None = None,
+) -> Rows:
     """Read rows for a model of `count` features, and their targets if the file has any.
 
     If the file and the model both have names, columns are selected by name; others are ignored. Otherwise
@@ -141,24 +147,22 @@ def read_rows(
         The names of its features.
     target : str or int, optional
         Its target column, by name or number (default: the last).
-
-    Returns
-    -------
-    tuple
-        inputs (N, count); targets and classes, or None; and the reason if a target column cannot be read.
+    header : bool, optional
+        Whether the first row names the columns, as in `read_csv`.
     """
-    table = read_text(Path(path))
+    table = read_text(Path(path), header=header)
     if names is not None and table.header is not None:
         features, chosen = _columns_by_name(table, names, target)
     else:
-        features, chosen = _columns_by_number(table, count, target)
+        named = names is not None or (isinstance(target, str) and number(target) is None)
+        features, chosen = _columns_by_number(table, count, target, named=named)
     inputs = np.array([_feature_row(table, row, features) for row in range(len(table.rows))])
     if chosen is None:
-        return inputs, None, ""
+        return Rows(inputs, reading=table.reading)
     try:
-        return inputs, _targets(table, chosen, task), ""
-    except DataError as error:
-        return inputs, None, str(error)  # only a score needs the targets
+        return Rows(inputs, _targets(table, chosen, task), reading=table.reading)
+    except DataError as error:  # only a score needs the targets
+        return Rows(inputs, problem=str(error), reading=table.reading)
 
 
 def _columns_by_name(
@@ -175,13 +179,13 @@ def _columns_by_name(
 
 
 def _columns_by_number(
-    table: TextTable, count: int, target: str | int | None
+    table: TextTable, count: int, target: str | int | None, *, named: bool
 ) -> tuple[list[int], int | None]:
     if table.width == count:
         return list(range(count)), None
-    named = isinstance(target, str) and number(target) is None and target not in (table.header or ())
-    if table.width != count + 1 or named:
-        also = "" if named else f" (or {count + 1} with the target)"
+    lost = named and target is not None and target not in (table.header or ())
+    if table.width != count + 1 or lost:
+        also = "" if lost else f" (or {count + 1} with the target)"
         raise DataError(f"{table.path}: expected {count} columns of features{also}, got {table.width}")
     chosen = _find_target(table, target)
     return [index for index in range(table.width) if index != chosen], chosen

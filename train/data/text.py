@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import csv
+import io
 from dataclasses import dataclass
 from pathlib import Path
 
 from ...backends.errors import DataError
+from .opened import opened, read_whole
 
 _DELIMITERS = ("\t", ";", ",")
 _SNIFFED_ROWS = 20
+_SHOWN_CELLS = 4
 
 
 @dataclass(frozen=True)
@@ -20,6 +23,8 @@ class TextTable:
     header: tuple[str, ...] | None
     rows: list[list[str]]
     lines: list[int]
+    reading: str = ""
+    """How the first row was read, and how to choose otherwise."""
 
     @property
     def width(self) -> int:
@@ -42,8 +47,11 @@ def number(cell: str) -> float | None:
         return None
 
 
-def read_text(path: Path, delimiter: str | None = None) -> TextTable:
-    """Read a file of `,`, `;` or tab separated cells; a first row without any number is the header."""
+def read_text(path: Path, delimiter: str | None = None, header: bool | None = None) -> TextTable:
+    """Read a file of `,`, `;` or tab separated cells, plain or gzipped.
+
+    header: whether the first row holds names; by default it does if none of its cells is a number.
+    """
     lines = _read_lines(path)
     rows, numbers = _parse(path, lines, delimiter or _sniff(lines))
     if not rows:
@@ -54,25 +62,27 @@ def read_text(path: Path, delimiter: str | None = None) -> TextTable:
                 f"{path}, line {line}: expected {len(rows[0])} cells as in line {numbers[0]}, "
                 f"got {len(cells)}"
             )
-    header = None
-    if all(number(cell) is None for cell in rows[0]):
-        header = tuple(cell or f"column {index}" for index, cell in enumerate(rows[0]))
-        rows, numbers = rows[1:], numbers[1:]
-        _check_header(path, header, bool(rows))
-    return TextTable(path, header, rows, numbers)
+    start = ", ".join(rows[0][:_SHOWN_CELLS]) + (", ..." if len(rows[0]) > _SHOWN_CELLS else "")
+    if header is None:
+        header = all(number(cell) is None for cell in rows[0])
+    if not header:
+        reading = f"line {numbers[0]} ({start}) is data; --header reads it as the columns' names"
+        return TextTable(path, None, rows, numbers, reading)
+    reading = f"line {numbers[0]} ({start}) names the columns; --no-header reads it as data"
+    names = tuple(cell or f"column {index}" for index, cell in enumerate(rows[0]))
+    _check_header(path, names, len(rows) > 1)
+    return TextTable(path, names, rows[1:], numbers[1:], reading)
 
 
 def _read_lines(path: Path) -> list[str]:
     try:
-        # newline="": the csv module must see the line ends inside quotes.
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            return list(file)
+        with opened(path) as stream:
+            # newline="": the csv module must see the line ends inside quotes.
+            return list(io.TextIOWrapper(io.BytesIO(read_whole(path, stream)), "utf-8-sig", newline=""))
     except UnicodeDecodeError as error:
         raise DataError(
             f"{path}: expected UTF-8 text, got another byte at {error.start}; save the file as UTF-8"
         ) from error
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror}") from error
 
 
 def _parse(path: Path, lines: list[str], delimiter: str) -> tuple[list[list[str]], list[int]]:

@@ -24,6 +24,7 @@ def load(recipe: Recipe) -> Splits:
         n=recipe.n,
         target=recipe.target,
         task=recipe.task,  # type: ignore[arg-type]
+        header=recipe.header,
         validation=recipe.validation,
         test=recipe.test,
         check_finite=recipe.check_finite or bool(recipe.standardize),

@@ -122,6 +122,7 @@ class Experiment:
             "train_samples": len(self.splits.train),
             "test_samples": len(self.splits.test),
             "source": self.recipe.source,
+            "notes": list(self.splits.train.notes),
             "seed": self.recipe.seed,
             "backend": self.backend.spec,
             "dtype": self.backend.default_dtype,

@@ -11,6 +11,7 @@ import numpy as np
 from ...backends import DataError, OptionError
 from ...backends.host import Host
 from ..data import SOURCES, Task, idx_splits
+from ..data.load import file_kind
 from ..data.npz import read_npz_rows
 from ..data.table import read_rows
 from ..data.targets import Targets
@@ -28,36 +29,44 @@ class NewData:
     targets: Host | None = None
     note: str = ""
     """The reason why the targets in the file cannot be used."""
+    reading: str = ""
+    """How a file of text was read."""
 
 
-def read_new_data(predictor: Predictor, source: str | None, *, test_set: bool = False) -> NewData:
+def read_new_data(
+    predictor: Predictor, source: str | None, *, test_set: bool = False, header: bool | None = None
+) -> NewData:
     """Read a file or a folder of IDX files; None means the test set of the named data set of the training.
 
     With `test_set`, the source is the training's data set, and its test set is read alone. A model's file
-    does not decide which other file is opened.
+    does not decide which other file is opened. header: whether the first row of a CSV file names the columns
+    (default: as in the training).
     """
     recipe = predictor.recipe
     if test_set or source is None or (recipe is not None and source == recipe.source and source in SOURCES):
-        return _own_test_set(predictor, source)
+        return _own_test_set(predictor, source, header)
     path = Path(source)
     task: Task = "regression" if predictor.classes is None else "classification"
     if path.is_dir():
         test = idx_splits(path, validation=0).test
         return _numbered(predictor, test.inputs, (test.targets, test.classes))
-    suffix = path.suffix.lower()
-    if suffix == ".npz":
-        return _numbered(predictor, *read_npz_rows(path, task=task))
-    if suffix in (".csv", ".tsv"):
-        target = predictor.target or (recipe.target if recipe is not None else None)
-        count = math.prod(predictor.input_shape)
-        inputs, targets, note = read_rows(path, count, task=task, names=predictor.features, target=target)
-        return _numbered(predictor, inputs.reshape(-1, *predictor.input_shape), targets, note)
-    if source in SOURCES and recipe is not None:
-        raise DataError(f"expected the training's data set {recipe.source!r}, or a file, got {source!r}")
-    raise DataError(f"expected a .csv, .tsv or .npz file, or a folder of IDX files, got '{source}'")
+    if not path.exists():
+        if source in SOURCES and recipe is not None:
+            raise DataError(f"expected the training's data set {recipe.source!r}, or a file, got {source!r}")
+        raise DataError(f"{path}: no such file or folder; expected a .csv, .tsv or .npz file, or IDX files")
+    if file_kind(path) == "NPZ":
+        rows = read_npz_rows(path, task=task)
+        return _numbered(predictor, rows.inputs, rows.targets, rows.problem)
+    if header is None and recipe is not None:
+        header = recipe.header
+    target = predictor.target or (recipe.target if recipe is not None else None)
+    count = math.prod(predictor.input_shape)
+    rows = read_rows(path, count, task=task, names=predictor.features, target=target, header=header)
+    inputs = rows.inputs.reshape(-1, *predictor.input_shape)
+    return replace(_numbered(predictor, inputs, rows.targets, rows.problem), reading=rows.reading)
 
 
-def _own_test_set(predictor: Predictor, source: str | None) -> NewData:
+def _own_test_set(predictor: Predictor, source: str | None, header: bool | None) -> NewData:
     recipe = predictor.recipe
     if recipe is None:
         raise DataError("the model does not name the data set it was trained on; name a file of data")
@@ -71,7 +80,8 @@ def _own_test_set(predictor: Predictor, source: str | None) -> NewData:
     if (recipe.n or 0) > _MOST_DRAWN:
         raise DataError(f"expected a data set of at most {_MOST_DRAWN:,} samples, got {recipe.n:,}")
     try:
-        test = load(replace(recipe, source=source or recipe.source).settled()).test
+        header = recipe.header if header is None else header
+        test = load(replace(recipe, source=source or recipe.source, header=header).settled()).test
     except (DataError, OptionError) as error:
         raise DataError(f"the data set of the training cannot be read: {error} Name another file.") from error
     return _numbered(predictor, test.inputs, (test.targets, test.classes))
@@ -90,6 +100,10 @@ def _numbered(predictor: Predictor, inputs: Host, targets: Targets | None, note:
         return NewData(inputs, values)
     unknown = [classes[i] for i in np.unique(values) if classes[i] not in known]
     if unknown:
-        return NewData(inputs, None, f"expected the classes {', '.join(known)}, got {unknown[0]!r}")
+        return NewData(inputs, None, f"expected the classes {_listed(known)}, got {unknown[0]!r}")
     numbers = np.array([known.index(name) if name in known else -1 for name in classes])
     return NewData(inputs, numbers[values])
+
+
+def _listed(names: tuple[str, ...], most: int = 20) -> str:
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")

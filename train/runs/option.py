@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
+from ...backends.errors import OptionError
 from ...backends.options import integer, number
 from ..models import check_name
 
@@ -58,6 +59,13 @@ def options_of(kind: Any) -> dict[str, Option]:
 def whole(**bounds: Any) -> Callable[[str, Any], int]:
     """Return the check of an integer within bounds, as `integer` has them."""
     return lambda flag, value: integer(flag, "", value, **bounds)
+
+
+def yes_or_no(flag: str, value: Any) -> bool:
+    """Check a flag."""
+    if not isinstance(value, bool):
+        raise OptionError(f"{flag}: expected True or False, got {value!r:.80}")
+    return value
 
 
 def real(**bounds: Any) -> Callable[[str, Any], float]:

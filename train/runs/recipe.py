@@ -15,7 +15,7 @@ from ..loop.schedule_parser import parse_schedule
 from ..models import ACTIVATIONS, INITIALIZERS, MODELS, OUTPUTS
 from .defaults import defaults_for
 from .names import LOSSES, OPTIMIZERS, OUTPUT_OF_LOSS
-from .option import option, options_of, real, whole
+from .option import option, options_of, real, whole, yes_or_no
 
 _DATA, _NETWORK, _LEARNING = "Data", "Network", "Learning"
 
@@ -58,6 +58,13 @@ class Recipe:
         None, "CSV: the target column, by name or by number from 0", _DATA, unset="the last"
     )
     task: str = option("auto", "CSV, NPZ: how to read the targets:", _DATA, choices=get_args(Task))
+    header: bool | None = option(
+        None,
+        "CSV: whether the first row names the columns",
+        _DATA,
+        unset="it does if none of its cells is a number",
+        check=yes_or_no,
+    )
     validation: float | None = option(
         None, "Share of the samples held out for validation", _DATA, unset="0.1", check=real(least=0, below=1)
     )
@@ -69,10 +76,14 @@ class Recipe:
         check=real(above=0, below=1),
     )
     standardize: bool | None = option(
-        None, "Scale each input to mean 0 and standard deviation 1", _DATA, unset="no; dense on files: yes"
+        None,
+        "Scale each input to mean 0 and standard deviation 1",
+        _DATA,
+        unset="no; dense on files: yes",
+        check=yes_or_no,
     )
     check_finite: bool = option(
-        False, "Refuse data that contain NaN or infinity; --standardize does so too", _DATA
+        False, "Refuse data that contain NaN or infinity; --standardize does so too", _DATA, check=yes_or_no
     )
 
     model: str | None = option(
@@ -133,7 +144,9 @@ class Recipe:
         unset="never",
         check=whole(least=1),
     )
-    best: bool = option(False, "Keep the weights of the epoch with the lowest validation loss", _LEARNING)
+    best: bool = option(
+        False, "Keep the weights of the epoch with the lowest validation loss", _LEARNING, check=yes_or_no
+    )
     seed: int = option(
         0,
         "Seed of data, weights and batches",

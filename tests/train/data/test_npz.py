@@ -56,6 +56,9 @@ def test_dtype_of_the_inputs(file: Path, given: str, kept: str) -> None:
         (Y.reshape(6, 1), Y.tolist(), ("0", "1")),
         (Y.astype(bool), Y.tolist(), ("0", "1")),
         (np.array(list("bababa")), [1, 0, 1, 0, 1, 0], ("a", "b")),
+        (2**53 + Y, Y.tolist(), (str(2**53), str(2**53 + 1))),
+        (2**64 - 1 - Y.astype(np.uint64), (1 - Y).tolist(), (str(2**64 - 2), str(2**64 - 1))),
+        (np.array(["00501", "501"] * 3), [0, 1, 0, 1, 0, 1], ("00501", "501")),
         (X[:, 0] / 4, (X[:, :1] / 4).tolist(), None),
         (X, X.tolist(), None),
         (X.astype(int), X.tolist(), None),
@@ -96,6 +99,8 @@ def test_task(file: Path) -> None:
             {"x": X, "y": np.array([0, 1, np.nan, 0, 1, 0])},
             r"row 2 .*: expected a number or a class, got nan",
         ),
+        ({"x": X, "y": np.array(["a", "", "b"] * 2)}, r"row 1 .*: expected a class, got an empty text"),
+        ({"x": X, "y": 2**53 + np.arange(6)}, "expected classes, got 6 different texts in 6 rows"),
         ({"x": X, "y": np.array([[["a"]]] * 6)}, r"expected class labels \(N,\)"),
     ],
 )
@@ -173,7 +178,7 @@ def test_an_archive_that_lies(
 
 
 def test_other_files(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="no such file"):
+    with pytest.raises(DataError, match="No such file"):
         read_npz(tmp_path / "absent.npz")
     with pytest.raises(DataError, match="cannot be read"):
         read_npz(tmp_path)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+import re
 from pathlib import Path
 from typing import Any
 
@@ -70,7 +72,17 @@ def column(values: list[Any]) -> str:
     [
         ([0, 1, 1], ("0", "1")),
         ([3, -1, 10, 3, -1, 10], ("-1", "3", "10")),
-        (["1.0", "2.0", "1.0"], ("1", "2")),
+        (["1.0", "2.0", "1.0"], ("1.0", "2.0")),
+        (["501", "00501"] * 2, ("00501", "501")),
+        ([2**53 + 1, 2**53] * 2, ("9007199254740992", "9007199254740993")),
+        ([f"{i % 25:03}" for i in range(100)], tuple(f"{i:03}" for i in range(25))),
+        ([2**60 + i % 25 for i in range(100)], tuple(str(2**60 + i) for i in range(25))),
+        (["9" * 400, "8" * 400], ("8" * 400, "9" * 400)),
+        (["+1", "-1", "+1"], ("-1", "+1")),
+        (["1", "1.0", "+1", "1e0"] * 8, ("+1", "1", "1.0", "1e0")),
+        (["1e3", "2e3"] * 2, ("1e3", "2e3")),
+        ([" x y ", "x y", '" x y "'], ("x y",)),
+        (["0.5", "05"] * 9, None),
         ([i % 20 for i in range(40)], tuple(map(str, range(20)))),
         ([i % 21 for i in range(84)], None),
         ([1, 2, 3, 4, 5], None),
@@ -85,7 +97,46 @@ def test_auto_distinguishes_classes_from_numbers(
     if classes is None:
         np.testing.assert_array_equal(data.targets, np.array(values, float)[:, None])
     else:
-        assert [classes[label] for label in data.targets] == [str(int(float(value))) for value in values]
+        assert [classes[label] for label in data.targets] == [str(value).strip('" ') for value in values]
+
+
+@pytest.mark.parametrize(
+    ("text", "header", "names", "rows", "says"),
+    [
+        ("2019,2020,7\n1,2,0\n", None, None, 2, "line 1 (2019, 2020, 7) is data; --header reads it"),
+        ("2019,2020,7\n1,2,0\n", True, ("2019", "2020"), 1, "line 1 (2019, 2020, 7) names the columns"),
+        ("a,1,y\n1,2,0\n", True, ("a", "1"), 1, "line 1 (a, 1, y) names the columns"),
+        ("\nb,a,y\n1,2,0\n", None, ("b", "a"), 1, "line 2 (b, a, y) names the columns; --no-header"),
+        ("1,2,3,4,5,y\n", False, None, 1, "line 1 (1, 2, 3, 4, ...) is data"),
+    ],
+)
+def test_the_first_row(
+    file: Path, text: str, header: bool | None, names: tuple[str, ...] | None, rows: int, says: str
+) -> None:
+    data = read(file, text, header=header)
+    assert (data.feature_names, len(data)) == (names, rows)
+    assert data.notes[0].startswith(says)
+
+
+@pytest.mark.parametrize(
+    ("values", "says"),
+    [
+        (["1", "1.0"], "'1', '1.0' are different classes, because class names are text"),
+        (["1", "1.0", "007", "7"], "'1', '1.0' are different classes, .* 1 more such"),
+        (["a", "NA", "a", "b"], "'NA' is read as a class; remove its rows if"),
+        (["a", "1_0", "10", "10", "a"], ""),
+    ],
+)
+def test_classes_that_look_alike_are_said(file: Path, values: list[str], says: str) -> None:
+    notes = read(file, column(values), task="classification").notes[1:]
+    assert len(notes) == bool(says)
+    assert all(re.match(says, note) for note in notes)
+
+
+def test_gzip_is_seen_in_the_bytes(file: Path) -> None:
+    assert read(file, gzip.compress(b"a,y\n1,0\n2,1\n")).feature_names == ("a",)
+    with pytest.raises(DataError, match="at most 67,108,864 bytes after decompression, got more"):
+        read(file, gzip.compress(b"1,2\n" * 2**25))
 
 
 def test_task_overrides_auto(file: Path) -> None:
@@ -111,7 +162,7 @@ def test_task_overrides_auto(file: Path) -> None:
         ("a,b,y\n1,2,0\n3,4,\n", r"line 3, column 'y': expected a value, got an empty cell"),
         ("a,b,y\n1,2,0\n3,tall,1\n", r"line 3, column 'b': expected a number, got 'tall'"),
         ("1,2,0\n3,tall,1\n", r"line 2, column 1 \(counting from 0\): expected a number, got 'tall'"),
-        ("a,1,y\n1,2,0\n", r"line 1, column 0 .*if none of its cells is a number"),
+        ("a,1,y\n1,2,0\n", r"line 1, column 0 .*if no cell is a number; --header"),
         (
             "a;y\n1,5;0\n2,5;1\n",
             r"line 2, column 'a': expected a number, got '1,5'. Write decimals with a po",
@@ -122,6 +173,11 @@ def test_task_overrides_auto(file: Path) -> None:
         (column([0.1, 0.2, "NA", 0.4]), r"line 4, column 'y': expected a number, got 'NA'"),
         (column([0, 1, "NA", 0]), r"line 4, column 'y': expected a number, got 'NA'"),
         (column([0, 1, "nan"]), r"target column 'y', line 4: expected a number or a class, got nan"),
+        (column(["a", "b", "a", "nan"]), r"line 5: expected a number or a class, got nan"),
+        (
+            column([2**60 + i for i in range(9)]),
+            r"expected classes, got 9 different .*task='regression'",
+        ),
         (column(["id1", "id2", "id3"]), r"column 'y': expected classes, got 3 different texts in 3 rows"),
         (b"a,y\n\xff\xfe,1\n", r"expected UTF-8 text"),
     ],
@@ -146,6 +202,10 @@ def test_classification_of_fractions_names_the_line(file: Path) -> None:
 
 def test_unknown_target(file: Path) -> None:
     text = "height,weight,kind\n1,2,0\n3,4,1\n"
+    with pytest.raises(DataError, match="a header alone"):
+        read(file, "a,b,y\n", header=True)
+    with pytest.raises(DataError, match=r"line 1, .*column 0 .*: expected a number, got 'height'"):
+        read(file, text, header=False)
     with pytest.raises(DataError, match=r"got 'wieght'. Did you mean 'weight'"):
         read(file, text, target="wieght")
     with pytest.raises(DataError, match=r"expected a target column from 0 to 2, got 3"):

@@ -105,6 +105,23 @@ def test_a_target_by_number_or_name(tmp_path: Path) -> None:
         assert np.mean(np.array(predictor.labels(predictor(new.inputs))) == WORDS) > 0.9
 
 
+def test_class_names_and_a_header_of_numbers_stay_text(tmp_path: Path) -> None:
+    source = write(
+        tmp_path / "codes.csv", {"2019": X[:, 0], "2020": X[:, 1], "2021": np.where(YES, "00501", "501")}
+    )
+    experiment = Experiment.prepare(Recipe(str(source), header=True, epochs=3, lr=0.02))
+    experiment.run()
+    save_run(experiment, tmp_path)
+    predictor = Predictor.load(tmp_path / "model.safetensors")
+    assert (predictor.classes, predictor.features) == (("00501", "501"), ("2019", "2020"))
+    new = read_new_data(predictor, str(source))
+    assert new.targets is not None
+    assert len(new.inputs) == 90
+    assert set(predictor.labels(predictor(new.inputs))) == {"00501", "501"}
+    with pytest.raises(DataError, match="expected 2 columns of features, got 3"):
+        read_new_data(predictor, str(source), header=False)
+
+
 @pytest.mark.parametrize("rows", [3, 90])
 def test_few_rows_are_read_as_the_model_was_trained(tmp_path: Path, rows: int) -> None:
     """Three rows with three different numbers look like regression, but the model has classes."""
@@ -226,9 +243,10 @@ def test_wrong_columns(
 
 def test_wrong_sources_and_inputs(words: Predictor, tmp_path: Path) -> None:
     for source, message in (
-        ("absent.csv", "cannot be read: No such file"),
+        ("absent.csv", "no such file"),
         ("absent.npz", "no such file"),
-        ("notes.txt", "expected a .csv, .tsv or .npz file, or a folder of IDX files"),
+        ("notes.txt", "no such file or folder; expected a .csv, .tsv or .npz file"),
+        (__file__, "expected a .csv, .tsv or .npz file, or a folder of IDX files"),
         ("digits", "expected the training's data set .*, or a file, got 'digits'"),
         (str(tmp_path), "expected a file train-images"),
     ):
