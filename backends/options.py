@@ -45,6 +45,11 @@ def entries(value: Any, count: int) -> list[Any]:
     return [value] * count
 
 
+def as_flag(value: Any) -> bool | None:
+    """Return a boolean of any library as a bool; None for anything else."""
+    return bool(value) if _is_bool(value) and getattr(value, "shape", ()) == () else None
+
+
 def integer(owner: str, option: str, value: Any, *, least: int | None = 1, most: int | None = None) -> int:
     """Return an option's value as an int.
 

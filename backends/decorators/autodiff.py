@@ -18,7 +18,7 @@ from typing_extensions import override
 
 from ..base import Backend
 from ..drawing import Graph
-from ..errors import BackendError, OptionError, StateError, foreign
+from ..errors import BackendError, DtypeError, OptionError, StateError, foreign
 from ..host import is_floating
 from ..ops import OPS, Op, map_handles
 from ..select import get_backend
@@ -40,14 +40,15 @@ def variable(data: Any, backend: str | Backend | None = None, requires_grad: boo
     Parameters
     ----------
     data
-        A numpy array, a torch tensor, or nested lists (*).
+        A numpy array, a torch tensor, a Variable, or nested lists (*).
     backend
         An `autodiff` stack; if None, one around the current backend.
     requires_grad
         Whether to record the ops on it and to keep its gradient.
 
     """
-    made: Variable = tape_backend(backend).from_host(np.asarray(data))  # type: ignore[assignment]
+    data = data.numpy() if isinstance(data, Variable) else np.asarray(data)
+    made: Variable = tape_backend(backend).from_host(data)  # type: ignore[assignment]
     if requires_grad and not is_floating(made.dtype):
         raise OptionError(
             f"variable: expected floats, for only floats have gradients, got {made.dtype}; convert the data, "
@@ -58,9 +59,21 @@ def variable(data: Any, backend: str | Backend | None = None, requires_grad: boo
 
 
 def grad(
-    output: Variable, inputs: Sequence[Variable], gradient: Any = None, *, create_graph: bool = False
+    output: Variable,
+    inputs: Variable | Sequence[Variable],
+    gradient: Any = None,
+    *,
+    create_graph: bool = False,
 ) -> list[Variable | None]:
-    """Return the gradient of a scalar output (or of Σ gradient output) for each input, or None."""
+    """Return the gradient of a scalar output (or of Σ gradient output) for each input, or None.
+
+    inputs: one Variable, or several.
+    """
+    inputs = [inputs] if isinstance(inputs, Variable) else inputs
+    for role, value in (("output", output), *(("inputs", value) for value in _listed(inputs))):
+        if not isinstance(value, Variable):
+            hint = getattr(type(value), "as_argument", "lamina.variable(data) makes one")
+            raise DtypeError(f"grad: expected a Variable in {role}, got {type(value).__name__}; {hint}")
     gradients: list[Variable | None] = output.backend.backward(
         output, gradient, inputs=inputs, create_graph=create_graph
     )
@@ -159,10 +172,12 @@ class AutodiffBackend(Wrapper):
             if place.cell is not None:
                 place.cell.touch()
         result = self._ops[op.name](*opened, **{**kwargs, "out": out})
-        return op.map_result(
-            lambda tensor: next((v for v in places if v.tensor is tensor), None) or Variable(tensor, self),
-            result,
-        )
+
+        def closed(tensor: Any) -> Variable:
+            found: Variable = next(v for v in (*places, Variable(tensor, self)) if v.tensor is tensor)
+            return found
+
+        return op.map_result(closed, result)
 
     # -- cells, scopes, leaves -------------------------------------------------------------------------
 
@@ -250,6 +265,10 @@ def tape_backend(backend: str | Backend | None = None) -> AutodiffBackend:
 
 
 _around: dict[int, AutodiffBackend] = {}  # raw backends live as long as the process
+
+
+def _listed(inputs: Any) -> list[Any]:
+    return list(inputs) if isinstance(inputs, (tuple, list)) else [inputs]
 
 
 def _places(out: Any) -> tuple[Any, ...]:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..errors import DtypeError
+from ..base import DERIVED, PRIMITIVES
+from ..errors import DtypeError, ShapeError
 from ..host import is_floating
+from ..names import OP_FOR
+from ..options import integer
 from ..protocol import Axis, Shape
 
 if TYPE_CHECKING:
@@ -48,13 +52,43 @@ def _unary(op: str) -> Callable[[Variable], Variable]:
     return method
 
 
-def _binary(op: str, swapped: bool = False) -> Callable[[Variable, Any], Variable]:
-    def method(self: Variable, other: Any) -> Variable:
+def _binary(op: str, swapped: bool = False) -> Callable[[Variable, Any], Any]:
+    def method(self: Variable, other: Any) -> Any:
+        if other is None or isinstance(other, (str, bytes)):
+            return NotImplemented
         other = self._operand(other)
-        result: Variable = getattr(self.backend, op)(*((other, self) if swapped else (self, other)))
-        return result
+        return getattr(self.backend, op)(*((other, self) if swapped else (self, other)))
 
     return method
+
+
+def _comparison(op: str, negated: bool = False) -> Callable[[Variable, Any], Any]:
+    def method(self: Variable, other: Any) -> Any:
+        if other is None or isinstance(other, (str, bytes)):
+            return NotImplemented  # == and != then compare identities
+        x: Any = self
+        if type(other) is float and not is_floating(self.dtype):
+            x = self.backend.astype(self, "float64")
+        elif type(other) is bool and is_floating(self.dtype):
+            other = float(other)
+        y = self._operand(other)
+        # x >= y is y <= x: both are False beside NaN.
+        result = self.backend.less_equal(y, x) if op == "greater_equal" else getattr(self.backend, op)(x, y)
+        return self.backend.logical_not(result) if negated else result
+
+    return method
+
+
+def _extents(method: str, given: tuple[Any, ...], *, least: int) -> Shape:
+    """Return the integers of `2, 3` or of `(2, 3)`."""
+    values = given[0] if len(given) == 1 and isinstance(given[0], (tuple, list)) else given
+    return tuple(integer(method, f"argument {i}", value, least=least) for i, value in enumerate(values))
+
+
+def _axis(axis: Any, dim: Any) -> Any:
+    """Return an axis by either name, as the backends take it."""
+    chosen = dim if axis is None else axis
+    return tuple(chosen) if isinstance(chosen, list) else chosen
 
 
 class Variable:
@@ -155,40 +189,85 @@ class Variable:
         """Return the one value as a Python number."""
         return self.backend.item(self)
 
+    def __bool__(self) -> bool:
+        return bool(self._one("bool"))
+
+    def __float__(self) -> float:
+        return float(self._one("float"))
+
+    def __int__(self) -> int:
+        return int(self._one("int"))
+
+    def _one(self, caller: str) -> Any:
+        if math.prod(self.shape) != 1:
+            raise ShapeError(
+                f"{caller}: expected a Variable of one element, got shape {self.shape}; reduce it first, as "
+                "in v.numpy().all()"
+            )
+        return self.item()
+
+    __hash__ = object.__hash__
+    """By identity, as in torch: == compares elements."""
+
+    def __dir__(self) -> list[str]:
+        return [name for name in super().__dir__() if name not in _ELSEWHERE]
+
     # -- mathematics ---------------------------------------------------------------------------------
 
     def t(self) -> Variable:
-        """Return the transpose: (M, N) -> (N, M)."""
-        return self._op("permute_dims", (1, 0))
+        """Return the transpose of a matrix, (M, N) -> (N, M); fewer axes stay as they are."""
+        rank = len(self.shape)
+        if rank > 2:
+            raise ShapeError(f"t: expected at most two axes, got shape {self.shape}; use permute_dims")
+        return self._op("permute_dims", (1, 0)) if rank == 2 else self
 
-    def sum(self, axis: Axis = None, keepdims: bool = False) -> Variable:
-        """Return the sum over an axis; over all axes if None."""
-        return self._op("sum", axis=axis, keepdims=keepdims)
+    def sum(
+        self,
+        axis: Axis = None,
+        keepdims: bool = False,
+        *,
+        dim: Axis = None,
+        keepdim: bool = False,
+    ) -> Variable:
+        """Return the sum over an axis, or over all if None; `dim` and `keepdim` are torch's names."""
+        return self._op("sum", axis=_axis(axis, dim), keepdims=keepdims or keepdim)
 
-    def mean(self, axis: Axis = None, keepdims: bool = False) -> Variable:
-        """Return the mean over an axis; over all axes if None."""
-        return self._op("mean", axis=axis, keepdims=keepdims)
+    def mean(
+        self,
+        axis: Axis = None,
+        keepdims: bool = False,
+        *,
+        dim: Axis = None,
+        keepdim: bool = False,
+    ) -> Variable:
+        """Return the mean over an axis, or over all if None; `dim` and `keepdim` are torch's names."""
+        return self._op("mean", axis=_axis(axis, dim), keepdims=keepdims or keepdim)
 
     def max(self, axis: Axis = None, keepdims: bool = False) -> Variable:
         """Return the maximum over an axis; over all axes if None."""
-        return self._op("max", axis=axis, keepdims=keepdims)
+        return self._op("max", axis=_axis(axis, None), keepdims=keepdims)
 
-    def pow(self, exponent: float) -> Variable:
-        """Return each value to a power."""
-        return self._op("pow", exponent)
+    def pow(self, exponent: Any) -> Variable:
+        """Return each value to a power: a number, or a Variable."""
+        return self._op("pow", self._operand(exponent))
 
     def softmax(self, dim: int = -1) -> Variable:
         """Return e^x / Σ e^x along an axis."""
         return self._op("softmax", axis=dim)
 
-    def reshape(self, *shape: int) -> Variable:
-        """Return the values in another shape of equal size; one extent may be -1."""
-        return self._op("reshape", shape)
+    def reshape(self, *shape: Any) -> Variable:
+        """Return the values in another shape of equal size, `2, 3` or `(2, 3)`; one extent may be -1."""
+        return self._op("reshape", _extents("reshape", shape, least=-1))
 
-    def repeat(self, *times: int) -> Variable:
+    def repeat(self, *times: Any) -> Variable:
         """Return the tensor tiled `times` along each axis, as torch's `repeat`: new axes in front."""
-        shape = (*(1,) * (len(times) - len(self.shape)), *self.shape)
-        pairs = list(zip(times, shape, strict=True))
+        counts, rank = _extents("repeat", times, least=0), len(self.shape)
+        if len(counts) < rank:
+            raise ShapeError(
+                f"repeat: expected a number for each axis of shape {self.shape}, {rank} or more, got {counts}"
+            )
+        shape = (*(1,) * (len(counts) - rank), *self.shape)
+        pairs = list(zip(counts, shape, strict=True))
         once = self.reshape(*(n for extent in shape for n in (1, extent)))
         tiled = once._op("broadcast_to", tuple(n for pair in pairs for n in pair))
         return tiled.reshape(*(count * extent for count, extent in pairs))
@@ -202,6 +281,10 @@ class Variable:
     __truediv__, __rtruediv__ = _binary("divide"), _binary("divide", swapped=True)
     __pow__, __rpow__ = _binary("pow"), _binary("pow", swapped=True)
     __matmul__ = mm = _binary("matmul")
+    __eq__, __ne__ = _comparison("equal"), _comparison("equal", negated=True)
+    __lt__, __le__ = _comparison("less"), _comparison("less_equal")
+    __gt__, __ge__ = _comparison("greater"), _comparison("greater_equal")
+    __invert__ = _unary("logical_not")
     __array_ufunc__ = None  # numpy then calls __rmul__ for `array * variable`
 
     def _op(self, name: str, *args: Any, **options: Any) -> Variable:
@@ -213,3 +296,26 @@ class Variable:
         if isinstance(other, Variable) or type(other) in (int, float, bool):
             return float(other) if type(other) is int and is_floating(self.dtype) else other
         return self.backend.from_host(np.asarray(other))
+
+
+class _Elsewhere:
+    """An op that is no method of Variables, or torch's or numpy's name for one: it says what to use."""
+
+    def __init__(self, name: str, op: str) -> None:
+        self.message = f"Variable has no attribute {name!r}; use " + (
+            op if hasattr(Variable, op) else f"v.backend.{op}(v, ...)"
+        )
+
+    def __get__(self, variable: object, owner: type) -> Any:
+        if variable is None:
+            return self
+        raise AttributeError(self.message)
+
+
+_ELSEWHERE = {
+    name: _Elsewhere(name, op)
+    for name, op in {**OP_FOR, **{op: op for op in (*PRIMITIVES, *DERIVED)}}.items()
+    if not hasattr(Variable, name)
+}
+for _name, _elsewhere in _ELSEWHERE.items():  # not __getattr__, which slows every attribute
+    setattr(Variable, _name, _elsewhere)

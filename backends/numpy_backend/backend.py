@@ -175,6 +175,7 @@ class NumpyBackend(NumpyDerived, NumpyPooling):
     def matmul(self, x: Array, y: Array, *, out: Array = None) -> Array:
         """Two matrices go straight to BLAS."""
         if type(x) is not _ndarray or type(y) is not _ndarray or x.dtype is not y.dtype:
+            check("matmul", x, y)
             agree("matmul", x, y)
         if x.ndim == 2 and y.ndim == 2:
             if out is None:

@@ -227,6 +227,7 @@ class TorchBackend(TorchDerived):
                 agree("matmul", x, y)
                 raise
         if type(x) is not _Tensor or type(y) is not _Tensor or x.dtype is not y.dtype:
+            check("matmul", x, y)
             agree("matmul", x, y)
         if x.ndim == 2 and y.ndim == 2:
             return torch.mm(x, y, out=check_out("matmul", out, (x.shape[0], y.shape[1]), x.dtype))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ...backends import OptionError, StateError, Tensor
@@ -91,7 +91,10 @@ def _members(owner: str, row: Any) -> list[Parameter]:
         raise OptionError(f"{owner}: expected groups only or parameters only, got {row!r}")
     if "params" not in row:
         raise OptionError(f"{owner}: expected a group with 'params', got {', '.join(row)}")
-    members = [row["params"]] if isinstance(row["params"], Parameter) else list(row["params"])
+    params = row["params"]
+    if not isinstance(params, (Parameter, Iterable)):
+        raise OptionError(f"{owner}: expected a group's 'params' to be parameters, got {params!r}")
+    members = [params] if isinstance(params, Parameter) else list(params)
     if not members:
         raise OptionError(f"{owner}: expected a group of at least one parameter, got none")
     for member in members:

@@ -40,6 +40,10 @@ class Optimizer(Rules):
     def __init__(self, parameters: Iterable[Any], options: dict[str, Any]) -> None:
         if isinstance(parameters, (Module, Parameter)):
             raise OptionError(f"{self._name}: expected model.parameters() or groups, got {parameters!r}")
+        if isinstance(parameters, Mapping):
+            raise OptionError(f"{self._name}: expected a list of groups, got one group; write [{{...}}]")
+        if not isinstance(parameters, Iterable):
+            raise OptionError(f"{self._name}: expected model.parameters() or groups, got {parameters!r}")
         items = parameters if isinstance(parameters, list) else list(parameters)
         self.groups = make_groups(type(self), items, options)
         sources = [items, *(row["params"] for row in items if isinstance(row, Mapping))]
@@ -144,6 +148,14 @@ class Optimizer(Rules):
         """The first group's learning rate, as the schedule has it now."""
         return self.rate(self.groups[0])
 
+    @lr.setter
+    def lr(self, value: float) -> None:
+        """Raise StateError: each group has its own."""
+        raise StateError(
+            f"{self._name}: expected groups[0].options['lr'] to be set, got an assignment to lr, which is "
+            "that option times the schedule's factor"
+        )
+
     def state_dict(self) -> dict[str, Any]:
         """Return {"steps", "lr_factor", "groups": [{"options": ..., "cells": {name: host array}}]}."""
         groups = [{"options": dict(group.options), "cells": group.host_cells()} for group in self.groups]
@@ -151,15 +163,18 @@ class Optimizer(Rules):
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Restore a `state_dict`. Raises before anything is changed."""
+        if not isinstance(state, Mapping):
+            raise StateError(f"{self._name}: expected a state_dict, got {type(state).__name__}")
         if absent := [key for key in ("steps", "lr_factor", "groups") if key not in state]:
             raise StateError(f"{self._name}: the state lacks {', '.join(absent)}")
         steps = integer(self._name, "steps", state["steps"], least=0)
         lr_factor = number(self._name, "lr_factor", state["lr_factor"], least=0.0)
-        if len(state["groups"]) != len(self.groups):
+        saved_groups = state["groups"] if isinstance(state["groups"], (list, tuple)) else ()
+        if len(saved_groups) != len(self.groups):
             raise StateError(
-                f"{self._name}: expected the state of {len(self.groups)} groups, got {len(state['groups'])}"
+                f"{self._name}: expected the state of {len(self.groups)} groups, got {len(saved_groups)}"
             )
-        pairs = list(zip(self.groups, state["groups"], strict=True))
+        pairs = list(zip(self.groups, saved_groups, strict=True))
         values = [self._cell_values(group, saved) for group, saved in pairs]
         for (group, saved), cells in zip(pairs, values, strict=True):
             group.options.restore(saved["options"])
@@ -187,10 +202,10 @@ class Optimizer(Rules):
     def _cell_values(self, group: Group, saved: Mapping[str, Any]) -> dict[str, Tensor]:
         """Return the cells of a group's saved state as tensors; raise if the state does not fit the group."""
         for what, wanted in (("options", group.options), ("cells", group.cells)):
-            if set(saved[what]) != set(wanted):
-                raise StateError(
-                    f"{self._name}: expected the {what} {sorted(wanted)}, got {sorted(saved[what])}"
-                )
+            found = saved.get(what) if isinstance(saved, Mapping) else None
+            names = sorted(map(str, found)) if isinstance(found, Mapping) else "none"
+            if names != sorted(wanted):
+                raise StateError(f"{self._name}: expected the {what} {sorted(wanted)}, got {names}")
         needed = set(self.initial_cells(group.options.replaced(saved["options"])))
         if needed != set(group.cells):
             raise StateError(
@@ -198,7 +213,14 @@ class Optimizer(Rules):
                 f"got options that need {sorted(needed)}"
             )
         b, dtype = group.backend, group.backend.dtype(group.data)
-        values = {name: b.from_host(value, dtype=dtype) for name, value in saved["cells"].items()}
+        values = {}
+        for name, value in saved["cells"].items():
+            try:
+                values[name] = b.from_host(value, dtype=dtype)
+            except (TypeError, ValueError) as error:
+                raise StateError(
+                    f"{self._name}: expected {name} to be an array of numbers: {error}"
+                ) from error
         for name, value in values.items():
             if b.shape(value) != b.shape(group.data):
                 raise ShapeError(

@@ -9,7 +9,7 @@ from typing_extensions import override
 
 from ...backends import OptionError, StateError
 from ...backends.errors import did_you_mean
-from ...backends.options import number
+from ...backends.options import as_flag, number
 
 
 class Rules:
@@ -113,9 +113,10 @@ def _two_fractions(owner: str, option: str, value: Any) -> tuple[float, float]:
 
 
 def _flag(owner: str, option: str, value: Any) -> bool:
-    if not isinstance(value, bool):
+    flag = as_flag(value)
+    if flag is None:
         raise OptionError(f"{owner}: expected {option} to be True or False, got {value!r}")
-    return value
+    return flag
 
 
 _CHECKS: dict[str, Callable[[str, str, Any], Any]] = {

@@ -63,7 +63,7 @@ class SGD(Optimizer):
     @classmethod
     def check(cls, options: Mapping[str, Any]) -> None:
         form = options["momentum_form"]
-        if form not in FORMS:
+        if not isinstance(form, str) or form not in FORMS:
             raise OptionError(f"SGD: expected momentum_form to be one of {', '.join(FORMS)}, got {form!r}")
         if options["nesterov"] and (not options["momentum"] or options["dampening"]):
             raise OptionError(

@@ -41,23 +41,86 @@ NOT_NEGATIVE = "to be a finite number, at least 0, got"
 FRACTION = "to be a finite number, at least 0 and below 1, got"
 
 
+NUMBERS = {
+    SGD: ("lr", "momentum", "dampening", "weight_decay"),
+    Adam: ("lr", "eps", "weight_decay"),
+    AdamW: ("lr", "eps", "weight_decay"),
+    RMSprop: ("lr", "alpha", "eps", "momentum", "weight_decay"),
+    Adagrad: ("lr", "lr_decay", "eps", "weight_decay", "initial_accumulator_value"),
+}
+NAN = float("nan")
+BAD = [
+    None,
+    "fast",
+    NAN,
+    float("inf"),
+    True,
+    1j,
+    [0.1, 0.2],
+    (0.9, 0.9),
+    {},
+    np.ones(2),
+    np.float64(NAN),
+    10**400,
+]
+
+
+def ways_to_set(kind: Any, name: str, value: Any) -> list[Any]:
+    """Return every way to give an option: to all groups, to one, by assignment, by a saved state."""
+    optimizer = kind(one())
+    (group,), state = optimizer.groups, optimizer.state_dict()
+    state["groups"][0]["options"][name] = value
+    return [
+        lambda: kind(one(), **{name: value}),
+        lambda: kind([{"params": one(), name: value}]),
+        lambda: group.options.__setitem__(name, value),
+        lambda: group.options.update({name: value}),
+        lambda: optimizer.load_state_dict(state),
+    ]
+
+
 @pytest.mark.parametrize(
-    "bad", [-1.0, None, "fast", float("nan"), float("inf"), True, 1j, [0.1], np.float32(-1)]
+    ("kind", "name"), [(kind, name) for kind, names in NUMBERS.items() for name in names]
 )
-def test_a_learning_rate_is_refused_when_made_and_when_set(bad: Any) -> None:
-    optimizer = SGD(one(), lr=0.5)
-    (group,) = optimizer.groups
-    for refuse in (
-        lambda: SGD(one(), lr=bad),
-        lambda: SGD([{"params": one(), "lr": bad}]),
-        lambda: group.options.__setitem__("lr", bad),
-        lambda: group.options.update(weight_decay=0.1, lr=bad),
-    ):
-        with pytest.raises(OptionError, match=f"SGD: expected lr {NOT_NEGATIVE} "):
+def test_what_is_no_number_is_refused_when_it_is_given(kind: Any, name: str) -> None:
+    for bad in (*BAD, *(() if name == "dampening" else (-1.0, np.float32(-1)))):
+        for refuse in ways_to_set(kind, name, bad):
+            with pytest.raises(OptionError, match=f"{kind.__name__}: expected {name} to be a finite number"):
+                refuse()
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "bad"),
+    [
+        *(
+            (kind, "betas", bad)
+            for kind in (Adam, AdamW)
+            for bad in ((0.9, NAN), 0.9, "ab", None, (0.9, [0.9]), (1, 0))
+        ),
+        *((SGD, "nesterov", bad) for bad in ("yes", 1, None, NAN, [True], np.ones(2, bool))),
+        *((RMSprop, "centered", bad) for bad in ("yes", 1, None, NAN, [True], np.ones(2, bool))),
+        *((SGD, "momentum_form", bad) for bad in ("heavy", 1, None, [], np.ones(2, bool))),
+    ],
+)
+def test_other_options_are_refused_when_they_are_given(kind: Any, name: str, bad: Any) -> None:
+    for refuse in ways_to_set(kind, name, bad):
+        with pytest.raises(OptionError, match=rf"{kind.__name__}: expected {name}(\[\d\])? to be "):
             refuse()
+
+
+def test_flags_and_numbers_of_numpy() -> None:
+    optimizer = SGD(one(), lr=np.float32(0.5), momentum=np.float64(0.5), nesterov=np.bool_(True))
+    assert {type(value) for value in optimizer.groups[0].options.values()} == {float, bool, str}
+
+
+@pytest.mark.parametrize("bad", [-1.0, None, "fast", NAN, float("inf"), True])
+def test_the_rate_is_the_option_times_the_schedules_factor(bad: Any) -> None:
+    optimizer = SGD(one(), lr=0.5)
     with pytest.raises(OptionError, match=f"SGD: expected lr_factor {NOT_NEGATIVE} "):
         optimizer.lr_factor = bad
-    assert (optimizer.lr, group.options["weight_decay"]) == (0.5, 0.0)
+    with pytest.raises(StateError, match=r"expected groups\[0\].options\['lr'\] to be set"):
+        optimizer.lr = 0.1
+    assert optimizer.lr == 0.5
 
 
 @pytest.mark.parametrize(
@@ -90,6 +153,9 @@ def test_a_learning_rate_is_refused_when_made_and_when_set(bad: Any) -> None:
         (lambda p: SGD(["weight"]), "SGD: expected parameters, got 'weight'"),
         (lambda p: SGD(p[0]), "SGD: expected model.parameters"),
         (lambda p: SGD(Linear(2, 2, backend="numpy")), "SGD: expected model.parameters"),
+        (lambda p: SGD(None), "SGD: expected model.parameters.* got None"),
+        (lambda p: SGD({"params": p}), "SGD: expected a list of groups, got one group"),
+        (lambda p: SGD([{"params": None}]), "SGD: expected a group's 'params' to be parameters, got None"),
         (lambda p: clip_grad_norm(SGD(p), 0.0), "clip_grad_norm: expected max_norm to be a number, above 0"),
         (lambda p: clip_grad_norm(SGD(p), None), "clip_grad_norm: expected max_norm"),
         (lambda p: clip_grad_value(SGD(p), -1.0), "clip_grad_value: expected clip_value"),
@@ -193,6 +259,15 @@ def test_loading_a_state_that_does_not_fit_changes_nothing() -> None:
         (with_group(cells=short), ShapeError, r"expected first_moment of shape \(24,\), got \(3,\)"),
         (with_group(options={**options, "lr": -1.0}), OptionError, f"expected lr {NOT_NEGATIVE}"),
         (with_group(options={"lr": 1.0}), StateError, "expected the options"),
+        (with_group(cells=None), StateError, "expected the cells"),
+        (
+            with_group(cells={**cells, "first_moment": "a"}),
+            StateError,
+            "expected first_moment to be an array",
+        ),
+        ({**good, "groups": [None]}, StateError, "expected the options"),
+        ({**good, "groups": None}, StateError, "expected the state of 1 groups, got 0"),
+        ([], StateError, "expected a state_dict, got list"),  # type: ignore[list-item]
     ]
     for state, kind, message in cases:
         with pytest.raises(kind, match=message):

@@ -198,7 +198,7 @@ def test_laminas_modules_need_no_backward(raw: Backend, points: Any) -> None:
 
     model = Sequential(Linear(2, 4, backend=raw), Cubed(tape), RealTanh(tape), RealLinear(4, 1, backend=tape))
     (model(points.x) - points.column).pow(2).sum().backward()
-    assert [v.grad.shape for v in model.params() if v.grad] == [(4, 2), (4,), (1, 4), (1,)]
+    assert [v.grad.shape for v in model.params() if v.grad is not None] == [(4, 2), (4,), (1, 4), (1,)]
 
 
 def test_repr_is_the_papers(raw: Backend) -> None:
