@@ -158,7 +158,10 @@ class FlatStorage:
         self.retired = ""
         dtypes = {p.backend.dtype(p.data) for p in parameters}
         if len(dtypes) > 1 or any(p.backend is not self.backend for p in parameters):
-            raise DtypeError("the parameters of one group must live on one backend and have one dtype")
+            kinds = sorted({f"{p.backend!r} in {p.backend.dtype(p.data)}" for p in parameters})
+            raise DtypeError(
+                f"expected the parameters of a group on one backend in one dtype, got {', '.join(kinds)}"
+            )
         shapes = {str(i): p.shape for i, p in enumerate(parameters)}
         self.data, values = self.backend.cells(shapes, dtype=dtypes.pop())
         self.grad, grads = self.backend.cells(shapes, dtype=self.backend.dtype(self.data))
