@@ -22,6 +22,10 @@ from .ops import Op
 from .wrapper import funnelled
 
 
+class SizeError(DataError):
+    """A tensor would be larger than `ShapeBackend.most`."""
+
+
 @dataclass
 class Cost:
     """What ran: floating-point operations, bytes read and written, and calls of primitives."""
@@ -35,7 +39,7 @@ class Cost:
 class ShapeBackend(Backend):
     """Counts into `costs`, by layer path ("" outside every scope).
 
-    With `most`, a tensor of more bytes is a DataError: the real one would not fit.
+    With `most`, a tensor of more bytes is a SizeError: the real one would not fit.
     """
 
     name = "shapes"
@@ -69,7 +73,7 @@ class ShapeBackend(Backend):
 
     def _check(self, op: str, result: Meta) -> None:
         if self.most is not None and result.nbytes > self.most:
-            raise DataError(
+            raise SizeError(
                 f"{op}: expected at most {self.most:,} bytes, got a tensor {result.shape} {result.dtype} of "
                 f"{result.nbytes:,}"
             )

@@ -39,6 +39,13 @@ class Cell:
         value = backend.from_host(self.backend.to_host(self.data), dtype=dtype)
         self._place(self.shape, backend, dtype, value)
 
+    def on_shapes(self: Self, counter: Backend) -> Self:
+        """Return a cell of the same shape and dtype on a shapes backend; its value is not copied."""
+        twin = object.__new__(type(self))
+        dtype = self.backend.dtype(self.data)
+        twin._place(self.shape, counter, dtype, counter.full(self.shape, 0, dtype=dtype))
+        return twin
+
     def __deepcopy__(self: Self, memo: dict[int, object]) -> Self:
         """Copy the value into storage of the copy's own."""
         twin = object.__new__(type(self))

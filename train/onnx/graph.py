@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 from typing_extensions import override
 
-from ...backends import Backend, DataError, DtypeError, ShapeError, StateError, Tensor
+from ...backends import Backend, DataError, DtypeError, LaminaError, ShapeError, StateError, Tensor
 from ...backends.host import Host
 from ...backends.protocol import Shape
 from ...backends.shape_backend import ShapeBackend
 from ...layers import Buffer, Module
 from ...layers.faults import named_error
+from .budget import Budget, meta_of
 from .node import Node
 
 
@@ -49,6 +50,13 @@ class Step:
     module: Module
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
+
+    @property
+    def on_host(self) -> set[str]:
+        """The names of the inputs that the module takes as host arrays."""
+        if not isinstance(self.module, Function):
+            return set()
+        return {self.inputs[i] for i in self.module.host if i < len(self.inputs)} - {""}
 
 
 @dataclass(frozen=True)
@@ -89,6 +97,8 @@ class Graph(Module):
         Values stored in the file that are no layer's parameters.
     backend
         Where it computes.
+    stored
+        The bytes of the values in the file, by which memory is limited (see `Budget`).
 
     """
 
@@ -99,14 +109,18 @@ class Graph(Module):
         outputs: Sequence[str],
         constants: Mapping[str, Host],
         backend: Backend,
+        stored: int = 0,
     ) -> None:
         super().__init__(backend)
-        self.inputs, self.outputs = tuple(inputs), tuple(outputs)
+        self.inputs, self.outputs, self._stored = tuple(inputs), tuple(outputs), stored
         self._steps = tuple(steps)
         self._modules = {step.name: step.module for step in steps}
         self._host = dict(constants)  # host inputs of Functions are read here, without a device transfer
         self._constants = {name: _buffer(value, backend) for name, value in constants.items()}
         self._last_use = {name: i for i, step in enumerate(steps) for name in step.inputs}
+        self._sizes_are_fixed = all(name in constants for step in steps for name in step.on_host)
+        self._checked: set[tuple[Shape, ...]] = set()
+        """The shapes of inputs that fit in memory."""
 
     @override
     def forward(self, x: Tensor) -> Tensor:
@@ -118,21 +132,28 @@ class Graph(Module):
             )
         return self.run({self.inputs[0].name: x})[self.outputs[0]]
 
-    def run(self, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Return {name: output} for {name: input}."""
+    def run(self, inputs: Mapping[str, Tensor], budget: Budget | None = None) -> dict[str, Tensor]:
+        """Return {name: output} for {name: input}; memory is limited by the budget, by default the file's."""
         b = self.backend
         names = [i.name for i in self.inputs]
         if inputs.keys() != set(names):
             raise DataError(f"expected the inputs {', '.join(names)}, got {', '.join(inputs)}")
         for expected in self.inputs:
             expected.check(b, inputs[expected.name])
+        shapes = tuple(tuple(b.shape(x)) for x in inputs.values())
+        if budget is None and shapes not in self._checked and not isinstance(b, ShapeBackend):
+            budget = Budget(b, self._stored, sum(meta_of(b, x).nbytes for x in inputs.values()))
         values: dict[str, Tensor] = dict(inputs)
         for i, step in enumerate(self._steps):
-            results = self._run_step(step, values)
+            results = self._run_step(step, values, budget)
             values.update({name: y for name, y in zip(step.outputs, results, strict=False) if name})
             for name in step.inputs:
                 if self._last_use[name] == i and name not in self.outputs:
                     values.pop(name, None)
+                    if budget is not None:
+                        budget.drop(name)
+        if self._sizes_are_fixed:
+            self._checked.add(shapes)
         self.keep()
         return {name: values[name] if name in values else self._tensor(name) for name in self.outputs if name}
 
@@ -179,17 +200,20 @@ class Graph(Module):
         inner = "".join(f"\n  ({step.name}): {step.module}" for step in self._steps)
         return f"Graph({inner}\n)"
 
-    def _run_step(self, step: Step, values: Mapping[str, Tensor]) -> tuple[Tensor, ...]:
-        module = step.module
+    def _run_step(
+        self, step: Step, values: Mapping[str, Tensor], budget: Budget | None
+    ) -> tuple[Tensor, ...]:
+        module, on_host = step.module, step.on_host
+        names = step.inputs if isinstance(module, Function) else step.inputs[:1]
+        inputs = [self._value(name, values, name in on_host) for name in names]
         try:
-            if isinstance(module, Function):
-                on_host = {step.inputs[i] for i in module.host if i < len(step.inputs)}
-                inputs = [self._value(name, values, name in on_host) for name in step.inputs]
-                results = module.forward(*inputs)
-            else:
-                results = module.forward(self._value(step.inputs[0], values, False))
+            if budget is not None:
+                pairs = zip(names, inputs, strict=True)
+                known = [x if x is None or n in on_host else meta_of(self.backend, x) for n, x in pairs]
+                budget.check(module, known, step.outputs)
+            results: Any = module.forward(*inputs)
         except Exception as error:
-            raise named_error(error, module) from error
+            raise _explained(error, module) from error
         return results if type(results) is tuple else (results,)  # a handle may be a tuple's subclass
 
     def _value(self, name: str, values: Mapping[str, Tensor], on_host: bool) -> Any:
@@ -203,11 +227,20 @@ class Graph(Module):
         return self._constants[name].data
 
 
-def evaluate(step: Step, constants: Mapping[str, Host], backend: Backend) -> dict[str, Host]:
+def evaluate(
+    step: Step, constants: Mapping[str, Host], backend: Backend, budget: Budget | None = None
+) -> dict[str, Host]:
     """Return {name: value} of the outputs of a step that takes constants alone."""
     inputs = {name: constants[name] for name in step.inputs if name}
-    results = Graph([step], [], step.outputs, inputs, backend).run({})
+    results = Graph([step], [], step.outputs, inputs, backend).run({}, budget)
     return {name: np.asarray(backend.to_host(value)) for name, value in results.items()}
+
+
+def _explained(error: Exception, module: Module) -> Exception:
+    """Return an error that names the module; what goes wrong inside a Function is the file's fault."""
+    if isinstance(module, Function) and not isinstance(error, (LaminaError, MemoryError)):
+        return module.node.error(f"it cannot be computed: {error or type(error).__name__}")
+    return named_error(error, module)
 
 
 def _buffer(value: Host, backend: Backend) -> Buffer:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -14,11 +15,13 @@ from ...backends.host import Host
 from ...layers import inference
 from ...layers.random import seeded
 from . import operators  # noqa: F401  # fills the table
+from .budget import FOLDED, Budget
 from .graph import Function, Graph, Input, Step, evaluate
 from .library import onnx_library
 from .node import Extents, Node
 from .registry import OPERATORS
 
+_NODES = 100_000
 _DOMAINS = ("", "ai.onnx")
 _INTEGERS = ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")
 _FLOATS = ("float16", "float32", "float64", "bfloat16")
@@ -57,6 +60,10 @@ def load_onnx(
             return _Reader(proto, b, constants or {}).graph().eval()
     except LaminaError as error:
         raise DataError(f"{label}: {error}") from error
+    except MemoryError:
+        raise
+    except Exception as error:  # a value in the file that nothing expects
+        raise DataError(f"{label} cannot be read: {error or type(error).__name__}") from error
 
 
 def read_metadata(path: str | Path) -> dict[str, str]:
@@ -70,7 +77,7 @@ def missing_operators(proto: Any) -> dict[str, str]:
     for node in proto.graph.node:
         name = node.op_type if node.domain in _DOMAINS else f"{node.domain}.{node.op_type}"
         if name not in OPERATORS:
-            missing.setdefault(name, node.name or node.output[0])
+            missing.setdefault(name, node.name or ", ".join(node.output))
     return missing
 
 
@@ -86,15 +93,41 @@ def _parse(source: str | Path | bytes, label: str) -> Any:
     try:
         onnx.checker.check_model(proto)
         if len(proto.functions):
+            _check_functions(proto)
             proto = onnx_library("inliner").inline_local_functions(proto)
         proto = onnx_library("shape_inference").infer_shapes(proto, data_prop=True)
-    except (onnx.checker.ValidationError, onnx_library("shape_inference").InferenceError) as error:
-        reason = str(error).strip().splitlines()[0]
+    except DataError as error:
+        raise DataError(f"{label}: {error}") from error
+    except MemoryError:
+        raise
+    except Exception as error:  # onnx's own errors, and Python's: names that are no UTF-8, say
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise DataError(f"{label} is no valid ONNX model, or it is cut short: {reason}") from error
     if missing := missing_operators(proto):
         listed = ", ".join(f"{operator} (node {name!r})" for operator, name in missing.items())
         raise DataError(f"{label} has operators that Lamina lacks: {listed}")
     return proto
+
+
+def _check_functions(proto: Any) -> None:
+    """Raise DataError if functions that call functions become too many nodes when they are inlined."""
+    bodies = {(function.domain, function.name): function.node for function in proto.functions}
+    counts: dict[tuple[str, str], int] = {}
+
+    def count(nodes: Any, callers: tuple[tuple[str, str], ...]) -> int:
+        total = 0
+        for node in nodes:
+            key = (node.domain, node.op_type)
+            if key in callers:
+                raise DataError(f"function {node.op_type!r} calls itself")
+            if key in bodies and key not in counts:
+                counts[key] = count(bodies[key], (*callers, key))
+            total += counts.get(key, 1)
+        return total
+
+    found = count(proto.graph.node, ())
+    if found > _NODES:
+        raise DataError(f"expected at most {_NODES:,} nodes after its functions are inlined, got {found:,}")
 
 
 class _Reader:
@@ -107,6 +140,8 @@ class _Reader:
         self.version = max((s.version for s in proto.opset_import if s.domain in _DOMAINS), default=1)
         self.to_array = onnx_library("numpy_helper").to_array
         self.constants: dict[str, Host] = {t.name: self._array(t) for t in graph.initializer}
+        self.stored = sum(value.nbytes for value in self.constants.values())
+        self.budget = Budget(backend, self.stored, flops=FOLDED)
         if unknown := set(constants) - {value.name for value in graph.input}:
             raise DataError(f"constants: the graph has no input {sorted(unknown)[0]!r}")
         self.constants |= {name: np.asarray(value) for name, value in constants.items()}
@@ -123,7 +158,12 @@ class _Reader:
         steps: list[Step] = []
         for i, proto in enumerate(self.proto.node):
             node = self._node(proto)
-            module = OPERATORS[node.operator].build(node)
+            try:
+                module = OPERATORS[node.operator].build(node)
+            except (LaminaError, MemoryError):
+                raise
+            except Exception as error:  # an attribute or an input that nothing expects
+                raise node.error(f"it cannot be built: {error or type(error).__name__}") from error
             name = (node.name or f"{node.operator}_{i}").replace(".", "_")
             inputs = node.inputs if isinstance(module, Function) else node.inputs[:1]
             step = Step(name, module, inputs, node.outputs)
@@ -131,20 +171,20 @@ class _Reader:
                 self._fold(step)
             else:
                 steps.append(step)
-        names = [step.name for step in steps]
+        counts = Counter(step.name for step in steps)
         steps = [
-            step if names.count(step.name) == 1 else replace(step, name=f"{step.name}_{i}")
+            step if counts[step.name] == 1 else replace(step, name=f"{step.name}_{i}")
             for i, step in enumerate(steps)
         ]
         outputs = [value.name for value in self.proto.output]
         used = {name for step in steps for name in step.inputs} | set(outputs)
         constants = {name: value for name, value in self.constants.items() if name in used}
-        return Graph(steps, self.inputs, outputs, constants, self.backend)
+        return Graph(steps, self.inputs, outputs, constants, self.backend, self.stored)
 
     def _fold(self, step: Step) -> None:
         """Evaluate a step on constants; its outputs are constants too."""
         with inference():
-            results = evaluate(step, self.constants, self.backend)
+            results = evaluate(step, self.constants, self.backend, self.budget)
         for name, value in results.items():
             self.constants[name] = value
             self.shapes[name] = value.shape

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from lamina.backends import Backend, DataError, DtypeError, ShapeError, StateError, get_backend
+from lamina.backends import Backend, DataError, DtypeError, LaminaError, ShapeError, StateError, get_backend
 from lamina.layers import BatchNorm2d, Conv2d, Dropout, Linear, Module, ReLU, Sequential, manual_seed
-from lamina.train.onnx import load_onnx, save_onnx
+from lamina.train.onnx import budget, load_onnx, reader, save_onnx
 
 onnx = pytest.importorskip("onnx", reason="files are read with the onnx package")
 FLOAT, INT64 = 1, 7
@@ -190,6 +192,12 @@ def test_a_truncated_file(tmp_path: Path) -> None:
     for length in range(len(data)):
         with pytest.raises(DataError, match="cut short"):
             load_onnx(data[:length], backend="numpy")
+    for place in range(0, len(data), 3):
+        damaged = bytearray(data)
+        damaged[place] ^= 1 << place % 8
+        with contextlib.suppress(LaminaError):
+            net = load_onnx(bytes(damaged), backend="numpy")
+            net.run({i.name: np.ones((2, 2, 6, 6), np.float32) for i in net.inputs})
 
 
 def test_missing_operators_are_named() -> None:
@@ -242,6 +250,110 @@ def test_missing_operators_are_named() -> None:
 def test_a_node_that_cannot_be_built_is_named(nodes: Any, inputs: Any, weights: Any, message: str) -> None:
     with pytest.raises(DataError, match=f"the ONNX model: .*{message}"):
         load_onnx(model(nodes, inputs, weights), backend="numpy")
+
+
+MANY = np.array([10**6, 10**6])
+LARGE: dict[str, tuple[list[Any], dict[str, Any], str]] = {
+    "Range": ([node("Range", "a b c")], {"a": 0.0, "b": 1e10, "c": 1.0}, "at most 16,777,216 bytes"),
+    "Range without a step": ([node("Range", "a b a")], {"a": 0.0, "b": 1.0}, "a step other than 0, got 0.0"),
+    "Range to infinity": ([node("Range", "a b c")], {"a": 0.0, "b": np.inf, "c": 1.0}, "expected finite"),
+    "ConstantOfShape": ([node("ConstantOfShape", "s")], {"s": MANY}, "full: expected at most"),
+    "many": (
+        [*(node("ConstantOfShape", "s", f"r{i}") for i in range(9)),
+         node("Sum", " ".join(f"r{i}" for i in range(9)))],
+        {"s": np.array([10**6])},
+        "expected at most 777,216 bytes",
+    ),
+    "Expand": ([node("Expand", "x s")], {"s": np.array([10**10, 2, 2])}, "broadcast_to: expected at most"),
+    "Tile": ([node("Tile", "x s")], {"s": MANY}, "broadcast_to: expected at most"),
+    "Tile of another rank": ([node("Tile", "x s")], {"s": np.array([2])}, "Tile"),
+    "Pad": ([node("Pad", "x s")], {"s": np.array([0, 0, 10**10, 0])}, "pad: expected at most"),
+    "Pad by the edge": (
+        [node("Pad", "x s", mode="edge")], {"s": np.array([0, 0, 10**10, 0])}, "widths of at most 1,048,576",
+    ),
+    "OneHot": (
+        [node("Cast", "x", "i", to=7), node("OneHot", "i d v")],
+        {"d": np.array([10**10]), "v": np.array([0.0, 1.0], np.float32)},
+        "arange: expected at most",
+    ),
+    "CumSum": (
+        [node("ConstantOfShape", "s", "r"), node("CumSum", "r k")],
+        {"s": np.array([10**6]), "k": np.int64(0)},
+        "less_equal: expected at most",
+    ),
+    "broadcasting": (
+        [node("ConstantOfShape", "s", "r"), node("ConstantOfShape", "t", "u"), node("Add", "r u")],
+        {"s": np.array([10**6, 1]), "t": np.array([1, 10**6])},
+        "add: expected at most",
+    ),
+    "doubling": (
+        [node("Concat", "x x", "d0", axis=0),
+         *(node("Concat", f"d{i} d{i}", f"d{i + 1}", axis=0) for i in range(40)),
+         node("Neg", "d40")],
+        {},
+        "concat: expected at most",
+    ),
+    "products": (
+        [node("ConstantOfShape", "s", "r0"), *(node("MatMul", f"r{i} r{i}", f"r{i + 1}") for i in range(99)),
+         node("Neg", "r99")],
+        {"s": np.array([2**9, 2**9])},
+        "expected at most 1,000,000,000 FLOPs on constants alone",
+    ),
+    "MaxPool": (
+        [node("Unsqueeze", "x z", "u"), node("MaxPool", "u", kernel_shape=[2**20, 2**20], pads=[2**19] * 4)],
+        {"z": np.array([0, 1])},
+        "expected a kernel of at most 1,048,576 elements",
+    ),
+    "ConvTranspose": (
+        [node("Unsqueeze", "x z", "u"), node("ConvTranspose", "u w", strides=[10**6, 10**6])],
+        {"z": np.array([0, 1]), "w": np.ones((1, 1, 1, 1), np.float32)},
+        "full: expected at most",
+    ),
+    "Slice by 0": (
+        [node("Slice", "x a b c a")],
+        {"a": np.array([0]), "b": np.array([2]), "c": np.array([1])},
+        "expected steps other than 0, got 0",
+    ),
+    "Slice of an axis that is not there": (
+        [node("Gather", "x i", axis=0)], {"i": np.array([10**6])}, "Gather 'gather': it cannot be computed",
+    ),
+}  # fmt: skip
+RANKS = {"Expand": 3, "Range": 1, "many": 1, "CumSum": 1, "OneHot": 3, "MaxPool": 4, "ConvTranspose": 4}
+
+
+@pytest.mark.parametrize("name", LARGE)
+def test_a_small_file_takes_no_large_memory(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(budget, "LARGEST", 2**24)
+    monkeypatch.setattr(reader, "FOLDED", 10**9)
+    nodes, weights, message = LARGE[name]
+    weights = {k: np.float32(v) if isinstance(v, float) else v for k, v in weights.items()}
+    data = model(nodes, {"x": (FLOAT, [2, 2])}, weights, rank=RANKS.get(name.split()[0], 2))
+    tracemalloc.start()
+    try:
+        with pytest.raises(DataError, match=message):
+            load_onnx(data, backend="numpy").run({"x": np.ones((2, 2), np.float32)})
+        assert tracemalloc.get_traced_memory()[1] < 2**27
+    finally:
+        tracemalloc.stop()
+
+
+def test_functions_that_call_functions_stay_small() -> None:
+    imports = [onnx.helper.make_opsetid("", 22), onnx.helper.make_opsetid("own", 1)]
+    make = onnx.helper.make_node
+    functions = [onnx.helper.make_function("own", "F0", ["a"], ["b"], [make("Neg", ["a"], ["b"])], imports)]
+    for i in range(1, 30):
+        twice = [make(f"F{i - 1}", [x], [y], domain="own") for x, y in (("a", "c"), ("c", "b"))]
+        functions.append(onnx.helper.make_function("own", f"F{i}", ["a"], ["b"], twice, imports))
+    call = make("F29", ["x"], ["y"], domain="own")
+    with pytest.raises(DataError, match="at most 100,000 nodes after its functions are inlined, got 536"):
+        load_onnx(model([call], {"x": (FLOAT, [2])}, functions=functions), backend="numpy")
+
+
+def test_what_the_inputs_account_for_is_allowed() -> None:
+    """A batch of a thousand may take a thousand times the memory of one sample."""
+    net = load_onnx(model(CONVOLUTION, IMAGE, {"w": KERNEL}), backend="numpy")
+    for n in (1, 5, 1):
+        assert net(np.ones((n, 2, 6, 6), np.float32)).shape == (n, 3, 4, 4)
 
 
 def test_an_input_of_another_shape_or_dtype(backend: Backend) -> None:

@@ -14,6 +14,7 @@ from ..graph import Function
 from ..node import Node
 from ..registry import function, layer
 
+_PER_GROUP = 2**16
 _BATCH: dict[int, Any] = {2: BatchNorm1d, 3: BatchNorm1d, 4: BatchNorm2d, 5: BatchNorm3d}
 
 
@@ -111,6 +112,8 @@ def _group_norm(node: Node, groups: int) -> Module:
     weights = {"weight": node.weight(1, "scale"), "bias": node.weight(2, "bias")}
     shape, count = node.shape(0), len(weights["weight"])
     channels = count if shape is None or shape[1] is None else shape[1]
+    if channels > count * _PER_GROUP:
+        raise node.error(f"expected at most {_PER_GROUP:,} channels for a weight, got {channels} for {count}")
     norm = GroupNorm(groups, channels, node.get("epsilon", 1e-5), backend=node.backend)
     state: dict[str, Host] = {name: np.repeat(w, channels // count) for name, w in weights.items()}
     norm.load_state_dict(state)

@@ -29,10 +29,15 @@ _AVERAGE: dict[int, Any] = {1: AvgPool1d, 2: AvgPool2d, 3: AvgPool3d}
 _GLOBAL: dict[int, Any] = {1: AdaptiveAvgPool1d, 2: AdaptiveAvgPool2d, 3: AdaptiveAvgPool3d}
 
 
+_LARGEST_KERNEL = 2**20
+
+
 def _options(node: Node) -> dict[str, Any]:
     kernel = tuple(node.get("kernel_shape", ()))
     if len(kernel) not in (1, 2, 3):
         raise node.error(f"expected a kernel over 1, 2 or 3 axes, got {kernel}")
+    if math.prod(kernel) > _LARGEST_KERNEL:
+        raise node.error(f"expected a kernel of at most {_LARGEST_KERNEL:,} elements, got {kernel}")
     ones = (1,) * len(kernel)
     return {
         "kernel_size": kernel,

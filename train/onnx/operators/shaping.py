@@ -15,6 +15,9 @@ from ..graph import Function
 from ..node import Node
 from ..registry import function, layer
 
+_WIDEST = 2**20
+"""The largest padding with an axis's own elements."""
+
 
 def ints(values: Any) -> tuple[int, ...]:
     """Return integers in a host array or a list as a tuple."""
@@ -53,7 +56,11 @@ def size_of(b: Backend, node: Node, x: Tensor) -> Tensor:
 @function("Range", host=(0, 1, 2))
 def number_range(b: Backend, node: Node, start: Host, limit: Host, delta: Host) -> Tensor:
     """start, start + delta, ... below limit."""
-    return b.from_host(np.arange(start.item(), limit.item(), delta.item(), dtype=start.dtype))
+    first, last, step = start.item(), limit.item(), delta.item()
+    if step == 0 or not all(map(math.isfinite, (first, last, step))):
+        raise node.error(f"expected finite numbers and a step other than 0, got {first}, {last} and {step}")
+    b.empty((max(0, math.ceil((last - first) / step)),))  # its size is checked before the host makes it
+    return b.from_host(np.arange(first, last, step, dtype=start.dtype))
 
 
 @function("Reshape", host=(1,))
@@ -150,6 +157,8 @@ def slice_(
     low, high, stride = [0] * len(shape), list(shape), [1] * len(shape)
     for start, stop, any_axis, step in zip(first, last, chosen, by, strict=True):
         axis = any_axis % len(shape)
+        if step == 0:
+            raise node.error("expected steps other than 0, got 0")
         indices = range(*slice(start, stop, step).indices(shape[axis]))
         if step < 0:
             x = b.take(x, b.from_host(np.array(indices, np.int64)), axis=axis)
@@ -187,6 +196,8 @@ def pad(
             fill = int(fill)
         x = b.pad(x, added, value=fill)
     else:
+        if max((n for pair in added for n in pair), default=0) > _WIDEST:
+            raise node.error(f"expected widths of at most {_WIDEST:,}, got {added}")
         # Border leaves the first two axes alone; ONNX may pad any axis.
         padded = tuple(n + sum(pair) for n, pair in zip(shape, added, strict=True))
         x = b.reshape(Border(added, mode).extend(b, b.reshape(x, (1, 1, *shape))), padded)
@@ -204,9 +215,13 @@ def expand(b: Backend, node: Node, x: Tensor, shape: Host) -> Tensor:
 @function("Tile", host=(1, 2))
 def tile(b: Backend, node: Node, x: Tensor, repeats: Host, axis: Host | None = None) -> Tensor:
     """Return x repeated along each axis."""
-    for along, times in enumerate(ints(repeats)):
-        x = b.concat([x] * times, axis=along)
-    return x
+    counts, shape = ints(repeats), b.shape(x)
+    if len(counts) != len(shape) or min(counts, default=0) < 0:
+        raise node.error(f"expected {len(shape)} repeats of at least 0, got {counts}")
+    apart = tuple(size for n in shape for size in (1, n))
+    whole = tuple(size for times, n in zip(counts, shape, strict=True) for size in (times, n))
+    repeated = b.broadcast_to(b.reshape(x, apart), whole)
+    return b.reshape(repeated, tuple(times * n for times, n in zip(counts, shape, strict=True)))
 
 
 @function("DepthToSpace")
