@@ -227,6 +227,16 @@ class Backend(Primitives):
         total = self.sum(x, axis=axis, keepdims=keepdims)
         return self.divide(total, float(count(self.shape(x), axis)))
 
+    def centre(self, x: Tensor, *, axis: Axis = None) -> Pair:
+        """Return (x - mean, mean), the mean over axis with extent 1 there, for a floating x.
+
+        In two steps: the mean of what the rounded mean leaves is subtracted, too. A float32 mean near 10⁴ is
+        rounded by up to 5 10⁻⁴.
+        """
+        mean = self.mean(x, axis=axis, keepdims=True)
+        rest = self.subtract(x, mean)
+        return self.subtract(rest, self.mean(rest, axis=axis, keepdims=True), out=rest), mean
+
     def var(self, x: Tensor, *, axis: Axis = None, correction: float = 0.0, keepdims: bool = False) -> Tensor:
         """Return Σ (x - mean)² / (n - correction), in two passes; a single pass cancels at large means."""
         centred = self.subtract(x, self.mean(x, axis=axis, keepdims=True))

@@ -199,6 +199,7 @@ _ROWS = (
     _derived("log_softmax_grad", "grad y"),
     _derived("logsumexp", "x"),
     _derived("mean", "x", SUMMED),
+    _derived("centre", "x", gives="tensors"),
     _derived("var", "x"),
     _derived("linear", "x weight bias", SUMMED),
     _derived("linear_grad", "grad x", SUMMED, gives="tensors"),

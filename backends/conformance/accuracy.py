@@ -133,6 +133,17 @@ def long_var(backend: Backend, op: str) -> None:
     judge(f"{op} at a mean of 1e4 on {backend!r}", actual, x.astype(np.float64).var(0), FORWARD)
 
 
+def long_centre(backend: Backend, op: str) -> None:
+    """Compare with float64 at a mean of 1e4, and beside an outlier of 1e4 in the first or the last row."""
+    x = np.random.default_rng(3).normal(0.0, 1.0, (1_000_000, 4)).astype(np.float32)
+    x[:, 1] += 1e4
+    x[0, 2] = x[-1, 3] = 1e4
+    centred, mean = backend.centre(backend.from_host(x, dtype="float32"), axis=0)
+    right = x.astype(np.float64)
+    judge(f"{op}'s mean on {backend!r}", backend.to_host(mean), right.mean(0, keepdims=True), FORWARD)
+    judge(f"{op} on {backend!r}", backend.to_host(centred), right - right.mean(0), FORWARD)
+
+
 CHECKS: dict[str, tuple[Callable[[Backend, str], None], ...]] = {
     **dict.fromkeys(_ULP, (ulps,)),
     "erf": (ulps, erf_in_float64),
@@ -140,5 +151,6 @@ CHECKS: dict[str, tuple[Callable[[Backend, str], None], ...]] = {
     "mean": (long_sum,),
     "linear_grad": (long_linear_grad,),
     "var": (long_var,),
+    "centre": (long_centre,),
 }
 """By op."""

@@ -100,6 +100,19 @@ def _statistics() -> Iterator[Case]:
     yield case("var", "unbiased", normal(6, 2), axis=0, correction=1.0)
     yield case("var", "unbiased, int correction", normal(6, 2), axis=0, correction=1)
     yield case("var", "one value, unbiased", normal(1, 2), axis=0, correction=1.0, special=True)
+    for shape, axis in (
+        ((5,), None),
+        ((4, 3), 0),
+        ((2, 3, 4), (0, 2)),
+        ((2, 1, 3), 1),
+        ((2, 3), ()),
+        ((), None),
+    ):
+        yield case("centre", f"{shape} over {axis}", normal(*shape), axis=axis)
+    yield case("centre", "of nothing", normal(0, 3), axis=0, special=True)
+    yield case("centre", "no rows", normal(0, 3), axis=1)
+    yield case("centre", "of infinity", floats(1.0, INF), axis=0, special=True)
+    yield case("centre", "long", normal(1003, 3), axis=0, smooth=False)
     whole = T(np.round(np.random.default_rng(5).normal(1e4, 3, (64, 2))))
     yield case("var", "a large mean", whole, axis=0)
     yield case("mean", "long, first axis", positive(3000, 2), axis=0)

@@ -136,6 +136,16 @@ class NumpyDerived(Backend):
         return np.divide(total, float(n)) if n else self.divide(total, 0.0)
 
     @override
+    def centre(self, x: Array, *, axis: Axis = None) -> Any:
+        """Take a float32 mean in float64, and subtract it in two parts."""
+        if type(x) is not _ndarray or x.dtype.char != "f" or not x.ndim or not x.size:
+            return super().centre(x, axis=axis)
+        wide = _add_reduce(x, axis, np.float64, None, True) / count(x.shape, axis)
+        mean = wide.astype(np.float32)
+        centred = np.subtract(x, mean)
+        return np.subtract(centred, (wide - mean).astype(np.float32), centred), mean
+
+    @override
     def linear(self, x: Array, weight: Array, bias: Array = None) -> Array:
         """Add the bias of a matrix in place."""
         if bias is None or type(x) is not _ndarray or x.ndim != 2:

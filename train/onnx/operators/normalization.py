@@ -10,6 +10,7 @@ import numpy as np
 from ....backends import Backend, Tensor, Window
 from ....backends.host import Host
 from ....layers import BatchNorm1d, BatchNorm2d, BatchNorm3d, GroupNorm, LayerNorm, Module
+from ....layers.normalization.standardize import inverse_deviation, moments
 from ..graph import Function
 from ..node import Node
 from ..registry import function, layer
@@ -71,23 +72,21 @@ class NormWithMoments(Function):
         self.norm = norm
 
     def _outputs(self, b: Backend, node: Node, x: Tensor, *_: Tensor) -> tuple[Tensor, ...]:
-        return self.norm.forward(x), *_moments(b, node, x)
+        return self.norm.forward(x), *_moments(b, node, x)[1:]
 
 
 def _layer_norm(
     b: Backend, node: Node, x: Tensor, scale: Tensor, bias: Tensor | None = None
 ) -> tuple[Tensor, Tensor, Tensor]:
-    mean, inverse = _moments(b, node, x)
-    y = b.multiply(b.multiply(b.subtract(x, mean), inverse), scale)
+    centred, mean, inverse = _moments(b, node, x)
+    y = b.multiply(b.multiply(centred, inverse), scale)
     return (y if bias is None else b.add(y, bias)), mean, inverse
 
 
-def _moments(b: Backend, node: Node, x: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the mean and the inverse deviation over the last axes."""
-    axes = _last_axes(b, node, x)
-    variance = b.var(x, axis=axes, keepdims=True)
-    inverse = b.divide(1.0, b.sqrt(b.add(variance, node.get("epsilon", 1e-5))))
-    return b.mean(x, axis=axes, keepdims=True), inverse
+def _moments(b: Backend, node: Node, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Return x - mean, the mean and the inverse deviation over the last axes."""
+    centred, mean, variance = moments(b, x, _last_axes(b, node, x))
+    return centred, mean, inverse_deviation(b, variance, node.get("epsilon", 1e-5))
 
 
 def _last_axes(b: Backend, node: Node, x: Tensor) -> tuple[int, ...]:
@@ -125,7 +124,8 @@ def mean_variance_norm(b: Backend, node: Node, x: Tensor) -> Tensor:
     """(x - mean) / (deviation + 1e-9) over the axes."""
     axes = tuple(node.get("axes", (0, 2, 3)))
     deviation = b.sqrt(b.var(x, axis=axes, keepdims=True))
-    return b.divide(b.subtract(x, b.mean(x, axis=axes, keepdims=True)), b.add(deviation, 1e-9))
+    centred, _ = b.centre(x, axis=axes)
+    return b.divide(centred, b.add(deviation, 1e-9))
 
 
 @function("LpNormalization")
