@@ -20,6 +20,9 @@ from .protocol import Axis, Operand, Primitives, Scalar, Shape, Step, Tensor
 from .shapes import count
 from .windows import Window
 
+VARIANCE_FLOOR = 9.999999960041972e-13
+"""1e-12 in float32: torch's least p (1 - p), in every dtype."""
+
 Pair = tuple[Tensor, Tensor]
 Triple = tuple[Tensor, Tensor, Tensor]
 
@@ -220,6 +223,21 @@ class Backend(Primitives):
         result = self.add(shift, self.log(total))
         return result if keepdims else self.sum(result, axis=axis)
 
+    # -- losses --------------------------------------------------------------------------------
+
+    def binary_cross_entropy(self, p: Tensor, t: Tensor) -> Tensor:
+        """Return -(t ln p + (1 - t) ln(1 - p)), each logarithm at least -100, as torch's."""
+        _of_one_shape(self, "binary_cross_entropy", p, t)
+        yes = self.multiply(t, self.maximum(self.log(p), -100.0))
+        no = self.multiply(self.subtract(1.0, t), self.maximum(self.log1p(self.negative(p)), -100.0))
+        return self.negative(self.add(yes, no))
+
+    def binary_cross_entropy_slope(self, p: Tensor, t: Tensor) -> Tensor:
+        """Return (p - t) / (p (1 - p)), the derivative by p; the divisor is at least 1e-12, as torch's."""
+        _of_one_shape(self, "binary_cross_entropy_slope", p, t)
+        variance = self.maximum(self.multiply(p, self.subtract(1.0, p)), VARIANCE_FLOOR)
+        return self.divide(self.subtract(p, t), variance)
+
     # -- statistics ----------------------------------------------------------------------------
 
     def mean(self, x: Tensor, *, axis: Axis = None, keepdims: bool = False) -> Tensor:
@@ -392,6 +410,12 @@ def _alike(backend: Backend, op: str, grad: Tensor, other: Tensor) -> None:
         raise unequal_dtypes(op, first, second)
     if backend.shape(grad) != backend.shape(other):
         raise gradient_shape_error(op, backend.shape(grad), backend.shape(other))
+
+
+def _of_one_shape(backend: Backend, op: str, p: Tensor, t: Tensor) -> None:
+    if backend.shape(p) != backend.shape(t):
+        first, second = tuple(backend.shape(p)), tuple(backend.shape(t))
+        raise ShapeError(f"{op}: expected p and t of equal shape, got {first} and {second}")
 
 
 def _names(cls: type) -> tuple[str, ...]:

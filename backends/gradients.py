@@ -13,7 +13,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from .base import Backend
+from .base import VARIANCE_FLOOR, Backend
 from .protocol import Shape, Tensor, Widths
 from .shapes import count, reduced
 
@@ -102,6 +102,23 @@ def _pow_exponent(b: Backend, g: Tensor, out: Tensor, x: Any, y: Tensor) -> Tens
     slope = b.multiply(g, b.multiply(out, b.log(x)))
     flat = b.where(b.equal(x, 0.0), b.less_equal(0.0, y), False)
     return b.where(flat, 0.0, slope)
+
+
+def _cross_entropy_target(b: Backend, g: Tensor, y: Tensor, p: Tensor, t: Tensor) -> Tensor:
+    """g (ln(1 - p) - ln p), each logarithm at least -100."""
+    return b.multiply(g, b.subtract(b.maximum(b.log1p(b.negative(p)), -100.0), b.maximum(b.log(p), -100.0)))
+
+
+def _slope_of_slope(b: Backend, g: Tensor, y: Tensor, p: Tensor, t: Tensor) -> Tensor:
+    """g (p² - 2 p t + t) / ((p + ε)² (1 - p + ε)²), ε = 1e-12: torch's, finite at p = 0 and 1."""
+    top = b.add(b.multiply(p, b.subtract(p, b.multiply(t, 2.0))), t)
+    root = b.multiply(b.add(p, 1e-12), b.add(b.subtract(1.0, p), 1e-12))
+    return b.multiply(g, b.divide(top, b.square(root)))
+
+
+def _slope_target(b: Backend, g: Tensor, y: Tensor, p: Tensor, t: Tensor) -> Tensor:
+    """-g / max(p (1 - p), 1e-12)."""
+    return b.negative(b.divide(g, b.maximum(b.multiply(p, b.subtract(1.0, p)), VARIANCE_FLOOR)))
 
 
 def _is_scalar(x: object) -> bool:
@@ -201,6 +218,9 @@ VJPS: dict[str, VJP] = {
              b.where(b.less_equal(low, x), b.where(b.less_equal(x, high), g, 0.0), 0.0),),
     "erf": (lambda b, g, y, x:
             b.multiply(g, b.multiply(b.exp(b.negative(b.square(x))), 2.0 / math.sqrt(math.pi))),),
+    "binary_cross_entropy": (lambda b, g, y, p, t: b.multiply(g, b.binary_cross_entropy_slope(p, t)),
+                             _cross_entropy_target),
+    "binary_cross_entropy_slope": (_slope_of_slope, _slope_target),
     "relu": (lambda b, g, y, x: b.relu_grad(g, y),),
     "leaky_relu": (lambda b, g, y, x, negative_slope: b.leaky_relu_grad(g, x, negative_slope),),
 }

@@ -198,6 +198,8 @@ _ROWS = (
     _derived("log_softmax", "x"),
     _derived("log_softmax_grad", "grad y"),
     _derived("logsumexp", "x"),
+    _derived("binary_cross_entropy", "p t"),
+    _derived("binary_cross_entropy_slope", "p t"),
     _derived("mean", "x", SUMMED),
     _derived("centre", "x", gives="tensors"),
     _derived("var", "x"),

@@ -131,6 +131,11 @@ def positive(*shape: int, seed: int = 0) -> T:
     return T(np.asarray(np.random.default_rng([seed, *shape]).uniform(0.5, 2.0, shape)))
 
 
+def probabilities(*shape: int, seed: int = 0) -> T:
+    """Return numbers in [0.05, 0.95)."""
+    return T(np.asarray(np.random.default_rng([seed, *shape]).uniform(0.05, 0.95, shape)))
+
+
 def integers(*shape: int, high: int = 10, low: int = 0, seed: int = 0) -> T:
     """Return int64 numbers in [low, high)."""
     return T(np.asarray(np.random.default_rng([seed, *shape]).integers(low, high, shape), np.int64))

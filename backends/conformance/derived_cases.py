@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..windows import Window
-from .case import INF, NAN, SPECIAL, Case, T, case, floats, integers, normal, positive
+from .case import INF, NAN, SPECIAL, Case, T, case, floats, integers, normal, positive, probabilities
 
 _UNARY = ("square", "erf", "relu", "sigmoid", "softplus")
 _GRADIENTS = ("relu_grad", "sigmoid_grad", "tanh_grad")
@@ -56,6 +56,15 @@ def _elementwise() -> Iterator[Case]:
     yield case("less", "int64", integers(6), integers(6, seed=1))
     yield case("less", "special values", T(grid[:, None]), T(grid[None, :]), special=True)
     yield case("add_scaled", "large", normal(70_001), normal(70_001, seed=1), 0.5)
+
+    for op in ("binary_cross_entropy", "binary_cross_entropy_slope"):
+        for shape in ((7,), (2, 3), (), (0, 2)):
+            label = f"shape {shape}"
+            yield case(op, label, probabilities(*shape), probabilities(*shape, seed=1))
+        yield case(
+            op, "certain", floats(0, 0, 1, 1, 0, 0.5, 1e-30), floats(0, 1, 0, 1, 0.5, 1, 1), smooth=False
+        )
+        yield case(op, "NaN", floats(NAN, 0.5, NAN), floats(0, NAN, NAN), special=True)
 
 
 def _reductions() -> Iterator[Case]:

@@ -2,19 +2,34 @@
 
 from __future__ import annotations
 
-import math
-
 from typing_extensions import override
 
 from ...backends import Backend, DataError, Tensor
-from .loss import Loss
-
-_LOG_FLOOR = -100.0
-_VARIANCE_FLOOR = 9.999999960041972e-13  # 1e-12 in float32, which torch takes in every dtype
+from ...backends.protocol import Shape
+from .elementwise import ElementwiseLoss, Total
 
 
-class BCELoss(Loss):
+class _BinaryCrossEntropy(ElementwiseLoss):
+    """Base of both: weights of the elements, and targets within [0, 1]."""
+
+    weight: Tensor | None
+
+    @override
+    def check_targets(self, prediction_shape: tuple[int, ...], target: Tensor) -> None:
+        _check_unit(self.backend, "target", target)
+
+    def both_weights(self, shape: Shape, samples: Tensor | None) -> Tensor | None:
+        """Return the weights of the elements times those of the samples; None if there are neither."""
+        self.check_weight("weight", self.weight, shape)
+        if self.weight is None or samples is None:
+            return self.weight if samples is None else samples
+        return self.backend.multiply(self.weight, samples)
+
+
+class BCELoss(_BinaryCrossEntropy):
     """L = -w (t ln p + (1 - t) ln(1 - p)), each logarithm at least -100, as in torch.
+
+    Prediction and target: (N, ...) of equal shape, within [0, 1].
 
     Parameters
     ----------
@@ -40,40 +55,35 @@ class BCELoss(Loss):
         self.weight = weight
 
     @override
-    def forward(self, prediction: Tensor, target: Tensor) -> Tensor:
-        """prediction, target: (*) of equal shape, within [0, 1] -> () or, with "none", (*)."""
-        self.check_pair(prediction, target)
-        if self.weight is not None:
-            self.check_weight("weight", self.weight, self.backend.shape(prediction))
+    def elements(self, prediction: Tensor, target: Tensor, weight: Tensor | None) -> tuple[Tensor, Total]:
+        shape, b = self.check_pair(prediction, target), self.backend
+        samples = None if weight is None else self.spread(weight, shape, b.dtype(prediction))
+        both = self.both_weights(shape, samples)
+        if both is not None:
+            prediction, target = self.selected(prediction, both), self.selected(target, both)
         if self.checks_values():
-            _check_unit(self.backend, "prediction", prediction)
-            self.check_targets(tuple(self.backend.shape(prediction)), target)
-        b = self.backend
-        self.keep(prediction, target)
-        log_p = b.maximum(b.log(prediction), _LOG_FLOOR)
-        log_q = b.maximum(b.log1p(b.negative(prediction)), _LOG_FLOOR)
-        gain = b.add(b.multiply(target, log_p), b.multiply(b.subtract(1.0, target), log_q))
-        losses = b.negative(gain)
-        return self.reduce(losses if self.weight is None else b.multiply(losses, self.weight))
+            _check_unit(b, "prediction", prediction)
+            self.check_targets(tuple(shape), target)
+        total = self.size(shape, samples)
+        self.keep(prediction, target, both, total)
+        losses = b.binary_cross_entropy(prediction, target)
+        return losses if both is None else b.multiply(losses, both), total
 
     @override
     def backward(self, grad_output: Tensor | None = None) -> Tensor:
         """dL/dp = w (p - t) / (p (1 - p)) / n, the denominator at least 1e-12."""
-        p, t = self.kept(grad_output)
+        p, t, weight, total = self.kept(grad_output)
         b = self.backend
-        variance = b.maximum(b.multiply(p, b.subtract(1.0, p)), _VARIANCE_FLOOR)
-        gradient = b.divide(b.subtract(p, t), variance)
-        if self.weight is not None:
-            gradient = b.multiply(gradient, self.weight)
-        return self.scaled(gradient, grad_output, math.prod(b.shape(p)))
-
-    @override
-    def check_targets(self, prediction_shape: tuple[int, ...], target: Tensor) -> None:
-        _check_unit(self.backend, "target", target)
+        gradient = b.binary_cross_entropy_slope(p, t)
+        if weight is not None:
+            gradient = b.multiply(gradient, weight)
+        return self.share(gradient, total, grad_output)
 
 
-class BCEWithLogitsLoss(Loss):
+class BCEWithLogitsLoss(_BinaryCrossEntropy):
     """L = w ((1 - t) x + (1 + (v - 1) t) softplus(-x)): BCE of sigmoid(x) without overflow.
+
+    Prediction (logits) and target: (N, ...) of equal shape, the target within [0, 1].
 
     Parameters
     ----------
@@ -103,27 +113,27 @@ class BCEWithLogitsLoss(Loss):
         self.pos_weight = pos_weight
 
     @override
-    def forward(self, prediction: Tensor, target: Tensor) -> Tensor:
-        """prediction (logits), target: (*) of equal shape -> () or, with "none", (*)."""
-        self.check_pair(prediction, target)
-        if self.weight is not None or self.pos_weight is not None:
-            shape = self.backend.shape(prediction)
-            self.check_weight("weight", self.weight, shape)
-            self.check_weight("pos_weight", self.pos_weight, shape)
+    def elements(self, prediction: Tensor, target: Tensor, weight: Tensor | None) -> tuple[Tensor, Total]:
+        shape, b = self.check_pair(prediction, target), self.backend
+        samples = None if weight is None else self.spread(weight, shape, b.dtype(prediction))
+        both = self.both_weights(shape, samples)
+        self.check_weight("pos_weight", self.pos_weight, shape)
+        if both is not None:
+            prediction, target = self.selected(prediction, both), self.selected(target, both)
         if self.checks_values():
-            self.check_targets(tuple(self.backend.shape(prediction)), target)
-        b = self.backend
-        self.keep(prediction, target)
+            self.check_targets(tuple(shape), target)
+        total = self.size(shape, samples)
+        self.keep(prediction, target, both, total)
         tail = b.softplus(b.negative(prediction))
         if self.pos_weight is not None:
             tail = b.multiply(tail, self._slope(target))
         losses = b.add(b.multiply(b.subtract(1.0, target), prediction), tail)
-        return self.reduce(losses if self.weight is None else b.multiply(losses, self.weight))
+        return losses if both is None else b.multiply(losses, both), total
 
     @override
     def backward(self, grad_output: Tensor | None = None) -> Tensor:
         """dL/dx = w ((1 + (v - 1) t) (sigmoid(x) - 1) + 1 - t) / n; w (sigmoid(x) - t) / n where v = 1."""
-        x, t = self.kept(grad_output)
+        x, t, weight, total = self.kept(grad_output)
         b = self.backend
         sigmoid = b.sigmoid(x)
         if self.pos_weight is None:
@@ -131,13 +141,9 @@ class BCEWithLogitsLoss(Loss):
         else:
             fall = b.multiply(self._slope(t), b.subtract(sigmoid, 1.0))
             gradient = b.add(fall, b.subtract(1.0, t))
-        if self.weight is not None:
-            gradient = b.multiply(gradient, self.weight)
-        return self.scaled(gradient, grad_output, math.prod(b.shape(x)))
-
-    @override
-    def check_targets(self, prediction_shape: tuple[int, ...], target: Tensor) -> None:
-        _check_unit(self.backend, "target", target)
+        if weight is not None:
+            gradient = b.multiply(gradient, weight)
+        return self.share(gradient, total, grad_output)
 
     def _slope(self, target: Tensor) -> Tensor:
         b = self.backend

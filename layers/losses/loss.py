@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import inspect
+from functools import lru_cache
 from typing import Any, TypeVar
 
 from ...backends import Backend, OptionError, ShapeError, StateError, Tensor, get_backend
@@ -18,6 +20,8 @@ REDUCTIONS = ("mean", "sum", "none")
 class Loss:
     """A function of prediction and target; `backward` returns the gradient of the prediction.
 
+    A loss of one's own defines `forward` and `backward`. `terms` too, if the mean is not over the samples.
+
     Parameters
     ----------
     reduction
@@ -30,6 +34,12 @@ class Loss:
     reductions: tuple[str, ...] = REDUCTIONS
     tensors: tuple[str, ...] = ()
     """The attributes that hold tensors or None, such as class weights."""
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if "forward" in vars(cls) and "terms" not in vars(cls):
+            # The terms that it inherits are those of another forward.
+            cls.terms = Loss.terms  # type: ignore[method-assign]
 
     def __init__(self, reduction: str = "mean", *, backend: str | Backend | None = None) -> None:
         if reduction not in self.reductions:
@@ -44,16 +54,55 @@ class Loss:
         The check waits for the device."""
         self._kept = Kept()
 
-    def __call__(self, prediction: Tensor, target: Tensor) -> Tensor:
-        """Return the loss, a 0-d handle (or one per element with "none")."""
+    def __call__(self, prediction: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:
+        """Return the loss, a 0-d handle (or one per element with "none").
+
+        weight: a weight for each sample (N,), or for each of its losses (N, ...). A sample of weight 2
+        counts as two, and one of weight 0 not at all, whatever its prediction is.
+        """
         try:
-            return self.forward(prediction, target)
+            return self._forward(prediction, target, weight)
         except Exception as error:
             raise_named(error, self)
 
+    def fraction(
+        self, prediction: Tensor, target: Tensor, weight: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Return (numerator, denominator), 0-d handles, and keep what `backward` needs, as a call does.
+
+        The loss over several batches is the sum of their numerators over the sum of their denominators. A
+        batch without a target that counts gives 0 and 0. A summed loss has the number of samples as its
+        denominator, a "none" that of the mean.
+        """
+        try:
+            return self.terms(prediction, target, weight)
+        except Exception as error:
+            raise_named(error, self)
+
+    def reduced(self, numerator: Tensor, denominator: Tensor) -> Tensor:
+        """Return the loss, 0-d, from its fraction."""
+        return numerator if self.reduction == "sum" else self.backend.divide(numerator, denominator)
+
     def forward(self, prediction: Tensor, target: Tensor) -> Tensor:
-        """Return the loss and keep what `backward` needs."""
+        """Return the loss and keep what `backward` needs; a third parameter, `weight=None`, is optional."""
         raise TypeError(f"{type(self).__name__} must define forward(prediction, target)")
+
+    def terms(
+        self, prediction: Tensor, target: Tensor, weight: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Return numerator and denominator; here those of a mean, or a sum, over the samples."""
+        b = self.backend
+        value = self._forward(prediction, target, weight)
+        value = b.sum(value) if self.reduction == "none" else value
+        shape, dtype = b.shape(prediction), b.dtype(prediction)
+        samples = float(shape[0]) if shape else 1.0
+        if self.reduction in ("sum", "none"):
+            return value, self.counted(samples, weight, dtype)
+        if weight is None:
+            return b.multiply(value, samples), b.full((), samples, dtype=dtype)
+        total = self.counted(samples, weight, dtype)
+        # The mean of nothing may be NaN.
+        return b.where(b.equal(total, 0.0), 0.0, b.multiply(value, total)), total
 
     def backward(self, grad_output: Tensor | None = None) -> Tensor:
         """Return dL/dprediction; reduction "none" needs the gradient of each element's loss."""
@@ -141,16 +190,40 @@ class Loss:
                 f"expected {name} to broadcast to the prediction's shape {tuple(shape)}, got {tuple(got)}"
             )
 
-    def reduce(self, losses: Tensor) -> Tensor:
-        """Return the elementwise losses, reduced."""
-        if self.reduction == "mean":
-            return self.backend.mean(losses)
-        return self.backend.sum(losses) if self.reduction == "sum" else losses
-
-    def scaled(self, grad: Tensor, grad_output: Tensor | None, size: int) -> Tensor:
-        """Return the gradient of the elementwise losses times the derivative of the reduction."""
+    def scaled(self, grad: Tensor, grad_output: Tensor | None, size: float) -> Tensor:
+        """Return the gradient of the elements' losses times the derivative of "mean", "sum" or "none"."""
+        b = self.backend
         if grad_output is not None:
-            b = self.backend
             check_same_shape(f"{self}: backward", b.shape(grad), b.shape(grad_output))
             return b.multiply(grad, grad_output)
-        return self.backend.multiply(grad, 1.0 / size) if self.reduction == "mean" else grad
+        return b.multiply(grad, 1.0 / size) if self.reduction == "mean" else grad
+
+    def counted(self, number: float, weight: Tensor | None, dtype: str) -> Tensor:
+        """Return a number of samples (or elements), 0-d; each counts with its weight."""
+        b = self.backend
+        if weight is None:
+            return b.full((), number, dtype=dtype)
+        places = 1
+        for n in b.shape(weight):
+            places *= n
+        return b.multiply(b.sum(weight), number / max(places, 1))
+
+    def _forward(self, prediction: Tensor, target: Tensor, weight: Tensor | None) -> Tensor:
+        if weight is None:
+            return self.forward(prediction, target)
+        if not _takes_weight(type(self).forward):
+            raise OptionError(
+                "expected no weight, for forward(prediction, target) takes none; give it weight=None as a "
+                "third parameter"
+            )
+        forward: Any = self.forward
+        return forward(prediction, target, weight)  # type: ignore[no-any-return]
+
+
+@lru_cache(maxsize=64)
+def _takes_weight(forward: Any) -> bool:
+    try:
+        inspect.signature(forward).bind(None, None, None, None)
+    except TypeError:
+        return False
+    return True

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-import math
-
 from typing_extensions import override
 
 from ...backends import Tensor
-from ...backends.protocol import Shape
-from .loss import REDUCTIONS, Loss
+from .elementwise import ElementwiseLoss, Total
+from .loss import REDUCTIONS
 
 
-class MSELoss(Loss):
-    """L = Σ (p - t)² / n.
+class MSELoss(ElementwiseLoss):
+    """L = Σ w (p - t)² / n; w, the weight of a sample, is 1 unless a call gives it.
+
+    Prediction and target: (N, ...) of equal shape.
 
     Parameters
     ----------
     reduction
         Sets n: "mean", the number of elements (torch); "sum", 1; "batchmean", the number of samples
         (Boschin's sum of squared norms over N); "half_batchmean", twice that (Carlier). "none": no sum.
+        Elements and samples count with their weight.
     backend
         The backend that computes; the current one if None.
 
@@ -27,29 +28,25 @@ class MSELoss(Loss):
     reductions: tuple[str, ...] = (*REDUCTIONS, "batchmean", "half_batchmean")
 
     @override
-    def forward(self, prediction: Tensor, target: Tensor) -> Tensor:
-        """prediction, target: (N, ...) of equal shape -> () or, with "none", (N, ...)."""
-        divisor = self._divisor(self.check_pair(prediction, target))
-        b = self.backend
+    def elements(self, prediction: Tensor, target: Tensor, weight: Tensor | None) -> tuple[Tensor, Total]:
+        shape, b = self.check_pair(prediction, target), self.backend
         difference = b.subtract(prediction, target)
-        self.keep(difference, divisor)
-        losses = b.square(difference)
-        if self.reduction == "mean":
-            return b.mean(losses)
-        if self.reduction == "none":
-            return losses
-        total = b.sum(losses)
-        return total if self.reduction == "sum" else b.multiply(total, 1.0 / divisor)
+        if weight is None:
+            total = self.size(shape, None)
+            self.keep(difference, None, total)
+            return b.square(difference), total
+        weight = self.spread(weight, shape, b.dtype(prediction))
+        difference, total = self.selected(difference, weight), self.size(shape, weight)
+        self.keep(difference, weight, total)
+        return b.multiply(b.square(difference), weight), total
 
     @override
     def backward(self, grad_output: Tensor | None = None) -> Tensor:
-        """dL/dp = 2 (p - t) / n."""
-        difference, divisor = self.kept(grad_output)
-        gradient = self.backend.multiply(difference, 2.0 / divisor)
-        return gradient if grad_output is None else self.scaled(gradient, grad_output, 1)
-
-    def _divisor(self, shape: Shape) -> float:
-        if self.reduction == "mean":
-            return float(math.prod(shape))
-        samples = float(shape[0]) if shape else 1.0
-        return {"batchmean": samples, "half_batchmean": 2.0 * samples}.get(self.reduction, 1.0)
+        """dL/dp = 2 w (p - t) / n."""
+        difference, weight, total = self.kept(grad_output)
+        b = self.backend
+        if weight is not None:
+            return self.share(b.multiply(b.multiply(difference, 2.0), weight), total, grad_output)
+        if self.reduction in ("sum", "none"):
+            return self.share(b.multiply(difference, 2.0), total, grad_output)
+        return b.multiply(difference, 2.0 / total)

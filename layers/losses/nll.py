@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import math
-from typing import cast
 
 from typing_extensions import override
 
 from ...backends import Backend, DataError, DtypeError, OptionError, ShapeError, Tensor
 from ...backends.options import integer, number
 from ..parameter import check_same_shape
-from .loss import Loss
+from .elementwise import ElementwiseLoss, Total
 
-_TINY = 1e-37
+NO_LABEL = -100
+"""The default of `ignore_index`."""
 
 
-class NLLLoss(Loss):
+class NLLLoss(ElementwiseLoss):
     """L = -Σ w_t log p_t / Σ w_t over samples with label t, from log-probabilities.
+
+    Prediction (log-probabilities): (N, C, ...); target: int64 labels (N, ...).
 
     Parameters
     ----------
@@ -32,12 +34,13 @@ class NLLLoss(Loss):
     """
 
     label_smoothing = 0.0
+    per_element = False
     tensors = ("weight",)
 
     def __init__(
         self,
         weight: Tensor | None = None,
-        ignore_index: int = -100,
+        ignore_index: int = NO_LABEL,
         reduction: str = "mean",
         *,
         backend: str | Backend | None = None,
@@ -47,17 +50,17 @@ class NLLLoss(Loss):
         self.ignore_index = integer(type(self).__name__, "ignore_index", ignore_index, least=None)
 
     @override
-    def forward(self, prediction: Tensor, target: Tensor) -> Tensor:
-        """prediction (log-probabilities): (N, C, ...), target (int64 labels): (N, ...) -> () or (N, ...)."""
-        u, total = self._weighted_targets(prediction, target)
-        self.keep(u, total)
-        return self._loss(prediction, u, total)
+    def elements(self, prediction: Tensor, target: Tensor, weight: Tensor | None) -> tuple[Tensor, Total]:
+        self._check_labels(prediction, target)
+        n, total = self._weighted_labels(prediction, target, self._by_class(prediction, weight))
+        self.keep(n, total)
+        return self._losses(prediction, n), total
 
     @override
     def backward(self, grad_output: Tensor | None = None) -> Tensor:
-        """dL/dlog p = -u / Σ w, where u (N, C, ...) is w_t at the label and 0 elsewhere."""
-        u, total = self.kept(grad_output)
-        return self._share(self.backend.negative(u), total, grad_output)
+        """dL/dlog p = n / Σ w, where n (N, C, ...) is -w_t at the label and 0 elsewhere."""
+        n, total = self.kept(grad_output)
+        return self.share(n, total, grad_output)
 
     @override
     def check_targets(self, prediction_shape: tuple[int, ...], target: Tensor) -> None:
@@ -74,10 +77,18 @@ class NLLLoss(Loss):
                 f"expected labels to be class numbers from 0 to {classes - 1}, got {low if low < 0 else high}"
             )
 
+    @override
+    def share(self, gradient: Tensor, total: Total, grad_output: Tensor | None) -> Tensor:
+        if grad_output is None:
+            return super().share(gradient, total, None)
+        b = self.backend
+        shape, own = b.shape(grad_output), b.shape(gradient)
+        check_same_shape(f"{self}: backward", (own[0], *own[2:]), shape)
+        return b.multiply(gradient, b.reshape(grad_output, (shape[0], 1, *shape[1:])))
+
     # -- shared with cross-entropy --------------------------------------------------------------------
 
-    def _weighted_targets(self, prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor | float]:
-        """Return u (N, C, ...), class weights times target probabilities, and the divisor of "mean"."""
+    def _check_labels(self, prediction: Tensor, target: Tensor) -> None:
         b = self.backend
         shape, labels = b.shape(prediction), b.shape(target)
         if len(shape) < 2 or tuple(labels) != (shape[0], *shape[2:]):
@@ -91,24 +102,37 @@ class NLLLoss(Loss):
             self.check_targets(tuple(shape), target)
         if self.reduction == "mean" and math.prod(labels) == 0:
             raise ShapeError(f"the mean over an empty batch is undefined: prediction {tuple(shape)}")
-        # u = w q weights each log-probability. It holds labels, smoothing, class weights and ignored samples,
-        # so the loss is -Σ u log p / total, and the gradient follows from u alone.
-        classes, dtype = shape[1], b.dtype(prediction)
-        rank = len(shape)
-        to_second = (0, rank - 1, *range(1, rank - 1))
+
+    def _weighted_labels(
+        self, prediction: Tensor, target: Tensor, samples: Tensor | None
+    ) -> tuple[Tensor, Total]:
+        """Return n (N, C, ...), minus the weight of each log-probability, and the denominator.
+
+        n holds labels, smoothing, class weights, samples' weights and ignored samples, so the numerator is
+        Σ n log p, and the gradient follows from n alone.
+        """
+        b = self.backend
+        shape = b.shape(prediction)
+        classes, rank = shape[1], len(shape)
         if 0 <= self.ignore_index < classes:
             # The one-hot row of a label below 0 is all zeros, as an ignored label needs.
             target = b.where(b.equal(target, self.ignore_index), -1, target)
-        hot = b.permute_dims(b.one_hot(target, classes, dtype=dtype), to_second)
+        hot = b.one_hot(target, classes, dtype=b.dtype(prediction))
+        hot = hot if rank == 2 else b.permute_dims(hot, (0, rank - 1, *range(1, rank - 1)))
+        hot = hot if samples is None else b.multiply(hot, samples)
         weight = self._class_weights(classes, rank)
         u = hot if weight is None else b.multiply(hot, weight)
-        total = b.sum(u) if self.reduction == "mean" else 1.0
+        if self.reduction == "sum":
+            places = math.prod(shape) // max(classes * shape[0], 1)
+            total = b.multiply(b.sum(hot), 1.0 / max(places, 1))
+        else:
+            total = b.sum(u)
         if self.label_smoothing:
             even = self.label_smoothing / classes
             counted = b.sum(hot, axis=1, keepdims=True)
             u = b.add(b.multiply(hot, 1.0 - self.label_smoothing), b.multiply(counted, even))
             u = u if weight is None else b.multiply(u, weight)
-        return u, total
+        return b.negative(u), total
 
     def _class_weights(self, classes: int, rank: int) -> Tensor | None:
         if self.weight is None:
@@ -120,36 +144,34 @@ class NLLLoss(Loss):
             )
         return b.reshape(self.weight, (1, classes, *(1,) * (rank - 2)))
 
-    def _loss(self, log_p: Tensor, u: Tensor, total: Tensor | float) -> Tensor:
+    def _by_class(self, prediction: Tensor, weight: Tensor | None) -> Tensor | None:
+        """Return the samples' weights with an axis for the classes: (N, 1, ...)."""
+        if weight is None:
+            return None
+        b = self.backend
+        first, _, *rest = b.shape(prediction)
+        spread = self.spread(weight, (first, *rest), b.dtype(prediction))
+        length, *places = b.shape(spread)
+        return b.reshape(spread, (length, 1, *places))
+
+    def _losses(self, log_p: Tensor, n: Tensor) -> Tensor:
         b = self.backend
         # 0 log 0 is 0: an impossible class that is not the label adds nothing.
-        gain = b.multiply(u, b.where(b.equal(u, 0.0), 0.0, log_p))
-        losses = b.negative(b.sum(gain, axis=1))
-        if self.reduction == "none":
-            return losses
-        return b.divide(b.sum(losses), total) if self.reduction == "mean" else b.sum(losses)
-
-    def _share(self, gradient: Tensor, total: Tensor | float, grad_output: Tensor | None) -> Tensor:
-        b = self.backend
-        if grad_output is not None:
-            shape, own = b.shape(grad_output), b.shape(gradient)
-            check_same_shape(f"{self}: backward", (own[0], *own[2:]), shape)
-            return b.multiply(gradient, b.reshape(grad_output, (shape[0], 1, *shape[1:])))
-        if self.reduction != "mean":
-            return gradient
-        # If all labels are ignored, total and gradient are 0, and the result is 0.
-        return b.divide(gradient, total if type(total) is float else b.maximum(cast(Tensor, total), _TINY))
+        losses = b.multiply(n, b.where(b.equal(n, 0.0), 0.0, log_p))
+        return b.sum(losses, axis=1) if self.reduction == "none" else losses
 
 
 class CrossEntropyLoss(NLLLoss):
     """L = -Σ_c w_c q_c log softmax(x)_c, q the target distribution: log-softmax and NLL in one.
+
+    Prediction (logits): (N, C, ...); target: int64 labels (N, ...), or probabilities (N, C, ...).
 
     Parameters
     ----------
     weight
         A weight for each class (C,): a tensor of the prediction's dtype, or None.
     ignore_index
-        Samples with this label do not count.
+        Samples with this label do not count. Probabilities go with the default only.
     reduction
         "mean" (divides by the summed weights of the labels), "sum" or "none".
     label_smoothing
@@ -162,7 +184,7 @@ class CrossEntropyLoss(NLLLoss):
     def __init__(
         self,
         weight: Tensor | None = None,
-        ignore_index: int = -100,
+        ignore_index: int = NO_LABEL,
         reduction: str = "mean",
         label_smoothing: float = 0.0,
         *,
@@ -176,32 +198,54 @@ class CrossEntropyLoss(NLLLoss):
         return f"label_smoothing={self.label_smoothing}" if self.label_smoothing else ""
 
     @override
-    def forward(self, prediction: Tensor, target: Tensor) -> Tensor:
-        """prediction (logits): (N, C, ...); target: labels (N, ...), or probabilities (N, C, ...)."""
+    def elements(self, prediction: Tensor, target: Tensor, weight: Tensor | None) -> tuple[Tensor, Total]:
         b = self.backend
         if b.shape(target) == b.shape(prediction) and b.dtype(target) != "int64":
-            u, total = self._probable_targets(prediction, target)
+            self._check_probabilities(prediction, target)
+            samples = self._by_class(prediction, weight)
+            if samples is not None:
+                prediction, target = self.selected(prediction, samples), self.selected(target, samples)
+            n, total = self._weighted_probabilities(prediction, target, samples)
         else:
-            u, total = self._weighted_targets(prediction, target)
+            self._check_labels(prediction, target)
+            samples = self._by_class(prediction, weight)
+            prediction = self._counted(prediction, target, samples)
+            n, total = self._weighted_labels(prediction, target, samples)
         log_p = b.log_softmax(prediction, axis=1)
-        self.keep(u, total, log_p)
-        return self._loss(log_p, u, total)
+        self.keep(n, total, log_p)
+        return self._losses(log_p, n), total
 
     @override
     def backward(self, grad_output: Tensor | None = None) -> Tensor:
-        """dL/dx = (softmax(x) Σ_c u_c - u) / Σ w, where u = w q: (N, C, ...)."""
-        u, total, log_p = self.kept(grad_output)
-        gradient = self.backend.log_softmax_grad(self.backend.negative(u), log_p, axis=1)
-        return self._share(gradient, total, grad_output)
+        """dL/dx = (n - softmax(x) Σ_c n_c) / Σ w, where n = -w q: (N, C, ...)."""
+        n, total, log_p = self.kept(grad_output)
+        return self.share(self.backend.log_softmax_grad(n, log_p, axis=1), total, grad_output)
 
-    def _probable_targets(self, prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor | float]:
-        self.check_pair(prediction, target)
+    def _counted(self, prediction: Tensor, target: Tensor, samples: Tensor | None) -> Tensor:
+        """Return the logits, 0 where a sample does not count: softmax may be NaN there."""
         b = self.backend
-        shape = b.shape(prediction)
+        first, _, *rest = b.shape(prediction)
+        ignored = b.reshape(b.equal(target, self.ignore_index), (first, 1, *rest))
+        prediction = b.where(ignored, 0.0, prediction)
+        return prediction if samples is None else self.selected(prediction, samples)
+
+    def _check_probabilities(self, prediction: Tensor, target: Tensor) -> None:
+        shape = self.check_pair(prediction, target)
         if len(shape) < 2:
             raise ShapeError(f"expected a prediction (N, C, ...), got {tuple(shape)}")
-        classes = shape[1]
-        q = b.add(b.multiply(target, 1.0 - self.label_smoothing), self.label_smoothing / classes)
-        weight = self._class_weights(classes, len(shape))
-        samples = float(math.prod(shape) // classes)
-        return (q if weight is None else b.multiply(q, weight)), samples
+        if self.ignore_index != NO_LABEL:
+            raise OptionError(
+                f"expected labels (N, ...) with ignore_index={self.ignore_index}, got probabilities "
+                f"{tuple(shape)}; give samples that do not count the weight 0"
+            )
+
+    def _weighted_probabilities(
+        self, prediction: Tensor, target: Tensor, samples: Tensor | None
+    ) -> tuple[Tensor, Total]:
+        b = self.backend
+        first, classes, *rest = b.shape(prediction)
+        u = b.add(b.multiply(target, 1.0 - self.label_smoothing), self.label_smoothing / classes)
+        weight = self._class_weights(classes, 2 + len(rest))
+        u = u if weight is None else b.multiply(u, weight)
+        u = u if samples is None else b.multiply(u, samples)
+        return b.negative(u), self.size((first, *rest), samples)

@@ -109,17 +109,15 @@ class MSEFactorMissing(lamina.layers.MSELoss):
 
 class MSEMeanMissing(lamina.layers.MSELoss):
     def backward(self, grad_output: Any = None) -> Any:
-        difference, _ = self.kept(grad_output)
+        difference, *_ = self.kept(grad_output)
         return self.backend.multiply(difference, 2.0)
 
 
 class BCEWeightMissing(lamina.layers.BCELoss):
     def backward(self, grad_output: Any = None) -> Any:
-        weight, self.weight = self.weight, None
-        try:
-            return super().backward(grad_output)
-        finally:
-            self.weight = weight
+        p, t, _, total = self.kept(grad_output)
+        self.keep(p, t, None, total)
+        return super().backward(grad_output)
 
 
 class BCEUnclamped(lamina.layers.BCELoss):
@@ -135,10 +133,10 @@ class BCEUnclamped(lamina.layers.BCELoss):
 
 class PosWeightOnNegatives(lamina.layers.BCEWithLogitsLoss):
     def backward(self, grad_output: Any = None) -> Any:
-        x, t = self.kept(grad_output)
+        x, t, *_ = self.kept(grad_output)
         b = self.backend
         gradient = b.multiply(b.subtract(b.sigmoid(x), t), self.pos_weight)
-        return self.scaled(gradient, grad_output, 12)
+        return self.share(gradient, 12.0, grad_output)
 
 
 class SmoothingForgotten(lamina.layers.CrossEntropyLoss):
@@ -169,7 +167,10 @@ class PlainMeanOfWeighted(lamina.layers.NLLLoss):
         return self.backend.multiply(total, 1.0 / 6.0)
 
     def backward(self, grad_output: Any = None) -> Any:
-        return self.backend.multiply(super().backward(grad_output), 1.0 / 6.0)
+        self.reduction = "sum"
+        gradient = super().backward(grad_output)
+        self.reduction = "mean"
+        return self.backend.multiply(gradient, 1.0 / 6.0)
 
 
 # -- caught ---------------------------------------------------------------------------------------

@@ -18,7 +18,7 @@ from ...optimizers import SGD
 from ..runner.mean_error import MeanErrorLoss
 from .arrays import tensor
 
-_LOSSES: dict[str, tuple[type[layers.MSELoss], str]] = {
+_LOSSES: dict[str, tuple[type[layers.Loss], str]] = {
     "sum": (layers.MSELoss, "sum"),
     "mean": (layers.MSELoss, "batchmean"),
     "mean_error": (MeanErrorLoss, "sum"),

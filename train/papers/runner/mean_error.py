@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing_extensions import override
 
 from ....backends import Tensor
-from ....layers.losses import MSELoss
+from ....layers.losses import Loss
 
 
-class MeanErrorLoss(MSELoss):
+class MeanErrorLoss(Loss):
     """L = N Σ_k ē_k², where ē is the mean error p - t over a batch of N samples.
 
     For one sample this is its squared error. In a batch, errors of opposite sign cancel before they are

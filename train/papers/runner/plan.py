@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 
 from ....backends.host import Host
-from ....layers.losses import MSELoss
+from ....layers.losses import Loss, MSELoss
 from ....layers.random import seeded
 from ...data import Dataset, Scaling, cubes, disc, one_hot
 from ...models import Dense, Jin
@@ -128,7 +128,7 @@ def network(plan: Plan, seed: int, backend: Any) -> Any:
         return plan.network.build(backend)
 
 
-def criterion(plan: Plan, backend: Any) -> MSELoss:
+def criterion(plan: Plan, backend: Any) -> Loss:
     """Return the plan's loss."""
     if plan.loss == "mean_error":
         return MeanErrorLoss("sum", backend=backend)
