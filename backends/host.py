@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import threadpoolctl
 
-from .errors import DtypeError
+from .errors import DataError, DtypeError
 
 FLOAT_DTYPES = ("float32", "float64")
 DTYPES = (*FLOAT_DTYPES, "int64", "bool")
@@ -24,16 +24,96 @@ def is_floating(dtype: str) -> bool:
 def host_array(array: Any, dtype: str | None, default: str) -> Host:
     """Copy `array` into a new C-contiguous array of one of the four dtypes.
 
-    Without `dtype`: floats take the default, integers become int64, bool stays.
+    Without `dtype`: floats take the default, integers become int64, bool stays. A value may be rounded to a
+    float's digits and no more: DtypeError for what is no number, DataError for a number that would change.
     """
-    value = np.asarray(array)
+    value = numbers("from_host", array)
     if dtype is None:
-        kinds = {"f": default, "i": "int64", "u": "int64", "b": "bool"}
-        if value.dtype.kind not in kinds:
-            raise DtypeError(f"from_host: expected numbers or booleans, got dtype {value.dtype}")
-        dtype = kinds[value.dtype.kind]
+        dtype = {"f": default, "i": "int64", "u": "int64", "b": "bool"}[value.dtype.kind]
     check_dtype("from_host", dtype)
-    return np.array(value, dtype=dtype, order="C")
+    with np.errstate(all="ignore"):
+        result = np.array(value, dtype=dtype, order="C")
+        if value.dtype != result.dtype and not np.can_cast(value.dtype, result.dtype, "safe"):
+            _check_kept(value, result)
+    return result
+
+
+def numbers(what: str, array: Any) -> Host:
+    """Return an array, a torch tensor or nested lists as a numpy array of real numbers or booleans.
+
+    Raises DtypeError, which begins with `what`, for anything else: numpy would drop masks and imaginary parts
+    and make numbers of text, dates and None.
+    """
+    check_unmasked(what, array)
+    value = _from_torch(what, array) if hasattr(array, "detach") else array
+    try:
+        found = np.asarray(value)
+    except Exception as error:
+        raise DtypeError(
+            f"{what}: expected an array of numbers, got {type(array).__name__}: {error}"
+        ) from error
+    if found.dtype.kind not in "fiub":
+        wrong = np.ones(found.shape, bool)
+        if found.dtype.kind == "O":  # the first element that is at fault
+            ordinary = [isinstance(v, (int, float)) and abs(v) < 2**63 for v in found.reshape(-1)]
+            wrong = ~np.array(ordinary, bool).reshape(found.shape)
+            wrong = wrong if wrong.any() else ~wrong
+        value = _first(found, wrong) if found.size else None
+        first = f" with {getattr(value, 'item', lambda: value)()!r}{_place(wrong)}" if found.size else ""
+        raise DtypeError(f"{what}: expected numbers or booleans, got dtype {found.dtype}{first}")
+    return found
+
+
+def check_unmasked(what: str, array: Any) -> None:
+    """Raise DtypeError if a masked array, or one in a list, has no value somewhere."""
+    parts = array if isinstance(array, (list, tuple)) else [array]
+    for i, part in enumerate(parts):
+        if isinstance(part, np.ma.MaskedArray) and (mask := np.ma.getmaskarray(part)).any():
+            place = _place(mask) if part is array else f"{_place(mask)} of part {i}"
+            raise DtypeError(
+                f"{what}: expected numbers, got a masked array without a value{place}; fill or drop it"
+            )
+
+
+def _from_torch(what: str, tensor: Any) -> Any:
+    """Return a torch tensor as one that numpy takes: on the CPU, unrecorded; short floats as float32."""
+    tensor = tensor.detach().cpu()
+    name = str(tensor.dtype)
+    if "bfloat16" in name or "float8" in name:
+        return tensor.float()
+    try:
+        return tensor.numpy()
+    except (TypeError, RuntimeError) as error:
+        raise DtypeError(f"{what}: expected a dense tensor of real numbers, got {name}: {error}") from error
+
+
+def _check_kept(value: Host, result: Host) -> None:
+    """Raise DataError if a conversion changed a value by more than a float's rounding."""
+    if result.dtype.kind == "f":
+        if value.dtype.kind != "f" or np.isfinite(result).all():
+            return
+        lost = np.isinf(result) & np.isfinite(value)
+    elif result.dtype.kind == "b":
+        lost = (value != 0) & (value != 1)
+    elif value.dtype.kind == "f":
+        lost = ~((value == np.trunc(value)) & (value >= -(2.0**63)) & (value < 2.0**63))
+    else:
+        lost = value > np.iinfo(np.int64).max
+    if lost.any():
+        raise DataError(
+            f"from_host: expected values that {result.dtype} holds, got {_first(value, lost)}{_place(lost)} "
+            f"in an array of {value.dtype}"
+        )
+
+
+def _first(values: Host, wrong: Host) -> Any:
+    return values[tuple(np.argwhere(wrong)[0])]
+
+
+def _place(wrong: Host) -> str:
+    """Return " at [2, 0]", the first place where `wrong` is true; nothing for a number."""
+    index = np.argwhere(wrong)[0]
+    return f" at [{', '.join(map(str, index))}]" if len(index) else ""
 
 
 def check_dtype(op: str, dtype: str) -> None:

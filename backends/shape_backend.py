@@ -12,8 +12,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from .base import Backend
 from .errors import DataError, StateError
 from .host import host_array
@@ -85,7 +83,7 @@ class ShapeBackend(Backend):
         return x.dtype
 
     def _from_host(self, array: Any, *, dtype: str | None = None) -> Meta:
-        value = host_array(np.asarray(array), dtype, self.default_dtype)
+        value = host_array(array, dtype, self.default_dtype)
         return Meta(value.shape, value.dtype.name)
 
     def _cells(self, shapes: Mapping[str, tuple[int, ...]], *, dtype: str | None = None) -> Any:

@@ -77,6 +77,12 @@ def _create() -> Iterator[Case]:
     yield case("from_host", "not contiguous", np.arange(12.0).reshape(3, 4)[::-1, ::2].T)
     yield case("from_host", "big-endian", np.arange(3, dtype=">f8"))
     yield case("from_host", "read-only", np.broadcast_to(np.float64(2), (2, 3)))
+    yield case("from_host", "whole floats as int64", np.array([-(2.0**63), 3.0, -0.0]), dtype="int64")
+    yield case("from_host", "uint64", np.array([0, 2**63 - 1], np.uint64))
+    yield case("from_host", "0 and 1 as bool", np.array([0.0, 1.0]), dtype="bool")
+    yield case("from_host", "infinities", np.array([INF, -INF, NAN]), dtype="float32", special=True)
+    yield case("from_host", "tiny floats", np.array([1e-300]), dtype="float32")
+    yield case("from_host", "nothing masked", np.ma.masked_array([1.0, 2.0], [False, False]))
     yield case("from_host", "no elements", np.zeros((0, 3)))
 
 

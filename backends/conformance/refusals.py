@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from ..base import Backend
-from ..errors import ShapeError
+from ..errors import LaminaError, ShapeError
 from ..ops import OPS
 from ..windows import Window
-from .case import Case, T, integers, normal
+from .case import INF, NAN, Case, T, integers, normal
 
 _ARITHMETIC = ("add", "subtract", "multiply", "divide", "pow", "maximum", "minimum")
 _COMPARISONS = ("equal", "less", "less_equal", "greater")
@@ -145,6 +145,47 @@ def unknown_dtype(backend: Backend, op: str) -> None:
     refused(f"{op}: dtype float16", TypeError, calls[op])
 
 
+HOST_REFUSALS: tuple[tuple[str, Any, str | None], ...] = (
+    ("None", [1.0, None], None),
+    ("None as floats", [1.0, None], "float32"),
+    ("text", ["1.5"], None),
+    ("text as floats", np.array(["1.5", "2"]), "float32"),
+    ("text among numbers", [1.0, "2"], "float64"),
+    ("bytes", np.array([b"1"]), "float32"),
+    ("complex numbers", np.array([1.0, 2.0 + 0.5j]), None),
+    ("complex numbers as floats", np.array([1.0 + 0j]), "float32"),
+    ("a Python complex", 1j, "float64"),
+    ("dates", np.array(["2024-01-01"], "datetime64[D]"), "int64"),
+    ("spans of time", np.array([3], "timedelta64[s]"), "int64"),
+    ("objects", np.array([1, 2.5], object), "float32"),
+    ("an object", object(), "float32"),
+    ("a set", {1.0}, None),
+    ("records", np.zeros(2, [("a", float)]), "float32"),
+    ("a ragged list", [[1.0], [1.0, 2.0]], None),
+    ("a huge integer", [2**64], "float64"),
+    ("a masked array", np.ma.masked_array([1.0, 2.0], [False, True]), None),
+    ("masked arrays in a list", [np.ma.masked_array([1.0, 2.0], [False, True])], "float32"),
+    ("uint64 above 2**63", np.array([1, 2**63], np.uint64), None),
+    ("uint64 above 2**63 as int64", np.array([2**64 - 1], np.uint64), "int64"),
+    ("NaN as int64", [1.0, NAN], "int64"),
+    ("infinity as int64", np.array([[INF]]), "int64"),
+    ("a fraction as int64", np.array([1.0, 2.5], np.float32), "int64"),
+    ("2**63 as int64", [2.0**63], "int64"),
+    ("a float beyond float32", [1.0, -1e39], "float32"),
+    ("a long float beyond float64", np.array([np.finfo(np.float64).max], np.longdouble) * 2, "float64"),
+    ("2 as bool", [0, 2], "bool"),
+    ("a half as bool", [0.5], "bool"),
+    ("NaN as bool", [NAN], "bool"),
+)
+"""What `from_host` would have to change, with the dtype asked for."""
+
+
+def changed_values(backend: Backend, op: str) -> None:
+    """Pass what no tensor holds unchanged: a LaminaError, in every default dtype."""
+    for what, array, dtype in HOST_REFUSALS:
+        refused(f"{op}: {what}", LaminaError, backend.from_host, array, dtype=dtype)
+
+
 def refused(
     what: str, error: type[Exception], function: Callable[..., Any], *args: Any, **kwargs: Any
 ) -> None:
@@ -167,6 +208,7 @@ def _by_op() -> dict[str, list[Callable[[Backend, str], None]]]:
         by_op.setdefault(op, []).append(integers_in_floating_ops)
     for op in _CREATE:
         by_op.setdefault(op, []).append(unknown_dtype)
+    by_op["from_host"].append(changed_values)
     return by_op
 
 

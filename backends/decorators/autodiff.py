@@ -13,7 +13,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from typing import Any
 
-import numpy as np
 from typing_extensions import override
 
 from ..base import Backend
@@ -47,7 +46,7 @@ def variable(data: Any, backend: str | Backend | None = None, requires_grad: boo
         Whether to record the ops on it and to keep its gradient.
 
     """
-    data = data.numpy() if isinstance(data, Variable) else np.asarray(data)
+    data = data.numpy() if isinstance(data, Variable) else data
     made: Variable = tape_backend(backend).from_host(data)  # type: ignore[assignment]
     if requires_grad and not is_floating(made.dtype):
         raise OptionError(

@@ -7,8 +7,6 @@ import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
 from ..errors import ShapeError, StateError
 from ..gradients import pull_back
 from ..ops import Op
@@ -115,7 +113,7 @@ def first_gradient(b: Any, root: Variable, gradient: Any) -> Variable:
                 "alone; pass its gradient, or take the sum or the mean"
             )
         return Variable(b.inner.full((), 1.0, dtype=root.dtype), b)
-    first: Variable = gradient if isinstance(gradient, Variable) else b.from_host(np.asarray(gradient))
+    first: Variable = gradient if isinstance(gradient, Variable) else b.from_host(gradient)
     if first.shape != shape:
         raise ShapeError(f"backward: expected a gradient of shape {shape}, got {first.shape}")
     return first

@@ -12,6 +12,7 @@ import pytest
 
 from lamina.backends import Backend, LaminaError, ShapeError, Tensor, get_backend, use_backend
 from lamina.layers import (
+    BatchNorm1d,
     Constant,
     CrossEntropyLoss,
     Flatten,
@@ -199,6 +200,36 @@ def test_tied_weights_go_to_torch_and_back() -> None:
     del state["0.weight"]
     with pytest.raises(LaminaError, match=r"missing 0\.weight"):
         ours.load_state_dict(state)
+
+
+def test_values_that_no_cell_holds_are_refused(backend: Backend) -> None:
+    model = stack(backend)
+    state = model.state_dict()
+    kept = {k: v.copy() for k, v in state.items()}
+    for value, message in (
+        (state["0.bias"] + 1j, "complex"),
+        (np.ma.masked_all_like(state["0.bias"]), r"a masked array without a value at \[0\]"),
+        ([None] * len(state["0.bias"]), r"None at \[0\]"),
+        (state["0.bias"].astype(str), "dtype <U"),
+        (np.full(state["0.bias"].shape, 1e39), r"float32 holds, got 1e\+39 at \[0\]"),
+    ):
+        with pytest.raises(LaminaError, match=f"load_state_dict: '0.bias': .*{message}"):
+            model.load_state_dict({**state, "0.bias": value})
+    norm = BatchNorm1d(2, backend=backend)
+    with pytest.raises(LaminaError, match=r"num_batches_tracked.*int64 holds, got nan"):
+        norm.load_state_dict({**norm.state_dict(), "num_batches_tracked": np.array(np.nan)})
+    assert same(model.state_dict(), kept)
+
+
+def test_short_floats_of_torch_are_taken(backend: Backend) -> None:
+    torch = pytest.importorskip("torch", reason="the floats are torch's")
+    for dtype in (torch.bfloat16, torch.float16, torch.float8_e4m3fn):
+        layer, weight = Linear(2, 1, bias=False, backend=backend), torch.tensor([[0.5, -2.0]], dtype=dtype)
+        layer.load_state_dict({"weight": weight})
+        assert layer.state_dict()["weight"].tolist() == [[0.5, -2.0]]
+    for other in (torch.ones(1, 2).to_sparse(), torch.ones(1, 2) * 1j):
+        with pytest.raises(LaminaError, match="load_state_dict: 'weight': "):
+            layer.load_state_dict({"weight": other})
 
 
 def test_a_state_is_a_copy(backend: Backend) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...backends.errors import DataError
-from ...backends.host import Host
+from ...backends.host import Host, check_unmasked
 from .partition import partition
 from .scaling import FloatArray, Scaling
 
@@ -49,6 +49,8 @@ class Dataset:
             object.__setattr__(self, "classes", tuple(self.classes))
         if self.feature_names is not None:
             object.__setattr__(self, "feature_names", tuple(self.feature_names))
+        for what, values in (("inputs", self.inputs), ("targets", self.targets)):
+            check_unmasked(f"{self.name}: {what}", values)
         self._check_inputs()
         if np.issubdtype(self.targets.dtype, np.integer):
             self._check_labels()

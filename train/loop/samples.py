@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ...backends import Backend, DataError, OptionError, Tensor
-from ...backends.host import Host
+from ...backends.host import Host, numbers
 from ...backends.protocol import Shape
 from ...layers.losses import Loss, NLLLoss
 from ..data import Dataset
@@ -150,7 +150,7 @@ def _accuracy(loss: Loss, outputs: Host, labels: Host) -> float:
 def _pair(data: Any) -> tuple[Host, Host]:
     if not isinstance(data, (tuple, list)) or len(data) != 2:
         raise OptionError(f"expected a Dataset or a pair (inputs, targets), got {type(data).__name__}")
-    inputs, targets = np.asarray(data[0]), np.asarray(data[1])
+    inputs, targets = numbers("inputs", data[0]), numbers("targets", data[1])
     if not inputs.shape[:1] or inputs.shape[:1] != targets.shape[:1] or len(inputs) == 0:
         raise DataError(
             "expected inputs and targets with equally many samples, at least one, got shapes "
