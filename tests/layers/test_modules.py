@@ -4,30 +4,24 @@ from __future__ import annotations
 
 import copy
 import itertools
-import threading
 from typing import Any
 
 import numpy as np
 import pytest
 
-from lamina.backends import Backend, LaminaError, ShapeError, Tensor, get_backend, use_backend
+from lamina.backends import Backend, LaminaError, Tensor, get_backend, use_backend
 from lamina.layers import (
     BatchNorm1d,
     Constant,
     CrossEntropyLoss,
-    Flatten,
-    KaimingNormal,
-    LeakyReLU,
     Linear,
     Module,
     Parameter,
     ReLU,
     Sequential,
-    Sigmoid,
     Tanh,
     inference,
     manual_seed,
-    named_scopes,
     without_input_gradient,
 )
 from lamina.layers.cell import Cell
@@ -343,161 +337,6 @@ def test_inference_ends_with_its_block() -> None:
     assert layer.backward(x) is not None
 
 
-# -- sequential -----------------------------------------------------------------------------------
-
-
-def test_looking_up() -> None:
-    b = get_backend("numpy")
-    model = Sequential(
-        {
-            "first": Linear(2, 3, backend=b),
-            "bend": ReLU(backend=b),
-            "second": Linear(3, 3, backend=b),
-            "sub": Sequential(Tanh(backend=b), Linear(3, 1, backend=b)),
-            "last": Sigmoid(backend=b),
-        }
-    )
-    assert len(model) == 5
-    assert [type(m).__name__ for m in model] == ["Linear", "ReLU", "Linear", "Sequential", "Sigmoid"]
-    assert model[0] is model["first"] is model["fc_1"] is model[-5]
-    assert model["fc_2"] is model[2]
-    assert model["act_1"] is model["bend"]
-    assert model["act_2"] is model[-1]
-    assert model["sequential_1"] is model["sub"]
-    assert list(model.layers) == ["fc_1", "act_1", "fc_2", "sequential_1", "act_2"]
-    part = model[1:3]
-    assert isinstance(part, Sequential)
-    assert list(part.state_dict()) == ["second.weight", "second.bias"]
-    assert part[1] is model[2]
-    with pytest.raises(IndexError, match="expected an index below 5, got 5"):
-        model[5]
-    with pytest.raises(KeyError, match="Did you mean 'fc_2'"):
-        model["fc_22"]
-
-
-def test_layers_are_added_one_by_one() -> None:
-    b = get_backend("numpy")
-    model = Sequential(backend=b)
-    assert model.append(Linear(2, 3, backend=b)) is model
-    model.add_layer(ReLU(backend=b)).add_layer(Linear(3, 1, backend=b), "head")
-    assert list(dict(model.named_children())) == ["0", "1", "head"]
-    assert list(model.state_dict()) == ["0.weight", "0.bias", "head.weight", "head.bias"]
-    assert model.input_shape == (2,)
-    assert model.output_shape((7, 2)) == (7, 1)
-    assert b.shape(model(b.from_host(np.ones((4, 2))))) == (4, 1)
-
-
-def test_an_empty_sequential_takes_the_backend_of_its_first_layer() -> None:
-    strict = get_backend("strict+numpy")
-    model = Sequential(backend="numpy").append(Linear(2, 1, backend=strict))
-    assert model.backend is strict
-
-
-def test_repr() -> None:
-    b = get_backend("numpy")
-    model = Sequential(
-        Sequential(Linear(2, 3, False, backend=b), LeakyReLU(backend=b)), Flatten(0, 1, backend=b)
-    )
-    assert repr(model) == (
-        "Sequential(\n  (0): Sequential(\n    (0): Linear(2 -> 3, bias=False)\n"
-        "    (1): LeakyReLU(negative_slope=0.01)\n  )\n  (1): Flatten(start_dim=0, end_dim=1)\n)"
-    )
-    assert repr(Sequential(backend=b)) == "Sequential()"
-    assert repr(CrossEntropyLoss(reduction="sum", backend=b)) == "CrossEntropyLoss(reduction='sum')"
-    assert repr(model[0][0].weight) == "Parameter(3, 2)"
-    assert repr(KaimingNormal(0.1)) == "KaimingNormal(negative_slope=0.1, mode='fan_in')"
-
-
-def test_the_layers_are_named_by_scopes_in_forward_and_backward() -> None:
-    from contextlib import contextmanager
-
-    from lamina.backends.wrapper import Wrapper
-
-    paths: list[str] = []
-
-    class Paths(Wrapper):
-        name = "paths"
-
-        def around(self, op: Any, args: Any, kwargs: Any) -> Any:
-            if op.name != "scope":
-                return super().around(op, args, kwargs)
-
-            @contextmanager
-            def scope() -> Any:
-                paths.append(args[0])
-                yield
-
-            return scope()
-
-    b = Paths(get_backend("numpy"))
-    model = Sequential({"a": Linear(2, 2, backend=b), "b": ReLU(backend=b)})
-    x = b.from_host(np.ones((1, 2)))
-
-    def run() -> None:
-        model(x)
-        model.backward(x)
-
-    with named_scopes(model):
-        run()
-        assert paths == ["a", "b", "b.backward", "a.backward"]
-        other = threading.Thread(target=run)
-        other.start()
-        other.join()
-    run()
-    with named_scopes(model.to(get_backend("numpy"))):
-        copy.deepcopy(model)
-    assert len(paths) == 4  # the names are those of one thread's call
-
-
-# -- summary --------------------------------------------------------------------------------------
-
-
-def test_summary_counts_in_closed_form(backend: Backend) -> None:
-    b = backend
-    sizes = [(784, 25), (25, 10), (10, 3)]
-    model = Sequential(Flatten(backend=b), *(Linear(i, o, backend=b) for i, o in sizes))
-    summary = model.summary((28, 28))
-    assert summary.parameters == sum(i * o + o for i, o in sizes)
-    assert summary.flops == sum(2 * i * o + o for i, o in sizes)
-    assert [row.output_shape[1:] for row in summary.rows] == [(784,), (25,), (10,), (3,)]
-    assert [row.parameters for row in summary.rows] == [0, *(i * o + o for i, o in sizes)]
-    assert [row.flops for row in summary.rows] == [0, *(2 * i * o + o for i, o in sizes)]
-    assert [row.name for row in summary.rows] == ["0", "1", "2", "3"]
-    assert model.backend is b
-
-
-def test_summary_as_a_table() -> None:
-    b = get_backend("numpy")
-    model = Sequential(Linear(784, 100, backend=b), ReLU(backend=b), Linear(100, 10, False, backend=b))
-    lines = str(model.summary()).splitlines()
-    assert lines[0].split() == ["layer", "output", "parameters", "FLOPs"]
-    assert lines[2].split() == ["0", "Linear(784", "->", "100)", "(N,", "100)", "78,500", "156,900"]
-    assert lines[3].split() == ["1", "ReLU()", "(N,", "100)", "0", "100"]
-    assert lines[-1].split() == ["total", "79,500", "159,000"]
-    assert len({len(line) for line in (lines[0], lines[2], lines[-1])}) == 1
-    assert set(lines[1]) == set(lines[-2]) == {"-"}
-
-
-def test_summary_of_nested_and_shared_layers() -> None:
-    b = get_backend("numpy")
-    inner = Sequential(Linear(4, 4, backend=b), Tanh(backend=b), Linear(4, 4, backend=b))
-    inner[2].weight = inner[0].weight
-    model = Sequential(inner, Linear(4, 1, backend=b))
-    summary = model.summary()
-    assert [row.name for row in summary.rows] == ["0.0", "0.1", "0.2", "1"]
-    assert summary.parameters == 16 + 4 + 4 + 5
-    assert Linear(4, 1, backend=b).summary().flops == 9
-    assert all(p.grad is None for p in model.parameters())
-
-
-def test_summary_needs_an_input_that_fits() -> None:
-    b = get_backend("numpy")
-    with pytest.raises(ShapeError, match=r"Sequential\.summary: .*pass input_shape"):
-        Sequential(ReLU(backend=b)).summary()
-    with pytest.raises(ShapeError, match=r"Linear\.summary with input \(N, 3\): Linear\(4 -> 1\): expected"):
-        Linear(4, 1, backend=b).summary((3,))
-
-
 # -- parameters, slices, errors ---------------------------------------------------------------------
 
 
@@ -529,19 +368,6 @@ def test_a_slice_leaves_the_whole_its_gradient(backend64: Backend) -> None:
     model.zero_grad()
     model(x)
     assert np.array_equal(backend64.to_host(model.backward(x)), before)
-
-
-def test_summary_counts_layers_inside_a_module_of_ones_own() -> None:
-    class Twice(Module):
-        def __init__(self) -> None:
-            super().__init__("numpy")
-            self.fc = Linear(3, 3, backend="numpy")
-
-        def forward(self, x: Tensor) -> Tensor:
-            return self.fc(self.fc(x))
-
-    rows = Sequential(Linear(2, 3, backend="numpy"), Twice()).summary().rows
-    assert [row.flops for row in rows] == [15, 2 * (18 + 3)]
 
 
 def test_an_error_that_is_no_shapes_stays_what_it_is() -> None:
