@@ -132,6 +132,20 @@ class Backend(Primitives):
         """Return x + scale y, of equal shapes; `out` may be x."""
         return self.add(x, self.multiply(y, scale), out=out)
 
+    def expm1(self, x: Tensor) -> Tensor:
+        """Return e^x - 1, with all digits near 0: floating x (*) -> (*)."""
+        dtype = self.dtype(x)
+        if not is_floating(dtype):
+            raise DtypeError(f"expm1: expected a floating tensor, got {dtype}; convert it with astype")
+        if dtype != "float64":  # a float32 exponential may be off by 4 ULP
+            return self.astype(self.expm1(self.astype(x, "float64")), dtype)
+        near = self.clip(x, -1.0, 1.0)
+        # x + x² Σ xⁿ / (n + 2)! up to |x| = 1, where e^x - 1 would cancel.
+        series = self.multiply(self.square(near), self._polynomial(_EXPM1, near))
+        inner = self.where(self.equal(near, 0.0), near, self.add(near, series))  # -0 stays -0
+        outer = self.subtract(self.exp(x), 1.0)
+        return self.where(self.less_equal(self.abs(x), 1.0), inner, outer)
+
     def erf(self, x: Tensor) -> Tensor:
         """Return the error function, 2/√π ∫ e^(-t²) dt from 0 to x: floating x (*) -> (*)."""
         dtype = self.dtype(x)
@@ -401,6 +415,10 @@ class Backend(Primitives):
         scaled = self.add(self.divide(self.sqrt(second), correction2**0.5), epsilon)
         update = self.divide(first, scaled)
         return self.add_scaled(parameter, update, -learning_rate / correction1, out=out_p), first, second
+
+
+_EXPM1 = tuple(1.0 / math.factorial(n + 2) for n in range(18))
+"""Coefficients of (e^x - 1 - x) / x²."""
 
 
 def _alike(backend: Backend, op: str, grad: Tensor, other: Tensor) -> None:

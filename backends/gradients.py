@@ -121,6 +121,11 @@ def _slope_target(b: Backend, g: Tensor, y: Tensor, p: Tensor, t: Tensor) -> Ten
     return b.negative(b.divide(g, b.maximum(b.multiply(p, b.subtract(1.0, p)), VARIANCE_FLOOR)))
 
 
+def _logsumexp(b: Backend, g: Tensor, y: Tensor, x: Tensor, axis: int) -> Tensor:
+    """g e^(x - y), the softmax."""
+    return b.multiply(_spread(b, g, x, axis), b.exp(b.subtract(x, _spread(b, y, x, axis))))
+
+
 def _is_scalar(x: object) -> bool:
     return type(x) in (int, float)  # isinstance would take np.float64, which is a handle on numpy
 
@@ -206,7 +211,8 @@ VJPS: dict[str, VJP] = {
                     lambda b, g, y, x, indices, values, *, axis: b.take_along_axis(g, indices, axis=axis)),
     "unfold": (lambda b, g, y, x, window: b.fold(g, window),),
     "fold": (lambda b, g, y, columns, window: b.unfold(g, window),),
-    # Derived ops whose definition has a kink, and the most frequent ones; the others are lowered.
+    # Derived ops whose definition has a kink (max, abs, where), which the op itself need not have, and the
+    # most frequent ones; the others are lowered.
     "square": (lambda b, g, y, x: b.multiply(b.multiply(g, x), 2.0),),
     "mean": (lambda b, g, y, x, *, axis=None, keepdims=False:
              _spread(b, b.divide(g, float(count(b.shape(x), axis))), x, axis),),
@@ -221,6 +227,12 @@ VJPS: dict[str, VJP] = {
     "binary_cross_entropy": (lambda b, g, y, p, t: b.multiply(g, b.binary_cross_entropy_slope(p, t)),
                              _cross_entropy_target),
     "binary_cross_entropy_slope": (_slope_of_slope, _slope_target),
+    "expm1": (lambda b, g, y, x: b.multiply(g, b.add(y, 1.0)),),
+    "sigmoid": (lambda b, g, y, x: b.sigmoid_grad(g, y),),
+    "softplus": (lambda b, g, y, x: b.multiply(g, b.sigmoid(x)),),
+    "softmax": (lambda b, g, y, x, *, axis: b.softmax_grad(g, y, axis=axis),),
+    "log_softmax": (lambda b, g, y, x, *, axis: b.log_softmax_grad(g, y, axis=axis),),
+    "logsumexp": (lambda b, g, y, x, *, axis, keepdims=False: _logsumexp(b, g, y, x, axis),),
     "relu": (lambda b, g, y, x: b.relu_grad(g, y),),
     "leaky_relu": (lambda b, g, y, x, negative_slope: b.leaky_relu_grad(g, x, negative_slope),),
 }

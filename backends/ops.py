@@ -184,6 +184,7 @@ _ROWS = (
     _derived("less", "x y", EXACT),
     _derived("clip", "x", EXACT),
     _derived("add_scaled", "x y"),
+    _derived("expm1", "x", ulp(2)),
     _derived("erf", "x", ulp(2)),
     _derived("relu", "x", EXACT),
     _derived("relu_grad", "grad y", EXACT),

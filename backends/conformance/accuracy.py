@@ -35,6 +35,7 @@ _ULP: dict[str, tuple[Callable[[Host], Host], tuple[float, float]]] = {
     "tanh": (np.tanh, (-10.0, 10.0)),
     "sigmoid": (_sigmoid, (-104.0, 20.0)),
     "softplus": (lambda x: np.logaddexp(0.0, x), (-104.0, 104.0)),
+    "expm1": (np.expm1, (-18.0, 89.0)),
     "square": (lambda x: x * x, (-4.0, 4.0)),
     "erf": (np.vectorize(math.erf, otypes=[float]), (-4.5, 4.5)),
 }

@@ -28,6 +28,7 @@ ONES = {dtype: [torch.ones(n, dtype=dtype) for n in range(SHORT_SUM + 1)] for dt
 class TorchDerived(Backend):
     """The overrides."""
 
+    expm1 = activation(torch.expm1)
     erf = activation(torch.erf)
     sigmoid = activation(torch.sigmoid)
     softmax = activation(lambda x, axis: torch.softmax(x, axis))

@@ -56,18 +56,19 @@ class ELU(Module):
     def forward(self, x: Tensor) -> Tensor:
         """x: (*) -> (*)."""
         b = self.backend
-        decay = b.exp(b.where(b.greater(x, 0.0), 0.0, x))
-        self.keep(x, decay)
-        return b.where(b.greater(x, 0.0), x, b.multiply(b.subtract(decay, 1.0), self.alpha))
+        above = b.greater(x, 0.0)
+        below = b.where(above, 0.0, x)
+        self.keep(above, below)
+        return b.where(above, x, b.multiply(b.expm1(below), self.alpha))
 
     @override
     def backward(self, grad_output: Tensor) -> Tensor:
         """dL/dx = g where x > 0, else g α e^x."""
         b = self.backend
-        x, decay = self.kept()
-        self.check_gradient(grad_output, b.shape(x))
-        slope = b.multiply(b.multiply(grad_output, decay), self.alpha)
-        return b.where(b.greater(x, 0.0), grad_output, slope)
+        above, below = self.kept()
+        self.check_gradient(grad_output, b.shape(below))
+        slope = b.multiply(b.multiply(grad_output, b.exp(below)), self.alpha)
+        return b.where(above, grad_output, slope)
 
     @override
     def extra_repr(self) -> str:
@@ -84,19 +85,20 @@ class SELU(Module):
     def forward(self, x: Tensor) -> Tensor:
         """x: (*) -> (*)."""
         b = self.backend
-        decay = b.exp(b.where(b.greater(x, 0.0), 0.0, x))
-        self.keep(x, decay)
-        negative = b.multiply(b.subtract(decay, 1.0), self.alpha * self.scale)
-        return b.where(b.greater(x, 0.0), b.multiply(x, self.scale), negative)
+        above = b.greater(x, 0.0)
+        below = b.where(above, 0.0, x)
+        self.keep(above, below)
+        negative = b.multiply(b.expm1(below), self.alpha * self.scale)
+        return b.where(above, b.multiply(x, self.scale), negative)
 
     @override
     def backward(self, grad_output: Tensor) -> Tensor:
         """dL/dx = s g where x > 0, else s α g e^x."""
         b = self.backend
-        x, decay = self.kept()
-        self.check_gradient(grad_output, b.shape(x))
-        slope = b.multiply(b.multiply(grad_output, decay), self.alpha * self.scale)
-        return b.where(b.greater(x, 0.0), b.multiply(grad_output, self.scale), slope)
+        above, below = self.kept()
+        self.check_gradient(grad_output, b.shape(below))
+        slope = b.multiply(b.multiply(grad_output, b.exp(below)), self.alpha * self.scale)
+        return b.where(above, b.multiply(grad_output, self.scale), slope)
 
 
 class GELU(Module):

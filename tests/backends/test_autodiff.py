@@ -30,7 +30,7 @@ from lamina.layers import (
     ReLU,
     Residual,
     Sequential,
-    Softmax,
+    SiLU,
     TorchDefault,
     named_scopes,
 )
@@ -365,7 +365,7 @@ def test_the_graph_of_a_formula(tape: Any) -> None:
 
 
 def test_layers_are_groups_unless_they_are_one_operator(tape: Any) -> None:
-    model = Sequential(Linear(3, 3, backend=tape), Softmax(backend=tape))
+    model = Sequential(Linear(3, 3, backend=tape), SiLU(backend=tape))
     with named_scopes(model):
         y = model(variable(np.ones((2, 3)), tape))
     graph = y.draw_graph({"w": model[0].weight.data, "y": y}, "one")

@@ -39,9 +39,9 @@ def softplus(x: Host, beta: float = 1.0, threshold: float = 20.0) -> Host:
 
 
 FORMULAS: list[tuple[Callable[[Backend], Module], Callable[[Host], Host], Tolerance]] = [
-    (lambda b: ELU(backend=b), elu, FORWARD),
-    (lambda b: ELU(0.3, backend=b), lambda x: elu(x, 0.3), FORWARD),
-    (lambda b: SELU(backend=b), lambda x: SELU.scale * elu(x, SELU.alpha), FORWARD),
+    (lambda b: ELU(backend=b), elu, ulp(4)),
+    (lambda b: ELU(0.3, backend=b), lambda x: elu(x, 0.3), ulp(4)),
+    (lambda b: SELU(backend=b), lambda x: SELU.scale * elu(x, SELU.alpha), ulp(4)),
     (lambda b: GELU(backend=b), gelu, FORWARD),
     (lambda b: GELU("tanh", backend=b), gelu_of_tanh, FORWARD),
     (lambda b: SiLU(backend=b), lambda x: x / (1.0 + np.exp(-x)), FORWARD),

@@ -185,7 +185,7 @@ def test_a_large_step_is_a_box_for_each_layer() -> None:
     graph = draw_step(model, CrossEntropyLoss(backend=stack), x, y)
     layers = [*["BatchNorm1d(2)"] * 6, "CrossEntropyLoss()"]
     assert first_lines(graph) == [*layers, "input", "target", "loss"]
-    assert graph.nodes[6].label == "CrossEntropyLoss()\nloss: 12 operators"
+    assert graph.nodes[6].label == "CrossEntropyLoss()\nloss: 6 operators"
 
 
 def test_a_large_step_has_the_colours_of_its_layers() -> None:
