@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -134,6 +137,33 @@ def blas_threads() -> int:
     """Return how many threads numpy's matrix products use."""
     pools = [p["num_threads"] for p in threadpoolctl.threadpool_info() if p["user_api"] == "blas"]
     return max(pools, default=1)
+
+
+@contextmanager
+def limited_threads(threads: int) -> Iterator[None]:
+    """Pin them inside a `with`. Calls that overlap share the first one's limit; the last one lifts it."""
+    torch = sys.modules.get("torch")
+    with _limited_lock:
+        if not _limited:
+            before = None if torch is None else torch.get_num_threads()
+            _limited.append((threadpoolctl.threadpool_limits(limits=threads, user_api="blas"), before))
+            if torch is not None:
+                torch.set_num_threads(threads)
+        else:
+            _limited.append(_limited[0])
+    try:
+        yield
+    finally:
+        with _limited_lock:
+            limits, before = _limited.pop()
+            if not _limited:
+                limits.restore_original_limits()
+                if before is not None:
+                    sys.modules["torch"].set_num_threads(before)
+
+
+_limited: list[tuple[Any, int | None]] = []
+_limited_lock = threading.Lock()
 
 
 def limit_threads(threads: int) -> None:

@@ -26,6 +26,8 @@ from ..files import to_json, visible
 
 INTERRUPTED = 130
 """The exit code after Ctrl-C, by the convention of shells."""
+EXPLODED = 3
+"""The exit code of a training that became NaN or infinite; the last finite network is saved."""
 
 
 class Commands(TyperGroup):

@@ -16,6 +16,7 @@ from ..runs.experiment import Experiment
 from ..runs.folder import save_run
 from ..runs.recipe import Recipe
 from .app import (
+    EXPLODED,
     INTERRUPTED,
     BackendOption,
     DtypeOption,
@@ -51,13 +52,18 @@ def train(
     dtype: DtypeOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Train a network, test it, and save the model, its history and pictures in a folder."""
+    """Train a network, test it, and save the model, its history and pictures in a folder.
+
+    Exit codes: 1 if test outputs are NaN or infinite, or if backends diverge; 2 for an error; 3 if the
+    training became NaN or infinite (the last finite network is saved); 130 after Ctrl-C.
+    """
     recipe = Recipe(source=source, **options)
     crosscheck = chosen_crosscheck(get_backend(), tolerance, keep_going)
     with run_folder(out, source) as folder:
         experiment = Experiment.prepare(recipe, progress=not as_json)
         if not as_json:
-            _introduce(experiment)
+            with experiment.threads():
+                _introduce(experiment)
         experiment.train()
         with interrupts_deferred("Saving the network ...") as late:
             results = experiment.test()
@@ -72,6 +78,8 @@ def train(
             show_crosscheck(crosscheck)
     if experiment.interrupted or late:
         raise typer.Exit(INTERRUPTED)
+    if experiment.exploded:
+        raise typer.Exit(EXPLODED)
     if not math.isfinite(results["test_loss"]) or results.get("divergences"):
         raise typer.Exit(1)
 
@@ -100,6 +108,7 @@ def _report(experiment: Experiment, folder: Path, files: list[Path]) -> None:
         say(("Interrupted", "yellow"), f" after {epochs}; the network so far is saved.")
     elif results["stopped"]:
         say(("Stopped", "yellow"), f" after {epochs}: {results['stopped']}.")
+    _tell_kept(experiment)
     time = f"{epochs} in {results['seconds']:.1f} s"
     if "test_accuracy" in results:
         say(
@@ -124,3 +133,19 @@ def _report(experiment: Experiment, folder: Path, files: list[Path]) -> None:
         source = experiment.recipe.source
         data = "" if source in SOURCES else f" {shlex.quote(source)} --test-set"
         say(f"next: lamina predict {shlex.quote(str(folder))}{data}", style="dim")
+
+
+def _tell_kept(experiment: Experiment) -> None:
+    """Say which epoch's network is kept, if not the last one's, and whether the validation loss rose."""
+    results, history = experiment.results, experiment.trainer.history
+    kept, best, last = results["kept_epoch"], results["best_epoch"], results["epochs"]
+    network = f"the network of epoch {kept}" if kept else "the untrained network"
+    if experiment.exploded:
+        why = "" if results["stopped"] else "The last steps gave NaN or infinity; try a smaller --lr. "
+        say(f"{why}Kept: {network}, whose numbers are finite.", style="yellow")
+    elif best is not None and best < last:
+        low, end = (history[epoch - 1]["validation_loss"] for epoch in (best, last))
+        hint = "" if kept == best else f"; --best keeps that of epoch {best}"
+        say(f"The validation loss rose from {low:.4g} in epoch {best} to {end:.4g}; {network} is kept{hint}.")
+    elif kept != last:
+        say(f"The training loss was lowest in epoch {kept}; its network is kept.")

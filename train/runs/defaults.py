@@ -16,6 +16,7 @@ DEFAULTS: dict[str, dict[str, dict[str, Any]]] = {
             "lr": 3e-3,
             "weight_decay": 1e-2,
             "optimizer": "adamw",
+            "best": False,  # the validation loss rises from the start, and so does the accuracy
         },
         "": {"hidden": (64, 64), "epochs": 60, "lr": 3e-3, "standardize": True},
     },

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import math
 import time
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
 from ...backends import Backend, get_backend
-from ...backends.host import Host, limit_threads
+from ...backends.host import Host, limited_threads
 from ...backends.select import environment
 from ...layers import Sequential, manual_seed
 from ...layers.losses import Loss
@@ -18,6 +22,7 @@ from ..loop.schedule_parser import parse_schedule
 from ..loop.trainer import Trainer
 from ..models import Description
 from .assemble import describe_model, load, make_loss, make_optimizer
+from .finite import LastFinite, finite_data, finite_model
 from .recipe import Recipe
 
 _FLOPS_WORTH_THREADS = 3e8
@@ -39,6 +44,10 @@ class Experiment:
     trainer: Trainer
     results: dict[str, Any] = field(default_factory=dict)
     interrupted: bool = False
+    exploded: bool = False
+    """Whether the training became NaN or infinite; the model then has the last finite weights."""
+    kept_epoch: int = 0
+    """The epoch of the model's weights, 0 for the initial ones."""
     seconds: float = 0.0
     """The duration of the training."""
 
@@ -58,7 +67,6 @@ class Experiment:
         loss = make_loss(recipe, splits.train, backend)
         network = describe_model(recipe, splits.train, loss)
         model = network.build(backend)
-        _limit_threads(model, splits.train.shape, recipe.batch_size)
         trainer = Trainer(
             model,
             loss,
@@ -77,20 +85,57 @@ class Experiment:
         return self.test()
 
     def train(self) -> None:
-        """Train until the last epoch or Ctrl-C."""
+        """Train until the last epoch or Ctrl-C; the model then has the weights to keep."""
+        with self.threads():
+            start = time.perf_counter()
+            finite = self._fit()
+            self.seconds = time.perf_counter() - start
+            try:
+                self._settle(finite)
+            except KeyboardInterrupt:  # the trained network must not be lost now
+                self.interrupted = True
+                self._settle(finite)
+
+    def _settle(self, finite: LastFinite) -> None:
+        """Note which weights are kept: the last finite ones if the present ones are not."""
+        best = next((c.epoch for c in self.trainer.callbacks if isinstance(c, BestWeights)), 0)
+        self.kept_epoch, self.exploded = best or self.trainer.epoch, self.trainer.exploded
+        known = self.splits.train if self.splits.validation is None else self.splits.validation
+        for row in list(self.trainer.history)[-1:]:  # the last steps may have exploded, after their losses
+            if not math.isfinite(row.get("validation_loss", 0.0)):
+                self.exploded = self.exploded or finite_data(known)
+        if not finite_model(self.trainer, known):
+            self.kept_epoch, self.exploded = finite.restore(self.trainer, known), True
+
+    def _fit(self) -> LastFinite:
+        """Fit, also if Ctrl-C ends it; return the last finite weights."""
         epochs, batch_size = self.recipe.epochs, self.recipe.batch_size
         assert epochs is not None and batch_size is not None  # noqa: PT018
-        start = time.perf_counter()
+        finite = LastFinite(self.trainer.model)
+        self.trainer.callbacks.insert(0, finite)
         try:
             self.trainer.fit(self.splits.train, self.splits.validation, epochs=epochs, batch_size=batch_size)
         except KeyboardInterrupt:
             self.interrupted = True
-        self.seconds = time.perf_counter() - start
+        finally:
+            self.trainer.callbacks.remove(finite)
+        return finite
 
     def test(self) -> dict[str, Any]:
         """Return the scores on the test set, and facts about the run."""
-        self.results = {**self._scores(), "seconds": self.seconds, **self._facts()}
+        with self.threads():
+            self.results = {**self._scores(), "seconds": self.seconds, **self._facts()}
         return self.results
+
+    def threads(self) -> AbstractContextManager[None]:
+        """Use one thread inside a `with` if steps are small: waking a second one takes longer than their ops.
+
+        LAMINA_THREADS decides instead if it is set.
+        """
+        flops = self.model.summary(self.splits.train.shape).flops
+        step = 3 * (self.recipe.batch_size or 1) * flops  # backward costs twice as much as forward
+        small = step < _FLOPS_WORTH_THREADS and environment("LAMINA_THREADS") is None
+        return limited_threads(1) if small else nullcontext()
 
     def in_units(self, values: Host) -> Host:
         """Return standardized targets or outputs (N, K) in the units of the data."""
@@ -116,7 +161,10 @@ class Experiment:
     def _facts(self) -> dict[str, Any]:
         return {
             "epochs": self.trainer.epoch,
+            "kept_epoch": self.kept_epoch,
+            "best_epoch": self._best_epoch(),
             "interrupted": self.interrupted,
+            "exploded": self.exploded,
             "stopped": self.trainer.stopped,
             "parameters": sum(p.size for p in self.model.parameters()),
             "train_samples": len(self.splits.train),
@@ -128,12 +176,12 @@ class Experiment:
             "dtype": self.backend.default_dtype,
         }
 
-
-def _limit_threads(model: Sequential, shape: tuple[int, ...], batch_size: int) -> None:
-    """Use one thread for small steps: waking a second one takes longer than their ops do."""
-    flops = 3 * batch_size * model.summary(shape).flops  # backward costs twice as much as forward
-    if flops < _FLOPS_WORTH_THREADS and environment("LAMINA_THREADS") is None:
-        limit_threads(1)
+    def _best_epoch(self) -> int | None:
+        """Return the epoch with the lowest validation loss; None if there is none."""
+        history = self.trainer.history
+        if "validation_loss" not in history.names or np.isnan(history.column("validation_loss")).all():
+            return None
+        return int(history.best("validation_loss", "min")["epoch"])
 
 
 def _callbacks(recipe: Recipe, splits: Splits) -> list[Callback]:
@@ -141,6 +189,6 @@ def _callbacks(recipe: Recipe, splits: Splits) -> list[Callback]:
     callbacks: list[Callback] = []
     if recipe.patience is not None:
         callbacks.append(EarlyStopping(monitor, recipe.patience))
-    if recipe.best:
+    if splits.validation is not None if recipe.best is None else recipe.best:
         callbacks.append(BestWeights(monitor))
     return callbacks

@@ -144,8 +144,13 @@ class Recipe:
         unset="never",
         check=whole(least=1),
     )
-    best: bool = option(
-        False, "Keep the weights of the epoch with the lowest validation loss", _LEARNING, check=yes_or_no
+    best: bool | None = option(
+        None,
+        "Keep the weights of the epoch with the lowest validation loss, or training loss if there is no "
+        "validation set",
+        _LEARNING,
+        unset="yes, with a validation set; dense on cubes: no",
+        check=yes_or_no,
     )
     seed: int = option(
         0,

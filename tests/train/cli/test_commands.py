@@ -216,18 +216,41 @@ def test_a_damaged_model_is_refused(lamina: Any) -> None:
 def test_nan_without_the_check_is_reported(lamina: Any, files: Path) -> None:
     whole = files / "nan.csv"
     whole.write_text(whole.read_text() + "nan,1,1,yes\n" * 50)
-    result = lamina("train nan.csv --no-standardize --epochs 3", code=1)
+    result = lamina("train nan.csv --no-standardize --epochs 3", code=3)
     flat = " ".join(result.stdout.split())
     assert "Stopped after 1 epoch: the training loss became nan in epoch 1; the data have NaN" in flat
-    assert "next:" not in flat
-    found = lamina("train nan.csv --no-standardize --epochs 3 --json", code=1).json
-    assert found["test_loss"] is None
+    assert "Kept: the untrained network, whose numbers are finite." in flat
+    assert "next:" not in flat  # the test set has NaN too
+    found = lamina("train nan.csv --no-standardize --epochs 3 --json", code=3).json
+    assert found["exploded"]
+    assert (found["test_loss"], found["kept_epoch"]) == (None, 0)
     assert sorted(path.name for path in Path(found["folder"]).iterdir()) == [
         "curves.png",
         "history.json",
         "model.safetensors",
         "run.json",
     ]
+
+
+@pytest.mark.parametrize("flags", ["", " --no-best", " --validation 0", " --validation 0 --best"])
+def test_an_exploded_training_has_its_own_exit_code_and_a_finite_model(lamina: Any, flags: str) -> None:
+    line = f"train disc --n 40 --epochs 9 --optimizer sgd --loss mse --lr 1e30{flags} --out run"
+    flat = " ".join(lamina(line, code=3).stdout.split())
+    assert "nan in epoch 1; the data are finite; try a smaller learning rate than 1e+30." in flat
+    assert "Kept: the untrained network, whose numbers are finite." in flat
+    assert json.loads(Path("run/history.json").read_text())["rows"][0]["train_loss"] == "NaN"
+    lamina("predict run --json")
+
+
+def test_a_rising_validation_loss_is_said_and_its_lowest_epoch_kept(lamina: Any) -> None:
+    rng = np.random.default_rng(0)
+    np.savetxt("noise.csv", rng.normal(size=(120, 9)), delimiter=",", header="a,b,c,d,e,f,g,h,y", comments="")
+    for flags, kept in (("", "is kept."), (" --no-best", "is kept; --best keeps that of epoch")):
+        flat = " ".join(lamina(f"train noise.csv{flags} --epochs 40 --out run{flags[-4:]}").stdout.split())
+        assert "The validation loss rose from" in flat
+        assert kept in flat
+    found = lamina("train noise.csv --epochs 40 --json").json
+    assert found["kept_epoch"] == found["best_epoch"] < found["epochs"] == 40
 
 
 @pytest.mark.usefixtures("files")

@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 
 from lamina.backends import DataError, get_backend, use_backend
+from lamina.backends.host import blas_threads, limited_threads
+from lamina.train import Callback
 from lamina.train.loop.history import History
 from lamina.train.loop.trainer import Trainer
 from lamina.train.runs.experiment import Experiment
@@ -183,21 +185,80 @@ def test_an_interrupt_before_the_first_epoch_ends(tmp_path: Path, monkeypatch: p
     assert [path.name for path in save_run(experiment, tmp_path)] == ["model.safetensors", "run.json"]
 
 
-def test_a_diverged_run_is_saved_and_reported(tmp_path: Path) -> None:
-    experiment = ran("numpy", source="disc", n=100, epochs=9, optimizer="sgd", loss="mse", lr=1e30)
-    assert "try a smaller learning rate" in experiment.results["stopped"]
-    assert experiment.results["epochs"] == 1
-    save_run(experiment, tmp_path)
-    assert json.loads((tmp_path / "run.json").read_text())["results"]["test_loss"] is None
-    assert not (tmp_path / "confusion.png").exists()
+class Explodes(Callback):
+    """Makes the learning rate huge from the last step of an epoch on."""
+
+    def __init__(self, epoch: int, step: int) -> None:
+        self.at = (epoch, step)
+
+    def on_step(self, trainer: Any, step: int) -> None:
+        if (trainer.epoch + 1, step + 1) == self.at:
+            trainer.optimizer.groups[0].options["lr"] = 1e30
 
 
-def test_patience_and_best() -> None:
-    experiment = ran("numpy", source="disc", n=100, epochs=200, patience=3, best=True, lr=0.05)
-    losses = experiment.trainer.history.column("validation_loss")
-    assert experiment.results["epochs"] < 200
-    assert experiment.results["stopped"] == "validation_loss did not improve for 3 epochs"
-    assert experiment.results["validation_loss"] == pytest.approx(losses.min(), rel=1e-5)
+@pytest.mark.parametrize("validation", [None, 0.0])
+@pytest.mark.parametrize("best", [None, True, False])
+@pytest.mark.parametrize("at", [(1, 2), (3, 2), (3, 7), (4, 7)])
+def test_an_exploded_run_keeps_the_last_finite_weights(
+    validation: float | None, best: bool | None, at: tuple[int, int]
+) -> None:
+    """The last step of the last epoch may be at fault too: its loss is from before it."""
+    options: dict[str, Any] = {"source": "disc", "n": 224, "epochs": 4, "optimizer": "sgd", "loss": "mse"}
+    with use_backend("numpy"):
+        experiment = Experiment.prepare(Recipe(**options, validation=validation, best=best))
+        states = [experiment.model.state_dict()]
+        keep = Keeps(states)
+        experiment.trainer.callbacks = [Explodes(*at), keep, *experiment.trainer.callbacks]
+        results = experiment.run()
+    assert experiment.exploded
+    assert results["exploded"]
+    kept = results["kept_epoch"]
+    assert kept < at[0]
+    assert kept == at[0] - 1 or best is not False
+    for name, value in experiment.model.state_dict().items():
+        np.testing.assert_array_equal(value, states[kept][name])
+    assert np.isfinite(results["test_loss"])
+    assert results["epochs"] == len(experiment.trainer.history) >= at[0]
+
+
+class Keeps(Callback):
+    def __init__(self, states: list[Any]) -> None:
+        self.states = states
+
+    def on_epoch_end(self, trainer: Any, row: Any) -> bool:
+        self.states.append(trainer.model.state_dict())
+        return False
+
+
+@pytest.mark.parametrize("validation", [None, 0.0])
+@pytest.mark.parametrize("best", [None, True, False])
+def test_patience_and_best(validation: float | None, best: bool | None) -> None:
+    options = {"source": "disc", "n": 100, "epochs": 60, "patience": 3, "lr": 0.05}
+    experiment = ran("numpy", **options, best=best, validation=validation)
+    part = "train" if validation == 0 else "validation"
+    results, losses = experiment.results, experiment.trainer.history.column(f"{part}_loss")
+    assert results["epochs"] < 60
+    assert results["stopped"] == f"{part}_loss did not improve for 3 epochs"
+    keeps_best = validation is None if best is None else best
+    assert results["kept_epoch"] == (int(losses.argmin()) + 1 if keeps_best else results["epochs"])
+    assert results["best_epoch"] == (None if validation == 0 else int(losses.argmin()) + 1)
+    data = getattr(experiment.splits, part)
+    kept = experiment.trainer.evaluate(data)["loss"]
+    assert kept == pytest.approx(losses.min() if keeps_best else losses[-1], rel=1e-5)
+
+
+def test_a_run_limits_the_threads_for_its_duration_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("LAMINA_THREADS", raising=False)
+    before = blas_threads()
+    ran("numpy", source="disc", n=40, epochs=1)
+    assert blas_threads() == before
+    first, second = limited_threads(1), limited_threads(1)
+    first.__enter__()
+    second.__enter__()
+    first.__exit__(None, None, None)
+    assert blas_threads() == 1
+    second.__exit__(None, None, None)
+    assert blas_threads() == before
 
 
 def test_it_computes_on_its_backend() -> None:
