@@ -17,6 +17,7 @@ from .methods import activation, activation_grad, scalar
 
 _Tensor = torch.Tensor
 _aten = torch.ops.aten
+_is_inside = torch.is_inference_mode_enabled
 # The kernel without the overload around it, which only looks for dispatch modes, if torch exposes it.
 _threshold_backward = getattr(_aten.threshold_backward.default, "_op", _aten.threshold_backward.default)
 
@@ -111,20 +112,22 @@ class TorchDerived(Backend):
     @override
     def linear_grad(self, grad: Array, x: Array, *, bias: bool = True, out: Any = None) -> Any:
         """Write the gradients of matrices straight into their places."""
-        if bias and out is not None and type(grad) is type(x) is _Tensor and x.ndim == 2:
+        if bias and out is not None and type(grad) is type(x) is _Tensor and grad.ndim == x.ndim == 2:
             weight, total = out
+            (samples, outputs), (rows, inputs), dtype = grad.shape, x.shape, x.dtype
             if (
                 type(weight) is type(total) is _Tensor
-                and weight.shape == (outputs := total.shape) + (shape := x.shape)[1:]
-                and grad.shape == shape[:1] + outputs
-                and weight.dtype is total.dtype is grad.dtype is (dtype := x.dtype)
-                and not (weight.is_inference() or total.is_inference())
+                and samples == rows
+                and weight.shape == (outputs, inputs)
+                and total.shape == (outputs,)
+                and weight.dtype is total.dtype is grad.dtype is dtype
+                and (_is_inside() or not (weight.is_inference() or total.is_inference()))
             ):
-                if shape[0] > SHORT_SUM or self.device != "cpu":
+                if samples > SHORT_SUM or self.device != "cpu":
                     return torch.mm(grad.mT, x, out=weight), torch.sum(grad, 0, out=total)
                 # A product with ones: BLAS sums few rows in less time than torch.sum.
                 transposed = grad.mT
-                ones = ONES[dtype][shape[0]]
+                ones = ONES[dtype][samples]
                 return torch.mm(transposed, x, out=weight), torch.mv(transposed, ones, out=total)
         return super().linear_grad(grad, x, bias=bias, out=out)
 
