@@ -8,6 +8,7 @@ import textwrap
 from typing import TYPE_CHECKING, Any
 
 from .data import SMALL, GraphData, Node, printable
+from .fonts import drawable, families, import_matplotlib
 from .layout import CAPTION, LABEL, PAD, Cell, Frame, Layout, Point, Size, ends, layout
 
 if TYPE_CHECKING:
@@ -25,7 +26,6 @@ _DPI, _PIXELS = 150.0, 30000.0  # of a PNG, at most; the pixels along its longer
 _DARK, _GREY, _LIGHT = "#222222", "#555555", "#aaaaaa"
 # The user's settings of matplotlib must not change the picture. A salt makes equal graphs equal SVG files.
 _STYLE: Any = {
-    "font.family": "DejaVu Sans",
     "text.usetex": False,
     "path.sketch": None,
     "svg.hashsalt": "lamina",
@@ -34,15 +34,15 @@ _STYLE: Any = {
 
 def picture(graph: GraphData, kind: str) -> bytes:
     """Return a picture of a graph as the content of a file: "png", "svg" or "pdf"."""
-    from matplotlib import rc_context
+    rc_context = import_matplotlib().rc_context
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    with rc_context(_STYLE):
+    with rc_context({**_STYLE, "font.family": families()}):
         lines = [_lines(node) for node in graph.nodes]
-        labels = [printable(edge.label) for edge in graph.edges]
+        labels = [_shown(edge.label) for edge in graph.edges]
         captions = {
-            path: textwrap.shorten(printable(g.caption), 60, placeholder=" ...")
+            path: textwrap.shorten(_shown(g.caption), 60, placeholder=" ...")
             for path, g in graph.groups.items()
         }
         places = layout(
@@ -52,7 +52,7 @@ def picture(graph: GraphData, kind: str) -> bytes:
             {path: _extent(text, _CAPTION)[0] for path, text in captions.items()},
         )
         width, height = places.size
-        title = textwrap.wrap(printable(graph.title), max(30, int(width / (0.55 * _TITLE))))
+        title = textwrap.wrap(_shown(graph.title), max(30, int(width / (0.55 * _TITLE))))
         top = _MARGIN + len(title) * _TITLE * _LINE + (6.0 if title else 0.0)
         wide = max([width, *(_extent(line, _TITLE)[0] for line in title)])
         inches = (wide + 2 * _MARGIN) / 72, (top + height + _MARGIN) / 72
@@ -76,13 +76,17 @@ def picture(graph: GraphData, kind: str) -> bytes:
     return data.getvalue()
 
 
+def _shown(text: str) -> str:
+    return drawable(printable(text))
+
+
 def _lines(node: Node) -> list[tuple[str, float, str]]:
     """Return the lines of a node's label: (text, size, colour)."""
     first, *rest = node.label.split("\n")
     size = _SMALL + 1 if node.kind in SMALL else _FIRST
-    head = [(line, size, _DARK) for line in textwrap.wrap(printable(first), _WIDEST) or [""]]
+    head = [(line, size, _DARK) for line in textwrap.wrap(_shown(first), _WIDEST) or [""]]
     return head + [
-        (line, _SMALL, _GREY) for text in rest for line in textwrap.wrap(printable(text), int(1.3 * _WIDEST))
+        (line, _SMALL, _GREY) for text in rest for line in textwrap.wrap(_shown(text), int(1.3 * _WIDEST))
     ]
 
 
@@ -96,7 +100,7 @@ def _extent(text: str, size: float) -> Size:
     from matplotlib.font_manager import FontProperties
     from matplotlib.textpath import text_to_path
 
-    font = FontProperties(family="DejaVu Sans", size=size)
+    font = FontProperties(family=families(), size=size)
     width, _, _ = text_to_path.get_text_width_height_descent(text, font, ismath=False)
     return float(width), size
 

@@ -18,6 +18,7 @@ from ...backends.select import with_decorator
 from ...backends.wrapper import stack
 from ...layers import Module, named_scopes
 from ..files import atomic_write, to_json
+from ..pictures import attempt
 from ..profiling import Roof, Work, chrome_trace, draw_roofline, measure_roof
 from .app import BackendOption, DtypeOption, JsonOption, command, print_json, say
 from .folders import run_folder
@@ -90,11 +91,17 @@ def profile(
             name = source
         result = _measure(work, name, steps, forward_only=forward_only)
         record = _record(result, work)
-        files = _save(result, record, folder)
+        if not as_json:
+            _show(result)
+        files, not_drawn = _save(result, record, folder)
     if as_json:
-        print_json({**record, "folder": str(folder), "files": [str(path) for path in files]})
-    else:
-        _show(result, folder, files)
+        places = {"folder": str(folder), "files": [str(path) for path in files]}
+        print_json({**record, **places, **({"not_drawn": not_drawn} if not_drawn else {})})
+        return
+    if not_drawn:
+        say(not_drawn, style="yellow")
+    say("saved in ", (f"{folder}{os.sep}", "bold"), ": " + ", ".join(path.name for path in files))
+    say("open trace.json in https://ui.perfetto.dev", style="dim")
 
 
 def _profiled(backend: Backend) -> Backend:
@@ -159,16 +166,19 @@ def _record(result: _Result, work: Work) -> dict[str, Any]:
     }
 
 
-def _save(result: _Result, record: dict[str, Any], folder: Path) -> list[Path]:
+def _save(result: _Result, record: dict[str, Any], folder: Path) -> tuple[list[Path], str]:
+    """Write the files; return them, and the reason if the picture cannot be drawn."""
     files = [folder / name for name in ("profile.json", "trace.json", "roofline.png")]
     atomic_write(files[0], (to_json(record, indent=2) + "\n").encode())
     atomic_write(files[1], to_json(chrome_trace(result.timeline, result.heading)).encode())
-    draw_roofline(result.report, result.roof, files[2], title=result.heading)
-    return files
+    not_drawn = attempt(
+        files[2].name, lambda: draw_roofline(result.report, result.roof, files[2], title=result.heading)
+    )
+    return (files[:2] if not_drawn else files), not_drawn
 
 
-def _show(result: _Result, folder: Path, files: list[Path]) -> None:
-    """Print the tables, for one step, and the files."""
+def _show(result: _Result) -> None:
+    """Print the tables, for one step."""
     report, steps, roof = result.report, len(result.steps), result.roof
     say((result.heading, "bold"), f"; mean of {steps} steps:")
     for table in (report.layer_table(per=steps, kinds=result.kinds), report.op_table(per=steps)):
@@ -182,8 +192,6 @@ def _show(result: _Result, folder: Path, files: list[Path]) -> None:
         f"; ops {duration(total.seconds / steps)} in the mean: {si(total.flops / steps)}FLOP at "
         f"{si(total.flops_per_second)}FLOP/s; a matrix product reaches {si(roof.flops_per_second)}FLOP/s",
     )
-    say("saved in ", (f"{folder}{os.sep}", "bold"), ": " + ", ".join(path.name for path in files))
-    say("open trace.json in https://ui.perfetto.dev", style="dim")
 
 
 def _print(table: Table) -> None:

@@ -12,8 +12,9 @@ import typer
 
 from ...backends import get_backend
 from ..data import SOURCES
+from ..files import OutputError
 from ..runs.experiment import Experiment
-from ..runs.folder import save_run
+from ..runs.folder import draw_run, save_run
 from ..runs.recipe import Recipe
 from .app import (
     EXPLODED,
@@ -67,13 +68,24 @@ def train(
         experiment.train()
         with interrupts_deferred("Saving the network ...") as late:
             results = experiment.test()
-            files = save_run(experiment, folder)
+            if not as_json:
+                _report(experiment)
+            try:
+                files = save_run(experiment, folder)
+            except OutputError as error:
+                if not as_json:
+                    raise
+                print_json({**results, "error": str(error)})
+                raise typer.Exit(2) from error
+            drawn, not_drawn = draw_run(experiment, folder)
+            files += drawn
     if crosscheck is not None:
         results["divergences"] = crosscheck.report().divergences
     if as_json:
-        print_json({**results, "folder": str(folder), "files": [str(path) for path in files]})
+        places = {"folder": str(folder), "files": [str(path) for path in files]}
+        print_json({**results, **places, **({"not_drawn": not_drawn} if not_drawn else {})})
     else:
-        _report(experiment, folder, files)
+        _show_files(experiment, folder, files, not_drawn)
         if crosscheck is not None:
             show_crosscheck(crosscheck)
     if experiment.interrupted or late:
@@ -100,12 +112,12 @@ def _introduce(experiment: Experiment) -> None:
     show_summary(experiment.model, splits.train.shape)
 
 
-def _report(experiment: Experiment, folder: Path, files: list[Path]) -> None:
-    """Print the scores, the folder of the results and the next command."""
+def _report(experiment: Experiment) -> None:
+    """Print the scores."""
     results: dict[str, Any] = experiment.results
     epochs = f"{results['epochs']} epoch" + ("s" if results["epochs"] != 1 else "")
     if experiment.interrupted:
-        say(("Interrupted", "yellow"), f" after {epochs}; the network so far is saved.")
+        say(("Interrupted", "yellow"), f" after {epochs}; the network so far is tested and saved.")
     elif results["stopped"]:
         say(("Stopped", "yellow"), f" after {epochs}: {results['stopped']}.")
     _tell_kept(experiment)
@@ -128,8 +140,14 @@ def _report(experiment: Experiment, folder: Path, files: list[Path]) -> None:
             "Some outputs for the test set are NaN or infinite; --check-finite locates them in the data.",
             style="red",
         )
+
+
+def _show_files(experiment: Experiment, folder: Path, files: list[Path], not_drawn: list[str]) -> None:
+    """Print the folder of the results and the next command."""
+    for problem in not_drawn:
+        say(problem, style="yellow")
     say("saved in ", (f"{folder}{os.sep}", "bold"), ": " + ", ".join(path.name for path in files))
-    if math.isfinite(results["test_loss"]):
+    if math.isfinite(experiment.results["test_loss"]):
         source = experiment.recipe.source
         data = "" if source in SOURCES else f" {shlex.quote(source)} --test-set"
         say(f"next: lamina predict {shlex.quote(str(folder))}{data}", style="dim")

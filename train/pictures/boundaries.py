@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from ...backends.errors import DataError, OptionError, ShapeError
 from ...backends.host import Host
+from ..data import Circle
 from ..loop.metrics import predicted_classes, target_classes
 from .figure import MARKERS, WRONG, PathLike, class_colour, picture_format, plain, save_figure
 
@@ -17,7 +18,10 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-Circle = tuple[Sequence[float], float]
+_MOST_NAMED = 30
+"""More classes than this have no names in the legend."""
+_BLOCK, _SCORES = 16384, 2**21
+"""Points, and scores, that are computed at once."""
 Score = Callable[[Host], Host]
 
 
@@ -144,9 +148,9 @@ def _grid(low: Host, high: Host, resolution: int) -> Host:
     return np.stack([x.ravel(), y.ravel()], axis=1)
 
 
-def _classify(score: Score, points: Host, threshold: float, k: int, block: int = 16384) -> Host:
+def _classify(score: Score, points: Host, threshold: float, k: int) -> Host:
     """Return the class of each point, (M,), -1 for a NaN score, in blocks because a grid is large."""
-    classes = []
+    classes, block = [], max(min(_BLOCK, _SCORES // k), 1)
     for start in range(0, len(points), block):
         part = points[start : start + block]
         scores = np.asarray(score(part))
@@ -182,11 +186,15 @@ def _draw_regions(axes: Axes, regions: Host, low: Host, high: Host) -> None:
 
 def _draw_samples(axes: Axes, points: Host, true: Host, wrong: Host | None, classes: Sequence[str]) -> None:
     size = float(np.clip(20000 / len(points), 16, 40))
-    for k, name in enumerate(classes):
-        x, y = points[true == k].T
-        marker, label = MARKERS[k % len(MARKERS)], plain(name)
+    many = len(classes) > _MOST_NAMED
+    # Many classes are drawn by style, as a legend of all would be taller than the picture.
+    styles = true % len(MARKERS) if many else true
+    names = [f"{len(classes):,} classes"] + ["_others"] * (len(MARKERS) - 1) if many else map(plain, classes)
+    for k, name in enumerate(names):
+        x, y = points[styles == k].T
+        marker = MARKERS[k % len(MARKERS)]
         edge: dict[str, Any] = {"edgecolors": "#222222", "linewidths": 0.5, "zorder": 2}
-        axes.scatter(x, y, size, class_colour(k), marker=marker, label=label, **edge)
+        axes.scatter(x, y, size, class_colour(k), marker=marker, label=name, **edge)
     if wrong is None:
         return
     x, y = points[wrong].T

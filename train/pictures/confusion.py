@@ -10,15 +10,28 @@ import numpy.typing as npt
 
 from ...backends.errors import DataError, ShapeError
 from ...backends.host import Host
-from .figure import PathLike, plain, save_figure
+from .figure import PathLike, plain, save_figure, shown
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 
-def confusion_matrix(matrix: npt.ArrayLike, classes: Sequence[str], path: PathLike, title: str = "") -> None:
+MOST_WRITTEN, MOST_DRAWN = 40, 256
+_NAMED = 24
+
+
+def confusion_matrix(
+    matrix: npt.ArrayLike,
+    classes: Sequence[str],
+    path: PathLike,
+    title: str = "",
+    *,
+    correct: int | None = None,
+) -> None:
     """Draw a confusion matrix: counts, coloured by their share of the true class.
+
+    More than 40 classes are a heat map without numbers; more than 256 are drawn in groups of neighbours.
 
     Parameters
     ----------
@@ -31,6 +44,8 @@ def confusion_matrix(matrix: npt.ArrayLike, classes: Sequence[str], path: PathLi
         The file, .png or .svg.
     title
         Stands above the picture, before the accuracy.
+    correct
+        The number of right predictions, if the rows are groups of classes.
     """
     counts = np.asarray(matrix)
     k = len(classes)
@@ -38,22 +53,30 @@ def confusion_matrix(matrix: npt.ArrayLike, classes: Sequence[str], path: PathLi
         raise ShapeError(f"confusion_matrix: expected ({k}, {k}) for {k} class names, got {counts.shape}")
     if counts.dtype.kind not in "iu" or counts.min() < 0 or counts.sum() == 0:
         raise DataError("confusion_matrix: expected whole counts >= 0, not all 0")
+    right, total = int(np.trace(counts)) if correct is None else correct, int(counts.sum())
+    heading = f"accuracy {right / total:.1%} ({right} of {total})"
+    if k > MOST_DRAWN:
+        counts, classes = _grouped(counts, classes)
+        k = len(classes)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    names = [plain(_short(name)) for name in classes]
+    written = k <= MOST_WRITTEN
+    ticks = list(range(0, k, 1 if written else -(-k // _NAMED)))
+    names = [_short(shown(classes[i])) for i in ticks]
     longest = max(map(len, names))
-    heading = f"accuracy {np.trace(counts) / counts.sum():.1%} ({np.trace(counts)} of {counts.sum()})"
 
     def draw(figure: Figure) -> None:
-        cell = float(np.clip(5.0 / k, 0.34, 1.1))
+        cell = float(np.clip(5.0 / k, 0.34, 1.1)) if written else 8.0 / k
         margin = 1.0 + 0.085 * longest
         figure.set_size_inches(cell * k + margin + 0.7, cell * k + margin + 0.5)
         axes = figure.add_subplot()
         image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-        _write_counts(axes, counts, shares, cell)
+        if written:
+            _write_counts(axes, counts, shares, cell)
         font = float(np.clip(28 * cell, 8, 11))
-        turned = longest * font * 0.6 > cell * 72
-        axes.set_xticks(range(k), names, fontsize=font, rotation=90 if turned else 0)
-        axes.set_yticks(range(k), names, fontsize=font)
+        turned = longest * font * 0.6 > cell * (ticks[1] if len(ticks) > 1 else 1) * 72
+        labels = list(map(plain, names))
+        axes.set_xticks(ticks, labels, fontsize=font, rotation=90 if turned else 0)
+        axes.set_yticks(ticks, labels, fontsize=font)
         axes.set(xlabel="predicted class", ylabel="true class")
         axes.tick_params(length=0)
         axes.spines[:].set_visible(False)
@@ -63,6 +86,28 @@ def confusion_matrix(matrix: npt.ArrayLike, classes: Sequence[str], path: PathLi
         bar.outline.set_visible(False)
 
     save_figure(draw, path)
+
+
+def group_of(classes: Host, k: int) -> Host:
+    """Return the group of each class number (N,): k classes are drawn as `MOST_DRAWN` groups at most."""
+    return classes * min(k, MOST_DRAWN) // k
+
+
+def group_names(classes: Sequence[str]) -> list[str]:
+    """Return the name of each group of classes: its first and its last class."""
+    firsts = _firsts(len(classes))
+    pairs = zip(firsts, [*(firsts[1:] - 1), len(classes) - 1], strict=True)
+    return [classes[i] if i == j else f"{classes[i]} … {classes[j]}" for i, j in pairs]
+
+
+def _firsts(k: int) -> Host:
+    """Return the first class of each group."""
+    return np.flatnonzero(np.diff(group_of(np.arange(k), k), prepend=-1))
+
+
+def _grouped(counts: Host, classes: Sequence[str]) -> tuple[Host, list[str]]:
+    starts = _firsts(len(classes))
+    return np.add.reduceat(np.add.reduceat(counts, starts, axis=0), starts, axis=1), group_names(classes)
 
 
 def _write_counts(axes: Axes, counts: Host, shares: Host, cell: float) -> None:

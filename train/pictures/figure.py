@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ...backends.drawing.fonts import drawable, families, import_matplotlib
 from ...backends.errors import OptionError
 from ..files import atomic_write, visible
 
@@ -44,8 +45,16 @@ def class_colour(k: int) -> str:
 
 
 def plain(text: str) -> str:
-    """Return text that matplotlib shows as it is: no mathematics ("$5 or $6"), no hidden label ("_a")."""
-    return (" " if text.startswith("_") else "") + visible(text, lines=True).replace("$", r"\$")
+    """Return text that matplotlib shows as it is, or with codes for characters that no font has.
+
+    There is no mathematics in it ("$5 or $6") and no hidden label ("_a").
+    """
+    return (" " if text.startswith("_") else "") + shown(text).replace("$", r"\$")
+
+
+def shown(text: str) -> str:
+    """Return text with codes for characters that no font has."""
+    return drawable(visible(text, lines=True), import_matplotlib().rcParams["font.family"])
 
 
 def picture_format(path: PathLike) -> str:
@@ -59,12 +68,12 @@ def picture_format(path: PathLike) -> str:
 def save_figure(draw: Callable[[Figure], None], path: PathLike) -> None:
     """Let `draw` fill a figure in our style, and write it as .png or .svg, whole or not at all."""
     kind = picture_format(path)
-    from matplotlib import rc_context
+    matplotlib = import_matplotlib()
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     buffer = io.BytesIO()
-    with rc_context(_STYLE):
+    with matplotlib.rc_context({**_STYLE, "font.family": families(matplotlib.rcParams["font.family"])}):
         figure = Figure(dpi=150, layout="constrained")
         FigureCanvasAgg(figure)
         draw(figure)

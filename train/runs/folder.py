@@ -1,7 +1,9 @@
-"""The folder of a run: model, run.json, history and pictures."""
+"""The folder of a run: model, run.json, history; and its pictures."""
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +13,11 @@ from ... import __version__
 from ...backends.host import Host
 from ...layers.losses import BCELoss, BCEWithLogitsLoss, CrossEntropyLoss, Loss, NLLLoss
 from .. import pictures
-from ..data import Circle, circle
+from ..data import Circle, Dataset, circle
 from ..files import atomic_write, to_json
 from ..loop import metrics
 from ..loop.objective import decision_threshold
+from ..pictures.confusion import group_names, group_of
 from .checkpoint import FORMAT, save_model
 from .experiment import Experiment
 
@@ -28,7 +31,7 @@ _LINKS: dict[type[Loss], str] = {
 
 
 def save_run(experiment: Experiment, folder: Path) -> list[Path]:
-    """Write the model, run.json, the history and pictures into a folder; return the paths."""
+    """Write the model, run.json and the history into a folder; return the paths."""
     files = [folder / "model.safetensors", folder / "run.json"]
     save_model(files[0], experiment.model, _description(experiment))
     recipe = experiment.recipe.to_dict()
@@ -37,8 +40,21 @@ def save_run(experiment: Experiment, folder: Path) -> list[Path]:
     history = experiment.trainer.history
     if len(history):
         history.to_json(folder / "history.json")
-        files += [folder / "history.json", *_pictures(experiment, folder)]
+        files.append(folder / "history.json")
     return files
+
+
+def draw_run(experiment: Experiment, folder: Path) -> tuple[list[Path], list[str]]:
+    """Draw the learning curves and the predictions for the test set; return the files, and what failed."""
+    drawn: list[Path] = []
+    failed: list[str] = []
+    for name, draw in _pictures(experiment) if len(experiment.trainer.history) else ():
+        path = folder / name
+        if problem := pictures.attempt(name, functools.partial(draw, path)):
+            failed.append(problem)
+        else:
+            drawn.append(path)
+    return drawn, failed
 
 
 def _description(experiment: Experiment) -> dict[str, Any]:
@@ -58,46 +74,52 @@ def _description(experiment: Experiment) -> dict[str, Any]:
     }
 
 
-def _pictures(experiment: Experiment, folder: Path) -> list[Path]:
-    """Draw the learning curves and the predictions for the test set."""
+def _pictures(experiment: Experiment) -> Iterator[tuple[str, Callable[[Path], object]]]:
+    """Yield the file name of each picture, and the function that draws it."""
     test = experiment.splits.test
-    curves = folder / "curves.png"
     baseline = experiment.results.get("baseline_accuracy")
-    pictures.learning_curves(experiment.trainer.history, curves, title=test.name, baseline=baseline)
+    history = experiment.trainer.history
+    yield (
+        "curves.png",
+        lambda path: pictures.learning_curves(history, path, title=test.name, baseline=baseline),
+    )
     outputs = experiment.trainer.predict(test.inputs)
     if not np.isfinite(outputs).all():
-        return [curves]
+        return
     if test.classes is None:
-        scatter = folder / "predictions.png"
         targets, predictions = experiment.in_units(test.targets), experiment.in_units(outputs)
-        pictures.regression_scatter(targets, predictions, scatter, title=test.name)
-        return [curves, scatter]
-    return [curves, *_classification(experiment, outputs, test.classes, folder)]
-
-
-def _classification(
-    experiment: Experiment, outputs: Host, classes: tuple[str, ...], folder: Path
-) -> list[Path]:
-    """Draw the confusion matrix and, for points in the plane, the boundary between the classes."""
-    test, threshold = experiment.splits.test, decision_threshold(experiment.loss)
-    confusion = folder / "confusion.png"
+        yield (
+            "predictions.png",
+            lambda path: pictures.regression_scatter(targets, predictions, path, title=test.name),
+        )
+        return
+    threshold = decision_threshold(experiment.loss)
     predicted = metrics.predicted_classes(outputs, threshold)
-    matrix = metrics.confusion_matrix(test.targets, predicted, len(classes))
-    pictures.confusion_matrix(matrix, classes, confusion, title=test.name)
-    if test.shape != (2,):
-        return [confusion]
-    boundary = folder / "boundary.png"
+    yield "confusion.png", functools.partial(_draw_confusion, test, test.classes, predicted)
+    if test.shape == (2,):
+        yield "boundary.png", functools.partial(_draw_boundary, experiment, test.classes, threshold)
+
+
+def _draw_confusion(test: Dataset, classes: tuple[str, ...], predicted: Host, path: Path) -> None:
+    k = len(classes)
+    names = group_names(classes)  # a matrix of all classes may not fit in memory
+    matrix = metrics.confusion_matrix(group_of(test.targets, k), group_of(predicted, k), len(names))
+    correct = int((test.targets == predicted).sum())
+    pictures.confusion_matrix(matrix, names, path, title=test.name, correct=correct)
+
+
+def _draw_boundary(experiment: Experiment, classes: tuple[str, ...], threshold: float, path: Path) -> None:
+    test = experiment.splits.test
     pictures.decision_boundary(
         experiment.trainer.predict,
         test.inputs,
         test.targets,
-        boundary,
+        path,
         classes=classes,
         circle=_circles(experiment),
         title=test.name,
         threshold=threshold,
     )
-    return [confusion, boundary]
 
 
 def _circles(experiment: Experiment) -> list[Circle] | None:

@@ -12,7 +12,8 @@ import pytest
 from idx_files import write_idx
 from typer.testing import CliRunner
 
-from lamina.train.cli import app
+from lamina.train.cli import app, train
+from lamina.train.files import OutputError
 
 pytestmark = pytest.mark.without_torch
 RESULTS = {
@@ -326,3 +327,21 @@ def test_a_strict_stack(lamina: Any) -> None:
 def test_standalone_mode_off_returns_the_exit_code() -> None:
     command = CliRunner()
     assert command.invoke(app, ["summary", "disc", "--json"], standalone_mode=False).exit_code == 0
+
+
+def test_results_are_printed_although_a_file_or_a_picture_fails(
+    lamina: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(train, "draw_run", lambda experiment, folder: ([], ["curves.png cannot be drawn: x"]))
+    line = "train disc --n 60 --epochs 1"
+    assert "curves.png cannot be drawn: x\nsaved in" in lamina(line).stdout
+    assert lamina(f"{line} --json").json["not_drawn"] == ["curves.png cannot be drawn: x"]
+
+    def full(experiment: Any, folder: Path) -> None:
+        raise OutputError("Cannot write: the disk is full.")
+
+    monkeypatch.setattr(train, "save_run", full)
+    assert "test accuracy" in lamina(line, 2).stdout
+    found = lamina(f"{line} --json", 2).json
+    assert found["error"] == "Cannot write: the disk is full."
+    assert "test_accuracy" in found

@@ -55,7 +55,7 @@ def test_ctrl_c_in_a_real_process(folder: Path) -> None:
     assert process.returncode == 130, err
     assert "Traceback" not in err
     assert "Interrupted after" in out
-    assert "the network so far is saved" in out
+    assert "the network so far is tested and saved" in out
     record = json.loads((folder / "runs/disc-1/run.json").read_text())
     assert record["results"]["interrupted"]
     assert record["results"]["epochs"] > 0

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from lamina.backends.drawing import Graph, fonts
 from lamina.backends.errors import DataError, OptionError, ShapeError
 from lamina.backends.host import Host
 from lamina.train import pictures
@@ -242,6 +243,91 @@ def test_many_classes_with_long_names(tmp_path: Path, seen: Seen) -> None:
     assert is_png(tmp_path / "a.png")
 
 
+@pytest.mark.parametrize(("k", "cells"), [(41, 41), (300, 256), (1000, 256)])
+def test_very_many_classes_are_a_map_without_numbers(k: int, cells: int, tmp_path: Path, seen: Seen) -> None:
+    counts = np.eye(k, dtype=int)
+    counts[0, 1] = 1  # wrong, also where both classes are of one group
+    pictures.confusion_matrix(counts, list(map(str, range(k))), tmp_path / "a.png")
+    axes = seen.axes[0]
+    assert axes.get_title() == f"accuracy {k / (k + 1):.1%} ({k} of {k + 1})"
+    assert axes.images[0].get_array().shape == (cells, cells)
+    assert axes.images[0].get_array().max() == 1
+    assert not axes.texts
+    assert len(axes.get_xticklabels()) <= 25
+    assert max(axes.figure.get_size_inches() * 150) < 2000
+
+
+def test_very_many_classes_in_the_plane(tmp_path: Path, seen: Seen) -> None:
+    points, names = np.random.default_rng(0).random((600, 2)), list(map(str, range(300)))
+    pictures.decision_boundary(
+        lambda x: np.eye(300)[(x[:, 0] * 299).astype(int)],
+        points,
+        np.arange(600) % 300,
+        tmp_path / "a.png",
+        classes=names,
+        resolution=50,
+    )
+    assert [text.partition(":")[0] for text in seen.legend()] == ["300 classes", "misclassified"]
+    assert sum(len(dots.get_offsets()) for dots in seen.axes[0].collections[:-1]) == 600
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("日本", "\\u65e5\\u672c"),
+        ("a\udcffb", "a\\udcffb"),
+        ("a\u0300 ü ж α…", "a\u0300 ü ж α…"),
+        ("x\x07y", "x\\x07y"),
+        ("🌹", "\\U0001f339"),
+    ],
+)
+def test_characters_that_no_font_has_are_written_as_codes(
+    name: str, shown: str, tmp_path: Path, seen: Seen, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fonts, "OTHERS", ())
+    fonts._has.cache_clear()
+    pictures.confusion_matrix([[1, 0], [0, 1]], [name, "b"], tmp_path / "a.png", title=name)
+    axes = seen.axes[0]
+    assert axes.get_xticklabels()[0].get_text() == shown
+    assert axes.get_title().startswith(shown)
+    graph = Graph(name)
+    graph.add(name)
+    for end in "png", "svg":
+        graph.render(tmp_path / f"b.{end}")
+    fonts._has.cache_clear()
+
+
+def test_an_installed_font_draws_what_the_default_lacks(
+    tmp_path: Path, seen: Seen, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from matplotlib.font_manager import findfont, get_font
+
+    codes = {name: get_font(findfont(name)).get_charmap() for name in ("STIXGeneral", fonts.DEFAULT)}
+    name = chr(min(c for c in codes["STIXGeneral"] if c not in codes[fonts.DEFAULT] and chr(c).isprintable()))
+    monkeypatch.setattr(fonts, "OTHERS", ("absent", "STIXGeneral"))
+    fonts._has.cache_clear()
+    pictures.confusion_matrix([[1, 0], [0, 1]], [name, "b"], tmp_path / "a.png")
+    assert seen.axes[0].get_xticklabels()[0].get_text() == name
+    fonts._has.cache_clear()
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (MemoryError("x"), "a.png cannot be drawn: there is not enough memory"),
+        (ValueError("two\n lines"), "a.png cannot be drawn: ValueError: two lines"),
+        (OutputError("Cannot write"), "a.png cannot be drawn: Cannot write"),
+        (None, ""),
+    ],
+)
+def test_an_attempt_at_a_picture(error: Exception | None, line: str) -> None:
+    def draw() -> None:
+        if error is not None:
+            raise error
+
+    assert pictures.attempt("a.png", draw) == line
+
+
 @pytest.mark.parametrize(
     ("matrix", "error", "message"),
     [
@@ -303,4 +389,7 @@ def test_matplotlib_comes_late_and_pyplot_never(tmp_path: Path) -> None:
         "assert 'torch' not in sys.modules"
     )
     # Not in the checkout, whose folders would shadow installed packages of the same names.
-    subprocess.run([sys.executable, "-c", code, str(tmp_path / "a.png")], check=True, cwd=tmp_path)
+    for backend in ("", "nonsense"):
+        environment = {**os.environ, "MPLBACKEND": backend}
+        command = [sys.executable, "-c", code, str(tmp_path / "a.png")]
+        subprocess.run(command, check=True, cwd=tmp_path, env=environment)

@@ -16,7 +16,7 @@ from lamina.train import Callback
 from lamina.train.loop.history import History
 from lamina.train.loop.trainer import Trainer
 from lamina.train.runs.experiment import Experiment
-from lamina.train.runs.folder import save_run
+from lamina.train.runs.folder import draw_run, save_run
 from lamina.train.runs.recipe import Recipe
 
 
@@ -159,6 +159,9 @@ def test_nan_is_reported_with_its_row(tmp_path: Path, standardize: bool) -> None
 def test_the_folder_of_a_run(tmp_path: Path) -> None:
     experiment = ran("numpy", source="disc", n=100, epochs=2)
     files = save_run(experiment, tmp_path)
+    drawn, failed = draw_run(experiment, tmp_path)
+    assert not failed
+    files += drawn
     names = ["model.safetensors", "run.json", "history.json", "curves.png", "confusion.png", "boundary.png"]
     assert [path.name for path in files] == names
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(names)
@@ -183,6 +186,7 @@ def test_an_interrupt_before_the_first_epoch_ends(tmp_path: Path, monkeypatch: p
     assert experiment.results["epochs"] == 0
     assert 0 <= experiment.results["test_accuracy"] <= 1
     assert [path.name for path in save_run(experiment, tmp_path)] == ["model.safetensors", "run.json"]
+    assert draw_run(experiment, tmp_path) == ([], [])
 
 
 class Explodes(Callback):
@@ -259,6 +263,19 @@ def test_a_run_limits_the_threads_for_its_duration_only(monkeypatch: pytest.Monk
     assert blas_threads() == 1
     second.__exit__(None, None, None)
     assert blas_threads() == before
+
+
+def test_a_picture_that_cannot_be_drawn_is_one_line(tmp_path: Path) -> None:
+    experiment = ran("numpy", source="disc", n=100, epochs=1)
+    for name in ("curves.png", "boundary.png"):
+        (tmp_path / name).mkdir()
+    drawn, failed = draw_run(experiment, tmp_path)
+    assert [path.name for path in drawn] == ["confusion.png"]
+    assert [line.partition(":")[0] for line in failed] == [
+        "curves.png cannot be drawn",
+        "boundary.png cannot be drawn",
+    ]
+    assert all("that is a folder" in line and "\n" not in line for line in failed)
 
 
 def test_it_computes_on_its_backend() -> None:

@@ -149,7 +149,7 @@ def boundaries(results: Results, names: dict[str, str], path: Path) -> bool:
         test.targets,
         path,
         classes=test.classes or (),
-        circle=[(arc.centre, arc.radius) for arc in circle(run.plan.data)],
+        circle=circle(run.plan.data),
     )
     return True
 
@@ -175,7 +175,7 @@ def data(variant: str, seed: int, path: Path, title: str, n: int = 1000) -> None
         points.targets,
         path,
         classes=points.classes or (),
-        circle=[(arc.centre, arc.radius) for arc in circle(variant)],
+        circle=circle(variant),
         title=title,
         ring=False,
     )

@@ -11,6 +11,7 @@ import numpy as np
 
 from ....backends import Backend
 from ...files import atomic_write, to_json
+from ...pictures import attempt
 from .facts import facts
 from .folder import ReportFolder
 from .paper import Options, Paper, Picture, Results, Row, Table
@@ -95,8 +96,11 @@ def write(
     """Write the report of a paper's results, and return it. missing: packages that some runs need."""
     lines = [judge(row, results, missing) for row in paper.rows(options)]
     with np.errstate(all="ignore"):  # diverged runs have losses that no axis shows
-        pictures = paper.draw(results, folder.path, options)
         tables, notes = paper.tables(results, options), paper.notes(results, options)
+        pictures: list[Picture] = []
+        not_drawn = attempt("a picture", lambda: pictures.extend(paper.draw(results, folder.path, options)))
+    if not_drawn:
+        notes = [*notes, f"The report has no pictures: {not_drawn}."]
     report = Report(paper, options, folder.path, lines, tables, notes, pictures, facts(backend))
     atomic_write(folder.path / "report.json", (to_json(report.to_dict(), indent=2) + "\n").encode())
     atomic_write(folder.path / "report.md", markdown(report).encode())
