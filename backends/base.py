@@ -1,7 +1,7 @@
 """`Backend`: the primitives, and the ops derived from them.
 
 Each derived op has its *definition* here, in primitives. A backend may override it for speed. The
-definition stays the oracle of the override's tests, and decorators lower derived ops to it.
+override's tests compare it with the definition, and decorators replace a derived op by its definition.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from .shapes import count
 from .windows import Window
 
 VARIANCE_FLOOR = 9.999999960041972e-13
-"""1e-12 in float32: torch's least p (1 - p), in every dtype."""
+"""torch's lower bound on p (1 - p): 1e-12 rounded to float32, for every dtype."""
 
 Pair = tuple[Tensor, Tensor]
 Triple = tuple[Tensor, Tensor, Tensor]
@@ -31,27 +31,32 @@ _NOTHING = contextlib.nullcontext()
 
 
 class Backend(Primitives):
-    """The base of every backend. A subclass implements the primitives, and overrides derived ops for speed.
+    """The base of every backend.
+
+    A subclass must implement the primitives and may override derived ops for speed.
 
     Parameters
     ----------
     device
-        Where the tensors live: "cpu", "cuda:0".
+        Where the tensors live, such as "cpu" or "cuda:0".
     dtype
         The default float dtype, "float32" or "float64".
 
     """
 
     name: str = ""
-    """The name of the implementation for `get_backend`: "numpy"."""
+    """The name of the implementation for `get_backend`, such as "numpy"."""
     scoped: bool = False
-    """Whether `scope` has an effect; containers enter scopes only then."""
+    """Whether `scope` has an effect; `named_scopes` does nothing if it is false."""
     cache_size: int = 1 << 20
-    """Bytes of fast memory of one core; blocks and their temporaries should fit."""
+    """The size in bytes of one core's fast memory; ops and convolutions choose their block size from it."""
     _text: str = ""
-    """The text that `get_backend` made this instance from; empty if made by hand."""
+    """The text that `get_backend` made this instance from; empty for an instance constructed directly."""
     _reduced: tuple[Any, ...] = ()
-    """Its pickle: the function and arguments that return this instance; empty if made by hand."""
+    """What pickle stores: the function and the arguments that return this instance.
+
+    Empty for an instance constructed directly.
+    """
 
     def __init__(self, device: str = "cpu", dtype: str = "float32") -> None:
         if not is_floating(dtype):
@@ -69,50 +74,54 @@ class Backend(Primitives):
         return [name for name in super().__dir__() if name not in OTHER_NAMES]
 
     def __deepcopy__(self, memo: object) -> Backend:
-        return self  # tensors stay on it, and a raw backend is one instance per triple
+        # Tensors keep their backend, and there is one raw backend per (implementation, device, dtype).
+        return self
 
     def __reduce_ex__(self, protocol: SupportsIndex) -> str | tuple[Any, ...]:
         return self._reduced or super().__reduce_ex__(protocol)
 
     @property
     def spec(self) -> str:
-        """The text that `get_backend` takes for this backend."""
-        # A nameless subclass must not be taken for its parent.
+        """The text to pass to `get_backend` for this backend."""
+        # A subclass without its own `name` must not report its parent's.
         name = vars(type(self)).get("name") or f"{type(self).__module__}:{type(self).__qualname__}"
         return self._text or (name if self.device == "cpu" else f"{name}:{self.device}")
 
     @property
     def raw(self) -> Backend:
-        """The innermost backend of a stack; a raw backend returns itself."""
+        """The innermost backend of a stack; for a raw backend, itself."""
         return self
 
     def details(self) -> dict[str, str | int]:
-        """Return version, device and threads, for `lamina backends` and for reports."""
+        """Return the version, the device and the threads, for `lamina backends` and for reports."""
         return {"device": self.device}
 
-    # -- defaults without effect -----------------------------------------------------------------
+    # -- hooks that do nothing by default ------------------------------------------------------------
 
     def synchronize(self) -> None:
-        """Wait until every op issued so far is done; here each is done when it returns."""
+        """Wait until every issued op is done.
+
+        The default does nothing, because its ops finish before they return.
+        """
 
     def scope(self, name: str) -> AbstractContextManager[None]:
-        """Name the layer that runs inside, for decorators."""
+        """Return a context that tells decorators the name of the layer running in it."""
         return _NOTHING
 
     def session(self) -> AbstractContextManager[None]:
-        """Enter once a step, around it, if that makes many ops in a row cheaper."""
+        """Return a context to enter around each step; a backend may use it to make ops cheaper."""
         return _NOTHING
 
     def compile(self, step: Step) -> Step:
-        """Return `step` made faster, with the same effects; here `step` itself."""
+        """Return a faster step with the same effects; the default returns `step` unchanged."""
         return step
 
     def unrecorded(self) -> AbstractContextManager[None]:
-        """Enter around backward passes written by hand; `autodiff` records nothing inside."""
+        """Return a context for handwritten backward passes; `autodiff` records nothing inside it."""
         return _NOTHING
 
     def leaf(self, cell: Tensor, owner: Any) -> None:
-        """Tell `autodiff` that a cell belongs to a parameter, `owner`, with `grad` and `accumulate`."""
+        """Tell `autodiff` that `cell` belongs to the parameter `owner`, which has `grad` and `accumulate`."""
 
     # -- elementwise ---------------------------------------------------------------------------
 
@@ -125,11 +134,11 @@ class Backend(Primitives):
         return self.greater(y, x)
 
     def clip(self, x: Tensor, low: Scalar, high: Scalar) -> Tensor:
-        """Return x held within [low, high]."""
+        """Return x clipped to [low, high]."""
         return self.minimum(self.maximum(x, low), high)
 
     def add_scaled(self, x: Tensor, y: Tensor, scale: float, *, out: Tensor | None = None) -> Tensor:
-        """Return x + scale y, of equal shapes; `out` may be x."""
+        """Return x + scale y; x and y have equal shapes, and `out` may be x."""
         return self.add(x, self.multiply(y, scale), out=out)
 
     def expm1(self, x: Tensor) -> Tensor:
@@ -147,7 +156,7 @@ class Backend(Primitives):
         return self.where(self.less_equal(self.abs(x), 1.0), inner, outer)
 
     def erf(self, x: Tensor) -> Tensor:
-        """Return the error function, 2/√π ∫ e^(-t²) dt from 0 to x: floating x (*) -> (*)."""
+        """Return the error function 2/√π ∫ e^(-t²) dt from 0 to x: floating x (*) -> (*)."""
         dtype = self.dtype(x)
         if not is_floating(dtype):
             raise DtypeError(f"erf: expected a floating tensor, got {dtype}; convert it with astype")
@@ -168,14 +177,14 @@ class Backend(Primitives):
             value = self.multiply(self.add(value, c, out=value), x, out=value)
         return self.add(value, rest[0], out=value)
 
-    # -- activations, and their gradients with respect to x, given that of the result ---------------
+    # -- activations, and their gradients: from dL/dresult to dL/dx ---------------------------------
 
     def relu(self, x: Tensor) -> Tensor:
-        """Return max(x, 0); NaN goes through."""
+        """Return max(x, 0); NaN stays NaN."""
         return self.maximum(x, 0.0)
 
     def relu_grad(self, grad: Tensor, y: Tensor) -> Tensor:
-        """Return grad where y > 0, else 0: relu'(0) = 0. y is relu's input or its result."""
+        """Return grad where y > 0, else 0 (so relu'(0) = 0); y is relu's input or its result."""
         _alike(self, "relu_grad", grad, y)
         return self.where(self.less_equal(y, 0.0), 0.0, grad)
 
@@ -189,49 +198,49 @@ class Backend(Primitives):
         return self.where(self.greater(x, 0.0), grad, self.multiply(grad, negative_slope))
 
     def sigmoid(self, x: Tensor) -> Tensor:
-        """Return 1 / (1 + e^-x), as e^min(x, 0) / (1 + e^-|x|): nothing overflows."""
+        """Return 1 / (1 + e^-x), computed as e^min(x, 0) / (1 + e^-|x|), which cannot overflow."""
         tail = self.exp(self.negative(self.abs(x)))
         return self.divide(self.exp(self.minimum(x, 0.0)), self.add(tail, 1.0))
 
     def sigmoid_grad(self, grad: Tensor, y: Tensor) -> Tensor:
-        """Return grad y (1 - y), y being sigmoid's result."""
+        """Return grad y (1 - y), where y is sigmoid's result."""
         _alike(self, "sigmoid_grad", grad, y)
         return self.multiply(grad, self.multiply(y, self.subtract(1.0, y)))
 
     def tanh_grad(self, grad: Tensor, y: Tensor) -> Tensor:
-        """Return grad (1 - y²), y being tanh's result."""
+        """Return grad (1 - y²), where y is tanh's result."""
         _alike(self, "tanh_grad", grad, y)
         return self.multiply(grad, self.subtract(1.0, self.square(y)))
 
     def softplus(self, x: Tensor) -> Tensor:
-        """Return ln(1 + e^x), as max(x, 0) + log1p(e^-|x|)."""
+        """Return ln(1 + e^x), computed as max(x, 0) + log1p(e^-|x|)."""
         return self.add(self.maximum(x, 0.0), self.log1p(self.exp(self.negative(self.abs(x)))))
 
     def softmax(self, x: Tensor, *, axis: int) -> Tensor:
-        """Return e^x / Σ e^x along axis, shifted by the maximum."""
+        """Return e^x / Σ e^x along axis; the maximum is subtracted from x first."""
         exp = self.exp(self.subtract(x, self.max(x, axis=axis, keepdims=True)))
         return self.divide(exp, self.sum(exp, axis=axis, keepdims=True))
 
     def softmax_grad(self, grad: Tensor, y: Tensor, *, axis: int) -> Tensor:
-        """Return y (grad - Σ grad y), y being softmax's result."""
+        """Return y (grad - Σ grad y), where y is softmax's result."""
         _alike(self, "softmax_grad", grad, y)
         inner = self.sum(self.multiply(grad, y), axis=axis, keepdims=True)
         return self.multiply(y, self.subtract(grad, inner))
 
     def log_softmax(self, x: Tensor, *, axis: int) -> Tensor:
-        """Return x - ln Σ e^x along axis, shifted by the maximum."""
+        """Return x - ln Σ e^x along axis; the maximum is subtracted from x first."""
         shifted = self.subtract(x, self.max(x, axis=axis, keepdims=True))
         return self.subtract(shifted, self.log(self.sum(self.exp(shifted), axis=axis, keepdims=True)))
 
     def log_softmax_grad(self, grad: Tensor, y: Tensor, *, axis: int) -> Tensor:
-        """Return grad - e^y Σ grad, y being log_softmax's result."""
+        """Return grad - e^y Σ grad, where y is log_softmax's result."""
         _alike(self, "log_softmax_grad", grad, y)
         return self.subtract(grad, self.multiply(self.exp(y), self.sum(grad, axis=axis, keepdims=True)))
 
     def logsumexp(self, x: Tensor, *, axis: int, keepdims: bool = False) -> Tensor:
-        """Return ln Σ e^x along axis; an infinite maximum is its own answer."""
+        """Return ln Σ e^x along axis; if the maximum is infinite, it is the result."""
         top = self.max(x, axis=axis, keepdims=True)
-        # inf - inf would be NaN: shift by 0 where the maximum is infinite.
+        # inf - inf would be NaN, so an infinite maximum is not subtracted.
         shift = self.where(self.equal(self.abs(top), float("inf")), 0.0, top)
         total = self.sum(self.exp(self.subtract(x, shift)), axis=axis, keepdims=True)
         result = self.add(shift, self.log(total))
@@ -240,14 +249,14 @@ class Backend(Primitives):
     # -- losses --------------------------------------------------------------------------------
 
     def binary_cross_entropy(self, p: Tensor, t: Tensor) -> Tensor:
-        """Return -(t ln p + (1 - t) ln(1 - p)), each logarithm at least -100, as torch's."""
+        """Return -(t ln p + (1 - t) ln(1 - p)); each logarithm is at least -100, as in torch."""
         _of_one_shape(self, "binary_cross_entropy", p, t)
         yes = self.multiply(t, self.maximum(self.log(p), -100.0))
         no = self.multiply(self.subtract(1.0, t), self.maximum(self.log1p(self.negative(p)), -100.0))
         return self.negative(self.add(yes, no))
 
     def binary_cross_entropy_slope(self, p: Tensor, t: Tensor) -> Tensor:
-        """Return (p - t) / (p (1 - p)), the derivative by p; the divisor is at least 1e-12, as torch's."""
+        """Return (p - t) / (p (1 - p)), the derivative by p; the divisor is at least 1e-12, as in torch."""
         _of_one_shape(self, "binary_cross_entropy_slope", p, t)
         variance = self.maximum(self.multiply(p, self.subtract(1.0, p)), VARIANCE_FLOOR)
         return self.divide(self.subtract(p, t), variance)
@@ -255,27 +264,30 @@ class Backend(Primitives):
     # -- statistics ----------------------------------------------------------------------------
 
     def mean(self, x: Tensor, *, axis: Axis = None, keepdims: bool = False) -> Tensor:
-        """Return Σ x / n along axis (int, tuple, or None for all); NaN where n = 0."""
+        """Return Σ x / n along axis (int, tuple, or None for all axes); NaN if n = 0."""
         total = self.sum(x, axis=axis, keepdims=keepdims)
         return self.divide(total, float(count(self.shape(x), axis)))
 
     def centre(self, x: Tensor, *, axis: Axis = None) -> Pair:
-        """Return (x - mean, mean), the mean over axis with extent 1 there, for a floating x.
+        """Return (x - mean, mean) of a floating x; the mean over axis keeps that axis with size 1.
 
-        In two steps: the mean of what the rounded mean leaves is subtracted, too. A float32 mean near 10⁴ is
-        rounded by up to 5 10⁻⁴.
+        The rounded mean leaves a small residual mean, which a second step subtracts. A float32 mean near 10⁴
+        has a rounding error of up to 5·10⁻⁴.
         """
         mean = self.mean(x, axis=axis, keepdims=True)
         rest = self.subtract(x, mean)
         return self.subtract(rest, self.mean(rest, axis=axis, keepdims=True), out=rest), mean
 
     def var(self, x: Tensor, *, axis: Axis = None, correction: float = 0.0, keepdims: bool = False) -> Tensor:
-        """Return Σ (x - mean)² / (n - correction), in two passes; a single pass cancels at large means."""
+        """Return Σ (x - mean)² / (n - correction).
+
+        It takes two passes, because a single pass loses digits when the mean is large.
+        """
         centred = self.subtract(x, self.mean(x, axis=axis, keepdims=True))
         total = self.sum(self.square(centred), axis=axis, keepdims=keepdims)
         return self.divide(total, max(count(self.shape(x), axis) - correction, 0.0))
 
-    # -- contract, index, random -----------------------------------------------------------------
+    # -- contractions, indices, random numbers ---------------------------------------------------
 
     def linear(self, x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         """Return x Wᵀ + b: x (..., I), weight (O, I), bias (O,) -> (..., O)."""
@@ -292,14 +304,15 @@ class Backend(Primitives):
     ) -> tuple[Tensor, Tensor | None]:
         """Return (gᵀ x, Σ g), the gradients of linear's weight (O, I) and bias (O,).
 
-        grad (..., O), x (..., I); the sums go over all leading axes. bias=False: the second is None, and
-        is not computed. `out` has a place, or None, for each.
+        grad (..., O), x (..., I); the sums run over all leading axes. With bias=False the bias gradient is
+        not computed, and None is returned for it. `out` holds one tensor or None for each of the two
+        gradients.
         """
         shape, grad_shape = self.shape(x), self.shape(grad)
         if shape[:-1] != grad_shape[:-1]:
             raise ShapeError(
-                f"linear_grad: expected grad and x of equal axes but the last, got {tuple(grad_shape)} and "
-                f"{tuple(shape)}"
+                "linear_grad: expected grad and x with equal shapes except for the last axis, "
+                f"got {tuple(grad_shape)} and {tuple(shape)}"
             )
         if len(shape) > 2:
             x = self.reshape(x, (-1, shape[-1]))
@@ -323,7 +336,7 @@ class Backend(Primitives):
         step: int = 0,
         dtype: str | None = None,
     ) -> Tensor:
-        """Return 1 with that probability, else 0: a function of (seed, stream, step)."""
+        """Return ones with the given probability, else zeros, drawn from (seed, stream, step) alone."""
         uniform = self.random(shape, seed=seed, stream=stream, step=step, dtype=dtype)
         return self.astype(self.less(uniform, probability), dtype or self.default_dtype)
 
@@ -332,9 +345,9 @@ class Backend(Primitives):
     def max_pool(self, x: Tensor, window: Window) -> Pair:
         """Return each window's maximum and its index: floating x (N, C, *size) -> two (N, C, *counts).
 
-        An index counts the places of one channel's image in row-major order. The first of equal values
-        wins, NaN is the largest of all, and padding never wins. A window without a place in the image
-        (`window.hollow`) gives -inf and the index -1.
+        An index is a place's number in one channel's image, in row-major order. The first of equal maxima
+        is chosen, NaN counts as the largest value, and padding is never chosen. A window whose
+        places are all padding (see `window.hollow`) gives -inf and the index -1.
         """
         if not is_floating(self.dtype(x)):
             raise DtypeError(f"max_pool: expected a floating tensor, got {self.dtype(x)}; use astype")
@@ -349,7 +362,7 @@ class Backend(Primitives):
         inside = self.astype(self.less_equal(0, places), "int64")
         chosen = self.argmax(columns, axis=2, keepdims=True)
         indices = self.take_along_axis(self.broadcast_to(places, self.shape(columns)), chosen, axis=2)
-        # In a window that is all -inf, argmax may choose padding, whose index is -1.
+        # If a whole window is -inf, argmax may choose padding, whose index is -1.
         first = self.take_along_axis(places, self.argmax(inside, axis=2, keepdims=True), axis=2)
         indices = self.where(self.less_equal(0, indices), indices, self.broadcast_to(first, every))
         values = self.take_along_axis(columns, chosen, axis=2)
@@ -364,7 +377,7 @@ class Backend(Primitives):
         distinct: bool = False,
         hollow: bool = False,
     ) -> Tensor:
-        """Return grad (N, C, *counts) added at the indices of an image of zeros: (N, C, *size).
+        """Return an image of zeros (N, C, *size) with grad (N, C, *counts) added at the indices.
 
         distinct: no index occurs twice in an image. hollow: an index may be -1; its gradient is dropped.
         """
@@ -403,7 +416,7 @@ class Backend(Primitives):
         correction2: float,
         out: Triple | None = None,
     ) -> Triple:
-        """Return the new (p, m, v) of Adam (Kingma & Ba 2015, algorithm 1, epsilon outside the root).
+        """Return Adam's new (p, m, v): Kingma & Ba 2015, algorithm 1, with epsilon outside the square root.
 
         m = β₁ m + (1 - β₁) g; v = β₂ v + (1 - β₂) g²; p = p - lr (m / c₁) / (√v / √c₂ + ε), where
         cᵢ = 1 - βᵢ^t. `out` may be (parameter, first, second).
@@ -422,7 +435,8 @@ _EXPM1 = tuple(1.0 / math.factorial(n + 2) for n in range(18))
 
 
 def _alike(backend: Backend, op: str, grad: Tensor, other: Tensor) -> None:
-    # The primitives would broadcast; in some definitions the two tensors are never in one op.
+    # Primitives broadcast unequal shapes, and some definitions never pass both tensors to one op, so the
+    # check is here.
     first, second = backend.dtype(grad), backend.dtype(other)
     if first != second:
         raise unequal_dtypes(op, first, second)
@@ -433,7 +447,7 @@ def _alike(backend: Backend, op: str, grad: Tensor, other: Tensor) -> None:
 def _of_one_shape(backend: Backend, op: str, p: Tensor, t: Tensor) -> None:
     if backend.shape(p) != backend.shape(t):
         first, second = tuple(backend.shape(p)), tuple(backend.shape(t))
-        raise ShapeError(f"{op}: expected p and t of equal shape, got {first} and {second}")
+        raise ShapeError(f"{op}: expected p and t of equal shapes, got {first} and {second}")
 
 
 def _names(cls: type) -> tuple[str, ...]:
@@ -444,5 +458,5 @@ _NOT_OPS = ("details", "leaf", "unrecorded")
 PRIMITIVES: tuple[str, ...] = _names(Primitives)
 DERIVED: tuple[str, ...] = tuple(n for n in _names(Backend) if n not in PRIMITIVES and n not in _NOT_OPS)
 
-for _name in OTHER_NAMES:  # not __getattr__, which slows every attribute
+for _name in OTHER_NAMES:  # not __getattr__, which slows every attribute access
     setattr(Backend, _name, OtherName(_name))

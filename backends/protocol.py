@@ -14,7 +14,7 @@ Values, cells and storage:
 
 - An op returns a *value*. Values never change.
 - A *cell* is the buffer that `cells` returns, or one of its views. It lasts and can change. `assign`, the
-  only effect in the protocol, takes a cell and nothing else. A reshape, a slice or another view of a cell
+  only op with a side effect, takes a cell and nothing else. A reshape, a slice or another view of a cell
   is good until the next assignment to the cell.
 - `empty` returns *storage*, which serves only as `out`. Its content is undefined until an op has written
   it; no other op reads it, and it is not a cell.
@@ -326,7 +326,7 @@ class Primitives(Protocol):
         ...
 
     def assign(self, cell: Tensor, value: Tensor) -> None:
-        """Put `value` (*) into `cell` (*), of equal dtype: the only effect in the protocol. †
+        """Put `value` (*) into `cell` (*), of equal dtype: the only op with a side effect. †
 
         A cell comes from `cells`. Free if `value` was written into it already, through `out`.
         """
@@ -343,7 +343,7 @@ class Primitives(Protocol):
         ...
 
     def session(self) -> AbstractContextManager[None]:
-        """Enter once a step, around it: whatever makes many ops in a row cheaper (inference mode). †"""
+        """Return a context to enter around each step; it may make ops cheaper (inference mode). †"""
         ...
 
     def compile(self, step: Step) -> Step:

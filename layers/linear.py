@@ -17,11 +17,11 @@ class Linear(Module):
     Parameters
     ----------
     in_features, out_features
-        Sizes of the last axis of input and output.
+        The sizes of the last axis of input and output.
     bias
         Whether to add b.
     weight_init, bias_init
-        Initializers of W (out, in) and b (out,); torch's default if None.
+        The initializers of W (out_features, in_features) and b (out_features,); torch's default if None.
     backend
         The backend that computes; the current one if None.
 

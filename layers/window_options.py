@@ -90,7 +90,7 @@ def check_span(
         span = step * (kernel - 1) + 1
         if shape[axis] + sum(pair) < span:
             why = f"for a kernel that spans {span}" + (f" and padding {pair}" if any(pair) else "")
-            raise layer.misfit(f"of at least {span - sum(pair)} on axis {axis}, {why}", shape)
+            raise layer.misfit(f"with size at least {span - sum(pair)} on axis {axis} {why}", shape)
 
 
 def _or_negative(n: int | None) -> int:

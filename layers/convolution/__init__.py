@@ -1,23 +1,23 @@
-"""Convolution. `MyConv2d`, below, is the whole idea; the other files make it general and fast.
+"""Convolution. `MyConv2d`, below, shows the whole idea; the other files make it general and fast.
 
 `unfold` turns each window of an image into a column, so a convolution is a matrix product:
 
-    y = w columns        w (O, C K), columns (C K, L): K places in the kernel, L windows
+    y = w columns        w (O, C K), columns (C K, L), for K places in the kernel and L windows
 
-Its gradients are two more products, and `fold`, the adjoint of `unfold`:
+Its gradients take two more products and `fold`, the adjoint of `unfold`:
 
     dL/dw = g columnsᵀ,  dL/dx = fold(wᵀ g),  g = dL/dy (O, L)
 
 The columns of a batch take K times the memory of its images, more than a cache holds. `Conv2d` therefore
-makes them in blocks, uses them and forgets them:
+makes them block by block and discards each block after use. The files:
 
 unfolded.py      Conv1d, Conv2d, Conv3d: forward and backward
-convolution.py   what every convolution has: options, parameters, shapes
+convolution.py   what all convolutions share: options, parameters, shapes
 correlation.py   the three products above, block by block, with groups
 blocks.py        how a batch is cut into blocks, and how results are put together
 borders.py       padding with the image's own values
 transposed.py    ConvTranspose1d, 2d, 3d: the adjoint of a convolution as a layer
-naive.py         NaiveConv2d: the loops of the definition, the oracle of all others
+naive.py         NaiveConv2d: the definition as loops; the tests compare the others with it
 """
 
 from __future__ import annotations

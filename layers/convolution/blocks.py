@@ -1,4 +1,4 @@
-"""A convolution is cut into blocks whose columns stay in cache; `Assembly` joins their results."""
+"""A convolution is cut into blocks of a few times the cache size; `Assembly` joins their results."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from ...backends.protocol import Shape
 
 Range = tuple[int, int]
 STREAMED = 8
-"""Columns may exceed the cache this many times; larger matmuls repay the misses.
+"""A block's columns may be this many times the cache size; larger matmuls make up for the cache misses.
 
-An image whose columns exceed the cache once is a block of its own.
+An image whose columns are larger than the cache shares no block with other images.
 """
 
 
@@ -24,9 +24,9 @@ class Block:
     images: Range
     rows: Range
     inputs: Range
-    """The input rows that the windows of these rows touch."""
+    """The input rows that the windows of `rows` touch."""
     window: Window
-    """These windows over these input rows; the images are one more axis, the last."""
+    """The geometry of those windows over `inputs`, with the images as an extra last axis."""
 
     @property
     def samples(self) -> int:
@@ -36,7 +36,7 @@ class Block:
 
 @dataclass(frozen=True)
 class Plan:
-    """The blocks of a convolution: so many images each, or so many rows of one image."""
+    """How a convolution is cut: each block has up to `images` images, or up to `rows` rows of one image."""
 
     window: Window
     samples: int
@@ -46,16 +46,16 @@ class Plan:
     @staticmethod
     @functools.lru_cache(maxsize=1024)
     def of(window: Window, samples: int, channels: int, outputs: int, itemsize: int, cache_size: int) -> Plan:
-        """Return the plan for an input (samples, channels, *size), with columns that suit the cache.
+        """Return the plan for an input (samples, channels, *size); a block's columns fit the memory budget.
 
-        A block has at least one row of one image, however large that is. If images or outputs are larger
-        than the columns, they must suit the cache instead.
+        The largest of columns, images and outputs must fit the budget. A block has at least one row of one
+        image, even if that row exceeds the budget.
         """
         counts, budget = window.counts, STREAMED * cache_size
         columns = itemsize * channels * window.places * window.positions
         places = max(channels * window.image_places, outputs * window.positions)
         most = max(columns, itemsize * places, 1)
-        # The columns of a pointwise window are the image itself; several images together would need a copy.
+        # A pointwise window's columns are the image itself; several images in one block need a copy.
         alone = cache_size // 4 if window.pointwise else cache_size
         images = 1 if columns > alone else max(1, min(samples, budget // most))
         rows = counts[0] if most <= budget else min(counts[0], max(1, budget * counts[0] // most))
@@ -68,11 +68,11 @@ class Plan:
 
     @property
     def batches(self) -> list[Range]:
-        """The ranges of images that go together."""
+        """The ranges of images that are computed together."""
         return [(n, min(n + self.images, self.samples)) for n in range(0, self.samples, self.images)]
 
     def blocks(self, images: Range) -> Iterator[Block]:
-        """Yield the blocks of a range of images, from the first row to the last."""
+        """Yield the blocks of a range of images, from the first rows to the last."""
         window = self.window
         size, stride, span = window.size[0], window.stride[0], window.span[0]
         for top in range(0, window.counts[0], self.rows):
@@ -94,7 +94,7 @@ class Plan:
 
 
 class Workspace:
-    """Storage that the blocks use in turn."""
+    """Storage that the blocks use one after another."""
 
     def __init__(self, backend: Backend, dtype: str) -> None:
         self.backend = backend
@@ -102,17 +102,18 @@ class Workspace:
         self.stores: dict[str, tuple[Shape, Tensor]] = {}
 
     def store(self, name: str, shape: Shape) -> Tensor:
-        """Return storage for `out`: the last block's, if it has this shape."""
+        """Return storage for `out`; the previous block's storage is reused if the shapes are equal."""
         if name not in self.stores or self.stores[name][0] != shape:
             self.stores[name] = (shape, self.backend.empty(shape, dtype=self.dtype))
         return self.stores[name][1]
 
 
 class Assembly:
-    """A tensor (N, *image) assembled from batches, whose results have the images as last axis.
+    """A tensor (N, *image) assembled from the results of batches; their last axis is the images.
 
-    A single batch is the tensor itself, with its axes permuted. Each of several is assigned to a cell.
-    `made` is the shape in which the result of a single image can be computed straight into its cell.
+    If there is one batch, its result with permuted axes is the tensor. If there are several, each result is
+    assigned to a cell. `made` is the shape of the cell of a single image, so that an op can write its result
+    there.
     """
 
     def __init__(self, work: Workspace, batches: Sequence[Range], shape: Shape, made: Shape) -> None:
@@ -126,11 +127,11 @@ class Assembly:
             self.tensor, self.cells = self.backend.cells(shapes, dtype=work.dtype)
 
     def place(self, images: Range) -> Tensor | None:
-        """Return the cell of a single image, for `out`; None if there is none."""
+        """Return the cell for a batch of one image, to use as `out`; otherwise None."""
         return self.cells.get(str(images[0])) if images[1] - images[0] == 1 else None
 
     def put(self, images: Range, value: Tensor) -> None:
-        """Add the result of a batch: (*image, n), its first axes in any grouping."""
+        """Store the result of a batch (*image, n); its leading axes may be merged or split."""
         b, samples = self.backend, images[1] - images[0]
         if samples == 1 and not self.single:
             b.assign(self.cells[str(images[0])], value)
@@ -143,6 +144,6 @@ class Assembly:
             b.assign(self.cells[str(images[0])], images_first)
 
     def whole(self) -> Tensor:
-        """Return (N, *image), once every batch is in."""
+        """Return the tensor (N, *image); call it after the last `put`."""
         assert self.tensor is not None
         return self.tensor if self.single else self.backend.reshape(self.tensor, self.shape)

@@ -12,7 +12,7 @@ Sides = tuple[tuple[int, int], ...]
 
 
 def sources(size: int, before: int, after: int, mode: str) -> list[int]:
-    """Return the place that each place of a padded axis repeats."""
+    """Return the source index of each place of a padded axis."""
     places = range(-before, size + after)
     if mode == "replicate":
         return [min(max(i, 0), size - 1) for i in places]
@@ -41,7 +41,10 @@ class Border:
         return x
 
     def extend_grad(self, b: Backend, grad: Tensor) -> Tensor:
-        """Return the adjoint of `extend`: (N, C, *padded, ...) -> (N, C, *spatial, ...), repeats summed."""
+        """Return the adjoint of `extend`: (N, C, *padded, ...) -> (N, C, *spatial, ...).
+
+        The gradients of repeated places are summed.
+        """
         for axis, (before, after) in list(enumerate(self.sides, start=2))[::-1]:
             if before or after:
                 shape = list(b.shape(grad))
@@ -53,5 +56,5 @@ class Border:
 
 
 def least(padding: int, mode: str) -> int:
-    """Return the fewest places that an axis needs for this padding on one side."""
+    """Return the smallest size of an axis that allows this padding on one side."""
     return padding + 1 if mode == "reflect" else padding if mode == "circular" else 1

@@ -1,4 +1,4 @@
-"""What every convolution has: options, parameters, shapes and their errors."""
+"""What all convolutions share: options, parameters, shapes and their errors."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .borders import MODES, Border, least
 
 
 class Convolution(Module):
-    """y[n, o] = Σ_c w[o, c] ⋆ x[n, c] + b[o], ⋆ the cross-correlation over the spatial axes.
+    """y[n, o] = Σ_c w[o, c] ⋆ x[n, c] + b[o]; ⋆ is the cross-correlation over the spatial axes.
 
     Parameters
     ----------
@@ -26,23 +26,24 @@ class Convolution(Module):
     kernel_size, stride, dilation
         One integer, or one for each spatial axis.
     padding
-        An integer; one or (before, after) for each spatial axis; all sides in torch.nn.ZeroPad2d's order
-        (left, right, top, bottom); "same" (with stride 1) or "valid".
+        An integer; an integer or (before, after) for each spatial axis; all sides in the order of
+        torch.nn.ZeroPad2d (left, right, top, bottom); "same" (needs stride 1); or "valid".
     groups
-        The number of groups of channels, each with outputs of its own; C groups are depthwise.
+        The number of groups of channels, each with its own outputs; groups = C gives a depthwise
+        convolution.
     bias
         Whether to add b.
     padding_mode
         "zeros", "reflect", "replicate" or "circular".
     weight_init, bias_init
-        Initial values of w (O, C / groups, *kernel_size) and b (O,); torch's default if None.
+        The initializers of w (O, C / groups, *kernel_size) and b (O,); torch's default if None.
     backend
-        The backend; the current one if None.
+        The backend that computes; the current one if None.
 
     Raises
     ------
     OptionError
-        For sizes below 1, for channels that the groups do not divide, for "same" with a stride.
+        For a size below 1, channels that are not divisible by groups, or "same" with a stride above 1.
 
     """
 
@@ -68,7 +69,9 @@ class Convolution(Module):
         name = type(self).__name__
         in_channels, out_channels, groups = checked_channels(name, in_channels, out_channels, groups)
         if padding_mode not in MODES:
-            raise OptionError(f"{name}: expected padding_mode {', '.join(MODES)}, got {padding_mode!r}")
+            raise OptionError(
+                f"{name}: expected padding_mode to be one of {', '.join(MODES)}, got {padding_mode!r}"
+            )
         super().__init__(backend)
         self.in_channels, self.out_channels, self.groups = in_channels, out_channels, groups
         self.kernel_size = sizes(name, "kernel_size", kernel_size, self.rank)
@@ -81,13 +84,13 @@ class Convolution(Module):
         self.bias = self.parameter((out_channels,), bias_init or TorchDefault(), fan=shape) if bias else None
 
     def window(self, shape: Shape) -> Window:
-        """Return the geometry for an input (N, C, *spatial); ShapeError if it does not fit."""
+        """Return the windows over an input (N, C, *spatial); raise ShapeError if the input does not fit."""
         check_images(self, self.in_channels, self.rank, shape)
         for axis, pair in enumerate(self.padding, start=2):
             needed = 0 if self.padding_mode == "zeros" else least(max(pair), self.padding_mode)
             if shape[axis] < needed:
                 why = f"for {self.padding_mode} padding of {max(pair)}"
-                raise self.misfit(f"of at least {needed} on axis {axis}, {why}", shape)
+                raise self.misfit(f"with size at least {needed} on axis {axis} {why}", shape)
         check_span(self, self.kernel_size, self.dilation, self.padding, shape)
         window = Window.of(shape[2:], self.kernel_size, self.stride, self.padding, self.dilation)
         return window if self.padding_mode == "zeros" else window.over_padded
@@ -98,7 +101,7 @@ class Convolution(Module):
 
     @property
     def border(self) -> Border | None:
-        """The padding with the image's own values; None for zeros."""
+        """The padding with the image's own values; None if the padding is zeros."""
         return None if self.padding_mode == "zeros" else Border(self.padding, self.padding_mode)
 
     @override
@@ -115,7 +118,10 @@ class Convolution(Module):
 
 
 def checked_channels(name: str, in_channels: int, out_channels: int, groups: int) -> tuple[int, int, int]:
-    """Return the three as ints; OptionError unless the groups divide the channels and all are at least 1."""
+    """Return the three as ints.
+
+    Raises OptionError unless all are at least 1 and both numbers of channels are divisible by groups.
+    """
     in_channels = integer(name, "in_channels", in_channels)
     out_channels = integer(name, "out_channels", out_channels)
     groups = integer(name, "groups", groups)
@@ -128,7 +134,7 @@ def checked_channels(name: str, in_channels: int, out_channels: int, groups: int
 
 
 def check_images(layer: Module, channels: int, rank: int, shape: Shape) -> None:
-    """Raise ShapeError unless a shape is (N, channels, *spatial) with `rank` spatial axes."""
+    """Raise ShapeError unless `shape` is (N, channels, *spatial) with `rank` spatial axes."""
     if len(shape) != rank + 2 or shape[1] != channels:
         single = len(shape) == rank + 1 and shape[0] == channels
         advice = f"; a single sample needs a batch axis: (1, {', '.join(map(str, shape))})"

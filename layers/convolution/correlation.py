@@ -1,8 +1,9 @@
 """Cross-correlation over any number of spatial axes, and its two adjoints, by `unfold` and `matmul`.
 
-Each window of the input is a column of C K numbers, K the places in the kernel; then y = w columns. The
-columns of a whole batch exceed fast memory, so they are made in blocks (blocks.py), used and forgotten.
-The images of a block are its last axis, so that `unfold` copies long runs even from small images.
+Each window of the input becomes a column of C K numbers, where K is the number of places in the kernel;
+y = w columns. The columns of a whole batch are larger than fast memory, so the code makes them block by
+block (blocks.py) and discards each block after use. The images of a block are its last axis, so that
+`unfold` copies long runs of numbers even if the images are small.
 """
 
 from __future__ import annotations
@@ -19,8 +20,8 @@ from .borders import Border
 class Correlation:
     """y = w ⋆ x, for x (N, C, *size), w (O, C / groups, *kernel_size), y (N, O, *counts).
 
-    Besides arguments and result, each of the three maps below needs the columns of one block and what is
-    computed from them: a few times the backend's `cache_size`, however large the batch.
+    Each of the three maps needs extra memory only for one block's columns and what is computed from them:
+    a few times the backend's `cache_size` for any batch.
     """
 
     backend: Backend
@@ -52,7 +53,7 @@ class Correlation:
     # -- the three maps ----------------------------------------------------------------------------
 
     def forward(self, x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-        """Return w ⋆ x + b: in each block, w columns."""
+        """Return w ⋆ x + b; each block computes w columns + b."""
         b, plan, work = self.backend, self._plan(), Workspace(self.backend, self.dtype)
         matrix = b.reshape(weight, self._grouped(self.outputs, -1))
         if bias is not None:
@@ -68,7 +69,7 @@ class Correlation:
         return y.whole()
 
     def weight_grad(self, grad: Tensor, x: Tensor) -> Tensor:
-        """Return dL/dw = Σ g columnsᵀ over the blocks, for grad = dL/dy."""
+        """Return dL/dw = Σ g columnsᵀ over the blocks, for grad g = dL/dy."""
         b, plan, work = self.backend, self._plan(), Workspace(self.backend, self.dtype)
         total: Tensor | None = None
         for images in plan.batches:
@@ -81,7 +82,7 @@ class Correlation:
         return b.reshape(total, self.weight_shape)
 
     def input_grad(self, grad: Tensor, weight: Tensor) -> Tensor:
-        """Return dL/dx: in each block fold(wᵀ g), for grad = dL/dy."""
+        """Return dL/dx for grad g = dL/dy; each block computes fold(wᵀ g)."""
         b, plan, work = self.backend, self._plan(), Workspace(self.backend, self.dtype)
         matrix = self._transposed(b.reshape(weight, self._grouped(self.outputs, -1)))
         x = Assembly(work, plan.batches, self.x_shape, (1, *self.x_shape[1:], 1))
@@ -100,7 +101,7 @@ class Correlation:
     # -- blocks: columns, and back -----------------------------------------------------------------
 
     def _columns(self, x: Tensor, block: Block, work: Workspace) -> Tensor:
-        """Return the block's columns (C K, L), or (G, C K / G, L) of G groups."""
+        """Return the block's columns (C K, L), or (G, C K / G, L) for G groups."""
         b, images, window = self.backend, block.images, block.window
         if self.border is not None:
             x = self.border.extend(b, self._part(x, images, (0, b.shape(x)[2])))
@@ -109,14 +110,14 @@ class Correlation:
         if window.pointwise:
             return b.reshape(laid, self._grouped(self.channels, -1))
         if block.samples > 1 and not window.padded:
-            # Copy once here: a view would make each copy in unfold leap from image to image.
+            # Copy once here; from a view, each copy in unfold would read with large strides.
             laid = b.copy(laid, out=work.store("laid", b.shape(laid)))
         depth = self.channels * window.places
         columns = b.unfold(laid, window, out=work.store("columns", (1, depth, window.positions)))
         return b.reshape(columns, self._grouped(depth, -1))
 
     def _folded(self, matrix: Tensor, g: Tensor, block: Block, work: Workspace) -> Tensor:
-        """Return fold(wᵀ g) over the block's input rows: (1, C, rows, *size, images)."""
+        """Return fold(wᵀ g) over the block's input rows: (1, C, rows, *size[1:], images)."""
         b, window = self.backend, block.window
         depth, positions = self.channels * window.places, window.positions
         columns = b.matmul(matrix, g, out=work.store("columns", self._grouped(depth, positions)))
@@ -125,7 +126,7 @@ class Correlation:
         return b.fold(b.reshape(columns, (1, depth, positions)), window)
 
     def _added(self, image: Tensor | None, strip: Tensor, block: Block) -> Tensor:
-        """Return the images (1, C, *size, n) with a block's input rows added."""
+        """Return the images' gradient (1, C, *size, n) plus a block's part, at the block's input rows."""
         b, (low, high) = self.backend, block.inputs
         rest = (*self.window.size[1:], block.samples)
         if image is None:
@@ -134,7 +135,7 @@ class Correlation:
         return b.slice_add(image, strip, starts, (1, self.channels, high, *rest), out=image)
 
     def _gradient(self, grad: Tensor, block: Block) -> Tensor:
-        """Return the block's part of dL/dy as a matrix (O, L), or (G, O / G, L)."""
+        """Return the block's part of dL/dy as a matrix (O, L), or (G, O / G, L) for G groups."""
         return self._images_last(self._part(grad, block.images, block.rows), self._grouped(self.outputs, -1))
 
     def _part(self, x: Tensor, images: Range, rows: Range) -> Tensor:
@@ -146,7 +147,7 @@ class Correlation:
         return self.backend.slice(x, starts, (images[1], extents[1], rows[1], *extents[3:]))
 
     def _images_last(self, x: Tensor, shape: Shape) -> Tensor:
-        """Return x (N, C, *spatial) as (C, *spatial, N), reshaped."""
+        """Return x (N, C, *spatial) permuted to (C, *spatial, N), then reshaped to `shape`."""
         b = self.backend
         return b.reshape(b.permute_dims(x, (*range(1, len(b.shape(x))), 0)), shape)
 
@@ -156,7 +157,7 @@ class Correlation:
         return Plan.of(self.window, self.samples, self.channels, self.outputs, itemsize, cache_size)
 
     def _grouped(self, channels: int, *rest: int) -> Shape:
-        """(channels, *rest), or (G, channels / G, *rest) for several groups."""
+        """Return (channels, *rest), or (G, channels / G, *rest) for G groups."""
         return (channels, *rest) if self.groups == 1 else (self.groups, channels // self.groups, *rest)
 
     def _transposed(self, matrix: Tensor) -> Tensor:

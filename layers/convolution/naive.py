@@ -1,4 +1,4 @@
-"""Convolution as its definition says: a loop over samples, output channels, rows and columns."""
+"""Convolution straight from its definition: loops over samples, output channels, rows and columns."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .convolution import Convolution, channel_sum
 class NaiveConv2d(Convolution):
     """Convolution over (N, C, H, W), one window at a time (Jin et al., section II-B).
 
-    Slow and obviously right: the oracle of `Conv2d`.
+    It is slow and obviously correct; the tests compare `Conv2d` with it.
     """
 
     rank = 2
@@ -42,7 +42,7 @@ class NaiveConv2d(Convolution):
 
     @override
     def backward(self, grad_output: Tensor) -> Tensor | None:
-        """dL/dw[o] = Σ g window, dL/dwindow = Σ_o g w[o], dL/db = Σ g, g = dL/dy[n, o, h, w]."""
+        """dL/dw[o] = Σ g window, dL/dwindow = Σ_o g w[o], dL/db = Σ g, with g = dL/dy[n, o, h, w]."""
         b = self.backend
         padded, window, y_shape = self.kept()
         self.check_gradient(grad_output, y_shape)
@@ -71,19 +71,19 @@ class NaiveConv2d(Convolution):
         return grad if self.border is None else self.border.extend_grad(b, grad)
 
     def _kernel(self, o: int) -> Tensor:
-        """w[o]: (1, C / groups, *kernel_size)."""
+        """Return w[o]: (1, C / groups, *kernel_size)."""
         shape = self.weight.shape
         return self.backend.slice(self.weight.data, (o, 0, 0, 0), (o + 1, *shape[1:]))
 
     def _bounds(self, n: int, o: int, starts: Shape, stops: Shape) -> tuple[Shape, Shape]:
-        """Return where the window of sample n that output channel o sees begins and ends."""
+        """Return the start and stop indices of the window that output channel o reads from sample n."""
         width = self.in_channels // self.groups
         first = o // (self.out_channels // self.groups) * width
         return (n, first, *starts), (n + 1, first + width, *stops)
 
 
 def _places(y_shape: Shape, window: Window) -> Iterator[tuple[int, int, tuple[Shape, Shape]]]:
-    """Yield sample, output channel, and the bounds of the window for each element of y, in its order."""
+    """Yield the sample, output channel and window bounds of each element of y, in row-major order."""
     for n, o, *place in product(*map(range, y_shape)):
         starts = tuple(p * s for p, s in zip(place, window.stride, strict=True))
         spans = (d * (k - 1) + 1 for d, k in zip(window.dilation, window.kernel_size, strict=True))

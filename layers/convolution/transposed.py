@@ -17,9 +17,10 @@ from .correlation import Correlation
 
 
 class ConvTranspose(Module):
-    """y = wᵀ x + b: each place of x adds a multiple of the kernel to y, `stride` places apart.
+    """y = wᵀ x + b: each place of x adds a multiple of the kernel to y.
 
-    As a layer, it computes what the backward pass of a convolution with these options computes.
+    The kernels of neighbouring places in x are `stride` places apart in y. The forward pass computes the
+    input gradient of a convolution with these options.
 
     Parameters
     ----------
@@ -28,18 +29,19 @@ class ConvTranspose(Module):
     kernel_size, stride, dilation
         One integer, or one for each spatial axis.
     padding
-        Places to cut off each side of the result: an integer, or one or (before, after) for each axis.
+        The number of places to cut off each side of the result: an integer, or an integer or
+        (before, after) for each axis.
     output_padding
-        Places to cut off less at the end of each axis, fewer than stride or dilation. A convolution with a
-        stride gives several input sizes one output size; this chooses among them.
+        How many fewer places to cut off the end of each axis; less than the larger of stride and dilation.
+        A strided convolution maps several input sizes to one output size; this option selects one of them.
     groups, bias
         As for a convolution.
     padding_mode
-        "zeros" only, as in torch.
+        Only "zeros", as in torch.
     weight_init, bias_init
-        Initial values of w (C, O / groups, *kernel_size) and b (O,); torch's default if None.
+        The initializers of w (C, O / groups, *kernel_size) and b (O,); torch's default if None.
     backend
-        The backend; the current one if None.
+        The backend that computes; the current one if None.
 
     """
 
@@ -109,7 +111,7 @@ class ConvTranspose(Module):
         self.check_gradient(grad_output, self.output_shape(b.shape(x)))
         if self.bias is not None:
             self.bias.accumulate(channel_sum(b, grad_output))
-        if any(beyond):  # no window reaches beyond
+        if any(beyond):  # no window reaches the places beyond x_shape
             grad_output = b.slice(grad_output, (0,) * (self.rank + 2), correlation.x_shape)
         self.weight.accumulate(correlation.weight_grad(x, grad_output))
         return correlation.forward(grad_output, self.weight.data) if self.input_gradient else None
@@ -120,23 +122,29 @@ class ConvTranspose(Module):
         return (shape[0], self.out_channels, *(n + o for n, o in zip(window.size, beyond, strict=True)))
 
     def _geometry(self, shape: Shape) -> tuple[Window, tuple[int, ...]]:
-        """Return the windows of the convolution from y to x, and how far y extends beyond them."""
+        """Return the geometry of the convolution that maps y to x, and y's excess on each axis.
+
+        The excess is the number of places by which y extends beyond that convolution's input.
+        """
         check_images(self, self.in_channels, self.rank, shape)
         if min(shape[2:]) < 1:
-            raise self.misfit("of at least 1 on each spatial axis", shape)
+            raise self.misfit("with size at least 1 on each spatial axis", shape)
         size, padding, beyond = [], [], []
         for axis, count in enumerate(shape[2:]):
             before, after = self.padding[axis]
             full = (count - 1) * self.stride[axis] + self.dilation[axis] * (self.kernel_size[axis] - 1) + 1
             after, more = max(after - self.output_padding[axis], 0), max(self.output_padding[axis] - after, 0)
-            if more < self.stride[axis]:  # a window may end less than a stride before the image
+            # The last window may end less than one stride before the end of the image.
+            if more < self.stride[axis]:
                 full, more = full + more, 0
             size.append(full - before - after)
             padding.append((before, after))
             beyond.append(more)
         if min(size) < 1:
             uncut = tuple(n + sum(pair) for n, pair in zip(size, padding, strict=True))
-            raise self.misfit(f"with an output {uncut} larger than the padding {self.padding}", shape)
+            raise self.misfit(
+                f"whose uncropped output {uncut} is larger than the padding {self.padding}", shape
+            )
         window = Window.of(tuple(size), self.kernel_size, self.stride, padding, self.dilation)
         return window, tuple(beyond)
 

@@ -1,4 +1,4 @@
-"""Convolution by `unfold` and `matmul`; correlation.py has the algorithm."""
+"""Convolution by `unfold` and `matmul`; the algorithm is in correlation.py."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from .correlation import Correlation
 class _Unfolded(Convolution):
     """Convolution in blocks.
 
-    Beyond input, output and their gradients it needs 8 to 32 times the backend's `cache_size` (1 MB), however
-    large the batch. `forward` keeps the input; `backward` makes the columns again.
+    It needs 8 to 32 times the backend's `cache_size` (1 MB) in addition to input, output and their gradients,
+    for any batch size. `forward` keeps the input; `backward` makes the columns again.
     """
 
     @override
@@ -31,7 +31,7 @@ class _Unfolded(Convolution):
     def backward(self, grad_output: Tensor) -> Tensor | None:
         """dL/dw = g ⋆ x, dL/db = Σ g, dL/dx = w ∗ g, with g = dL/dy: (N, O, *counts).
 
-        ⋆ over samples and windows: g columnsᵀ; ∗ the adjoint of the forward map: fold(wᵀ g).
+        ⋆ sums over samples and windows: g columnsᵀ. ∗ is the adjoint of the forward map: fold(wᵀ g).
         """
         x, correlation = self.kept()
         self.check_gradient(grad_output, correlation.y_shape)
@@ -42,18 +42,21 @@ class _Unfolded(Convolution):
 
 
 class Conv1d(_Unfolded):
-    """Convolution over (N, C, L); needs memory as Conv2d."""
+    """Convolution over (N, C, L); needs as much extra memory as Conv2d."""
 
     rank = 1
 
 
 class Conv2d(_Unfolded):
-    """Convolution over (N, C, H, W); beyond input and output it needs at most 32 MB for any batch."""
+    """Convolution over (N, C, H, W).
+
+    For any batch, it needs at most 32 MB in addition to input, output and their gradients.
+    """
 
     rank = 2
 
 
 class Conv3d(_Unfolded):
-    """Convolution over (N, C, D, H, W); needs memory as Conv2d."""
+    """Convolution over (N, C, D, H, W); needs as much extra memory as Conv2d."""
 
     rank = 3

@@ -81,7 +81,7 @@ class Pool(Module):
                     f" and padding {(before, after)}" if before or after else ""
                 )
                 why += f" and stride {stride}" if self.ceil_mode else ""
-                raise self.misfit(f"of at least {least} on axis {axis + 2}, {why}", shape)
+                raise self.misfit(f"with size at least {least} on axis {axis + 2} {why}", shape)
             if self.ceil_mode:
                 after += _beyond(size, before, after, span, stride)
             padding.append((before, after))

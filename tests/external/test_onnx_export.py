@@ -118,7 +118,9 @@ def test_batch_statistics_have_no_onnx_form(case: LayerCase, tmp_path: Path) -> 
 def test_the_input_shape_is_required_and_must_fit(tmp_path: Path) -> None:
     with pytest.raises(ShapeError, match="the first layer does not know its input; pass input_shape"):
         save_onnx(tmp_path / "x.onnx", Conv2d(1, 2, 3, backend="numpy"))
-    with pytest.raises(ShapeError, match=r"Conv2d\(1 -> 2, 3x3\): expected input of at least 3 on axis 2"):
+    with pytest.raises(
+        ShapeError, match=r"Conv2d\(1 -> 2, 3x3\): expected input with size at least 3 on axis 2"
+    ):
         save_onnx(tmp_path / "x.onnx", Conv2d(1, 2, 3, backend="numpy"), (1, 2, 2))
     with pytest.raises(DataError, match="expected input_dtype 'float32' or 'int64', got 'float16'"):
         save_onnx(tmp_path / "x.onnx", Linear(2, 2, backend="numpy"), input_dtype="float16")

@@ -32,7 +32,7 @@ def says(text: str) -> str:
 # -- making one -----------------------------------------------------------------------------------
 
 SIZES = " to be an integer of at least 1, or 2 of them, got "
-MODES = "expected padding_mode zeros, reflect, replicate, circular, got "
+MODES = "expected padding_mode to be one of zeros, reflect, replicate, circular, got "
 BEYOND = "expected output_padding below stride {1} or dilation (1, 1), got {0}"
 SIDES = (
     "expected padding to be an integer, one or (before, after) for each of 2 axes, the sides (left, right, "
@@ -133,32 +133,32 @@ def test_axes_and_channels(kind: Any, backend: Backend) -> None:
         (
             {},
             (2, 9),
-            "(2 -> 3, 3x3): expected input of at least 3 on axis 2, for a kernel that spans 3, "
+            "(2 -> 3, 3x3): expected input with size at least 3 on axis 2 for a kernel that spans 3, "
             "got (1, 2, 2, 9)",
         ),
         (
             {"padding": 1, "dilation": 3},
             (4, 9),
-            "(2 -> 3, 3x3, padding=1, dilation=3): expected input of at least 5 on axis 2, "
+            "(2 -> 3, 3x3, padding=1, dilation=3): expected input with size at least 5 on axis 2 "
             "for a kernel that spans 7 and padding (1, 1), got (1, 2, 4, 9)",
         ),
         (
             {"padding": 4, "padding_mode": "reflect"},
             (4, 9),
-            "(2 -> 3, 3x3, padding=4, padding_mode='reflect'): expected input of at least 5 on axis 2, "
+            "(2 -> 3, 3x3, padding=4, padding_mode='reflect'): expected input with size at least 5 on axis 2 "
             "for reflect padding of 4, got (1, 2, 4, 9)",
         ),
         (
             {"padding": (0, 5), "padding_mode": "circular"},
             (4, 4),
-            "(2 -> 3, 3x3, padding=((0, 0), (5, 5)), padding_mode='circular'): expected input of at least "
-            "5 on axis 3, for circular padding of 5, got (1, 2, 4, 4)",
+            "(2 -> 3, 3x3, padding=((0, 0), (5, 5)), padding_mode='circular'): expected input with size "
+            "at least 5 on axis 3 for circular padding of 5, got (1, 2, 4, 4)",
         ),
         (
             {"padding": 2, "padding_mode": "replicate"},
             (0, 4),
-            "(2 -> 3, 3x3, padding=2, padding_mode='replicate'): expected input of at least 1 on axis 2, "
-            "for replicate padding of 2, got (1, 2, 0, 4)",
+            "(2 -> 3, 3x3, padding=2, padding_mode='replicate'): expected input with size at least 1 "
+            "on axis 2 for replicate padding of 2, got (1, 2, 0, 4)",
         ),
     ],
 )
@@ -177,10 +177,12 @@ def test_images_that_are_too_small(
 
 def test_nothing_left_of_a_transposed_one(backend: Backend) -> None:
     layer = ConvTranspose2d(2, 3, 3, padding=3, backend=backend)
-    message = f"{layer}: expected input with an output (4, 4) larger than the padding ((3, 3), (3, 3))"
+    message = (
+        f"{layer}: expected input whose uncropped output (4, 4) is larger than the padding ((3, 3), (3, 3))"
+    )
     with pytest.raises(ShapeError, match=says(f"{message}, got (1, 2, 2, 2)")):
         layer(backend.full((1, 2, 2, 2), 0.0))
-    message = f"{layer}: expected input of at least 1 on each spatial axis, got (1, 2, 0, 8)"
+    message = f"{layer}: expected input with size at least 1 on each spatial axis, got (1, 2, 0, 8)"
     with pytest.raises(ShapeError, match=says(message)):
         layer(backend.full((1, 2, 0, 8), 0.0))
 

@@ -134,10 +134,10 @@ def test_ceil_mode_with_a_kernel_larger_than_the_image(backend: Backend) -> None
     for kind, expected in ((MaxPool1d, 5.0), (AvgPool1d, 4.0)):
         assert backend.to_host(kind(3, 2, ceil_mode=True, backend=backend)(x)).tolist() == [[[expected]]]
         with pytest.raises(
-            ShapeError, match="expected input of at least 3 on axis 2, for a kernel that spans 4"
+            ShapeError, match="expected input with size at least 3 on axis 2 for a kernel that spans 4"
         ):
             kind(4, 2, ceil_mode=True, backend=backend)(x)
-        with pytest.raises(ShapeError, match="expected input of at least 1 on axis 2"):
+        with pytest.raises(ShapeError, match="expected input with size at least 1 on axis 2"):
             kind(2, 2, 1, backend=backend)(backend.full((1, 1, 0), 1.0))
 
 
@@ -192,7 +192,7 @@ def test_options_are_checked(make: Any, message: str) -> None:
         (
             lambda: MaxPool2d(5),
             (2, 3, 4, 9),
-            r"MaxPool2d\(5x5\): expected input of at least 5 on axis 2, .*, got \(2, 3, 4, 9\)",
+            r"MaxPool2d\(5x5\): expected input with size at least 5 on axis 2 .*, got \(2, 3, 4, 9\)",
         ),
         (lambda: AvgPool2d(2), (3, 4, 4), r"expected input \(N, C, H, W\), got \(3, 4, 4\); a single sample"),
         (lambda: AvgPool1d(2), (3, 4, 4, 4), r"AvgPool1d\(2\): expected input \(N, C, L\), got"),

@@ -100,7 +100,7 @@ def _texts(values: Host, where: str) -> list[str]:
 
 def _targets(values: Host, task: Task, where: str) -> Targets:
     if values.ndim == 0 or len(values) == 0:
-        raise DataError(f"{where}: expected (N,) or (N, K) with N of at least 1, got {values.shape}")
+        raise DataError(f"{where}: expected (N,) or (N, K) with N at least 1, got {values.shape}")
     if values.ndim == 2 and values.shape[1] == 1:
         values = values[:, 0]
     if values.dtype.kind not in "fiubU":

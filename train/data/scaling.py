@@ -43,7 +43,7 @@ class Scaling:
         A constant feature gets its value as mean and 1 as scale, so it becomes 0.
         """
         if inputs.ndim < 2 or len(inputs) == 0:
-            raise DataError(f"Scaling.fit: expected inputs (N, ...) with N of at least 1, got {inputs.shape}")
+            raise DataError(f"Scaling.fit: expected inputs (N, ...) with N at least 1, got {inputs.shape}")
         if not np.isfinite(inputs).all():
             raise DataError(
                 "Scaling.fit: expected finite inputs, got NaN or infinity; see Dataset.check_finite()"

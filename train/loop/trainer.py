@@ -32,22 +32,23 @@ class Trainer:
     Parameters
     ----------
     model, loss, optimizer
-        All on one backend.
+        The three must be on one backend.
     schedule
-        The factor of the learning rate, by epoch.
+        A `Schedule`: it gives the learning rate's factor for each epoch.
     metrics
-        More columns of the history, by name: functions of (outputs (N, ...), targets (N, ...)) on the host.
-        The history always has the loss, and the accuracy of labels. A metric that a callback monitors states
-        which values are better: `larger_is_better(metric)`.
+        Extra columns of the history: names mapped to functions of (outputs (N, ...), targets (N, ...)) on the
+        host. The history always has the loss, and the accuracy if the targets are class labels. Wrap a metric
+        that a callback monitors in `larger_is_better` or `smaller_is_better`.
     callbacks
-        Called in this order.
+        They are called in the given order.
     penalty
         A penalty on parameters of the model. Its gradient is added at each step; the reported loss excludes
         it.
     clip_norm, clip_value
-        Gradients are clipped to that joint norm, or elementwise to that value, before each step.
+        Before each step, all gradients are scaled to a joint norm of at most clip_norm; then each element is
+        clipped to ±clip_value.
     seed
-        The seed of the shuffling: equal seeds give equal batches on every backend.
+        The seed of the shuffle; equal seeds give equal batches on every backend.
     progress
         Whether to show a progress bar.
     check_finite
@@ -81,13 +82,16 @@ class Trainer:
                     f"Trainer: expected the {part} on the model's backend, {self.backend!r}, got {backend!r}"
                 )
         if loss.reduction == "none":
-            raise OptionError(f"Trainer: expected a loss with one value for a batch, got {loss}")
+            known = " or ".join(repr(name) for name in loss.reductions if name != "none")
+            raise OptionError(
+                f"Trainer: expected a loss that returns one value per batch (reduction {known}), got {loss}"
+            )
         check_belongs(model, optimizer, penalty)
         self.schedule = schedule
         self.metrics: Mapping[str, Metric] = dict(metrics or {})
         if taken := {"loss", "accuracy"} & set(self.metrics):
             raise OptionError(
-                f"Trainer: expected other names for metrics than loss and accuracy, got {min(taken)}"
+                f"Trainer: expected metric names other than 'loss' and 'accuracy', got {min(taken)!r}"
             )
         for name, metric in self.metrics.items():
             if not callable(metric):
@@ -103,18 +107,18 @@ class Trainer:
         self.check_finite = check_finite
         self.history = History()
         self.columns: tuple[str, ...] = ()
-        """The names in each row of the history of the running fit."""
+        """The column names of the current fit's history."""
         self.stopped = ""
-        """Why training stopped before its last epoch, if it did."""
+        """The reason why training stopped early; empty if it did not."""
         self.exploded = False
         """Whether the training loss became NaN or infinite in the last fit."""
 
     @property
     def epoch(self) -> int:
-        """The number of epochs so far: the rows of the history."""
+        """The number of finished epochs, which is the number of rows of the history."""
         return len(self.history)
 
-    # -- what a user calls -------------------------------------------------------------------------
+    # -- methods for users --------------------------------------------------------------------------
 
     def fit(
         self,
@@ -128,17 +132,18 @@ class Trainer:
     ) -> History:
         """Train for `epochs` more epochs and return the history of all epochs.
 
-        Every check runs before the first parameter changes: one batch of each size runs in training mode, and
-        all samples if a layer refuses some values (an embedding). After an interrupt (Ctrl-C), the model and
-        `history` keep the epochs so far. `model.train()` and `model.eval()` have no effect on a fit.
-        Other threads may predict meanwhile.
+        All checks run before any parameter changes. One batch of each size runs in training mode; all samples
+        run if a layer accepts only some values (an embedding). The model and `history` keep the finished
+        epochs after an interrupt (Ctrl-C). `model.train()` and `model.eval()` have no effect on a fit. Other
+        threads may call `predict` during a fit.
 
         Parameters
         ----------
         train, validation
             Data sets, or pairs (inputs (N, ...), targets).
         epochs, batch_size
-            At least 1. A batch has at most N samples; validation takes no larger ones.
+            At least 1. A batch has at most as many samples as the training data; validation batches are no
+            larger than batch_size.
         shuffle
             Whether to shuffle the samples in each epoch.
         drop_last
@@ -147,9 +152,9 @@ class Trainer:
         Raises
         ------
         DataError
-            If there is no data, targets do not fit the loss, or `check_finite` fails.
+            If there are no samples, the targets do not fit the loss, or `check_finite` finds NaN or infinity.
         ShapeError
-            If the data do not fit the model, or a last batch is too small for it.
+            If the data do not fit the model, or the last batch is too small for the model.
 
         """
         epochs, batch_size = integer("fit", "epochs", epochs), integer("fit", "batch_size", batch_size)
@@ -178,15 +183,13 @@ class Trainer:
     def predict(self, inputs: Any, *, batch_size: int | None = None) -> Host:
         """Return the model's outputs for inputs (N, ...), as a host array (N, ...).
 
-        batch_size: at most 1,024 by default, fewer for large samples.
+        batch_size: by default at most 1,024, and less for large samples.
         """
         b = self.backend
         batch_size = None if batch_size is None else integer("predict", "batch_size", batch_size)
         x = b.from_host(inputs)
         if not b.shape(x) or b.shape(x)[0] == 0:
-            raise DataError(
-                f"predict: expected inputs (N, ...) with N of at least 1, got {tuple(b.shape(x))}"
-            )
+            raise DataError(f"predict: expected inputs (N, ...) with N at least 1, got {tuple(b.shape(x))}")
         with mode(training=False), inference(), named_scopes(self.model):
             outputs = []
             for first, last in cuts(b.shape(x)[0], batch_size or fitting_batch(b.shape(x))):
@@ -195,9 +198,9 @@ class Trainer:
         return np.concatenate(outputs)
 
     def evaluate(self, data: Dataset | Pair, *, batch_size: int | None = None) -> dict[str, float]:
-        """Return the loss over a data set, the accuracy of labels, and the metrics.
+        """Return the loss over a data set, the metrics, and the accuracy if the targets are class labels.
 
-        batch_size: at most 1,024 by default, fewer for large samples.
+        batch_size: by default at most 1,024, and less for large samples.
         """
         batch_size = None if batch_size is None else integer("evaluate", "batch_size", batch_size)
         samples = self._samples(data, "evaluate")
@@ -205,7 +208,10 @@ class Trainer:
             return self._score(samples, batch_size or fitting_batch(self.backend.shape(samples.x)))
 
     def train_step(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        """Take one step on a batch x (N, ...), y; return the prediction and the loss before the step."""
+        """Take one step on the batch (x, y).
+
+        Return the prediction and the loss; both are computed before the step.
+        """
         with self.backend.session(), named_scopes(self.model):
             self.optimizer.zero_grad()
             prediction = self.model(x)
@@ -232,13 +238,13 @@ class Trainer:
         if self.schedule is not None:
             self.optimizer.lr_factor = self.schedule(self.epoch)
         row = {"epoch": float(self.epoch + 1), "learning_rate": self.optimizer.lr}
-        # One gather an epoch; every batch is then a view.
+        # Gather the samples once per epoch; each batch is then a view.
         in_order = (
             samples.taken(order(samples.size, seed=self.seed, epoch=self.epoch)) if shuffle else samples
         )
         scores = self._learn(in_order, cuts(samples.size, batch_size)[:steps])
         if any((callback.monitor or "").startswith("train_") for callback in self.callbacks):
-            # The scores of the steps are from before each step; what is monitored is of the weights now.
+            # `_learn` scores each batch before its step; a monitored score must use the current weights.
             scores = self._score(samples, batch_size)
         row |= _prefixed("train", scores)
         if held_out is not None:
@@ -248,7 +254,7 @@ class Trainer:
         return row
 
     def _learn(self, samples: Samples, batches: list[tuple[int, int]]) -> dict[str, float]:
-        """Take a step for each batch and return the scores of their predictions."""
+        """Take a step on each batch and return the scores of all predictions."""
         listeners = [c for c in self.callbacks if type(c).on_step is not Callback.on_step]
         tally = Tally.of(samples, self.loss, self.metrics)
         for step, (first, last) in enumerate(batches, start=1):
@@ -271,7 +277,7 @@ class Trainer:
         return tally.scores(samples)
 
     def _stops(self, row: dict[str, float], samples: Samples) -> bool:
-        """Run the callbacks after an epoch; return whether to stop."""
+        """Run the callbacks after an epoch; return whether training stops."""
         stop = [callback.on_epoch_end(self, row) for callback in self.callbacks]
         if math.isfinite(row["train_loss"]):
             return any(stop)
@@ -288,14 +294,14 @@ class Trainer:
     # -- data --------------------------------------------------------------------------------------
 
     def _samples(self, data: Dataset | Pair, part: str) -> Samples:
-        """Return a data set on the backend."""
+        """Return a data set's samples on the backend."""
         with _named(part):
             return Samples.of(data, self.loss, check_finite=self.check_finite)
 
     def _rehearse(
         self, part: str, samples: Samples, batch_size: int, *, training: bool, drop_last: bool = False
     ) -> None:
-        """Check that everything that will run fits."""
+        """Check that the model, loss and metrics accept all batches."""
         with _named(part):
             rehearse(
                 self.model,
@@ -310,7 +316,7 @@ class Trainer:
 
 @contextmanager
 def _named(part: str) -> Iterator[None]:
-    """Put the name of a call or a data set before the text of an error."""
+    """Put `part`, a method or a data set, before the text of each error."""
     try:
         yield
     except LaminaError as error:

@@ -114,7 +114,7 @@ class Predictor:
         """Return outputs (N, K) for raw inputs (N, ...): scores, or numbers in the units of the target."""
         if inputs.shape[1:] != self.input_shape or len(inputs) == 0:
             wanted = ", ".join(["N", *map(str, self.input_shape)])
-            raise DataError(f"the model: expected inputs ({wanted}) with N of at least 1, got {inputs.shape}")
+            raise DataError(f"the model: expected inputs ({wanted}) with N at least 1, got {inputs.shape}")
         b = self.model.backend
         scaled = inputs if self.scaling is None else self.scaling.apply(inputs)
         parts = []

@@ -24,7 +24,7 @@ def test_a_users_metrics() -> None:
     assert history[-1]["validation_r2"] > 0.9
     assert trainer.evaluate((x, y))["r2"] == pytest.approx(r2(trainer.predict(x), y))
     with pytest.raises(
-        OptionError, match="expected other names for metrics than loss and accuracy, got loss"
+        OptionError, match="expected metric names other than 'loss' and 'accuracy', got 'loss'"
     ):
         regression(metrics={"loss": r2})
 
