@@ -50,6 +50,13 @@ def as_flag(value: Any) -> bool | None:
     return bool(value) if _is_bool(value) and getattr(value, "shape", ()) == () else None
 
 
+def digits(text: str) -> tuple[int, ...] | None:
+    """Return "128, 64" as (128, 64); None for text other than integers of at least 0 with commas."""
+    parts = [part.strip() for part in text.split(",")]
+    # Python reads no integer of thousands of digits.
+    return tuple(map(int, parts)) if all(p.isdecimal() and len(p) < 20 for p in parts) else None
+
+
 def integer(owner: str, option: str, value: Any, *, least: int | None = 1, most: int | None = None) -> int:
     """Return an option's value as an int.
 

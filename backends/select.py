@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from .base import Backend
 from .errors import BackendError, OptionError, did_you_mean
 from .host import FLOAT_DTYPES, is_floating, limit_threads
+from .options import digits
 from .wrapper import Wrapper
 
 RAW = {"numpy": ("numpy_backend", "NumpyBackend"), "torch": ("torch_backend", "TorchBackend")}
@@ -281,6 +282,7 @@ def _pin_threads() -> None:
     text = environment("LAMINA_THREADS")
     if text is None:
         return
-    if not text.isdecimal() or int(text) < 1:
-        raise OptionError(f"LAMINA_THREADS must be a whole number of at least 1, got {text!r}")
-    limit_threads(int(text))
+    threads = digits(text)
+    if threads is None or len(threads) != 1 or not 1 <= threads[0] < 2**31:
+        raise OptionError(f"LAMINA_THREADS must be a whole number of at least 1, got {text!r:.80}")
+    limit_threads(threads[0])

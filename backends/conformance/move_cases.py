@@ -49,6 +49,7 @@ def _create() -> Iterator[Case]:
         yield case("full", dtype, (2,), 1, dtype=dtype)
     yield case("full", "a bool", (2,), True, dtype="bool")
     yield case("full", "infinity", (2,), -INF)
+    yield case("full", "beyond float32", (2,), 1e39, special=True)
     yield case("full", "NaN", (2,), NAN)
     yield case("full", "rounded", (2,), 0.1)
     yield case("arange", "from 0", 0, 5)
@@ -161,6 +162,7 @@ def _join() -> Iterator[Case]:
         yield case("pad", f"{extents} by {widths}", normal(*extents), widths)
     yield case("pad", "a value", normal(2, 2), ((1, 1), (0, 2)), value=-1.5)
     yield case("pad", "minus infinity", normal(2, 2), ((1, 1), (1, 1)), value=-INF, special=True)
+    yield case("pad", "beyond float32", normal(2, 2), ((1, 1), (0, 2)), value=-1e39, special=True)
     yield case("pad", "int64", integers(3), ((1, 1),), value=7)
     yield case("pad", "special values", floats(*SPECIAL), ((1, 1),), special=True)
 

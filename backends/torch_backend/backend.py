@@ -19,7 +19,7 @@ from ..protocol import Axis, Shape, Widths
 from ..shapes import axes_of, broadcast, reduced, slices
 from ..windows import Window
 from .derived import TorchDerived
-from .handles import NAMES, NATIVE, Array, agree, check, check_out, foreign_error
+from .handles import NAMES, NATIVE, Array, agree, check, check_out, fitting, foreign_error
 from .methods import binary, checked, comparison, scalar, unary
 
 _Tensor = torch.Tensor
@@ -88,7 +88,8 @@ class TorchBackend(TorchDerived):
 
     @override
     def full(self, shape: Shape, value: Any, *, dtype: str | None = None) -> Array:
-        return torch.full(shape, value, dtype=NATIVE[dtype or self.default_dtype], device=self._device)
+        native = NATIVE[dtype or self.default_dtype]
+        return torch.full(shape, fitting(value, native), dtype=native, device=self._device)
 
     @override
     def arange(self, start: int, stop: int, step: int = 1, *, dtype: str = "int64") -> Array:
@@ -262,7 +263,7 @@ class TorchBackend(TorchDerived):
     def pad(self, x: Array, widths: Widths, *, value: Any = 0.0) -> Array:
         check("pad", x)
         last_axis_first = [n for before, after in reversed(widths) for n in (before, after)]
-        return torch.constant_pad_nd(x, last_axis_first, value)
+        return torch.constant_pad_nd(x, last_axis_first, fitting(value, x.dtype))
 
     @override
     def index_add(self, x: Array, indices: Array, values: Array, *, axis: int, out: Array = None) -> Array:

@@ -12,7 +12,7 @@ from ..base import Backend, Triple
 from ..errors import ShapeError, gradient_shape_error
 from ..protocol import Axis
 from ..windows import Window
-from .handles import NATIVE, Array, agree, check, check_out, floating, writable
+from .handles import LARGEST_FLOAT32, NATIVE, Array, agree, check, check_out, fitting, floating, writable
 from .methods import activation, activation_grad, scalar
 
 _Tensor = torch.Tensor
@@ -34,7 +34,9 @@ class TorchDerived(Backend):
     sigmoid = activation(torch.sigmoid)
     softmax = activation(lambda x, axis: torch.softmax(x, axis))
     log_softmax = activation(lambda x, axis: torch.log_softmax(x, axis))
-    leaky_relu = activation(_aten.leaky_relu.default)
+    leaky_relu = activation(
+        lambda x, negative_slope: _aten.leaky_relu.default(x, fitting(negative_slope, x.dtype))
+    )
 
     sigmoid_grad = activation_grad(_aten.sigmoid_backward.default)
     tanh_grad = activation_grad(_aten.tanh_backward.default)
@@ -45,13 +47,17 @@ class TorchDerived(Backend):
         lambda grad, y, axis: _aten._log_softmax_backward_data.default(grad, y, axis, y.dtype)
     )
     leaky_relu_grad = activation_grad(
-        lambda grad, x, negative_slope: _aten.leaky_relu_backward.default(grad, x, negative_slope, False)
+        lambda grad, x, negative_slope: _aten.leaky_relu_backward.default(
+            grad, x, fitting(negative_slope, x.dtype), False
+        )
     )
 
     @override
     def add_scaled(self, x: Array, y: Array, scale: float, *, out: Array = None) -> Array:
         if type(x) is not _Tensor or type(y) is not _Tensor or x.dtype is not y.dtype:
             agree("add_scaled", x, y)
+        if not -LARGEST_FLOAT32 <= scale <= LARGEST_FLOAT32:
+            scale = fitting(scale, x.dtype)
         if out is None:
             return torch.add(x, y, alpha=scale)
         if out is x and x.shape == y.shape and not x.is_inference():
@@ -187,8 +193,8 @@ class TorchDerived(Backend):
             parameter, first, second = parameter.clone(), first.clone(), second.clone()
         first.lerp_(gradient, 1.0 - beta1)
         second.mul_(beta2).addcmul_(gradient, gradient, value=1.0 - beta2)
-        scaled = second.sqrt().div_(math.sqrt(correction2)).add_(epsilon)
-        parameter.addcdiv_(first, scaled, value=-learning_rate / correction1)
+        scaled = second.sqrt().div_(math.sqrt(correction2)).add_(fitting(epsilon, parameter.dtype))
+        parameter.addcdiv_(first, scaled, value=fitting(-learning_rate / correction1, parameter.dtype))
         return parameter, first, second
 
 

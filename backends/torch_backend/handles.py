@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -19,6 +20,17 @@ _Tensor = torch.Tensor
 HANDLES = frozenset({_Tensor})
 """No subclass is a handle: a torch.nn.Parameter records."""
 _SCALARS = (int, float, bool)
+LARGEST_FLOAT32 = torch.finfo(torch.float32).max
+
+
+def fitting(scalar: Any, dtype: torch.dtype) -> Any:
+    """Return a Python scalar; a float beyond float32 as the infinity that it rounds to, as numpy has it.
+
+    torch raises RuntimeError where it converts the scalar itself.
+    """
+    if dtype is torch.float32 and type(scalar) is float and abs(scalar) > LARGEST_FLOAT32:
+        return math.copysign(math.inf, scalar)
+    return scalar
 
 
 def foreign_error(op: str, value: object) -> DtypeError:

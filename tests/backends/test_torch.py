@@ -1,13 +1,15 @@
-"""What only the torch backend has: inference mode as a session, and devices."""
+"""What only the torch backend has: inference mode as a session, devices, its own rule for large scalars."""
 
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 
-from lamina.backends import DtypeError, get_backend
+from lamina.backends import Backend, DtypeError, get_backend
 
 torch = pytest.importorskip("torch", reason="these are about torch")
 
@@ -141,3 +143,36 @@ def test_linear_grad_checks_both_places(raw: Any) -> None:
         places = raw.empty((3, 4), dtype=dtypes[0]), raw.empty((3,), dtype=dtypes[1])
         with pytest.raises(DtypeError, match="expected out of the result's dtype float32"):
             raw.linear_grad(grad, x, out=places)
+
+
+BEYOND: dict[str, Callable[[Backend, Any, float], Any]] = {
+    "full": lambda b, x, s: b.full((2,), s),
+    "pad": lambda b, x, s: b.pad(x, ((1, 2),), value=s),
+    "add": lambda b, x, s: b.add(x, s),
+    "multiply": lambda b, x, s: b.multiply(s, x),
+    "pow": lambda b, x, s: b.pow(x, s),
+    "where": lambda b, x, s: b.where(b.greater(x, 0.0), x, s),
+    "less": lambda b, x, s: b.less(x, s),
+    "clip": lambda b, x, s: b.clip(x, -abs(s), abs(s)),
+    "leaky_relu": lambda b, x, s: b.leaky_relu(x, s),
+    "leaky_relu_grad": lambda b, x, s: b.leaky_relu_grad(x, x, s),
+    "add_scaled": lambda b, x, s: b.add_scaled(x, x, s),
+    "sgd_step": lambda b, x, s: b.sgd_step(x, x, s),
+    "adam_step": lambda b, x, s: b.adam_step(
+        x, x, x, b.abs(x), learning_rate=s, beta1=0.9, beta2=0.999, epsilon=abs(s),
+        correction1=1.0, correction2=1.0,
+    )[0],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("op", BEYOND)
+@pytest.mark.parametrize("scalar", [1e39, -1e39, 1e300])
+def test_a_scalar_beyond_float32_is_infinite(op: str, scalar: float) -> None:
+    """torch raises RuntimeError where it converts the scalar itself; numpy rounds it to infinity."""
+    results = []
+    for name in ("numpy", "torch"):
+        b = get_backend(name)
+        with np.errstate(all="ignore"):
+            result = BEYOND[op](b, b.from_host(np.array([1.0, -2.0, 0.0, 3e38], np.float32)), scalar)
+        results.append(np.asarray(b.to_host(result)))
+    np.testing.assert_array_equal(results[1], results[0])

@@ -12,6 +12,7 @@ from pathlib import Path
 from ...backends import DataError
 from ..data import SOURCES
 from ..files import OutputError, claimed, is_unused
+from ..runs.folder import check_run
 
 _LONGEST = 100
 
@@ -58,7 +59,10 @@ def model_file(source: str) -> Path | None:
         return path
     inside = path / "model.safetensors"
     try:
-        return inside if inside.is_file() else None
+        if not inside.is_file():
+            return None
+        check_run(path)
+        return inside
     except OSError as error:  # a name that is too long, or a folder that may not be read
         raise DataError(f"'{source}' cannot be read: {error.strerror or error}") from error
 

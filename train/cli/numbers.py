@@ -11,14 +11,14 @@ def _integer(text: str) -> int:
     try:
         return int(text)
     except ValueError:
-        raise typer.BadParameter(f"expected an integer, got {text!r}") from None
+        raise typer.BadParameter(f"expected an integer, got {text!r:.80}") from None
 
 
 def _number(text: str) -> float:
     try:
         return float(text)
     except ValueError:
-        raise typer.BadParameter(f"expected a number, got {text!r}") from None
+        raise typer.BadParameter(f"expected a number, got {text!r:.80}") from None
 
 
 INTEGER: dict[str, Any] = {"parser": _integer, "metavar": "<int>"}

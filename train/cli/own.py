@@ -13,6 +13,7 @@ import numpy as np
 import typer
 
 from ...backends import Backend, OptionError
+from ...backends.options import digits
 from ...layers import Loss, Module, manual_seed
 from ...layers.proofs import Proof
 from ...layers.proofs import check as prove
@@ -132,7 +133,7 @@ def _shape(shape: str | None, name: str) -> tuple[int, ...]:
         raise OptionError(
             f"{name}: expected --input with the shape of its input, such as --input 4,3, got none"
         )
-    parts = [part.strip() for part in shape.split(",")]
-    if not all(part.isdecimal() for part in parts):
-        raise OptionError(f"--input: expected a shape such as 4,3, got {shape!r}")
-    return tuple(map(int, parts))
+    found = digits(shape)
+    if found is None:
+        raise OptionError(f"--input: expected a shape such as 4,3, got {shape!r:.80}")
+    return found

@@ -131,6 +131,13 @@ def _read_pair(root: Path, part: str) -> tuple[npt.NDArray[np.float32], npt.NDAr
 
 
 def _find(root: Path, stem: str, kind: str) -> Path:
+    try:
+        return _found(root, stem, kind)
+    except OSError as error:
+        raise DataError(f"{root}: cannot be read: {error.strerror or error}") from error
+
+
+def _found(root: Path, stem: str, kind: str) -> Path:
     names = [f"{stem}{mark}{kind}-ubyte{end}" for end in ("", ".gz") for mark in "-."]
     for name in names:
         if (root / name).is_file():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from .table import read_csv
 from .targets import Task, check_task
 
 _ENDS = {".csv": "CSV", ".tsv": "CSV", ".npz": "NPZ"}
+_SEARCHED = 1000  # names in a folder that are compared with a misspelt one
 _ROWS, _VALIDATION, _TEST = 1000, 0.1, 0.2
 # The options of each kind of source; any other option is an error.
 _OPTIONS = {
@@ -115,13 +117,24 @@ def _kind(source: str | Path) -> str:
     if str(source) in SOURCES:
         return str(source)
     path = Path(source)
+    try:
+        return _kind_of_path(path, source)
+    except OSError as error:  # a name that is too long, or a folder that may not be read
+        raise DataError(f"{path}: cannot be read: {error.strerror or error}") from error
+
+
+def _kind_of_path(path: Path, source: str | Path) -> str:
     if path.is_dir() and str(source):
         return "IDX"
     if path.is_file():
         return file_kind(path)
     if path.suffix or len(path.parts) > 1:
         folder = path.parent
-        near = did_you_mean(path.name, [file.name for file in folder.iterdir()]) if folder.is_dir() else ""
+        near = (
+            did_you_mean(path.name, [file.name for file in islice(folder.iterdir(), _SEARCHED)])
+            if folder.is_dir()
+            else ""
+        )
         raise DataError(f"{path}: no such file or folder.{near}")
     raise DataError(
         f"Unknown data set {str(source)!r}. Available: {', '.join(SOURCES)}, a .csv, .tsv or .npz file, "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +13,8 @@ from .opened import opened, read_whole
 
 _DELIMITERS = ("\t", ";", ",")
 _SNIFFED_ROWS = 20
+MOST_COLUMNS = 100_000
+"""The most columns of a table: text takes a hundred times the memory of its numbers."""
 _SHOWN_CELLS = 4
 
 
@@ -90,6 +93,11 @@ def _parse(path: Path, lines: list[str], delimiter: str) -> tuple[list[list[str]
     rows, numbers = [], []
     try:
         for record in reader:
+            if len(record) > MOST_COLUMNS:
+                raise DataError(
+                    f"{path}, line {reader.line_num}: expected at most {MOST_COLUMNS:,} columns, got "
+                    f"{len(record):,}; save them as NPZ, or choose some"
+                )
             cells = [cell.strip() for cell in record]
             # A blank line has no cell; a line of spaces has one, which is empty.
             if cells and cells != [""]:
@@ -122,7 +130,7 @@ def _sniff(lines: list[str]) -> str:
 def _check_header(path: Path, header: tuple[str, ...], has_rows: bool) -> None:
     if not has_rows:
         raise DataError(f"{path}: expected rows of data, got a header alone: {', '.join(header)}")
-    twice = sorted({name for name in header if header.count(name) > 1})
+    twice = sorted(name for name, count in Counter(header).items() if count > 1)
     if twice:
         raise DataError(
             f"{path}: expected different column names, got {', '.join(map(repr, twice))} more than once"

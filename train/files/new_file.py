@@ -9,7 +9,11 @@ from .atomic import OutputError
 
 def new_file(path: str | Path, *, force: bool = False) -> Path:
     """Return a path to write to; OutputError if it exists and `force` (the option --force) is not set."""
-    if not force and Path(path).exists():
+    try:
+        exists = Path(path).exists()
+    except OSError as error:  # a name that is too long, or a folder that may not be read
+        raise OutputError(f"--out: '{path}' cannot be written: {error.strerror or error}") from error
+    if exists and not force:
         raise OutputError(
             f"--out: expected a new file, got '{path}', which exists; add --force to replace it"
         )

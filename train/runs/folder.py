@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from ... import __version__
+from ...backends import DataError
 from ...backends.host import Host
 from ...layers.losses import BCELoss, BCEWithLogitsLoss, CrossEntropyLoss, Loss, NLLLoss
 from .. import pictures
@@ -55,6 +57,22 @@ def draw_run(experiment: Experiment, folder: Path) -> tuple[list[Path], list[str
         else:
             drawn.append(path)
     return drawn, failed
+
+
+def check_run(folder: Path) -> None:
+    """Raise DataError if a run folder has another format; one without run.json has none."""
+    path = folder / "run.json"
+    try:
+        record = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        return
+    except (OSError, ValueError, RecursionError) as error:
+        raise DataError(f"'{path}' cannot be read: {error}") from error
+    found = record.get("format", FORMAT) if isinstance(record, dict) else None
+    if found != FORMAT:
+        raise DataError(
+            f"'{path}': expected format {FORMAT!r}, got {found!r:.80}; use the Lamina that wrote it"
+        )
 
 
 def _description(experiment: Experiment) -> dict[str, Any]:

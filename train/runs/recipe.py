@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, get_args
 
 from ...backends import DataError, OptionError
+from ...backends.options import digits
 from ..data import DISC_VARIANTS, Task
 from ..loop.schedule_parser import parse_schedule
 from ..models import ACTIVATIONS, INITIALIZERS, MODELS, OUTPUTS
@@ -24,10 +25,12 @@ def sizes(text: str) -> tuple[int, ...]:
     """Return "128,64" as (128, 64), and "0" or "" as ()."""
     if text.strip() in ("", "0", "none"):
         return ()
-    parts = [part.strip() for part in text.replace("-", ",").split(",")]
-    if not all(part.isdecimal() and int(part) > 0 for part in parts):
-        raise OptionError(f"--hidden: expected sizes such as 128,64 (or 0 for no hidden layer), got {text!r}")
-    return tuple(map(int, parts))
+    found = digits(text.replace("-", ","))
+    if not found or min(found) < 1:
+        raise OptionError(
+            f"--hidden: expected sizes such as 128,64 (or 0 for no hidden layer), got {text!r:.80}"
+        )
+    return found
 
 
 def names(text: str) -> tuple[str, ...]:

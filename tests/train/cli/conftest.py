@@ -76,6 +76,10 @@ def files(folder: Path) -> Path:
         for part, piece in (("train", slice(0, 40)), ("t10k", slice(40, 60))):
             write_idx(f"{place}/{part}-images-idx3-ubyte", images[piece])
             write_idx(f"{place}/{part}-labels-idx1-ubyte", labels[piece])
+    for name, record in (("foreign", '{"format": "2"}'), ("unread", "x"), ("listed", "[]")):
+        Path(name).mkdir()
+        Path(name, "model.safetensors").write_text("")
+        Path(name, "run.json").write_text(record)
     cut = Path("idx_cut/train-images-idx3-ubyte")
     cut.write_bytes(cut.read_bytes()[:300])
     return folder

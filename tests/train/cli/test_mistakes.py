@@ -73,6 +73,24 @@ MISTAKES = [
         "expected a run folder (with model.safetensors) or a .safetensors or .onnx file, got",
     ),
     ("predict absent.safetensors", "Cannot read model 'absent.safetensors': No such file"),
+    (f"train {'x' * 300}.csv", "x.csv: cannot be read: File name too long"),
+    (f"train {'x' * 300}", "cannot be read: File name too long"),
+    (f"train disc --out {'x' * 300}", "Cannot write the run folder .* File name too long"),
+    (f"predict {'x' * 300}", "cannot be read: File name too long"),
+    (f"predict {'x' * 300}.safetensors", "File name too long"),
+    (f"summary {'x' * 300}.onnx", "File name too long"),
+    (f"check --replay {'x' * 300}.npz", "File name too long"),
+    (f"graph disc --out {'x' * 300}.png", "cannot be written: File name too long"),
+    (f"reproduce jin --out {'x' * 300}", "File name too long"),
+    (f"train disc --hidden {'9' * 5000}", "--hidden: expected sizes such as 128,64 .* got '9"),
+    (f"train disc --epochs {'9' * 5000}", "expected an integer, got '9"),
+    (f"check lamina.layers:ReLU --input {'9' * 5000}", "--input: expected a shape such as 4,3, got '9"),
+    ("train disc --hidden 4,,3", "--hidden: expected sizes such as 128,64"),
+    ("train disc --hidden 4294967296", "dense: expected hidden[0] to be an integer of .* at most 2147483647"),
+    ("predict foreign", "run.json': expected format '1', got '2'; use the Lamina that wrote it"),
+    ("summary foreign", "run.json': expected format '1', got '2'"),
+    ("predict unread", "'unread/run.json' cannot be read: Expecting value"),
+    ("predict listed", "'listed/run.json': expected format '1', got None"),
     ("summary absent", "Unknown data set 'absent'"),
     ("summary absent.safetensors", "Cannot read model"),
     ("summary disc --model jim", "--model: expected one of .* got 'jim'. Did you mean 'jin'?"),
@@ -103,7 +121,7 @@ def holds(text: str, message: str) -> None:
         at = flat.index(piece, at) + len(piece)
 
 
-@pytest.mark.parametrize(("line", "message"), MISTAKES, ids=[line for line, _ in MISTAKES])
+@pytest.mark.parametrize(("line", "message"), MISTAKES, ids=[line[:60] for line, _ in MISTAKES])
 @pytest.mark.usefixtures("files")
 def test_a_mistake_is_named(lamina: Any, folder: Path, line: str, message: str) -> None:
     before = sorted(os.listdir(folder))

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from lamina.backends.errors import DataError, OptionError
-from lamina.train.data import Dataset, read_csv
+from lamina.train.data import Dataset, load_splits, read_csv
+from lamina.train.data import text as text_module
 
 
 @pytest.fixture
@@ -221,3 +222,34 @@ def test_missing_file_and_folder(tmp_path: Path) -> None:
         read_csv(tmp_path / "absent.csv")
     with pytest.raises(DataError, match="cannot be read"):
         read_csv(tmp_path)
+
+
+def test_too_many_columns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(text_module, "MOST_COLUMNS", 1000)
+    path = tmp_path / "wide.csv"
+    path.write_text(",".join(f"c{k}" for k in range(1000)) + "\n" + ",".join("1" * 1000) + "\n")
+    assert read_csv(path).inputs.shape == (1, 999)
+    path.write_text(",".join("1" * 1001) + "\n")
+    with pytest.raises(DataError, match="line 1: expected at most 1,000 columns, got 1,001; save"):
+        read_csv(path)
+
+
+def test_columns_are_named_in_linear_time(tmp_path: Path) -> None:
+    path = tmp_path / "wide.csv"
+    names = ",".join(f"c{k}" for k in range(99_999))
+    path.write_text(f"{names},c7\n" + ",".join("1" * 100_000) + "\n")
+    with pytest.raises(DataError, match="expected different column names, got 'c7' more than once"):
+        read_csv(path)
+
+
+def test_a_folder_that_may_not_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(self: Path) -> Any:
+        raise PermissionError(13, "Permission denied", str(self))
+
+    for name in ("is_file", "iterdir"):
+        with monkeypatch.context() as patch:
+            patch.setattr(Path, name, refused)
+            with pytest.raises(DataError, match="cannot be read: Permission denied"):
+                load_splits(tmp_path)
+            with pytest.raises(DataError, match="cannot be read: Permission denied"):
+                load_splits(tmp_path / "absent.csv")

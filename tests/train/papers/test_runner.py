@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 from lamina.backends import DataError, OptionError, get_backend
+from lamina.train.files import OutputError, claimed
 from lamina.train.papers.runner import Paper, Report, figure, folder, perform, reproduce, runner
 
 NUMPY = get_backend("numpy")
@@ -143,7 +144,30 @@ def test_foreign_and_damaged_folders(tiny: Paper, tmp_path: Path) -> None:
         reproduce(tiny, tiny.options({}), mine, NUMPY)
     assert [path.name for path in mine.iterdir()] == ["thesis.txt"]
     reproduce(tiny, tiny.options({}), tmp_path / "cut", NUMPY)
-    (tmp_path / "cut/runs/first-0.json").write_text("{")
+    path = tmp_path / "cut/runs/first-0.json"
+    whole = json.loads(path.read_text())
+    for name in whole.keys() - {"run", "seed"}:
+        for value in (None, 3, "x", [], [1], {}, {"x": None}, {"x": "y"}):
+            if (name, value) != ("weights", None):
+                path.write_text(json.dumps({**whole, name: value}))
+                with pytest.raises(DataError, match=r"first-0\.json' (is damaged|has another plan)"):
+                    reproduce(tiny, tiny.options({}), tmp_path / "cut", NUMPY)
+    path.write_text(json.dumps({**whole, "series": {**whole["series"], "train_loss": [1.0] * 99}}))
+    with pytest.raises(DataError, match=r"is damaged: the length of a series"):
+        reproduce(tiny, tiny.options({}), tmp_path / "cut", NUMPY)
+    head = tmp_path / "cut/experiment.json"
+    about = head.read_text()
+    for text in ("3", "[]", '"x"', '{"options": 3}', "null"):
+        head.write_text(text)
+        with pytest.raises(DataError, match="holds another experiment"):
+            reproduce(tiny, tiny.options({}), tmp_path / "cut", NUMPY)
+    head.write_text("[" * 100_000)
+    with pytest.raises(DataError, match="cannot be read"):
+        reproduce(tiny, tiny.options({}), tmp_path / "cut", NUMPY)
+    head.write_text(about)
+    with claimed(tmp_path / "cut"), pytest.raises(OutputError, match="in use by another run"):
+        reproduce(tiny, tiny.options({}), tmp_path / "cut", NUMPY)
+    path.write_text("{")
     with pytest.raises(DataError, match=r"first-0\.json' cannot be read .* remove it"):
         reproduce(tiny, tiny.options({}), tmp_path / "cut", NUMPY)
 

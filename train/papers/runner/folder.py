@@ -7,12 +7,15 @@ import math
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from .... import __version__
-from ....backends import DataError
-from ...files import OutputError, atomic_write, to_json
+from ....backends import DataError, LaminaError
+from ...files import OutputError, atomic_write, is_unused, to_json
 from .facts import sources
 from .paper import Options, Paper
-from .training import Outcome, Run
+from .plan import network
+from .training import COLUMNS, NUMBERS, Outcome, Run
 
 _FORMAT = 1
 _HEAD = "experiment.json"
@@ -44,11 +47,13 @@ class ReportFolder:
             "dtype": dtype,
         }
         head = path / _HEAD
-        if head.exists():
-            self._compare(_read(head))
-        elif path.exists() and (not path.is_dir() or any(path.iterdir())):
-            raise DataError(f"'{path}' was not made by `lamina reproduce`; name another folder with --out.")
         try:
+            if head.exists():
+                self._compare(_read(head))
+            elif path.exists() and (not path.is_dir() or not is_unused(path)):
+                raise DataError(
+                    f"'{path}' was not made by `lamina reproduce`; name another folder with --out."
+                )
             (path / "runs").mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise OutputError(f"Cannot make the folder '{path}': {error.strerror or error}.") from error
@@ -61,11 +66,16 @@ class ReportFolder:
         if not file.exists():
             return None
         stored = _read(file)
-        if stored.get("plan") != json.loads(to_json(run.plan.to_dict())):
-            raise DataError(f"'{file}' has another plan; name another folder with --out, or remove it.")
-        numbers = {name: _number(value) for name, value in stored["numbers"].items()}
-        series = {name: [_number(value) for value in values] for name, values in stored["series"].items()}
-        return Outcome(numbers, series, stored["weights"])
+        try:
+            if stored["plan"] != json.loads(to_json(run.plan.to_dict())):
+                raise DataError(f"'{file}' has another plan; name another folder with --out, or remove it.")
+            return _outcome(stored, run)
+        except (AttributeError, KeyError, TypeError, ValueError, LaminaError) as error:
+            if isinstance(error, DataError):
+                raise
+            raise DataError(
+                f"'{file}' is damaged: {error} is wrong or missing; remove it to run that part again."
+            ) from error
 
     def save(self, run: Run, outcome: Outcome) -> None:
         """Write a run's outcome atomically."""
@@ -75,12 +85,14 @@ class ReportFolder:
     def _file(self, run: Run) -> Path:
         return self.path / "runs" / f"{run.key.replace('/', '_').replace(' ', '_')}.json"
 
-    def _compare(self, other: dict[str, Any]) -> None:
-        theirs = {**other, **other.pop("options", {})} if isinstance(other, dict) else {}
+    def _compare(self, other: Any) -> None:
+        theirs = dict(other) if isinstance(other, dict) else {}
+        options = theirs.pop("options", {})
+        theirs |= options if isinstance(options, dict) else {}
         ours = {**self.identity, **self.identity["options"]}
         del ours["options"]
         differences = [
-            f"{name} is {theirs.get(name)!r} there and {ours[name]!r} here"
+            f"{name} is {theirs.get(name)!r:.80} there and {ours[name]!r} here"
             for name in ours
             if theirs.get(name) != ours[name]
         ]
@@ -91,10 +103,28 @@ class ReportFolder:
             )
 
 
+def _outcome(stored: dict[str, Any], run: Run) -> Outcome:
+    """Return the outcome in a file; KeyError, TypeError or ValueError if it is damaged."""
+    numbers = {name: _number(value) for name, value in stored["numbers"].items()}
+    series = {name: [_number(value) for value in values] for name, values in stored["series"].items()}
+    for names, found in ((COLUMNS, series), (NUMBERS, numbers)):
+        if missing := [name for name in names if name not in found]:
+            raise KeyError(missing[0])
+    if len({len(series[name]) for name in COLUMNS}) != 1 or not series["epoch"]:
+        raise ValueError("the length of a series")
+    weights = stored["weights"]
+    if run.keep_weights:
+        values = {name: np.asarray(value, dtype=np.float64) for name, value in weights.items()}
+        network(run.plan, run.seed, "numpy").load_state_dict(values)
+    elif weights is not None:
+        raise TypeError("weights")
+    return Outcome(numbers, series, weights)
+
+
 def _read(path: Path) -> Any:
     try:
         return json.loads(path.read_bytes())
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise DataError(f"'{path}' cannot be read ({error}); remove it to run that part again.") from error
 
 

@@ -19,6 +19,7 @@ from ....backends import Backend, get_backend
 from ....backends.host import limit_threads
 from ....backends.options import integer
 from ....backends.select import available
+from ...files import claimed
 from .folder import ReportFolder
 from .paper import Options, Paper, Results
 from .report import Report, write
@@ -53,6 +54,8 @@ def reproduce(
     ------
     DataError
         If the folder holds another experiment.
+    OutputError
+        If another process works in it.
     KeyboardInterrupt
         After Ctrl-C; finished runs are kept.
 
@@ -60,6 +63,13 @@ def reproduce(
     jobs = integer("reproduce", "jobs", jobs)
     _one_thread()
     folder = ReportFolder(path, paper, options, backend.spec, backend.default_dtype)
+    with claimed(path):
+        return _reproduce(folder, paper, options, backend, jobs, console)
+
+
+def _reproduce(
+    folder: ReportFolder, paper: Paper, options: Options, backend: Backend, jobs: int, console: Console | None
+) -> Report:
     runs = paper.runs(options)
     done = {run.key: outcome for run in runs if (outcome := folder.load(run)) is not None}
     waiting = [run for run in runs if run.key not in done and not run.missing]

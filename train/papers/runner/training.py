@@ -40,6 +40,16 @@ class Run:
         return "torch" if self.plan.engine == "torch" and importlib.util.find_spec("torch") is None else ""
 
 
+COLUMNS = ("epoch", *(f"{part}_{what}" for part in PARTS for what in ("loss", "accuracy", "zeros")))
+"""The series of an outcome."""
+NUMBERS = (
+    *COLUMNS[1:],
+    *(f"{part}_{what}" for part in PARTS for what in ("baseline", "right")),
+    *("seconds", "seconds_per_epoch", "epochs"),
+)
+"""The numbers of an outcome."""
+
+
 @dataclass
 class Outcome:
     """The measurements of a run."""
