@@ -1,7 +1,9 @@
-"""Races of every backend against torch.nn: the same work in the same run, with pinned threads.
+"""Races of one backend against torch.nn: the same work in the same run, with pinned threads.
 
-`pytest bench --benchmark-json=.benchmarks/latest.json`, then `python bench/table.py .benchmarks/latest.json`.
-Contenders: `--contenders a,b`, else LAMINA_BACKEND, else numpy, torch and, with a GPU, torch:cuda.
+`pytest bench --backend numpy --benchmark-json=.benchmarks/numpy.json`, then
+`python bench/table.py .benchmarks/numpy.json`, with the files of other backends if there are any. Without
+--backend, LAMINA_BACKEND or Lamina's default runs. A test's id names the work alone, so that pytest-benchmark
+can compare the runs of two backends.
 """
 
 from __future__ import annotations
@@ -9,13 +11,14 @@ from __future__ import annotations
 import contextlib
 import os
 import platform
+import statistics
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from race import Contender, Entry, check, enter, peak_memory, time_all, torch
+from race import REFERENCE, Contender, check, enter, peak_memory, time_all, torch
 
 from lamina.backends import Backend, LaminaError, get_backend
 from lamina.backends.host import blas_threads, limit_threads
@@ -29,10 +32,12 @@ TOLERANCE = 1e-5
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--contenders", default="", help="comma-separated backends to time beside torch.nn")
+    parser.addoption(
+        "--backend", default=None, help="the backend to time beside torch.nn (default: LAMINA_BACKEND, ...)"
+    )
 
 
-CONTENDERS = pytest.StashKey[dict[str, Contender]]()
+OURS = pytest.StashKey[Contender]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -44,32 +49,14 @@ def pytest_configure(config: pytest.Config) -> None:
     if torch is not None:
         torch.backends.cuda.matmul.allow_tf32 = False
         torch.backends.cudnn.allow_tf32 = False
-    config.stash[CONTENDERS] = _contenders(config)
+    try:
+        backend = get_backend(config.getoption("--backend") or None, dtype=DTYPE)
+    except LaminaError as error:
+        raise pytest.UsageError(str(error)) from error
+    config.stash[OURS] = Contender(backend.spec, backend.device, backend)
     # pytest-benchmark opens the file last, and loses all results if its folder is missing.
     if target := config.getoption("benchmark_json", None):
         Path(target).parent.mkdir(parents=True, exist_ok=True)
-
-
-def _contenders(config: pytest.Config) -> dict[str, Contender]:
-    option = config.getoption("--contenders")
-    text, source = (
-        (option, "--contenders") if option else (environment("LAMINA_BACKEND") or "", "LAMINA_BACKEND")
-    )
-    names = [name.strip() for name in text.split(",") if name.strip()]
-    if not names:
-        names = ["numpy", *(["torch"] if torch is not None else [])]
-        if torch is not None and torch.cuda.is_available():
-            names.append("torch:cuda")
-    ours = []
-    for name in names:
-        try:
-            backend = get_backend(name, dtype=DTYPE)
-        except LaminaError as error:
-            raise pytest.UsageError(f"{source}: {error}") from error
-        ours.append(Contender(name, backend.device, backend))
-    devices = dict.fromkeys(["cpu", *(c.device for c in ours)])
-    theirs = [Contender(Contender("", device).reference, device) for device in devices]
-    return {c.name: c for c in ([*ours, *theirs] if torch is not None else ours)}
 
 
 def settings() -> dict[str, str | int]:
@@ -98,8 +85,8 @@ def _cpu() -> str:
 
 def pytest_report_header(config: pytest.Config) -> list[str]:
     values = ", ".join(f"{name} {value}" for name, value in settings().items())
-    everyone: dict[str, Contender] = config.stash[CONTENDERS]
-    return [f"lamina bench: {values}", f"contenders: {', '.join(everyone)}"]
+    mine = config.stash[OURS]
+    return [f"lamina bench: {values}", f"backend {mine.name} beside {mine.reference}"]
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -107,36 +94,30 @@ def pytest_benchmark_update_machine_info(config: pytest.Config, machine_info: di
     machine_info["lamina"] = settings()
 
 
-# Last: the contenders of one group then run one after the other.
-@pytest.hookimpl(trylast=True)
-def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    if "contender" in metafunc.fixturenames:
-        everyone: dict[str, Contender] = metafunc.config.stash[CONTENDERS]
-        metafunc.parametrize("contender", list(everyone))
-
-
 # -- the race ----------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="session")
-def results() -> dict[str, dict[str, Entry]]:
-    """The finished races, by group and contender."""
-    return {}
+def bench_backend(pytestconfig: pytest.Config) -> Backend:
+    """The backend of this run."""
+    backend = pytestconfig.stash[OURS].backend
+    assert backend is not None
+    return backend
 
 
 @pytest.fixture
-def race(
-    benchmark: Any, contender: str, results: dict[str, dict[str, Entry]], request: pytest.FixtureRequest
-) -> Callable[..., None]:
-    """Return `race(group, ours, theirs, ...)`: check that all compute the same, time them, report this one.
+def race(benchmark: Any, pytestconfig: pytest.Config) -> Callable[..., None]:
+    """Return `race(group, ours, theirs, ...)`: check that both compute the same, time both, report ours.
 
-    ours(backend) and theirs(device) build the work: a function without arguments, or (function, reset).
-    The first test of a group times all contenders in turns, so that other programs slow all of them alike.
-    The other tests report these times.
+    ours(backend) and theirs(device) build the work: a function without arguments, or (function, reset). Both
+    are timed in turns, so that other programs slow both alike. The times of torch.nn are in `extra_info`.
     """
     if torch is None:
         pytest.skip("the races are against torch.nn, and torch is not installed")
-    everyone = request.config.stash[CONTENDERS]
+    mine = pytestconfig.stash[OURS]
+    theirs_name = mine.reference
+    # The results of torch.nn on the CPU are those that all must give.
+    runners = {c.name: c for c in (mine, Contender(REFERENCE, "cpu"), Contender(theirs_name, mine.device))}
 
     def run(
         group: str,
@@ -156,30 +137,27 @@ def race(
         results first. session: whether to run inside the backend's session (else the work enters it).
         gradients: whether torch.nn records for a backward pass. memory: whether to report peak memory.
         """
-        if group not in results:
-            entries = {
-                c.name: enter(c, ours, theirs, session=session, gradients=gradients)
-                for c in everyone.values()
-            }
-            check(group, entries, repeats, tolerance)
-            if not benchmark.disabled:
-                time_all(entries, seconds)
-                for name, entry in entries.items():
-                    entry.peak = peak_memory(entry, everyone[name].device) if memory else None
-            for entry in entries.values():
-                entry.call = entry.reset = int  # frees the tensors
-            results[group] = entries
-        entry, who = results[group][contender], everyone[contender]
+        entries = {
+            c.name: enter(c, ours, theirs, session=session, gradients=gradients) for c in runners.values()
+        }
+        check(group, entries, repeats, tolerance)
+        entry, other = entries[mine.name], entries[theirs_name]
         benchmark.group = group
-        benchmark.extra_info.update(settings(), contender=contender, reference=who.reference)
-        if entry.peak is not None:
-            benchmark.extra_info["peak_bytes"] = entry.peak
+        benchmark.extra_info.update(settings(), backend=mine.name, reference=theirs_name)
         # pytest-benchmark cannot time in turns: give it our times.
         benchmark._mode = "race"
-        if not benchmark.disabled:
-            stats = benchmark._make_stats(entry.iterations)
-            for value in entry.seconds:
-                stats.update(value)
+        if benchmark.disabled:
+            return
+        time_all({mine.name: entry, theirs_name: other}, seconds)
+        times = {"reference_median": statistics.median(other.times), "reference_min": min(other.times)}
+        benchmark.extra_info.update(times)
+        if memory:
+            for one, key in ((entry, "peak_bytes"), (other, "reference_peak_bytes")):
+                if (peak := peak_memory(one, mine.device)) is not None:
+                    benchmark.extra_info[key] = peak
+        stats = benchmark._make_stats(entry.iterations)
+        for value in entry.seconds:
+            stats.update(value)
 
     return run
 

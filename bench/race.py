@@ -59,8 +59,11 @@ class Entry:
     host: Callable[[Any], Any]
     iterations: int = 1
     seconds: list[float] = field(default_factory=list)
-    peak: int | None = None
-    """Bytes that a call takes at its peak, with its results; None if unknown."""
+
+    @property
+    def times(self) -> list[float]:
+        """The seconds of a call, in each round."""
+        return [value / self.iterations for value in self.seconds]
 
     def once(self) -> list[Any]:
         """Run the work once and return its results as host arrays."""
@@ -128,10 +131,18 @@ def check(group: str, entries: dict[str, Entry], repeats: int, tolerance: float)
                 assert mine.shape == right.shape, (
                     f"{group}: {name}, result {i}: expected shape {right.shape}, got {mine.shape}"
                 )
-                error = float(np.max(np.abs(mine - right))) / max(1.0, float(np.max(np.abs(right))))
+                error = _off(mine, right)
                 assert error <= tolerance, (
                     f"{group}: {name} is off by {error:.2g} in result {i}, run {turn + 1}"
                 )
+
+
+def _off(mine: Any, right: Any) -> float:
+    """Return the largest difference, relative to the largest value if that is above 1."""
+    if not right.size:
+        return 0.0
+    mine, right = mine.astype(np.float64), right.astype(np.float64)
+    return float(np.max(np.abs(mine - right))) / max(1.0, float(np.max(np.abs(right))))
 
 
 def time_all(entries: dict[str, Entry], seconds: float) -> None:

@@ -1,6 +1,6 @@
-"""Print the ratios of one run of the benchmarks: torch.nn's time divided by ours, for the same work.
+"""Print the ratios of runs of the benchmarks: torch.nn's time divided by ours, for the same work.
 
-`python bench/table.py FILE.json [--markdown] [--only TEXT] [--plot ratios.png]`
+`python bench/table.py FILE.json ... [--markdown] [--only TEXT] [--plot ratios.png]`, a file for each backend
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
+from rich.table import Table as TextTable
 
 REFERENCE = "torch.nn"
 LEGEND = (
@@ -30,11 +30,10 @@ class TableError(Exception):
 
 @dataclass(frozen=True)
 class Time:
-    """Seconds a call, over all rounds of a contender."""
+    """Seconds a call, over all rounds."""
 
     median: float
     fastest: float
-    reference: str
     peak: int | None = None
     """Bytes that a call takes at its peak, if measured."""
 
@@ -48,30 +47,51 @@ class Time:
 
 
 @dataclass(frozen=True)
-class Run:
-    """One run: its machine, and the times by group and contender."""
+class Race:
+    """The times of a backend and of torch.nn for the same work, taken in turns."""
+
+    ours: Time
+    theirs: Time
+    reference: str
+    """The name of torch.nn on the backend's device."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """Races by their work and by the name of the run; a run is one backend on one machine."""
 
     machine: str
-    groups: dict[str, dict[str, Time]]
+    groups: dict[str, dict[str, Race]]
 
     @property
     def references(self) -> list[str]:
         """The names of torch.nn, one for each device."""
-        return list(dict.fromkeys(t.reference for times in self.groups.values() for t in times.values()))
+        return list(dict.fromkeys(r.reference for races in self.groups.values() for r in races.values()))
 
     @property
     def ours(self) -> list[str]:
-        """The backends."""
-        names = dict.fromkeys(name for times in self.groups.values() for name in times)
-        return [name for name in names if name not in self.references]
+        """The names of the runs."""
+        return list(dict.fromkeys(name for races in self.groups.values() for name in races))
 
-    def only(self, text: str) -> Run:
+    def only(self, text: str) -> Table:
         """Return the groups with `text` in their names."""
-        return Run(self.machine, {g: times for g, times in self.groups.items() if text in g})
+        return Table(self.machine, {g: races for g, races in self.groups.items() if text in g})
 
 
-def read(path: Path) -> Run:
-    """Read a file of pytest-benchmark; TableError if it is not one."""
+def combine(paths: Sequence[Path]) -> Table:
+    """Read files into one table; a backend that occurs in several is named after its file, too."""
+    runs = [(path, *read(path)) for path in paths]
+    backends = [backend for _, backend, _, _ in runs]
+    groups: dict[str, dict[str, Race]] = {}
+    for path, backend, _, races in runs:
+        name = backend if backends.count(backend) == 1 else f"{backend} ({path.stem})"
+        for group, race in races.items():
+            groups.setdefault(group, {})[name] = race
+    return Table("; ".join(dict.fromkeys(machine for _, _, machine, _ in runs)), groups)
+
+
+def read(path: Path) -> tuple[str, str, dict[str, Race]]:
+    """Return backend, machine and races of a file of pytest-benchmark; TableError if it is not one."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -80,22 +100,28 @@ def read(path: Path) -> Run:
         raise TableError(f"{path} is not a JSON file: {error}") from error
     if not (isinstance(content, dict) and isinstance(content.get("benchmarks"), list)):
         raise TableError(f"{path} was not written by pytest-benchmark: it has no list of benchmarks")
-    groups: dict[str, dict[str, Time]] = {}
+    races: dict[str, Race] = {}
+    backend = ""
     for row in content["benchmarks"]:
         try:
             info, stats = row["extra_info"], row["stats"]
-            peak = info.get("peak_bytes")
-            reference = str(info["reference"])
-            time = Time(float(stats["median"]), float(stats["min"]), reference, peak and int(peak))
-            if not 0.0 < time.fastest <= time.median:
-                raise ValueError
-            groups.setdefault(str(row["group"]), {})[info["contender"]] = time
+            ours = _time(stats["median"], stats["min"], info.get("peak_bytes"))
+            theirs = _time(info["reference_median"], info["reference_min"], info.get("reference_peak_bytes"))
+            races[str(row["group"])] = Race(ours, theirs, str(info["reference"]))
+            backend = str(info["backend"])
         except (KeyError, TypeError, ValueError):
             name = row.get("name", row) if isinstance(row, dict) else row
             raise TableError(
-                f"{path}: {name!r} is not one of Lamina's races: it lacks a contender, a reference or times"
+                f"{path}: {name!r} is not one of Lamina's races: it lacks a backend, a reference or times"
             ) from None
-    return Run(_machine(content.get("machine_info")), groups)
+    return backend, _machine(content.get("machine_info")), races
+
+
+def _time(median: Any, fastest: Any, peak: Any) -> Time:
+    time = Time(float(median), float(fastest), None if peak is None else int(peak))
+    if not 0.0 < time.fastest <= time.median:
+        raise ValueError
+    return time
 
 
 def _machine(info: Any) -> str:
@@ -115,26 +141,31 @@ def duration(seconds: float) -> str:
     return f"{seconds / 1e-9:.3g} ns"
 
 
-def header(run: Run) -> list[str]:
+def header(run: Table) -> list[str]:
     """Return the titles of the columns."""
     return ["work", *run.references, *(title for name in run.ours for title in (name, f"{name}: ratio"))]
 
 
-def rows(run: Run) -> list[list[str]]:
-    """Return a row of cells for each group, in the order of the run."""
+def rows(run: Table) -> list[list[str]]:
+    """Return a row of cells for each group, in the order of the run.
+
+    The time of torch.nn is that of the first run; a ratio is of times of one run.
+    """
     table = []
-    for group, times in run.groups.items():
-        row = [group, *(str(times[r]) if r in times else "" for r in run.references)]
+    for group, races in run.groups.items():
+        theirs: dict[str, str] = {}
+        for race in races.values():
+            theirs.setdefault(race.reference, str(race.theirs))
+        row = [group, *(theirs.get(reference, "") for reference in run.references)]
         for name in run.ours:
-            mine = times.get(name)
-            theirs = times.get(mine.reference) if mine else None
-            row.append(str(mine) if mine else "")
-            row.append("{:.2f} ({:.2f})".format(*mine.ratio(theirs)) if mine and theirs else "")
+            mine = races.get(name)
+            row.append(str(mine.ours) if mine else "")
+            row.append("{:.2f} ({:.2f})".format(*mine.ours.ratio(mine.theirs)) if mine else "")
         table.append(row)
     return table
 
 
-def markdown(run: Run) -> str:
+def markdown(run: Table) -> str:
     """Return the table in Markdown."""
     titles = header(run)
     lines = [titles, ["---", *["---:"] * (len(titles) - 1)], *rows(run)]
@@ -142,9 +173,9 @@ def markdown(run: Run) -> str:
     return f"{LEGEND}\n\n{run.machine}\n\n{table}"
 
 
-def show(run: Run, console: Console) -> None:
+def show(run: Table, console: Console) -> None:
     """Print the table to a terminal."""
-    table = Table(caption=escape(f"{LEGEND}\n{run.machine}"), caption_justify="left")
+    table = TextTable(caption=escape(f"{LEGEND}\n{run.machine}"), caption_justify="left")
     for i, title in enumerate(header(run)):
         table.add_column(escape(title), justify="right" if i else "left", no_wrap=i > 0)
     section = ""
@@ -161,7 +192,7 @@ def show(run: Run, console: Console) -> None:
     console.print(table)
 
 
-def plot(run: Run, path: Path) -> None:
+def plot(run: Table, path: Path) -> None:
     """Save a picture of the ratios: a bar for each backend and group, and a line at 1.0."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -173,11 +204,10 @@ def plot(run: Run, path: Path) -> None:
     thick = 0.8 / max(len(ours), 1)
     for i, name in enumerate(ours):
         places, widths = [], []
-        for j, times in enumerate(run.groups.values()):
-            theirs = times.get(times[name].reference) if name in times else None
-            if theirs is not None:
+        for j, races in enumerate(run.groups.values()):
+            if name in races:
                 places.append(j - 0.4 + (i + 0.5) * thick)
-                widths.append(times[name].ratio(theirs)[0])
+                widths.append(races[name].ours.ratio(races[name].theirs)[0])
         # Bars start at 1.0: on a logarithmic axis twice and half as fast are equally long.
         bars = axes.barh(places, [w - 1.0 for w in widths], thick, left=1.0, label=name)
         texts = [f"{w:.2f}" for w in widths]
@@ -210,7 +240,9 @@ def plot(run: Run, path: Path) -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit code."""
     parser = argparse.ArgumentParser(prog="table.py", description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("file", type=Path, help="what pytest bench --benchmark-json=FILE wrote")
+    parser.add_argument(
+        "files", type=Path, nargs="+", metavar="FILE", help="what pytest bench --benchmark-json=FILE wrote"
+    )
     parser.add_argument("--markdown", action="store_true", help="print a Markdown table")
     parser.add_argument(
         "--only", default="", metavar="TEXT", help='only work with TEXT in its name, as "step:"'
@@ -218,12 +250,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--plot", type=Path, metavar="PNG", help="save a picture too")
     chosen = parser.parse_args(arguments)
     try:
-        run = read(chosen.file).only(chosen.only)
+        run = combine(chosen.files).only(chosen.only)
         if not run.groups:
+            files = ", ".join(map(str, chosen.files))
             raise TableError(
-                f"{chosen.file} has no work named {chosen.only!r}"
-                if chosen.only
-                else f"{chosen.file} is empty"
+                f"{files}: no work named {chosen.only!r}" if chosen.only else f"{files}: no benchmarks"
             )
         if chosen.markdown:
             print(markdown(run))

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from race import in_turns
 
-from lamina.backends import get_backend
+from lamina.backends import Backend, get_backend
+from lamina.backends.select import with_decorator
 from lamina.layers import (
     CrossEntropyLoss,
     Linear,
@@ -56,12 +57,10 @@ def training_step(name: str, widths: tuple[int, ...], batch: int, kind: type[Los
 
 
 @pytest.mark.parametrize("task", TASKS, ids=lambda task: "-".join(map(str, task[0])))
-@pytest.mark.parametrize("name", ["numpy", "torch"])
-def test_the_graph_s_step(name: str, task: Any, capsys: pytest.CaptureFixture[str]) -> None:
-    if name == "torch":
-        pytest.importorskip("torch")
+def test_the_graph_s_step(bench_backend: Backend, task: Any, capsys: pytest.CaptureFixture[str]) -> None:
     *what, rounds = task
-    steps = {"by hand": training_step(name, *what), "graph": training_step(f"autodiff+{name}", *what)}
+    name, recorded = bench_backend.spec, with_decorator(bench_backend.spec, "autodiff")
+    steps = {"by hand": training_step(name, *what), "graph": training_step(recorded, *what)}
     hand, graph = map(statistics.median, in_turns(steps, rounds).values())
     with capsys.disabled():
         ratio = f"{graph / hand:.2f} times"

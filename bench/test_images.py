@@ -50,7 +50,11 @@ CONVOLUTIONS = (
     Convolution("ResNet 28", (16, 128, 28, 28), 128, 3, 1),
     Convolution("1x1", (8, 64, 56, 56), 256, 1),
 )
-NAIVE = (CUBES, Convolution("one image", (1, 16, 16, 16), 8, 3, 1))
+NAIVE = (
+    CUBES,
+    Convolution("one image", (1, 16, 16, 16), 8, 3, 1),
+    Convolution("LeNet 1, one image", (1, 1, 28, 28), 6, 5, 2),
+)
 
 
 @pytest.mark.parametrize("which", PASSES)

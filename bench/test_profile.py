@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from race import in_turns
 
-from lamina.backends import get_backend
+from lamina.backends import Backend, get_backend
+from lamina.backends.select import with_decorator
 from lamina.layers import CrossEntropyLoss, Linear, ReLU, Sequential, without_input_gradient
 from lamina.train.optimizers import SGD
 
@@ -36,14 +37,12 @@ def training_step(name: str) -> Callable[[], None]:
     return step
 
 
-@pytest.mark.parametrize("name", ["numpy", "torch"])
-def test_what_profile_adds(name: str, capsys: pytest.CaptureFixture[str]) -> None:
-    if name == "torch":
-        pytest.importorskip("torch")
-    steps = {"bare": training_step(name), "profiled": training_step(f"profile+{name}")}
+def test_what_profile_adds(bench_backend: Backend, capsys: pytest.CaptureFixture[str]) -> None:
+    name, profiled = bench_backend.spec, with_decorator(bench_backend.spec, "profile")
+    steps = {"bare": training_step(name), "profiled": training_step(profiled)}
     seconds = in_turns(steps, ROUNDS)
     pairs = zip(seconds["bare"], seconds["profiled"], strict=True)
-    ratio = statistics.median(profiled / bare for bare, profiled in pairs)
+    ratio = statistics.median(seen / bare for bare, seen in pairs)
     with capsys.disabled():
         bare = 1e3 * statistics.median(seconds["bare"])
-        print(f"\nprofile+{name}: a step of {bare:.1f} ms takes {ratio - 1:+.1%}")
+        print(f"\n{profiled}: a step of {bare:.1f} ms takes {ratio - 1:+.1%}")
