@@ -11,8 +11,8 @@ Your task:
 1. lamina check rectifier:ReLU --input 4,3
 2. All numbers are right: differences and graph do not object. Which column does?
 3. lamina check rectifier:Block --input 4,3
-   A residual block, y = x + ReLU(x): its gradient is g + (g where x > 0). Which columns object now, and at
-   which elements is the gradient wrong? Who else needs g?
+   A residual block, y = x + ReLU(x): its gradient is g + (g where x > 0). The proof stops in its first run.
+   Which op reads an overwritten tensor? What would the gradient be at x < 0?
 4. Mend `backward` by removing a few characters.
 """
 
