@@ -9,7 +9,10 @@ import copy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from typing_extensions import override
+
 from ..backends import LaminaError, ShapeError
+from ..backends.notebook import Shown, table
 from ..backends.protocol import Shape
 from ..backends.shape_backend import ShapeBackend
 
@@ -28,8 +31,8 @@ class Row:
     flops: int
 
 
-@dataclass(frozen=True)
-class Summary:
+@dataclass(frozen=True, repr=False)
+class Summary(Shown):
     """The rows and their totals; `str()` gives the table. FLOPs are one sample's forward pass."""
 
     rows: tuple[Row, ...]
@@ -38,13 +41,8 @@ class Summary:
     flops: int
 
     def __str__(self) -> str:
-        head = ("", "layer", "output", "parameters", "FLOPs")
-        lines = [head]
-        for row in self.rows:
-            shape = f"({', '.join(['N', *map(str, row.output_shape[1:])])})"
-            lines.append((row.name, row.layer, shape, f"{row.parameters:,}", f"{row.flops:,}"))
-        lines.append(("", "total", "", f"{self.parameters:,}", f"{self.flops:,}"))
-        widths = [max(len(line[i]) for line in lines) for i in range(len(head))]
+        lines = [_HEADS, *self._cells(), self._total()]
+        widths = [max(len(line[i]) for line in lines) for i in range(len(_HEADS))]
         text = []
         for line in lines:
             cells = [
@@ -54,6 +52,23 @@ class Summary:
         text.insert(1, "-" * max(map(len, text)))
         text.insert(-1, text[1])
         return "\n".join(text)
+
+    @override
+    def _repr_html_(self) -> str:
+        return table(_HEADS, self._cells(), names=3, total=self._total())
+
+    def _cells(self) -> list[tuple[str, ...]]:
+        cells: list[tuple[str, ...]] = []
+        for row in self.rows:
+            shape = f"({', '.join(['N', *map(str, row.output_shape[1:])])})"
+            cells.append((row.name, row.layer, shape, f"{row.parameters:,}", f"{row.flops:,}"))
+        return cells
+
+    def _total(self) -> tuple[str, ...]:
+        return "", "total", "", f"{self.parameters:,}", f"{self.flops:,}"
+
+
+_HEADS = ("", "layer", "output", "parameters", "FLOPs")
 
 
 def summarize(model: Module, input_shape: Shape | None = None) -> Summary:

@@ -10,6 +10,7 @@ from typing import Any
 
 from ..base import Backend
 from ..host import is_floating
+from ..notebook import Shown
 from ..ops import OPS
 from . import accuracy, checks, effects, refusals
 from .case import Case
@@ -37,8 +38,8 @@ class Result:
     message: str = ""
 
 
-@dataclass
-class Report:
+@dataclass(repr=False)
+class Report(Shown):
     """The results on one backend; `passed` is the verdict, and `str` a summary."""
 
     backend: str

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import html
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
+
+from typing_extensions import override
+
+from ..notebook import Shown, table
 
 _NUMBERS = ("calls", "time", "share", "FLOPs", "FLOP/s", "bytes", "new", "peak")
 _OUTSIDE = "(no layer)"
@@ -63,8 +68,8 @@ class Row:
         return asdict(self)
 
 
-@dataclass(frozen=True)
-class Report:
+@dataclass(frozen=True, repr=False)
+class Report(Shown):
     """The rows, in the order of the layers' first runs; `str()` gives the tables."""
 
     spec: str
@@ -119,12 +124,21 @@ class Report:
     def __str__(self) -> str:
         if not self.rows:
             return f"{self.spec} {self.dtype}: nothing ran"
-        tables = [self.layer_table(), self.op_table(), *([self.step_table()] if self.steps else [])]
-        return "\n\n".join([f"{self.spec} {self.dtype}", *map(str, tables)])
+        return "\n\n".join([f"{self.spec} {self.dtype}", *map(str, self._tables())])
+
+    @override
+    def _repr_html_(self) -> str:
+        if not self.rows:
+            return super()._repr_html_()
+        tables = "".join(one._repr_html_() for one in self._tables())
+        return f"<p>{html.escape(f'{self.spec} {self.dtype}')}</p>{tables}"
+
+    def _tables(self) -> list[Table]:
+        return [self.layer_table(), self.op_table(), *([self.step_table()] if self.steps else [])]
 
 
-@dataclass(frozen=True)
-class Table:
+@dataclass(frozen=True, repr=False)
+class Table(Shown):
     """Rows of text: names, then numbers; `str()` aligns the columns."""
 
     names: tuple[str, ...]
@@ -146,6 +160,11 @@ class Table:
         return "\n".join(
             [text[0], rule, *text[1 : 1 + len(self.rows)], *([rule, text[-1]] if self.total else [])]
         )
+
+    @override
+    def _repr_html_(self) -> str:
+        heads = (*self.names, *self.numbers)
+        return table(heads, self.rows, names=len(self.names), total=self.total)
 
 
 def si(value: float) -> str:

@@ -24,6 +24,12 @@ _HEAD = """digraph {
 class Graph(GraphData):
     """A graph as DOT text (`source`) and as a picture (`render`)."""
 
+    def __repr__(self) -> str:
+        return f"<graph of {len(self.nodes)} boxes and {len(self.edges)} arrows; render(path) draws it>"
+
+    def _repr_svg_(self) -> str:
+        return self.to("svg").decode()
+
     def folded(self, most: int) -> Graph:
         """Replace each innermost group by a node, again and again until at most `most` nodes are left."""
         graph = self

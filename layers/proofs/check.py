@@ -12,9 +12,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from typing_extensions import override
 
 from ...backends import Backend, get_backend
 from ...backends.host import Host
+from ...backends.notebook import Shown, table
 from ...backends.select import available
 from .. import Loss, Module
 from .against_backend import compare_with_backend
@@ -42,8 +44,8 @@ ORACLES = {
 }
 
 
-@dataclass
-class Proof:
+@dataclass(repr=False)
+class Proof(Shown):
     """The reports by oracle; an oracle that does not apply is absent."""
 
     subject: str
@@ -98,6 +100,12 @@ class Proof:
         if not self.passed:
             lines += [f"  {name}: backward accumulated no gradient" for name in self.without_gradient]
         return "\n".join(lines)
+
+    @override
+    def _repr_html_(self) -> str:
+        title, *lines = str(self).splitlines()
+        rows = [line.strip().partition(": ")[::2] for line in lines]
+        return table(("", ""), rows, names=2, caption=title)
 
 
 def check(module: Module | Loss, *inputs: Any, torch: Any = None, large: bool = True) -> Proof:

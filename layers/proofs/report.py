@@ -9,6 +9,7 @@ import numpy as np
 
 from ...backends import LaminaError
 from ...backends.host import Host
+from ...backends.notebook import Shown
 
 RTOL = 1e-9
 ATOL = 1e-12
@@ -33,8 +34,8 @@ class Difference:
         return f"{place}: {self.ours:.9g}, expected {self.theirs:.9g} ({self.error:.3g} of the bar)"
 
 
-@dataclass
-class Report:
+@dataclass(repr=False)
+class Report(Shown):
     """The worst element of each tensor, against one oracle: the output and every gradient, by name."""
 
     subject: str

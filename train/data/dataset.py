@@ -14,7 +14,7 @@ from .partition import partition
 from .scaling import FloatArray, Scaling
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Dataset:
     """Inputs with their targets, as host (numpy) arrays.
 
@@ -43,6 +43,11 @@ class Dataset:
     feature_names: tuple[str, ...] | None = None
     target_name: str | None = None
     notes: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        shape = tuple(self.inputs.shape[1:])
+        kind = f"{self.targets.shape[1]} numbers" if self.classes is None else f"{len(self.classes)} classes"
+        return f"<data set {self.name}: {len(self)} samples of shape {shape}, {kind}>"
 
     def __post_init__(self) -> None:
         if self.classes is not None:

@@ -192,6 +192,10 @@ class ProgressBar(Callback):
     """A progress bar on standard error: epochs, the last losses and accuracy, time passed and left."""
 
     def __init__(self, console: Console | None = None) -> None:
+        if console is not None and not isinstance(console, Console):
+            raise OptionError(
+                f"ProgressBar: expected a rich Console or none, got {console!r}; fit takes the epochs"
+            )
         self.console = console or Console(stderr=True)
         self._bar: Progress | None = None
 

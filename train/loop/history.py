@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...backends.errors import DataError, OptionError, did_you_mean
+from ...backends.notebook import table
 from ..files import atomic_write
 
 FORMAT = "lamina-history"
@@ -21,6 +22,9 @@ VERSION = 1
 
 # Strict JSON has no such numbers. They are not null: a diverged loss must differ from a missing one.
 _SPECIAL = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
+
+_ENDS = 15
+"""Rows that a notebook shows of the beginning, and of the end."""
 
 
 class History:
@@ -59,6 +63,13 @@ class History:
 
     def __repr__(self) -> str:
         return f"History({len(self)} rows: {', '.join(self.names)})"
+
+    def _repr_html_(self) -> str:
+        """Return a table for a notebook: the first and the last rows, if there are many."""
+        rows = [[f"{row[name]:.6g}" if name in row else "" for name in self.names] for row in self._rows]
+        if len(rows) > 2 * _ENDS:
+            rows = [*rows[:_ENDS], ["..."] * len(self.names), *rows[-_ENDS:]]
+        return table(self.names, rows, names=0)
 
     @property
     def names(self) -> tuple[str, ...]:

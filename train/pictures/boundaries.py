@@ -12,7 +12,7 @@ from ...backends.errors import DataError, OptionError, ShapeError
 from ...backends.host import Host
 from ..data import Circle
 from ..loop.metrics import predicted_classes, target_classes
-from .figure import MARKERS, WRONG, PathLike, class_colour, picture_format, plain, save_figure
+from .figure import MARKERS, WRONG, PathLike, class_colour, make_figure, picture_format, plain
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -29,7 +29,7 @@ def decision_boundary(
     score: Score,
     inputs: npt.ArrayLike,
     labels: npt.ArrayLike,
-    path: PathLike,
+    path: PathLike | None = None,
     *,
     classes: Sequence[str],
     circle: Sequence[Circle] | None = None,
@@ -37,8 +37,8 @@ def decision_boundary(
     threshold: float = 0.5,
     resolution: int = 400,
     ring: bool = True,
-) -> None:
-    """Draw the regions that a classifier of the plane has learnt, with rings around misclassified samples.
+) -> Figure:
+    """Return a figure of the regions that a classifier of the plane has learnt; rings mark wrong samples.
 
     Parameters
     ----------
@@ -47,7 +47,7 @@ def decision_boundary(
     inputs, labels
         The samples (N, 2) and their true classes, (N,) or one-hot (N, K).
     path
-        The file, .png or .svg.
+        A file to write, .png or .svg, if any.
     classes
         The names of the classes.
     circle
@@ -61,7 +61,7 @@ def decision_boundary(
     ring
         Whether to draw rings around misclassified samples, and count them in the legend.
     """
-    decision_boundaries(
+    return decision_boundaries(
         {title: score},
         inputs,
         labels,
@@ -78,15 +78,15 @@ def decision_boundaries(
     scores: Mapping[str, Score],
     inputs: npt.ArrayLike,
     labels: npt.ArrayLike,
-    path: PathLike,
+    path: PathLike | None = None,
     *,
     classes: Sequence[str],
     circle: Sequence[Circle] | None = None,
     threshold: float = 0.5,
     resolution: int = 400,
     ring: bool = True,
-) -> None:
-    """Draw several classifiers of the same samples side by side.
+) -> Figure:
+    """Return a figure of several classifiers of the same samples side by side.
 
     scores: the classifiers by title. The other parameters are those of `decision_boundary`.
     """
@@ -104,7 +104,8 @@ def decision_boundaries(
         raise OptionError(
             f"decision_boundary: classes: expected at least {true.max() + 1} names, got {len(classes)}"
         )
-    picture_format(path)
+    if path is not None:
+        picture_format(path)  # before the classifiers run
     low, high = _limits(points)
     grid = _grid(low, high, resolution).astype(points.dtype if points.dtype.kind == "f" else np.float64)
     panels = []
@@ -129,7 +130,7 @@ def decision_boundaries(
         names = ["misclassified" if many and n.startswith("misclassified") else n for n in names]
         figure.legend(handles, names, loc="outside right upper", frameon=False, markerscale=1.3)
 
-    save_figure(draw, path)
+    return make_figure(draw, path)
 
 
 def _limits(points: Host) -> tuple[Host, Host]:

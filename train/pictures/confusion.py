@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from ...backends.errors import DataError, ShapeError
 from ...backends.host import Host
-from .figure import PathLike, plain, save_figure, shown
+from .figure import PathLike, make_figure, plain, shown
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -24,12 +24,12 @@ _NAMED = 24
 def confusion_matrix(
     matrix: npt.ArrayLike,
     classes: Sequence[str],
-    path: PathLike,
+    path: PathLike | None = None,
     title: str = "",
     *,
     correct: int | None = None,
-) -> None:
-    """Draw a confusion matrix: counts, coloured by their share of the true class.
+) -> Figure:
+    """Return a figure of a confusion matrix: counts, coloured by their share of the true class.
 
     More than 40 classes are a heat map without numbers; more than 256 are drawn in groups of neighbours.
 
@@ -41,7 +41,7 @@ def confusion_matrix(
     classes
         The k names.
     path
-        The file, .png or .svg.
+        A file to write, .png or .svg, if any.
     title
         Stands above the picture, before the accuracy.
     correct
@@ -85,7 +85,7 @@ def confusion_matrix(
         bar.set_label("share of the true class")
         bar.outline.set_visible(False)
 
-    save_figure(draw, path)
+    return make_figure(draw, path)
 
 
 def group_of(classes: Host, k: int) -> Host:

@@ -9,7 +9,7 @@ import numpy as np
 from ...backends.errors import DataError
 from ...backends.host import Host
 from ..loop.history import History
-from .figure import COLOURS, MARKERS, PathLike, plain, save_figure
+from .figure import COLOURS, MARKERS, PathLike, make_figure, plain
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -19,9 +19,9 @@ _TRAIN, _VALIDATION = COLOURS[0], COLOURS[1]
 
 
 def learning_curves(
-    history: History, path: PathLike, *, title: str = "", baseline: float | None = None
-) -> None:
-    """Draw loss, and accuracy if it was recorded, against epochs.
+    history: History, path: PathLike | None = None, *, title: str = "", baseline: float | None = None
+) -> Figure:
+    """Return a figure of loss, and accuracy if it was recorded, against epochs.
 
     Parameters
     ----------
@@ -29,7 +29,7 @@ def learning_curves(
         With any of the columns epoch, train_loss, validation_loss, train_accuracy, validation_accuracy.
         A cross at the foot of a panel marks a value that is not finite.
     path
-        The file, .png or .svg.
+        A file to write, .png or .svg, if any.
     title
         Stands above the panels.
     baseline
@@ -48,7 +48,7 @@ def learning_curves(
         if title:
             figure.suptitle(plain(title), fontsize=13)
 
-    save_figure(draw, path)
+    return make_figure(draw, path)
 
 
 def _series(history: History, what: str) -> list[tuple[str, Host, Host]]:

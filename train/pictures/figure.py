@@ -6,13 +6,12 @@ pyplot is never imported: it keeps global state and may open a window.
 
 from __future__ import annotations
 
-import io
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from ...backends.drawing.fonts import drawable, families, import_matplotlib
+from ...backends.drawing.fonts import drawable, import_matplotlib
 from ...backends.errors import OptionError
 from ..files import atomic_write, visible
 
@@ -27,16 +26,6 @@ COLOURS = ["#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#F0E442", "#5
 COLOURS += ["#5D3A9B", "#A6611A", "#B2DF8A"]
 MARKERS = "o^sDvP*X<>"
 WRONG = "#D00000"
-# Any: some versions' stubs want literal keys.
-_STYLE: Any = {
-    "font.size": 11,
-    "axes.titlesize": 12,
-    "legend.fontsize": 10,
-    "axes.axisbelow": True,
-    "axes.grid": False,
-    "grid.color": "#DDDDDD",
-    "svg.hashsalt": "lamina",  # equal pictures are equal files
-}
 
 
 def class_colour(k: int) -> str:
@@ -65,19 +54,16 @@ def picture_format(path: PathLike) -> str:
     return suffix[1:]
 
 
-def save_figure(draw: Callable[[Figure], None], path: PathLike) -> None:
-    """Let `draw` fill a figure in our style, and write it as .png or .svg, whole or not at all."""
-    kind = picture_format(path)
-    matplotlib = import_matplotlib()
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
+def make_figure(draw: Callable[[Figure], None], path: PathLike | None = None) -> Figure:
+    """Let `draw` fill a figure in our style, and return it; a notebook shows it.
 
-    buffer = io.BytesIO()
-    with matplotlib.rc_context({**_STYLE, "font.family": families(matplotlib.rcParams["font.family"])}):
-        figure = Figure(dpi=150, layout="constrained")
-        FigureCanvasAgg(figure)
-        draw(figure)
-        # A date in the file would make equal pictures differ.
-        metadata = {"Date": None} if kind == "svg" else None
-        figure.savefig(buffer, format=kind, metadata=metadata, bbox_inches="tight", pad_inches=0.08)
-    atomic_write(path, buffer.getvalue())
+    path: also write it as .png or .svg, whole or not at all.
+    """
+    kind = None if path is None else picture_format(path)
+    import_matplotlib()
+    from .picture import drawn
+
+    figure = drawn(draw)
+    if path is not None and kind is not None:
+        atomic_write(path, figure.encoded(kind))
+    return figure

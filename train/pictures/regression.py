@@ -9,23 +9,23 @@ import numpy.typing as npt
 
 from ...backends.errors import DataError, ShapeError
 from ..loop.metrics import mean_squared_error, r2
-from .figure import COLOURS, PathLike, plain, save_figure
+from .figure import COLOURS, PathLike, make_figure, plain
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
 def regression_scatter(
-    targets: npt.ArrayLike, predictions: npt.ArrayLike, path: PathLike, *, title: str = ""
-) -> None:
-    """Draw predicted against true values, with the line of equality, R^2 and the mean squared error.
+    targets: npt.ArrayLike, predictions: npt.ArrayLike, path: PathLike | None = None, *, title: str = ""
+) -> Figure:
+    """Return a figure of predicted against true values, with R^2 and the mean squared error.
 
     Parameters
     ----------
     targets, predictions
         Real numbers of one shape, (N,) or (N, K); pairs that are not finite are counted, not drawn.
     path
-        The file, .png or .svg.
+        A file to write, .png or .svg, if any.
     title
         Stands above the picture.
     """
@@ -66,4 +66,4 @@ def regression_scatter(
             if handle is not None:
                 handle.set_alpha(1.0)
 
-    save_figure(draw, path)
+    return make_figure(draw, path)

@@ -17,7 +17,7 @@ import numpy as np
 
 from ...backends import Backend
 from ...backends.decorators.report import Report, Row, si
-from ..pictures.figure import COLOURS, PathLike, plain, save_figure
+from ..pictures.figure import COLOURS, PathLike, make_figure, plain
 from .labels import LARGE_FONT, around, extent, label_box, offset, pixels, within, write
 
 if TYPE_CHECKING:
@@ -74,8 +74,8 @@ def _fastest(backend: Backend, call: Callable[[], Any], seconds: float) -> float
     return min(times)
 
 
-def draw_roofline(report: Report, roof: Roof, path: PathLike, *, title: str = "") -> None:
-    """Draw each op of a report as a point under the roof; its area is its share of the time.
+def draw_roofline(report: Report, roof: Roof, path: PathLike | None = None, *, title: str = "") -> Figure:
+    """Return a figure of each op of a report as a point under the roof; its area is its share of the time.
 
     Parameters
     ----------
@@ -84,7 +84,7 @@ def draw_roofline(report: Report, roof: Roof, path: PathLike, *, title: str = ""
     roof
         The machine.
     path
-        The file, .png or .svg.
+        A file to write, .png or .svg, if any.
     title
         Stands above the picture.
     """
@@ -104,7 +104,7 @@ def draw_roofline(report: Report, roof: Roof, path: PathLike, *, title: str = ""
             axes.set_xlabel(f"FLOPs per byte\n{textwrap.fill(note, _NOTE_WIDTH)}")
         _draw_labels(figure, axes, roof, points, total)
 
-    save_figure(draw, path)
+    return make_figure(draw, path)
 
 
 def _label(row: Row, total: float) -> str:

@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from typing_extensions import override
 
 from ...host import Host
+from ...notebook import Shown, table
 from ...tolerance import Tolerance, dtype_name, shares, ulp_of
 
 
@@ -86,8 +88,8 @@ class Tally:
             self.share, self.ulp, self.layer = comparison.share, comparison.ulp, layer
 
 
-@dataclass(frozen=True)
-class Table:
+@dataclass(frozen=True, repr=False)
+class Table(Shown):
     """The tallies of all ops; `str` gives a table."""
 
     title: str
@@ -104,13 +106,36 @@ class Table:
         return bool(self.rows) and not self.divergences
 
     def __str__(self) -> str:
-        calls = sum(row.calls for row in self.rows.values())
         lines = [
-            f"{self.title}: {calls:,} calls of {len(self.rows)} ops, {self.divergences:,} divergences",
+            self._heading(),
             f"{'op':<20} {'calls':>9} {'of the bar':>10} {'ULP':>9} {'divergences':>11}  worst in",
         ]
-        for op, row in sorted(self.rows.items(), key=lambda item: (-item[1].divergences, -item[1].share)):
-            ulp = "-" if np.isnan(row.ulp) else f"{row.ulp:.3g}"
-            line = f"{op:<20} {row.calls:>9,} {row.share:>10.3g} {ulp:>9} {row.divergences:>11,}  {row.layer}"
-            lines.append(line.rstrip() + (f"  {row.repro}" if row.repro else ""))
+        for op, calls, share, ulp, divergences, layer, repro in self._cells():
+            line = f"{op:<20} {calls:>9} {share:>10} {ulp:>9} {divergences:>11}  {layer}"
+            lines.append(line.rstrip() + (f"  {repro}" if repro else ""))
         return "\n".join(lines)
+
+    @override
+    def _repr_html_(self) -> str:
+        heads = ("op", "calls", "of the bar", "ULP", "divergences", "worst in", "")
+        return table(heads, self._cells(), caption=self._heading())
+
+    def _heading(self) -> str:
+        calls = sum(row.calls for row in self.rows.values())
+        return f"{self.title}: {calls:,} calls of {len(self.rows)} ops, {self.divergences:,} divergences"
+
+    def _cells(self) -> list[tuple[str, ...]]:
+        """Return the rows as texts, the worst first."""
+        worst_first = sorted(self.rows.items(), key=lambda item: (-item[1].divergences, -item[1].share))
+        return [
+            (
+                op,
+                f"{row.calls:,}",
+                f"{row.share:.3g}",
+                "-" if np.isnan(row.ulp) else f"{row.ulp:.3g}",
+                f"{row.divergences:,}",
+                row.layer,
+                str(row.repro or ""),
+            )
+            for op, row in worst_first
+        ]

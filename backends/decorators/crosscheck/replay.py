@@ -9,14 +9,15 @@ from typing import Any
 from ...archive import LARGEST
 from ...base import Backend
 from ...errors import DataError, DivergenceError, LaminaError
+from ...notebook import Shown
 from ...select import get_backend, is_lamina_own
 from ...shape_backend import ShapeBackend
 from .backend import CrosscheckBackend
 from .repro import Repro, load
 
 
-@dataclass(frozen=True)
-class Replay:
+@dataclass(frozen=True, repr=False)
+class Replay(Shown):
     """The outcome of a repro; `str` gives the message."""
 
     passed: bool

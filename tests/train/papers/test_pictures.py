@@ -38,7 +38,7 @@ def test_panels_with_the_same_many_curves_share_a_legend(
         draw(figure := Figure(layout="constrained"))
         figures.append(figure)
 
-    monkeypatch.setattr(pictures, "save_figure", save)
+    monkeypatch.setattr(pictures, "make_figure", save)
     pictures.curves(tmp_path / "curves.png", panels)
     assert len(figures[0].legends) == below
     assert sum(axes.get_legend() is not None for axes in figures[0].axes) == inside

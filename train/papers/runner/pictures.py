@@ -12,7 +12,7 @@ import numpy as np
 from ....backends.host import Host
 from ...data import Scaling, circle, disc, disc_variant
 from ...pictures import decision_boundaries, decision_boundary
-from ...pictures.figure import COLOURS, plain, save_figure
+from ...pictures.figure import COLOURS, make_figure, plain
 from .paper import Results
 from .plan import Plan, dataset
 
@@ -62,7 +62,7 @@ def curves(path: Path, panels: Sequence[Panel], *, columns: int = 2, title: str 
         if title:
             figure.suptitle(plain(title), fontsize=13)
 
-    save_figure(draw, path)
+    make_figure(draw, path)
 
 
 def _panel(axes: Axes, panel: Panel) -> None:
