@@ -11,7 +11,7 @@ from ..backends import Backend, OptionError, ShapeError, StateError, Tensor
 from ..backends.errors import did_you_mean
 from ..backends.protocol import Shape
 from .call import WITHOUT_INPUT_GRADIENT
-from .faults import named_error, raise_named
+from .faults import check_made, named_error, raise_named
 from .linear import Linear
 from .module import Module, has_parameters
 
@@ -38,6 +38,8 @@ class Sequential(Module):
         else:
             named = {str(i): layer for i, layer in enumerate(layers)}
         first = next(iter(named.values()), None)
+        if isinstance(first, Module):
+            check_made(first)
         super().__init__(first.backend if backend is None and isinstance(first, Module) else backend)
         self._layers: dict[str, Module] = {}
         self._extend(named)
@@ -47,6 +49,7 @@ class Sequential(Module):
     def append(self, layer: Module, name: str | None = None) -> Sequential:
         """Add a layer at the end and return self; its backend and its size must fit."""
         if not self._layers and isinstance(layer, Module):
+            check_made(layer)
             self.backend = layer.backend
         self._extend({name or str(len(self._layers)): layer})
         return self
@@ -77,6 +80,7 @@ class Sequential(Module):
             raise OptionError(f"Sequential: expected layer {name!r} to be a Module, got {layer!r}{hint}")
         if not isinstance(name, str) or name in layers or "." in name:
             raise OptionError(f"Sequential: expected layer names to be new and without a dot, got {name!r}")
+        check_made(layer)
         if layer.backend is not self.backend:
             same = repr(layer.backend) == repr(self.backend)
             hint = "; get_backend makes a new stack at each call: make one for all layers" if same else ""

@@ -19,6 +19,7 @@ from ...backends.host import Host
 from ...backends.notebook import Shown, table
 from ...backends.select import available
 from .. import Loss, Module
+from ..faults import check_made
 from .against_backend import compare_with_backend
 from .against_graph import compare_with_graph
 from .against_torch import compare_with_torch
@@ -125,6 +126,7 @@ def check(module: Module | Loss, *inputs: Any, torch: Any = None, large: bool = 
         Whether to try large inputs, too; False for a function undefined there, such as arccos.
 
     """
+    check_made(module)
     arrays = tuple(_array(value) for value in inputs)
     subject = Subject(module)
     is_wide = subject.backend.default_dtype == "float64"

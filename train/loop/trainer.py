@@ -15,6 +15,7 @@ from ...backends.host import Host
 from ...backends.options import integer, number
 from ...layers import Module, inference, mode, named_scopes, without_input_gradient
 from ...layers.call import checked_targets
+from ...layers.faults import check_made
 from ...layers.losses import L2Penalty, Loss
 from ..data import Dataset, batch_count, order
 from ..optimizers import Optimizer, clip_grad_norm, clip_grad_value
@@ -72,6 +73,8 @@ class Trainer:
         progress: bool = False,
         check_finite: bool = False,
     ) -> None:
+        check_made(model)
+        check_made(loss)
         self.model = model
         self.loss = loss
         self.optimizer = optimizer

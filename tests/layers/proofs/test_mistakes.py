@@ -10,7 +10,8 @@ import pytest
 
 import lamina
 from lamina.backends import Backend, ShapeError
-from lamina.layers import Constant, Linear, Loss, Module, Sequential, Uniform
+from lamina.layers import Constant, Linear, Loss, Module, MSELoss, Sequential, Uniform
+from lamina.train.loop.trainer import Trainer
 
 X = np.random.default_rng(0).standard_normal((4, 3))
 
@@ -208,6 +209,11 @@ class Bare(Module):
         self.weight = self.parameter((3,), Constant(0.0))
 
 
+class Unmade(Module):
+    def __init__(self) -> None:
+        self.factor = 1.0
+
+
 class BareLoss(Loss):
     def __init__(self) -> None:
         self.factor = 1.0
@@ -221,6 +227,13 @@ class BareLoss(Loss):
     [
         (Bare, "Bare: expected Bare.__init__ to call super().__init__(...) first"),
         (lambda b: BareLoss()(X, X), "BareLoss: expected BareLoss.__init__ to call super().__init__(...)"),
+        (lambda b: Unmade()(X), "Unmade: expected Unmade.__init__ to call super().__init__(...) first"),
+        (lambda b: lamina.check(Unmade(), X), "Unmade: expected Unmade.__init__ to call super()"),
+        (lambda b: lamina.check(BareLoss(), X, X), "BareLoss: expected BareLoss.__init__ to call super()"),
+        (lambda b: Sequential(Unmade()), "Unmade: expected Unmade.__init__ to call super().__init__(...)"),
+        (lambda b: Sequential(Linear(3, 3, backend=b), Unmade()), "Unmade: expected Unmade.__init__ to call"),
+        (lambda b: Sequential().append(Unmade()), "Unmade: expected Unmade.__init__ to call super()"),
+        (lambda b: Trainer(Unmade(), MSELoss(), None), "Unmade: expected Unmade.__init__ to call"),  # type: ignore[arg-type]
         (lambda b: made(b, (3,), 0.5), "parameter: expected an initializer such as Constant(0.5), got 0.5"),
         (lambda b: made(b, (3,), Uniform), "expected an initializer such as Constant(0.5), got <class"),
         (
