@@ -163,6 +163,7 @@ def _taken(backend: Backend) -> tuple[Any, Any]:
         ({"op": "eval"}, "damaged, or not written by crosscheck"),
         ({"op": ["full"]}, "damaged, or not written by crosscheck"),
         ({"op": "compile"}, "compile cannot run"),
+        ({"op": "scope", "args": ["x"], "kwargs": {}}, "scope cannot run"),
         ({"format": 2}, "expected format 'lamina repro 1', got '2'"),
     ],
 )  # fmt: skip

@@ -33,10 +33,15 @@ class Option:
 
     def checked(self, value: Any) -> Any:
         """Return a value, each number as Python's own; OptionError names the flag."""
-        if value is None:
+        if value is None and self.default is None:
             return None
-        if isinstance(value, tuple):
-            return tuple(map(self.checked, value))
+        if self.parse is None:
+            return self._checked(value)
+        if not isinstance(value, (tuple, list)):
+            raise OptionError(f"{self.flag}: expected a tuple of values, got {value!r:.80}")
+        return tuple(map(self._checked, value))
+
+    def _checked(self, value: Any) -> Any:
         if self.choices:
             check_name(self.flag, value, self.choices)
         return value if self.check is None else self.check(self.flag, value)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -80,11 +81,15 @@ class Predictor:
             if description.get("format", FORMAT) != FORMAT:
                 got = f"{description['format']!r:.80}"
                 raise DataError(f"expected format {FORMAT!r}, got {got}; use the Lamina that wrote it")
+            shape = model_from_dict(description["model"]).input_shape
+            features = _names(description["features"])
+            if features is not None and len(features) != math.prod(shape):
+                raise DataError(f"expected {math.prod(shape)} names of features, got {len(features)}")
             return cls(
                 model,
-                input_shape=model_from_dict(description["model"]).input_shape,
+                input_shape=shape,
                 classes=_names(description["classes"]),
-                features=_names(description["features"]),
+                features=features,
                 target=_text(description["target"]),
                 scaling=_scaling(description["scaling"]),
                 target_scaling=_scaling(description["target_scaling"]),

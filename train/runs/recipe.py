@@ -38,6 +38,14 @@ def names(text: str) -> tuple[str, ...]:
     return tuple(part.strip() for part in text.split(",") if part.strip())
 
 
+_KINDS: dict[str, Any] = {
+    "source": str,
+    "schedule": str,
+    "target": str | None,
+}
+"""The types of the fields that have no check of their own."""
+
+
 @dataclass(frozen=True)
 class Recipe:
     """What to train, on which data, and how.
@@ -219,8 +227,8 @@ class Recipe:
                 key: tuple(v) if isinstance(v, list) else v for key, v in options.items()
             }
             recipe = cls(**values)
-            for name in ("source", "task", "schedule", "initializer"):
-                if not isinstance(getattr(recipe, name), str):
+            for name, kind in _KINDS.items():
+                if not isinstance(getattr(recipe, name), kind):
                     raise TypeError(f"{name} is {getattr(recipe, name)!r:.80}")
             for name, one in OPTIONS.items():
                 one.checked(getattr(recipe, name))

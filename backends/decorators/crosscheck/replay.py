@@ -62,6 +62,7 @@ def replay(
     try:
         _check_sizes(repro)
         _run(repro, backend)
+        row = backend.report().rows[call.op.name]  # an op without a result has none
     except DivergenceError as error:
         return Replay(False, f"{error}{layer}", repro)
     except MemoryError:
@@ -69,7 +70,6 @@ def replay(
     except Exception as error:  # the file chose the op's arguments
         why = str(error) if isinstance(error, LaminaError) else repr(error)
         raise DataError(f"Repro file '{os.fspath(path)}': {call.op.name} cannot run: {why}.") from error
-    row = backend.report().rows[call.op.name]
     ulp = "" if row.ulp != row.ulp else f", {row.ulp:.3g} ULP"
     message = (
         f"{call.op.name}{layer}: {first.spec} agrees with {second.spec}: the worst error is "

@@ -284,6 +284,8 @@ def test_other_models_are_refused(words: Predictor, tmp_path: Path) -> None:
             {"target_scaling": {"mean": [0, 0, 0], "scale": [1, 1, 1]}},
             r"expected outputs \(N, 3\) for",
         ),
+        ({"features": ["a", "b"]}, "expected 3 names of features, got 2"),
+        ({"features": ["a", 3, "c"]}, "expected a list of names"),
         ({"scaling": {"mean": [0], "scale": [1]}}, r"Scaling: expected inputs \(N, 1\), got \(90, 3\)"),
         ({"scaling": {"mean": [[[[0]]]], "scale": "x"}}, "Scaling.from_dict: expected"),
     ],
@@ -295,6 +297,16 @@ def test_a_description_that_does_not_fit(
     save_model(tmp_path / "m.safetensors", words.model, {**DESCRIPTION, "model": model, **changes})
     with pytest.raises(DataError, match=message):
         Predictor.load(tmp_path / "m.safetensors")(X)
+
+
+@pytest.mark.parametrize("name", Recipe().to_dict())
+def test_a_recipe_of_wrong_types_is_refused(name: str) -> None:
+    unset = [] if getattr(Recipe(), name) is None else [None]
+    for value in ([1], -3.5, {"a": 1}, 1e400, [[]], "\x1b", *unset):
+        right = value == "\x1b" and name in ("source", "schedule", "target")
+        if not right and (name, value) != ("hidden", [1]):
+            with pytest.raises(DataError, match="expected the options of a recipe"):
+                Recipe.from_dict({name: value})
 
 
 def test_a_model_does_not_decide_what_is_opened(words: Predictor, tmp_path: Path) -> None:
