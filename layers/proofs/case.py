@@ -99,9 +99,11 @@ class LossCase:
     prediction, target
         Draw host arrays from a numpy generator: float64, or int64 labels.
     torch
-        Makes a callable of (prediction, target) torch tensors; None if there is none.
+        Makes a callable of torch tensors (prediction, target), or of these and the weight; None if none.
     special
-        A second (prediction, target): probabilities of 0 and 1, huge logits.
+        A second (prediction, target), or with a weight: probabilities of 0 and 1, huge logits.
+    weight
+        Draws the samples' weights (N,) or (N, ...), if the call has them.
 
     """
 
@@ -111,22 +113,23 @@ class LossCase:
     target: Callable[[np.random.Generator], Host]
     torch: Callable[[], Any] | None = field(default=None, repr=False)
     special: tuple[Any, ...] = field(default=(), repr=False)
+    weight: Callable[[np.random.Generator], Host] | None = None
     whole_derivative: ClassVar[bool] = True
-    graph_at_special: ClassVar[bool] = False
-    """BCE's gradient is not that of its value where it is clamped."""
+    graph_at_special: ClassVar[bool] = True
 
     def build(self, backend: Backend) -> Loss:
         """Return the loss."""
         return self.make(backend)
 
-    def inputs(self, seed: int = 0) -> tuple[Host, Host]:
-        """Return (prediction, target)."""
+    def inputs(self, seed: int = 0) -> tuple[Host, ...]:
+        """Return (prediction, target), or (prediction, target, weight)."""
         source = generator(seed, f"input of {self.name}")
-        return self.prediction(source), self.target(source)
+        pair = self.prediction(source), self.target(source)
+        return pair if self.weight is None else (*pair, self.weight(source))
 
-    def special_inputs(self) -> tuple[Host, Host] | None:
-        """Return the special (prediction, target), or None."""
+    def special_inputs(self) -> tuple[Host, ...] | None:
+        """Return the special (prediction, target), or these and a weight, or None."""
         if not self.special:
             return None
-        prediction, target = self.special
-        return np.array(prediction, dtype=np.float64), np.array(target)
+        prediction, target, *weight = self.special
+        return np.array(prediction, dtype=np.float64), np.array(target), *map(np.array, weight)

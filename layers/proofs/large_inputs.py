@@ -75,8 +75,8 @@ def _extremes(subject: Subject, inputs: tuple[Host, ...]) -> Iterator[tuple[str,
     if not subject.is_layer and x.min() >= 0.0 and x.max() <= 1.0:
         sure = (x > np.median(x)).astype(x.dtype)
         if rest[0].dtype.kind == "f" and rest[0].shape == x.shape:
-            yield "predictions of 0 and 1, equal to the targets", (sure, sure)
-            yield "predictions of 0 and 1, opposite to the targets", (sure, 1.0 - sure)
+            yield "predictions of 0 and 1, equal to the targets", (sure, sure, *rest[1:])
+            yield "predictions of 0 and 1, opposite to the targets", (sure, 1.0 - sure, *rest[1:])
         return
     for size in SIZES:
         # Rounded to float32, so that both dtypes see the same numbers.

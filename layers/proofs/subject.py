@@ -23,7 +23,7 @@ class Subject:
     def __init__(self, module: Module | Loss) -> None:
         self.module = module
         self.is_layer = isinstance(module, Module)
-        self.inputs = ("input",) if self.is_layer else ("prediction", "target")
+        self.inputs = ("input",) if self.is_layer else ("prediction", "target", "weight")
         self.output = "output" if self.is_layer else "loss"
 
     @property

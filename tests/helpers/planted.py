@@ -33,8 +33,7 @@ def planted(case: Case, faulty: type[Module] | type[Loss]) -> Case:
 def objections(case: LayerCase | LossCase, backend: Backend) -> set[str]:
     """Return the oracles that object, at the row's inputs and its special ones.
 
-    An error of Lamina's own is an objection, too. Finite differences are not tried at special inputs, nor is
-    the graph of a loss.
+    An error of Lamina's own is an objection, too. Finite differences are not tried at special inputs.
     """
     inputs, special = case.inputs(), case.special_inputs()
     attempts: list[tuple[str, Callable[..., Report], tuple[Any, ...]]] = [

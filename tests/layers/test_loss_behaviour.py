@@ -19,15 +19,15 @@ from lamina.layers.proofs.subject import bring, cotangent, host
 def test_a_loss_keeps_dtypes_and_its_arguments(case: LossCase, backend: Backend) -> None:
     b = backend
     loss = case.build(b)
-    prediction, target = (b.from_host(value) for value in case.inputs())
-    value = loss(prediction, target)
+    arguments = [b.from_host(value) for value in case.inputs()]
+    value = loss(*arguments)
     g = b.from_host(cotangent(b.shape(value)))
-    seen = host(b, prediction), host(b, target), host(b, g)
+    seen = [host(b, tensor) for tensor in (*arguments, g)]
     grad = loss.backward(g) if loss.reduction == "none" else loss.backward()
-    for tensor, old in zip((prediction, target, g), seen, strict=True):
+    for tensor, old in zip((*arguments, g), seen, strict=True):
         assert host(b, tensor).tobytes() == old.tobytes()
     assert b.dtype(value) == b.dtype(grad) == "float32"
-    assert b.shape(grad) == b.shape(prediction)
+    assert b.shape(grad) == b.shape(arguments[0])
     assert (b.shape(value) == ()) == (loss.reduction != "none")
 
 
@@ -56,18 +56,19 @@ def test_a_loss_without_the_call_before(case: LossCase, backend: Backend) -> Non
 def test_the_loss_of_an_empty_batch(case: LossCase, backend64: Backend) -> None:
     b = backend64
     loss = case.build(b)
-    prediction, target = (value[:0] for value in case.inputs())
+    prediction, *rest = (value[:0] for value in case.inputs())
     if getattr(loss, "weight", None) is not None and len(b.shape(loss.weight)) == 2:
         loss.weight = None  # it has a row for each sample
-    prediction, target = b.from_host(prediction), bring(b, target)
+    arguments = b.from_host(prediction), *(bring(b, value) for value in rest)
     if loss.reduction == "none":
-        assert loss(prediction, target) is not None
+        assert loss(*arguments) is not None
     elif loss.reduction == "sum":
-        assert b.item(loss(prediction, target)) == 0.0
-        assert b.shape(loss.backward()) == b.shape(prediction)
+        assert b.item(loss(*arguments)) == 0.0
+        assert b.shape(loss.backward()) == prediction.shape
+        assert [b.item(value) for value in loss.fraction(*arguments)] == [0.0, 0.0]
     else:
         with pytest.raises(ShapeError, match=f"^{type(loss).__name__}.*empty batch"):
-            loss(prediction, target)
+            loss(*arguments)
 
 
 @each(LOSS_CASES)
@@ -75,8 +76,7 @@ def test_a_loss_that_does_not_validate_gives_the_same(case: LossCase, backend64:
     b = backend64
     loss, trusting = case.build(b), case.build(b)
     trusting.validate = False
-    prediction, target = case.inputs()
-    arguments = b.from_host(prediction), bring(b, target)
+    arguments = [bring(b, value) for value in case.inputs()]
     assert host(b, trusting(*arguments)).tobytes() == host(b, loss(*arguments)).tobytes()
 
 

@@ -24,44 +24,6 @@ Metric = Callable[[Host, Host], float]
 Classes = npt.NDArray[np.int64]
 
 
-class Mean:
-    """A running weighted mean, sum(value * n) / sum(n): the mean loss over batches of unequal size.
-
-    Examples
-    --------
-    >>> loss = Mean()
-    >>> loss.add(1.0, n=3)
-    >>> loss.add(5.0, n=1)
-    >>> loss.value
-    2.0
-    """
-
-    def __init__(self) -> None:
-        self.reset()
-
-    def reset(self) -> None:
-        """Forget all values."""
-        self._total = 0.0
-        self.count = 0.0
-
-    def add(self, value: float, n: float = 1) -> None:
-        """Add a mean `value` over `n` samples."""
-        if not n >= 0:
-            raise OptionError(f"Mean.add: expected n to be a number of samples, at least 0, got {n!r}")
-        # The mean of an empty batch is NaN, and 0 * NaN would make the total NaN.
-        if n:
-            self._total += float(value) * float(n)
-            self.count += float(n)
-
-    @property
-    def value(self) -> float:
-        """The mean so far; NaN if there are no values."""
-        return self._total / self.count if self.count else float("nan")
-
-    def __repr__(self) -> str:
-        return f"Mean({self.value:g} over {self.count:g})"
-
-
 def predicted_classes(predictions: npt.ArrayLike, threshold: float = 0.5) -> Classes:
     """Return the class of each prediction, int64 (N,).
 

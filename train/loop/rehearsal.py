@@ -6,11 +6,12 @@ from collections.abc import Iterable, Mapping
 
 import numpy as np
 
-from ...backends import LaminaError, OptionError, Tensor
+from ...backends import DataError, LaminaError, OptionError, Tensor
+from ...backends.host import Host
 from ...layers import Module, inference, mode, named_scopes
 from ...layers.call import rehearsal
 from ...layers.faults import named_error
-from ...layers.losses import L2Penalty, Loss
+from ...layers.losses import L2Penalty, Loss, NLLLoss
 from ..optimizers import Optimizer
 from .metrics import Metric, measured
 from .samples import Samples, cuts
@@ -68,6 +69,7 @@ def rehearse(
     with mode(training=training), inference(), rehearsal(), named_scopes(model):
         prediction = _first(model, loss, samples, batches[0], training=training)
         _check_targets(loss, samples, prediction)
+        _check_counted(loss, samples)
         for first, last in batches[1:]:
             try:
                 _run(model, loss, samples, (first, last))
@@ -102,10 +104,10 @@ def _first(model: Module, loss: Loss, samples: Samples, batch: Batch, *, trainin
 
 
 def _run(model: Module, loss: Loss, samples: Samples, batch: Batch) -> Tensor:
-    x, y = samples.rows(*batch)
+    x, *rest = samples.rows(*batch)
     with samples.backend.session():
         prediction = model(x)
-        loss(prediction, y)
+        loss.fraction(prediction, *rest)
     return prediction
 
 
@@ -114,6 +116,22 @@ def _check_targets(loss: Loss, samples: Samples, prediction: Tensor) -> None:
         loss.check_targets((samples.size, *samples.backend.shape(prediction)[1:]), samples.y)
     except LaminaError as error:
         raise named_error(error, loss) from error
+
+
+def _check_counted(loss: Loss, samples: Samples) -> None:
+    """Raise DataError if no target counts: there would be nothing to learn, and no loss."""
+    counted: Host = np.ones(samples.targets.shape, bool)
+    if isinstance(loss, NLLLoss) and samples.targets.dtype.kind in "iu":
+        counted = samples.targets != loss.ignore_index
+    if samples.weight is not None:
+        weight = np.asarray(samples.backend.to_host(samples.weight))
+        rank = min(weight.ndim, counted.ndim)
+        counted = np.asarray(counted.any(axis=tuple(range(rank, counted.ndim))))
+        counted &= (weight != 0).any(axis=tuple(range(rank, weight.ndim)))
+    if not counted.any():
+        raise DataError(
+            f"expected a target that counts, got {samples.size} samples that are all ignored or have weight 0"
+        )
 
 
 def _listed(names: Iterable[str]) -> str:

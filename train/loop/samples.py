@@ -14,10 +14,11 @@ from ...backends.host import Host, numbers
 from ...backends.protocol import Shape
 from ...layers.losses import Loss, NLLLoss
 from ..data import Dataset
-from .metrics import Mean, Metric, accuracy, measured
+from .metrics import Metric, accuracy, measured
 from .objective import decision_threshold, targets_for
 
-Pair = tuple[Any, Any]
+Pair = tuple[Any, Any] | tuple[Any, Any, Any]
+"""(inputs, targets), or (inputs, targets, weights)."""
 
 
 @dataclass(frozen=True)
@@ -31,12 +32,15 @@ class Samples:
     targets: Host
     """The targets in the caller's form, (N, ...) on the host: metrics take these."""
     size: int
+    weight: Tensor | None = None
+    """A weight for each sample (N,), or for each of its losses (N, ...)."""
 
     @classmethod
     def of(cls, data: Dataset | Pair, loss: Loss, *, check_finite: bool = False) -> Samples:
         """Copy a data set, or a pair (inputs (N, ...), targets), to the loss's backend.
 
-        Labels may be of any integer dtype. Losses of real targets take integers as reals.
+        A pair may have the samples' weights as its third. Labels may be of any integer dtype. Losses of real
+        targets take integers as reals.
 
         Raises
         ------
@@ -45,10 +49,10 @@ class Samples:
 
         """
         if isinstance(data, Dataset):
-            inputs, targets = data.inputs, targets_for(loss, data)
+            inputs, targets, weight = data.inputs, targets_for(loss, data), None
             labels = data.targets if data.classes is not None else None
         else:
-            inputs, targets = _pair(data)
+            inputs, targets, weight = _pair(data)
             labels = targets if isinstance(loss, NLLLoss) and targets.dtype.kind in "iu" else None
         if check_finite:
             _check_finite(data, inputs, targets)
@@ -58,11 +62,17 @@ class Samples:
         b = loss.backend
         if labels is not None and labels.ndim != 1:
             labels = None
-        return cls(b, b.from_host(inputs), b.from_host(targets), labels, original, len(inputs))
+        own = None if weight is None else b.from_host(weight)
+        return cls(b, b.from_host(inputs), b.from_host(targets), labels, original, len(inputs), own)
 
-    def rows(self, first: int, last: int) -> tuple[Tensor, Tensor]:
-        """Return (inputs, targets) of the samples first:last."""
-        return rows(self.backend, self.x, first, last), rows(self.backend, self.y, first, last)
+    @property
+    def parts(self) -> tuple[Tensor, ...]:
+        """(inputs, targets), or (inputs, targets, weights)."""
+        return (self.x, self.y) if self.weight is None else (self.x, self.y, self.weight)
+
+    def rows(self, first: int, last: int) -> tuple[Tensor, ...]:
+        """Return the parts of the samples first:last."""
+        return tuple(rows(self.backend, part, first, last) for part in self.parts)
 
     def fault(self) -> str:
         """Return which values are not finite, as text; "" if all are."""
@@ -76,40 +86,45 @@ class Samples:
         """Return the samples with the row numbers of `order` (M,), in that order."""
         b = self.backend
         index = b.from_host(order)
-        x, y = b.take(self.x, index, axis=0), b.take(self.y, index, axis=0)
+        x, y, *weight = (b.take(part, index, axis=0) for part in self.parts)
         labels = None if self.labels is None else self.labels[order]
-        return Samples(b, x, y, labels, self.targets[order], len(order))
+        return Samples(b, x, y, labels, self.targets[order], len(order), *weight)
 
 
 @dataclass
 class Tally:
-    """The losses and predictions of one pass. They stay on the device until its end: reading them waits."""
+    """The losses and predictions of one pass. They stay on the device until its end: reading them waits.
+
+    A pass's loss is the sum of its batches' numerators over that of their denominators: it does not depend on
+    the batch size, and a batch without a target that counts adds nothing.
+    """
 
     loss: Loss
     metrics: Mapping[str, Metric]
     keep_predictions: bool
     predictions: list[Tensor] = field(default_factory=list)
-    losses: list[Tensor] = field(default_factory=list)
-    sizes: list[int] = field(default_factory=list)
+    numerators: list[Tensor] = field(default_factory=list)
+    denominators: list[Tensor] = field(default_factory=list)
 
     @classmethod
     def of(cls, samples: Samples, loss: Loss, metrics: Mapping[str, Metric]) -> Tally:
         """Return an empty tally, which keeps predictions if accuracy or metrics need them."""
         return cls(loss, metrics, samples.labels is not None or bool(metrics))
 
-    def add(self, prediction: Tensor, loss: Tensor, size: int) -> None:
-        """Add a batch of `size` samples."""
+    def add(self, prediction: Tensor, numerator: Tensor, denominator: Tensor) -> None:
+        """Add a batch: its prediction, and the fraction that is its loss."""
         if self.keep_predictions:
             self.predictions.append(prediction)
-        self.losses.append(loss)
-        self.sizes.append(size)
+        self.numerators.append(numerator)
+        self.denominators.append(denominator)
 
     def scores(self, samples: Samples) -> dict[str, float]:
-        """Return by name the mean loss of a sample, the accuracy of labels, and the metrics."""
-        b, mean = self.loss.backend, Mean()
-        for value, size in zip(self.losses, self.sizes, strict=True):
-            mean.add(b.item(value) / (size if self.loss.reduction == "sum" else 1), size)
-        scores = {"loss": mean.value}
+        """Return by name the loss (NaN if no target counts), the accuracy of labels, and the metrics."""
+        b = self.loss.backend
+        numerator, denominator = (
+            sum(float(b.item(value)) for value in values) for values in (self.numerators, self.denominators)
+        )
+        scores = {"loss": numerator / denominator if denominator else math.nan}
         if not self.keep_predictions:
             return scores
         outputs = b.to_host(b.concat(self.predictions, axis=0))
@@ -147,16 +162,35 @@ def _accuracy(loss: Loss, outputs: Host, labels: Host) -> float:
     return accuracy(outputs, labels, threshold=decision_threshold(loss)) if len(labels) else math.nan
 
 
-def _pair(data: Any) -> tuple[Host, Host]:
-    if not isinstance(data, (tuple, list)) or len(data) != 2:
-        raise OptionError(f"expected a Dataset or a pair (inputs, targets), got {type(data).__name__}")
+def _pair(data: Any) -> tuple[Host, Host, Host | None]:
+    if not isinstance(data, (tuple, list)) or len(data) not in (2, 3):
+        length = f" of {len(data)}" if isinstance(data, (tuple, list)) else ""
+        raise OptionError(
+            "expected a Dataset, a pair (inputs, targets), or (inputs, targets, weights), got "
+            f"{type(data).__name__}{length}"
+        )
     inputs, targets = numbers("inputs", data[0]), numbers("targets", data[1])
     if not inputs.shape[:1] or inputs.shape[:1] != targets.shape[:1] or len(inputs) == 0:
         raise DataError(
             "expected inputs and targets with equally many samples, at least one, got shapes "
             f"{inputs.shape} and {targets.shape}"
         )
-    return inputs, targets
+    return inputs, targets, None if len(data) == 2 else _weights(data[2], len(inputs))
+
+
+def _weights(values: Any, samples: int) -> Host:
+    """Return weights (N, ...) as float64."""
+    weights = numbers("weights", values)
+    if weights.shape[:1] != (samples,):
+        raise DataError(f"expected a weight for each of {samples} samples, got shape {weights.shape}")
+    weights = weights.astype(np.float64)
+    bad = ~((weights >= 0) & (weights < np.inf))
+    if bad.any():
+        row = np.flatnonzero(bad.reshape(samples, -1).any(axis=1))[0]
+        raise DataError(
+            f"expected finite weights of at least 0, got {weights[bad][0]} in row {row} (from 0)"
+        )
+    return weights
 
 
 def _check_finite(data: Dataset | Pair, inputs: Host, targets: Host) -> None:

@@ -143,7 +143,8 @@ class Trainer:
         Parameters
         ----------
         train, validation
-            Data sets, or pairs (inputs (N, ...), targets).
+            Data sets, or pairs (inputs (N, ...), targets). A pair may have weights of the samples (N,), or of
+            their losses (N, ...), as its third: they weigh the loss, not accuracy and metrics.
         epochs, batch_size
             At least 1. A batch has at most as many samples as the training data; validation batches are no
             larger than batch_size.
@@ -210,15 +211,16 @@ class Trainer:
         with _named("evaluate"):
             return self._score(samples, batch_size or fitting_batch(self.backend.shape(samples.x)))
 
-    def train_step(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        """Take one step on the batch (x, y).
+    def train_step(self, x: Tensor, y: Tensor, weight: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
+        """Take one step on the batch (x, y), with a weight for each sample.
 
-        Return the prediction and the loss; both are computed before the step.
+        Return the prediction, and the loss as numerator and denominator, 0-d handles; `loss.reduced` returns
+        their ratio. They are computed before the step.
         """
         with self.backend.session(), named_scopes(self.model):
             self.optimizer.zero_grad()
             prediction = self.model(x)
-            loss = self.loss(prediction, y)
+            numerator, denominator = self.loss.fraction(prediction, y, weight)
             gradient = self.loss.backward()
             with without_input_gradient(self.model):
                 self.model.backward(gradient)
@@ -229,7 +231,7 @@ class Trainer:
             if self.clip_value is not None:
                 clip_grad_value(self.optimizer, self.clip_value)
             self.optimizer.step()
-        return prediction, loss
+        return prediction, numerator, denominator
 
     # -- an epoch ----------------------------------------------------------------------------------
 
@@ -261,8 +263,7 @@ class Trainer:
         listeners = [c for c in self.callbacks if type(c).on_step is not Callback.on_step]
         tally = Tally.of(samples, self.loss, self.metrics)
         for step, (first, last) in enumerate(batches, start=1):
-            prediction, loss = self.train_step(*samples.rows(first, last))
-            tally.add(prediction, loss, last - first)
+            tally.add(*self.train_step(*samples.rows(first, last)))
             for callback in listeners:
                 callback.on_step(self, step)
         return tally.scores(samples)
@@ -272,11 +273,10 @@ class Trainer:
         tally = Tally.of(samples, self.loss, self.metrics)
         with mode(training=False), inference(), named_scopes(self.model):
             for first, last in cuts(samples.size, batch_size):
-                x, y = samples.rows(first, last)
+                x, *rest = samples.rows(first, last)
                 with self.backend.session():
                     prediction = self.model(x)
-                    loss = self.loss(prediction, y)
-                tally.add(prediction, loss, last - first)
+                    tally.add(prediction, *self.loss.fraction(prediction, *rest))
         return tally.scores(samples)
 
     def _stops(self, row: dict[str, float], samples: Samples) -> bool:

@@ -207,7 +207,7 @@ LOSS_FAULTS: list[tuple[type[Loss], str, set[str]]] = [
     (MSEFactorMissing, "MSELoss sum", ALL),
     (MSEMeanMissing, "MSELoss mean", ALL),
     (BCEWeightMissing, "BCELoss weighted", ALL),
-    (BCEUnclamped, "BCELoss mean", {TORCH}),
+    (BCEUnclamped, "BCELoss mean", {GRAPH, TORCH}),
     (PosWeightOnNegatives, "BCEWithLogitsLoss pos_weight", ALL),
     (SmoothingForgotten, "CrossEntropyLoss smoothed", ALL),
     (IgnoredNotMasked, "CrossEntropyLoss ignoring 1", ALL),

@@ -7,9 +7,8 @@ import math
 import numpy as np
 import pytest
 
-from lamina.backends.errors import DataError, OptionError, ShapeError
+from lamina.backends.errors import DataError, ShapeError
 from lamina.train.loop.metrics import (
-    Mean,
     accuracy,
     confusion_matrix,
     majority_baseline,
@@ -142,17 +141,3 @@ def test_r2_equals_scikit_learn() -> None:
     true = rng.normal(size=(50, 3))
     guess = true + rng.normal(size=(50, 3))
     assert r2(guess, true) == pytest.approx(sklearn.r2_score(true, guess), rel=1e-12)
-
-
-def test_mean_weighs_batches() -> None:
-    loss = Mean()
-    assert math.isnan(loss.value)
-    loss.add(1.0, n=3)
-    loss.add(NAN, n=0)
-    loss.add(5.0)
-    assert (loss.value, loss.count) == (2.0, 4)
-    assert repr(loss) == "Mean(2 over 4)"
-    loss.reset()
-    assert loss.count == 0
-    with pytest.raises(OptionError, match=r"Mean\.add: expected n to be .*got -1"):
-        loss.add(1.0, n=-1)

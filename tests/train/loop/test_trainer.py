@@ -287,7 +287,7 @@ def test_an_interrupt_keeps_the_epochs_so_far() -> None:
             "int64 holds, got 922337203685477580",
         ),
         ((X * 1e300, LABELS), DataError, "float32 holds, got"),
-        (X, OptionError, r"expected a Dataset or a pair \(inputs, targets\), got ndarray"),
+        (X, OptionError, r"expected a Dataset, a pair \(inputs, targets\), .* got ndarray"),
         (Dataset("r", X, X[:, :1]), DataError, "real targets"),
     ],
 )

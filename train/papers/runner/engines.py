@@ -59,7 +59,8 @@ class Layers(Learner):
 
     def step(self, x: Any, y: Any) -> Any:
         """Take one step; return the loss before it."""
-        return self.trainer.train_step(x, y)[1]
+        _, *fraction = self.trainer.train_step(x, y)
+        return self.trainer.loss.reduced(*fraction)
 
     @override
     def outputs(self, inputs: Host) -> Host:
