@@ -187,9 +187,7 @@ def _weights(values: Any, samples: int) -> Host:
     bad = ~((weights >= 0) & (weights < np.inf))
     if bad.any():
         row = np.flatnonzero(bad.reshape(samples, -1).any(axis=1))[0]
-        raise DataError(
-            f"expected finite weights of at least 0, got {weights[bad][0]} in row {row} (from 0)"
-        )
+        raise DataError(f"expected finite weights of at least 0, got {weights[bad][0]} in row {row} (from 0)")
     return weights
 
 

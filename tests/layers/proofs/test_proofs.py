@@ -11,7 +11,6 @@ from rows import each, row
 
 import lamina.layers
 from lamina.backends import Backend, get_backend
-from lamina.backends.decorators.autodiff import grad
 from lamina.backends.tolerance import FORWARD_BARS
 from lamina.layers import Loss, Module
 from lamina.layers.proofs import (
@@ -22,7 +21,7 @@ from lamina.layers.proofs import (
     check_differences,
     compare_with_torch,
 )
-from lamina.layers.proofs.subject import bring, cotangent, host
+from lamina.layers.proofs.subject import bring, host
 
 EVERY = (*LAYER_CASES, *LOSS_CASES)
 WITH_TORCH = [case for case in EVERY if case.torch is not None]
@@ -102,36 +101,6 @@ def test_torch_at_the_edges(case: Any, backend64: Backend) -> None:
     pytest.importorskip("torch", reason="the oracle is torch.nn")
     report = compare_with_torch(case.build(backend64), case.torch(), *case.special_inputs())
     assert report.passed, str(report)
-
-
-@each([case for case in LOSS_CASES if case.torch is not None])
-def test_second_derivatives_of_losses(case: LossCase, backend64: Backend) -> None:
-    """By autodiff, at the edges too: probabilities of 0 and 1, logits of 0 and 1000, ignored labels."""
-    torch = pytest.importorskip("torch", reason="the oracle is torch.autograd")
-    tape = get_backend(f"autodiff+{backend64.raw.spec}", dtype="float64")
-    loss, twin = case.build(tape), case.torch()
-    for arrays in filter(None, (case.inputs(), case.special_inputs())):
-        x: Any = tape.from_host(arrays[0])
-        x.requires_grad = True
-        with tape.session():
-            y: Any = loss(x, *(bring(tape, a) for a in arrays[1:]))
-            (first,) = grad(y.sum(), [x], create_graph=True)
-            c = cotangent(first.shape)
-            (second,) = grad((first * tape.from_host(c)).sum(), [x]) if first.requires_grad else (None,)
-        p, *rest = map(torch.tensor, arrays)
-        p.requires_grad_()
-        (theirs,) = torch.autograd.grad(twin(p, *rest).sum(), p, create_graph=True)
-        (again,) = (
-            torch.autograd.grad((theirs * torch.tensor(c)).sum(), p) if theirs.requires_grad else (None,)
-        )
-        np.testing.assert_allclose(first.numpy(), theirs.detach().numpy(), rtol=1e-9, atol=1e-12)
-        zeros = np.zeros_like(c)
-        np.testing.assert_allclose(
-            zeros if second is None else second.numpy(),
-            zeros if again is None else again.numpy(),
-            rtol=1e-9,
-            atol=1e-9,
-        )
 
 
 # -- float32 against the float64 oracle -----------------------------------------------------------

@@ -98,17 +98,17 @@ def test_activations(case: LayerCase, tape: Any) -> None:
 @each([case for case in LOSS_CASES if case.torch is not None])
 def test_losses(case: LossCase, tape: Any) -> None:
     assert case.torch is not None
-    prediction, target = case.inputs()
-    samples = [prediction]
+    prediction, *rest = case.inputs()
+    samples: list[tuple[Host, ...]] = [case.inputs(), *filter(None, [case.special_inputs()])]
     ends: tuple[float, ...] = (0.0, *TINY, 1000.0, -1000.0)
     if case.name.startswith(("BCELoss", "NLLLoss")):  # which take probabilities, and their logarithms
         ends = (0.0, 1.0, 1e-30) if case.name.startswith("BCELoss") else ()
     for value in ends:
         at = prediction.copy()
         at.flat[::2] = value
-        samples.append(at)
-    for x in samples:
-        compare(ours(case.build(tape), tape, x, target), theirs(case.torch(), x, target))
+        samples.append((at, *rest))
+    for arguments in samples:
+        compare(ours(case.build(tape), tape, *arguments), theirs(case.torch(), *arguments))
 
 
 SELECTING = {"relu_grad", "leaky_relu_grad", "max_pool_grad"}

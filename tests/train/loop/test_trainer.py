@@ -179,6 +179,72 @@ def test_a_summed_loss_is_reported_per_sample() -> None:
     assert ours["loss"] == pytest.approx(theirs["loss"], rel=1e-12)
 
 
+def own_mean(b: Backend) -> Loss:
+    """Return a loss that defines forward alone."""
+
+    class Own(Loss):
+        def forward(self, prediction: Any, target: Any) -> Any:
+            return self.backend.mean(self.backend.square(self.backend.subtract(prediction, target)))
+
+    return Own(backend=b)
+
+
+HALF_IGNORED = np.where(np.arange(50) < 24, -100, LABELS)
+CLASS_WEIGHTS = np.array([1.0, 50.0])
+SAMPLE_WEIGHTS = np.arange(50) % 4.0
+
+
+@pytest.mark.parametrize(
+    ("make", "data"),
+    [
+        (lambda b: CrossEntropyLoss(b.from_host(CLASS_WEIGHTS), backend=b), (X, LABELS)),
+        (lambda b: CrossEntropyLoss(b.from_host(-CLASS_WEIGHTS), backend=b), (X, LABELS)),
+        (lambda b: CrossEntropyLoss(backend=b), (X, HALF_IGNORED)),
+        (lambda b: CrossEntropyLoss(reduction="sum", backend=b), (X, HALF_IGNORED)),
+        (lambda b: CrossEntropyLoss(backend=b), (X, HALF_IGNORED, SAMPLE_WEIGHTS)),
+        (lambda b: MSELoss(backend=b), (X, X[:, :2], SAMPLE_WEIGHTS)),
+        (lambda b: MSELoss("batchmean", backend=b), (X, X[:, :2], np.outer(SAMPLE_WEIGHTS, [1, 2]))),
+        (lambda b: MSELoss("half_batchmean", backend=b), (X, X[:, :2])),
+        (lambda b: BCEWithLogitsLoss(backend=b), (X, 1.0 * (LABELS[:, None] ^ [0, 1]), SAMPLE_WEIGHTS)),
+        (own_mean, (X, X[:, :2])),
+    ],
+    ids=lambda value: "" if callable(value) else f"{len(value)} parts",
+)
+def test_the_loss_of_a_data_set_does_not_depend_on_the_batch_size(make: Any, data: Any) -> None:
+    b = get_backend("numpy", dtype="float64")
+    trainer = trainer_of(b, make(b))
+    whole, *others = (trainer.evaluate(data, batch_size=size)["loss"] for size in (50, 16, 4, 1))
+    assert others == pytest.approx([whole] * 3, rel=1e-12)
+    if trainer.loss.reduction != "sum":
+        x, *rest = map(b.from_host, data)
+        assert whole == pytest.approx(b.item(trainer.loss(trainer.model(x), *rest)), rel=1e-12)
+
+
+def test_a_batch_whose_targets_are_all_ignored_changes_nothing(backend64: Backend) -> None:
+    """Training goes on as if the batch were not there."""
+    ours, theirs = (trainer_of(backend64) for _ in range(2))
+    ours.optimizer, theirs.optimizer = (SGD(t.model.parameters(), lr=0.1) for t in (ours, theirs))
+    ours.fit((X, HALF_IGNORED), epochs=3, batch_size=8, shuffle=False)
+    theirs.fit((X[24:], LABELS[24:]), epochs=3, batch_size=8, shuffle=False)
+    assert ours.stopped == ""
+    np.testing.assert_allclose(weights(ours), weights(theirs), rtol=1e-12)
+    columns = [trainer.history.column("train_loss") for trainer in (ours, theirs)]
+    np.testing.assert_allclose(*columns, rtol=1e-12)
+
+
+@pytest.mark.parametrize("kind", [CrossEntropyLoss, MSELoss])
+def test_a_sample_of_weight_2_counts_as_two(kind: Any, backend64: Backend) -> None:
+    targets = LABELS if kind is CrossEntropyLoss else X[:, :2]
+    x = np.where(SAMPLE_WEIGHTS[:, None] > 0, X, 1e3)  # what has weight 0 may be anything
+    repeated = np.repeat(np.arange(50), SAMPLE_WEIGHTS.astype(int))
+    ours, theirs = (trainer_of(backend64, kind(backend=backend64)) for _ in range(2))
+    data = (x, targets, SAMPLE_WEIGHTS)
+    history = ours.fit(data, data, epochs=5, batch_size=50)
+    again = theirs.fit((X[repeated], targets[repeated]), epochs=5, batch_size=100)
+    np.testing.assert_allclose(weights(ours), weights(theirs), rtol=1e-7)
+    np.testing.assert_allclose(history.column("train_loss"), again.column("train_loss"), rtol=1e-9)
+
+
 @pytest.mark.parametrize("option", ["clip_norm", "clip_value"])
 def test_clipping_bounds_the_step(option: str) -> None:
     b = get_backend("numpy", dtype="float64")
@@ -288,6 +354,19 @@ def test_an_interrupt_keeps_the_epochs_so_far() -> None:
         ),
         ((X * 1e300, LABELS), DataError, "float32 holds, got"),
         (X, OptionError, r"expected a Dataset, a pair \(inputs, targets\), .* got ndarray"),
+        ((X,), OptionError, "got tuple of 1"),
+        ((X, LABELS, np.ones(49)), DataError, r"expected a weight for each of 50 samples, got shape \(49,\)"),
+        ((X, LABELS, np.ones((50, 2))), ShapeError, r"CrossEntropyLoss.*weight to be \(N,\) or \(N, ...\)"),
+        ((X, LABELS, X[:, 0] * 0 - 1), DataError, "finite weights of at least 0, got -1.0 in row 0"),
+        ((X, LABELS, np.where(np.arange(50) == 7, np.nan, 1)), DataError, "weights.*got nan in row 7"),
+        ((X, LABELS, ["1"] * 50), DtypeError, "weights: expected numbers"),
+        (
+            (X, LABELS, np.zeros(50)),
+            DataError,
+            "a target that counts, got 50 samples that are all ignored or",
+        ),
+        ((X, np.full(50, -100)), DataError, "a target that counts, got 50 samples"),
+        ((X, HALF_IGNORED, HALF_IGNORED < 0), DataError, "a target that counts, got 50 samples"),
         (Dataset("r", X, X[:, :1]), DataError, "real targets"),
     ],
 )
