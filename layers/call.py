@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 import threading
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
-from contextvars import ContextVar, Token
-from typing import Any, Generic, TypeVar
+from contextvars import ContextVar, Token, copy_context
+from typing import Any, Generic, ParamSpec, TypeVar
 
 T = TypeVar("T")
+P = ParamSpec("P")
 INFERENCE: ContextVar[bool] = ContextVar("lamina_inference", default=False)
 TRAINING: ContextVar[bool | None] = ContextVar("lamina_training", default=None)
 """The mode of the call; each module's default holds if it is None."""
@@ -18,6 +20,19 @@ CHECKED_TARGETS: ContextVar[bool] = ContextVar("lamina_checked_targets", default
 """Whether the caller has checked the values of all targets."""
 REHEARSAL: ContextVar[bool] = ContextVar("lamina_rehearsal", default=False)
 """Whether the call only shows that its data fit."""
+
+
+def in_own_context(call: Callable[P, T]) -> Callable[P, T]:
+    """Run a call in a copy of the context, so that nothing set in it outlives it.
+
+    Each setting is undone at the end of its `with`, but an interrupt may come between the two.
+    """
+
+    @functools.wraps(call)
+    def run(*args: P.args, **kwargs: P.kwargs) -> T:
+        return copy_context().run(call, *args, **kwargs)
+
+    return run
 
 
 class Setting(Generic[T]):

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-import threading
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
+from contextvars import ContextVar
 from typing import Any
 
 import numpy as np
@@ -19,13 +19,11 @@ from ..protocol import Axis, Shape, Widths
 from ..shapes import axes_of, broadcast, reduced, slices
 from ..windows import Window
 from .derived import TorchDerived
-from .handles import NAMES, NATIVE, Array, agree, check, check_out, fitting, foreign_error
+from .handles import NAMES, NATIVE, Array, InferenceMode, agree, check, check_out, fitting, foreign_error
 from .methods import binary, checked, comparison, scalar, unary
 
 _Tensor = torch.Tensor
 _is_inside = torch.is_inference_mode_enabled
-# The guard inside torch.inference_mode, if torch exposes it: entering the outer one takes as long as an op.
-_InferenceMode: Any = getattr(torch._C, "_InferenceMode", torch.inference_mode)
 _sqrt = unary(torch.sqrt)
 
 
@@ -83,7 +81,7 @@ class TorchBackend(TorchDerived):
     @override
     def empty(self, shape: Shape, *, dtype: str | None = None) -> Array:
         """Allocate outside inference mode, so that sessions and other code can write to it."""
-        with torch.inference_mode(False):
+        with InferenceMode(False):
             return torch.empty(shape, dtype=NATIVE[dtype or self.default_dtype], device=self._device)
 
     @override
@@ -341,7 +339,7 @@ class TorchBackend(TorchDerived):
         sizes = [math.prod(shape) for shape in shapes.values()]
         flat = self.empty((sum(sizes),), dtype=dtype).zero_()
         views, start = {}, 0
-        with torch.inference_mode(False):
+        with InferenceMode(False):
             for (name, shape), size in zip(shapes.items(), sizes, strict=True):
                 views[name] = flat[start : start + size].view(shape)
                 if len(shape) == 2:
@@ -366,25 +364,26 @@ class TorchBackend(TorchDerived):
         return _session
 
 
-class _Session(threading.local):
+_entered: ContextVar[Any] = ContextVar("lamina_torch_sessions", default=None)
+"""A stack as pairs: the mode that was entered last (None if it was on), and the pair below."""
+
+
+class _Session:
     """Inference mode, entered if it is off. One object serves all sessions.
 
-    Each thread has a stack of what it entered, so sessions nest, also inside themselves.
+    Each context has a stack of what it entered, so sessions nest, also inside themselves. If an interrupt
+    comes before `__exit__`, torch leaves the mode when the context ends.
     """
 
-    def __init__(self) -> None:
-        self.entered: list[Any] = []
-
     def __enter__(self) -> None:
-        if _is_inside():
-            self.entered.append(None)
-            return
-        mode = _InferenceMode(True)
-        mode.__enter__()
-        self.entered.append(mode)
+        mode = None if _is_inside() else InferenceMode(True)
+        if mode is not None:
+            mode.__enter__()
+        _entered.set((mode, _entered.get()))
 
     def __exit__(self, kind: object, error: object, trace: object) -> None:
-        mode = self.entered.pop()
+        mode, below = _entered.get()
+        _entered.set(below)
         if mode is not None:
             mode.__exit__(None, None, None)
 

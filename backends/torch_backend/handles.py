@@ -16,6 +16,9 @@ NATIVE = NativeDtypes(
     {"float32": torch.float32, "float64": torch.float64, "int64": torch.int64, "bool": torch.bool}
 )
 NAMES = {value: key for key, value in NATIVE.items()}
+# The guard inside torch.inference_mode, if torch exposes it: entering the outer one takes as long as an op,
+# and an interrupt may come before its `__exit__` does anything.
+InferenceMode: Any = getattr(torch._C, "_InferenceMode", torch.inference_mode)
 _Tensor = torch.Tensor
 HANDLES = frozenset({_Tensor})
 """No subclass is a handle: a torch.nn.Parameter records."""

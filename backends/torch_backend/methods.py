@@ -9,7 +9,17 @@ import torch
 from ..errors import DtypeError
 from ..methods import Method, OpMethod, checker
 from ..shapes import broadcast
-from .handles import HANDLES, NAMES, Array, agree, check_out, floating, floating_pair, foreign_error
+from .handles import (
+    HANDLES,
+    NAMES,
+    Array,
+    InferenceMode,
+    agree,
+    check_out,
+    floating,
+    floating_pair,
+    foreign_error,
+)
 
 _Tensor = torch.Tensor
 checked = checker(HANDLES, foreign_error)
@@ -113,7 +123,7 @@ def scalar(value: Any, dtype: torch.dtype) -> Array:
     if tensor is None:
         if len(_scalars) > 1000:
             _scalars.clear()
-        with torch.inference_mode(False):
+        with InferenceMode(False):
             tensor = torch.tensor(value, dtype=dtype)
         if value != 0:  # 0.0 and -0.0 are one key
             _scalars[key] = tensor

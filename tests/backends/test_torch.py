@@ -106,8 +106,8 @@ def test_nested_sessions_make_nothing(raw: Any, monkeypatch: pytest.MonkeyPatch)
     from lamina.backends.torch_backend import backend as module
 
     made: list[bool] = []
-    guard = module._InferenceMode
-    monkeypatch.setattr(module, "_InferenceMode", lambda on: made.append(on) or guard(on))
+    guard = module.InferenceMode
+    monkeypatch.setattr(module, "InferenceMode", lambda on: made.append(on) or guard(on))
     with raw.session():
         for _ in range(5):
             with raw.session():

@@ -15,7 +15,6 @@ from ...backends.select import with_decorator
 from ..files import atomic_write, new_file
 from ..pictures.graphs import draw_layers, draw_step
 from ..profiling import Work
-from ..runs.predictor import Predictor
 from .app import BackendOption, DtypeOption, Force, JsonOption, command, print_json, say
 from .source import Network, NetworkSource, find_network, network_flags
 
@@ -100,6 +99,5 @@ def _step(network: Network, title: str) -> Graph:
         work = Work.of_experiment(network.experiment, _SAMPLES)
     else:
         assert network.predictor is not None
-        fixed = network.predictor.batch_size  # an ONNX file may fix the size of its batches
-        work = Work.of_predictor(network.predictor, fixed if fixed != Predictor.batch_size else _SAMPLES)
+        work = Work.of_predictor(network.predictor, network.predictor.batch_size or _SAMPLES)
     return draw_step(work.model, work.loss, work.samples.x, work.samples.y, title)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, Protocol
 
 from rich.console import Console
@@ -14,6 +15,7 @@ from typing_extensions import override
 from ...backends.errors import OptionError, did_you_mean
 from ...backends.options import integer, number
 from ...layers import Module
+from ...layers.call import run_all
 from .history import History
 from .metrics import Metric, Mode, direction
 
@@ -185,7 +187,7 @@ class BestWeights(_Monitor):
     @override
     def on_fit_end(self, trainer: Training) -> None:
         if self.state is not None:
-            trainer.model.load_state_dict(self.state)
+            run_all([partial(trainer.model.load_state_dict, self.state)])  # also if Ctrl-C comes now
 
 
 class ProgressBar(Callback):

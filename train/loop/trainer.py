@@ -14,7 +14,7 @@ from ...backends import DataError, LaminaError, OptionError, Tensor
 from ...backends.host import Host
 from ...backends.options import integer, number
 from ...layers import Module, inference, mode, named_scopes, without_input_gradient
-from ...layers.call import checked_targets
+from ...layers.call import checked_targets, in_own_context
 from ...layers.faults import check_made
 from ...layers.losses import L2Penalty, Loss
 from ..data import Dataset, batch_count, order
@@ -123,6 +123,7 @@ class Trainer:
 
     # -- methods for users --------------------------------------------------------------------------
 
+    @in_own_context
     def fit(
         self,
         train: Dataset | Pair,
@@ -184,6 +185,7 @@ class Trainer:
                     break
         return self.history
 
+    @in_own_context
     def predict(self, inputs: Any, *, batch_size: int | None = None) -> Host:
         """Return the model's outputs for inputs (N, ...), as a host array (N, ...).
 
@@ -201,6 +203,7 @@ class Trainer:
                     outputs.append(b.to_host(self.model(rows(b, x, first, last))))
         return np.concatenate(outputs)
 
+    @in_own_context
     def evaluate(self, data: Dataset | Pair, *, batch_size: int | None = None) -> dict[str, float]:
         """Return the loss over a data set, the metrics, and the accuracy if the targets are class labels.
 

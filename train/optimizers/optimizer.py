@@ -7,11 +7,13 @@ as inputs.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Any
 
 from ...backends import OptionError, ShapeError, StateError, Tensor
 from ...backends.options import integer, number
+from ...layers.call import run_all
 from ...layers.module import Module, ParameterList
 from ...layers.parameter import Parameter
 from .group import Group, make_groups
@@ -162,7 +164,7 @@ class Optimizer(Rules):
         return {"steps": self.steps, "lr_factor": self.lr_factor, "groups": groups}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Restore a `state_dict`. Raises before anything is changed."""
+        """Restore a `state_dict`. Raises before anything is changed; an interrupt waits for its end."""
         if not isinstance(state, Mapping):
             raise StateError(f"{self._name}: expected a state_dict, got {type(state).__name__}")
         if absent := [key for key in ("steps", "lr_factor", "groups") if key not in state]:
@@ -176,11 +178,11 @@ class Optimizer(Rules):
             )
         pairs = list(zip(self.groups, saved_groups, strict=True))
         values = [self._cell_values(group, saved) for group, saved in pairs]
+        actions: list[Callable[[], object]] = [partial(vars(self).update, steps=steps, _lr_factor=lr_factor)]
         for (group, saved), cells in zip(pairs, values, strict=True):
-            group.options.restore(saved["options"])
-            for name, value in cells.items():
-                group.put(name, value)
-        self.steps, self._lr_factor = steps, lr_factor
+            actions.append(partial(group.options.restore, saved["options"]))
+            actions += [partial(group.put, name, value) for name, value in cells.items()]
+        run_all(actions)
 
     def __repr__(self) -> str:
         return f"{self._name}({', '.join(f'{k}={v!r}' for k, v in self.groups[0].options.items())})"

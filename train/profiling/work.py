@@ -45,9 +45,8 @@ class Work:
         Loss and optimizer are those of its training, or mean squared error and SGD if these are unknown.
         """
         recipe, model = predictor.recipe, predictor.model
-        fixed = predictor.batch_size != Predictor.batch_size  # an ONNX file may fix the size of its batches
         trained = recipe.batch_size if recipe else None
-        size = batch_size or (predictor.batch_size if fixed else trained) or _BATCH_SIZE
+        size = batch_size or predictor.batch_size or trained or _BATCH_SIZE
         inputs = _random(size, *predictor.input_shape)
         loss, batch = _objective(predictor, inputs)
         optimizer: Optimizer | None = None

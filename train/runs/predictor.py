@@ -13,9 +13,11 @@ import numpy as np
 from ...backends import Backend, DataError, LaminaError
 from ...backends.host import Host
 from ...backends.options import number
-from ...layers import Module, inference
+from ...layers import Module, inference, mode
+from ...layers.call import in_own_context
 from ..data import Scaling
 from ..loop import metrics
+from ..loop.samples import cuts, fitting_batch
 from ..models import check_name, model_from_dict
 from ..onnx import load_onnx, read_metadata
 from .checkpoint import FORMAT, load_model
@@ -39,8 +41,8 @@ class Predictor:
     "" if they are none."""
     recipe: Recipe | None = None
     """The recipe of the training, if known."""
-    batch_size: int = 1024
-    """Samples in a call of the model."""
+    batch_size: int | None = None
+    """Samples in a call of the model, if an ONNX file fixes it; by a sample's size if None."""
 
     @classmethod
     def load(cls, path: Path, backend: str | Backend | None = None) -> Predictor:
@@ -70,8 +72,8 @@ class Predictor:
         if graph.input_shape is None:
             raise DataError(f"'{path}': expected a fixed shape of one sample; export the model with one")
         batch = (graph.inputs[0].shape or (None,))[0]
-        size = batch if isinstance(batch, int) else cls.batch_size
-        if size < 1:
+        size = batch if isinstance(batch, int) else None
+        if size is not None and size < 1:
             raise DataError(f"'{path}': expected batches of at least one sample, got a model for {size}")
         return cls(graph, graph.input_shape, None, None, None, None, None, 0.0, "", batch_size=size)
 
@@ -115,6 +117,7 @@ class Predictor:
                     "train again with a lower learning rate (--lr)"
                 )
 
+    @in_own_context
     def __call__(self, inputs: Host) -> Host:
         """Return outputs (N, K) for raw inputs (N, ...): scores, or numbers in the units of the target."""
         if inputs.shape[1:] != self.input_shape or len(inputs) == 0:
@@ -123,9 +126,9 @@ class Predictor:
         b = self.model.backend
         scaled = inputs if self.scaling is None else self.scaling.apply(inputs)
         parts = []
-        for start in range(0, len(scaled), self.batch_size):
-            with b.session(), inference(), np.errstate(all="ignore"):
-                parts.append(b.to_host(self.model(b.from_host(scaled[start : start + self.batch_size]))))
+        for first, last in cuts(len(scaled), self.batch_size or fitting_batch(scaled.shape)):
+            with b.session(), mode(training=False), inference(), np.errstate(all="ignore"):
+                parts.append(b.to_host(self.model(b.from_host(scaled[first:last]))))
         outputs = np.concatenate(parts)
         if outputs.ndim != 2:
             raise DataError(f"the model: expected outputs (N, K), got {outputs.shape}")

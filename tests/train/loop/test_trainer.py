@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import itertools
 import pickle
 from collections.abc import Callable
 from typing import Any
@@ -22,6 +23,7 @@ from lamina.backends import (
     get_backend,
 )
 from lamina.layers import Linear, ReLU, Sequential, manual_seed
+from lamina.layers.call import CHECKED_TARGETS, INFERENCE, REHEARSAL, TRAINING, Setting
 from lamina.layers.losses import BCELoss, BCEWithLogitsLoss, CrossEntropyLoss, Loss, MSELoss
 from lamina.train import SGD, Adam, Callback, CosineAnnealingLR, Trainer
 from lamina.train.data import Dataset, order
@@ -325,6 +327,24 @@ def test_an_interrupt_keeps_the_epochs_so_far() -> None:
     assert len(trainer.history) == trainer.epoch == 2
     np.testing.assert_array_equal(trainer.history.column("train_loss"), whole.history.column("train_loss"))
     assert not np.array_equal(weights(trainer), weights(whole))
+
+
+@pytest.mark.parametrize("at", range(0, 16, 3))
+def test_an_interrupt_at_the_end_of_a_block_leaves_no_setting_behind(
+    at: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trainer, ended, ends = trainer_of(get_backend("numpy")), Setting.__exit__, itertools.count()
+
+    def interrupted(setting: Setting[Any], *error: object) -> None:
+        if next(ends) == at:
+            raise KeyboardInterrupt
+        ended(setting, *error)
+
+    monkeypatch.setattr(Setting, "__exit__", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        trainer.fit((X, LABELS), (X, LABELS), epochs=3, batch_size=25)
+    assert (TRAINING.get(), INFERENCE.get(), CHECKED_TARGETS.get(), REHEARSAL.get()) == (None, *3 * [False])
+    assert len(trainer.history) == trainer.epoch <= 3
 
 
 # -- refusals -------------------------------------------------------------------------------------------

@@ -5,9 +5,11 @@ Early steps are compared too: the last step forgets a fault in the first ones.
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import functools
 import inspect
+import itertools
 from collections.abc import Callable
 from fractions import Fraction
 from typing import Any
@@ -23,6 +25,7 @@ from lamina.layers import Linear, MSELoss, Sequential, Tanh, manual_seed, withou
 from lamina.layers.initializers import Constant
 from lamina.layers.parameter import Parameter
 from lamina.train.optimizers import SGD, Adam, Optimizer, clip_grad_norm, clip_grad_value
+from lamina.train.optimizers.group import Group
 from lamina.train.optimizers.proofs import OPTIMIZER_CASES, OptimizerCase
 from lamina.train.optimizers.proofs.trajectories import (
     STEPS,
@@ -231,6 +234,27 @@ def test_options_may_be_numpy_numbers(backend: Backend) -> None:
     optimizer.load_state_dict(state)
     assert type(optimizer.groups[0].options["lr"]) is float
     assert optimizer.lr == 0.25
+
+
+@pytest.mark.parametrize("at", range(5))
+def test_an_interrupt_leaves_no_half_restored_state(at: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    b = get_backend("numpy")
+    first, second = parameters_on(b), parameters_on(b)
+    groups = [{"params": first[:1]}, {"params": first[1:], "lr": 0.5}]
+    optimizer, other = Adam(groups), Adam([{"params": second[:1], "lr": 0.25}, {"params": second[1:]}])
+    drive(other, second, range(3))
+    put, calls = Group.put, itertools.count()
+
+    def interrupted(group: Group, name: str, value: Any) -> None:
+        if next(calls) == at:
+            raise KeyboardInterrupt
+        put(group, name, value)
+
+    monkeypatch.setattr(Group, "put", interrupted)
+    wanted = other.state_dict()
+    with pytest.raises(KeyboardInterrupt) if at < 4 else contextlib.nullcontext():
+        optimizer.load_state_dict(wanted)
+    np.testing.assert_equal(optimizer.state_dict(), wanted)
 
 
 @pytest.mark.parametrize("max_norm", [0.5, 1, 1e6, np.float64(0.1)])
