@@ -76,9 +76,9 @@ def _spread(b: Backend, g: Tensor, x: Tensor, axis: Any) -> Tensor:
 
 
 def _share_of_max(b: Backend, g: Tensor, y: Tensor, x: Tensor, axis: Any) -> Tensor:
-    hit = b.astype(b.equal(x, _spread(b, y, x, axis)), b.dtype(x))
-    ties = b.sum(hit, axis=axis, keepdims=True)
-    return b.divide(b.multiply(_spread(b, g, x, axis), hit), ties)
+    hit = b.equal(x, _spread(b, y, x, axis))
+    ties = b.sum(b.astype(hit, b.dtype(x)), axis=axis, keepdims=True)
+    return b.divide(b.where(hit, _spread(b, g, x, axis), 0.0), ties)
 
 
 def _larger(b: Backend, g: Tensor, x: Any, y: Any) -> Tensor:

@@ -77,6 +77,7 @@ def comparison(function: Any) -> Any:
             if type(x) is not _Tensor or type(y) is not _Tensor or x.dtype is not y.dtype:
                 dtype = agree(op, x, y)
                 x = x if type(x) is _Tensor else scalar(x, dtype)
+                y = y if type(y) is _Tensor else scalar(y, dtype)
             return function(x, y)
 
         return apply
@@ -118,13 +119,12 @@ def scalar(value: Any, dtype: torch.dtype) -> Array:
 
     They are cached: torch takes as long to wrap a number as to run a small op.
     """
-    key = (value, dtype)
+    key = (value or str(value), dtype)  # 0.0 and -0.0 are equal, and their texts are not
     tensor = _scalars.get(key)
     if tensor is None:
         if len(_scalars) > 1000:
             _scalars.clear()
         with InferenceMode(False):
             tensor = torch.tensor(value, dtype=dtype)
-        if value != 0:  # 0.0 and -0.0 are one key
-            _scalars[key] = tensor
+        _scalars[key] = tensor
     return tensor

@@ -37,6 +37,8 @@ class L2Penalty:
     def __call__(self) -> Tensor:
         """Return λ/2 Σ w², 0-d."""
         b = self.parameters[0].backend
+        if self.coefficient == 0.0:  # times infinity, it would be NaN
+            return b.full((), 0.0, dtype=b.dtype(self.parameters[0].data))
         squares = [b.sum(b.square(parameter.data)) for parameter in self.parameters]
         total = squares[0]
         for square in squares[1:]:
@@ -45,5 +47,5 @@ class L2Penalty:
 
     def backward(self) -> None:
         """dL/dw = λ w, accumulated into each parameter's gradient."""
-        for parameter in self.parameters:
+        for parameter in self.parameters if self.coefficient else ():
             parameter.accumulate(parameter.backend.multiply(parameter.data, self.coefficient))

@@ -53,14 +53,14 @@ class NLLLoss(ElementwiseLoss):
     def elements(self, prediction: Tensor, target: Tensor, weight: Tensor | None) -> tuple[Tensor, Total]:
         self._check_labels(prediction, target)
         n, total = self._weighted_labels(prediction, target, self._by_class(prediction, weight))
-        self.keep(n, total)
+        self.keep(n, total, self.weight is None and weight is None)
         return self._losses(prediction, n), total
 
     @override
     def backward(self, grad_output: Tensor | None = None) -> Tensor:
         """dL/dlog p = n / Σ w, where n (N, C, ...) is -w_t at the label and 0 elsewhere."""
-        n, total = self.kept(grad_output)
-        return self.share(n, total, grad_output)
+        n, total, counts = self.kept(grad_output)
+        return self._share(n, total, counts, grad_output)
 
     @override
     def check_targets(self, prediction_shape: tuple[int, ...], target: Tensor) -> None:
@@ -76,15 +76,6 @@ class NLLLoss(ElementwiseLoss):
             raise DataError(
                 f"expected labels to be class numbers from 0 to {classes - 1}, got {low if low < 0 else high}"
             )
-
-    @override
-    def share(self, gradient: Tensor, total: Total, grad_output: Tensor | None) -> Tensor:
-        if grad_output is None:
-            return super().share(gradient, total, None)
-        b = self.backend
-        shape, own = b.shape(grad_output), b.shape(gradient)
-        check_same_shape(f"{self}: backward", (own[0], *own[2:]), shape)
-        return b.multiply(gradient, b.reshape(grad_output, (shape[0], 1, *shape[1:])))
 
     # -- shared with cross-entropy --------------------------------------------------------------------
 
@@ -154,6 +145,17 @@ class NLLLoss(ElementwiseLoss):
         length, *places = b.shape(spread)
         return b.reshape(spread, (length, 1, *places))
 
+    def _share(self, gradient: Tensor, total: Total, counts: bool, grad_output: Tensor | None) -> Tensor:
+        """Return the gradient of a loss with total (a count of labels if `counts`), reduced."""
+        b = self.backend
+        if grad_output is None:
+            if counts and type(total) is not float and self.reduction == "mean":
+                return b.divide(gradient, b.maximum(total, 1.0))  # of all counts, this alters 0 alone
+            return self.share(gradient, total, None)
+        shape, own = b.shape(grad_output), b.shape(gradient)
+        check_same_shape(f"{self}: backward", (own[0], *own[2:]), shape)
+        return b.multiply(gradient, b.reshape(grad_output, (shape[0], 1, *shape[1:])))
+
     def _losses(self, log_p: Tensor, n: Tensor) -> Tensor:
         b = self.backend
         # 0 log 0 is 0: an impossible class that is not the label adds nothing.
@@ -212,14 +214,15 @@ class CrossEntropyLoss(NLLLoss):
             prediction = self._counted(prediction, target, samples)
             n, total = self._weighted_labels(prediction, target, samples)
         log_p = b.log_softmax(prediction, axis=1)
-        self.keep(n, total, log_p)
+        self.keep(n, total, log_p, self.weight is None and weight is None)
         return self._losses(log_p, n), total
 
     @override
     def backward(self, grad_output: Tensor | None = None) -> Tensor:
         """dL/dx = (n - softmax(x) Σ_c n_c) / Σ w, where n = -w q: (N, C, ...)."""
-        n, total, log_p = self.kept(grad_output)
-        return self.share(self.backend.log_softmax_grad(n, log_p, axis=1), total, grad_output)
+        n, total, log_p, counts = self.kept(grad_output)
+        gradient = self.backend.log_softmax_grad(n, log_p, axis=1)
+        return self._share(gradient, total, counts, grad_output)
 
     def _counted(self, prediction: Tensor, target: Tensor, samples: Tensor | None) -> Tensor:
         """Return the logits, 0 where a sample does not count: softmax may be NaN there."""

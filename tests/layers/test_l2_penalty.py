@@ -70,6 +70,17 @@ def test_under_sgd_it_is_weight_decay(momentum: float, backend64: Backend) -> No
         assert not np.allclose(without[name], value, rtol=1e-3)
 
 
+def test_a_coefficient_of_0_penalises_nothing(backend: Backend) -> None:
+    """Not even weights whose squares are infinite."""
+    layer = Linear(2, 1, backend=backend)
+    layer.load_state_dict({"weight": np.array([[1e30, 1.0]]), "bias": np.zeros(1)})
+    penalty = L2Penalty(layer.parameters(), 0.0)
+    assert backend.item(penalty()) == 0.0
+    layer.zero_grad()
+    penalty.backward()
+    assert layer.weight.grad is None
+
+
 def test_weights_alone_can_be_penalised(backend64: Backend) -> None:
     b, net = backend64, model(backend64)
     penalty = L2Penalty([p for name, p in net.named_parameters() if name.endswith("weight")], 2.0)

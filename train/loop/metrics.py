@@ -135,9 +135,10 @@ def r2(predictions: npt.ArrayLike, targets: npt.ArrayLike) -> float:
     guess, true = _pair("r2", predictions, targets)
     residual = np.square(guess - true).sum(axis=0)
     total = np.square(true - true.mean(axis=0)).sum(axis=0)
-    constant = total == 0
-    explained = 1 - residual / np.where(constant, 1, total)
-    return float(np.mean(np.where(constant, np.where(residual == 0, 1.0, 0.0), explained)))
+    # The mean of equal numbers may differ from them by rounding, and then their sum of squares is not 0.
+    constant = (true == true[0]).all(axis=0)
+    exact = np.where(np.isnan(residual), np.nan, residual == 0)
+    return float(np.mean(np.where(constant, exact, 1 - residual / np.where(constant, 1, total))))
 
 
 # -- a user's metrics ------------------------------------------------------------------------------------

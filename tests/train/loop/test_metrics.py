@@ -133,6 +133,10 @@ def test_r2() -> None:
     assert r2([2.0, 2.0, 2.0], [1.0, 2.0, 3.0]) == 0.0
     assert r2([5.0, 5.0], [5.0, 5.0]) == 1.0
     assert r2([5.0, 6.0], [5.0, 5.0]) == 0.0
+    assert np.mean([0.1] * 3) != 0.1
+    assert r2([0.1, 0.2, 0.1], [0.1] * 3) == 0.0
+    assert r2([0.1] * 3, [0.1] * 3) == 1.0
+    assert math.isnan(r2([NAN, 5.0], [5.0, 5.0]))
 
 
 def test_r2_equals_scikit_learn() -> None:
