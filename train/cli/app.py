@@ -68,10 +68,12 @@ BackendOption = Annotated[
     typer.Option(
         "--backend",
         help="numpy, torch, torch:cuda, or a stack such as strict+numpy "
-        "(default: torch if it is installed, else numpy).",
+        "(default: LAMINA_BACKEND, else torch if it is installed, else numpy).",
     ),
 ]
-DtypeOption = Annotated[str | None, typer.Option("--dtype", help="float32 or float64 (default: float32).")]
+DtypeOption = Annotated[
+    str | None, typer.Option("--dtype", help="float32 or float64 (default: LAMINA_DTYPE, else float32).")
+]
 Force = Annotated[bool, typer.Option("--force", help="Replace an existing file.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
 

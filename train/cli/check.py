@@ -33,7 +33,8 @@ def check(
     name: Annotated[
         str | None,
         typer.Argument(
-            help="A layer, loss or optimizer, such as Conv2d, or your own, module:Class (default: all)."
+            help="A layer, loss or optimizer of Lamina, such as Conv2d, or a layer or loss of your own, "
+            "module:Class (default: all of Lamina's)."
         ),
     ] = None,
     arguments: Arguments = "",
@@ -58,6 +59,8 @@ def check(
     as_json: JsonOption = False,
 ) -> None:
     """Prove backward passes with finite differences, autodiff, a second backend and torch.
+
+    Optimizers have no backward pass: a second backend and torch check their steps.
 
     Two more columns appear if they fail. "effects": a pass must not change its
     input, its output or the gradient of the output. "range": large inputs (100

@@ -111,6 +111,12 @@ def _instance(name: str, arguments: str, b: Backend) -> Any:
         raise OptionError(f"{name}: {module} cannot be imported: {explained(error)}") from error
     finally:
         sys.path.remove(os.getcwd())
+    if isinstance(kind, type) and not issubclass(kind, (Module, Loss)):
+        base = kind.__mro__[1]
+        of = "" if base is object else f", a subclass of {base.__name__}"
+        raise OptionError(
+            f"{name}: expected a subclass of lamina.Module or lamina.Loss, got {kind.__name__}{of}"
+        )
     try:
         call: Any = ast.parse(f"f({arguments})", mode="eval").body
         positional = [ast.literal_eval(value) for value in call.args]

@@ -44,7 +44,10 @@ Choose = Annotated[
 ShowOptions = Annotated[bool, typer.Option("--options", help="List the details that the paper leaves open.")]
 Out = Annotated[
     Path | None,
-    typer.Option(help="Folder of the report (default: reproduced/PAPER); an interrupted run resumes."),
+    typer.Option(
+        help="Folder of the report (default: reproduced/PAPER, with --quick reproduced-quick/PAPER); an "
+        "interrupted run resumes."
+    ),
 ]
 FirstSeed = Annotated[
     int, typer.Option("--seed", help="Seed of the first run; run k has this seed plus k.", **INTEGER)

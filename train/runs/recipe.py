@@ -77,7 +77,11 @@ class Recipe:
         check=yes_or_no,
     )
     validation: float | None = option(
-        None, "Share of the samples held out for validation", _DATA, unset="0.1", check=real(least=0, below=1)
+        None,
+        "Files: share of the samples held out for validation; disc, cubes: share drawn in addition",
+        _DATA,
+        unset="0.1",
+        check=real(least=0, below=1),
     )
     test: float | None = option(
         None,

@@ -12,6 +12,7 @@ Run = Callable[..., Any]
 pytestmark = pytest.mark.without_torch
 MINE = '''
 from lamina.layers import Loss, Module
+from lamina.train.optimizers import SGD
 
 class Times(Module):
     """y = factor x."""
@@ -89,6 +90,9 @@ class Unmade(Module):
         self.weight = self.parameter((3,), None)
 
 number = dict
+
+class Stepper(SGD):
+    """An optimizer, which has no proofs of this kind."""
 '''
 
 
@@ -189,6 +193,10 @@ def test_the_columns_are_in_the_help(lamina: Run) -> None:
             "--arguments: my_layers:Times(bad=1, backend=...) fails: ",
         ),
         ("check my_layers:number --input 2", "expected a subclass of lamina.Module or lamina.Loss, got dict"),
+        (
+            "check my_layers:Stepper",
+            "expected a subclass of lamina.Module or lamina.Loss, got Stepper, a subclass of SGD",
+        ),
         ("check my_layers:Own", "my_layers:Own: expected --input with the shape of its input"),
         (
             "check my_layers:Own --input 4 --target one-hot",
