@@ -345,9 +345,9 @@ class Backend(Primitives):
     def max_pool(self, x: Tensor, window: Window) -> Pair:
         """Return each window's maximum and its index: floating x (N, C, *size) -> two (N, C, *counts).
 
-        An index is a place's number in one channel's image, in row-major order. The first of equal maxima
-        is chosen, NaN counts as the largest value, and padding is never chosen. A window whose
-        places are all padding (see `window.hollow`) gives -inf and the index -1.
+        An index counts the places of one channel's image in row-major order, from 0 and without padding.
+        The first of equal maxima is chosen, NaN counts as the largest value, and padding is never chosen. A
+        window of padding alone (see `window.hollow`) gives -inf and the index -1.
         """
         if not is_floating(self.dtype(x)):
             raise DtypeError(f"max_pool: expected a floating tensor, got {self.dtype(x)}; use astype")
@@ -435,8 +435,8 @@ _EXPM1 = tuple(1.0 / math.factorial(n + 2) for n in range(18))
 
 
 def _alike(backend: Backend, op: str, grad: Tensor, other: Tensor) -> None:
-    # Primitives broadcast unequal shapes, and some definitions never pass both tensors to one op, so the
-    # check is here.
+    # Primitives would broadcast unequal shapes. In some definitions no op sees both tensors, so no op would
+    # refuse unequal dtypes.
     first, second = backend.dtype(grad), backend.dtype(other)
     if first != second:
         raise unequal_dtypes(op, first, second)

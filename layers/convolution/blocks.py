@@ -55,7 +55,7 @@ class Plan:
         columns = itemsize * channels * window.places * window.positions
         places = max(channels * window.image_places, outputs * window.positions)
         most = max(columns, itemsize * places, 1)
-        # A pointwise window's columns are the image itself; several images in one block need a copy.
+        # A pointwise window's columns are the image itself: one image needs no copy, several in a block do.
         alone = cache_size // 4 if window.pointwise else cache_size
         images = 1 if columns > alone else max(1, min(samples, budget // most))
         rows = counts[0] if most <= budget else min(counts[0], max(1, budget * counts[0] // most))
@@ -109,11 +109,11 @@ class Workspace:
 
 
 class Assembly:
-    """A tensor (N, *image) assembled from the results of batches; their last axis is the images.
+    """A tensor (N, *image), assembled from one result per batch. A result has its images last: (*image, n).
 
-    If there is one batch, its result with permuted axes is the tensor. If there are several, each result is
-    assigned to a cell. `made` is the shape of the cell of a single image, so that an op can write its result
-    there.
+    The result of a single batch, with permuted axes, is the tensor. Each of several results is assigned to a
+    cell. The cell of a batch of one image has the shape `made`, in which an op returns its result, so the op
+    can write directly into the cell.
     """
 
     def __init__(self, work: Workspace, batches: Sequence[Range], shape: Shape, made: Shape) -> None:

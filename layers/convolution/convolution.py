@@ -26,8 +26,9 @@ class Convolution(Module):
     kernel_size, stride, dilation
         One integer, or one for each spatial axis.
     padding
-        An integer; an integer or (before, after) for each spatial axis; all sides in the order of
-        torch.nn.ZeroPad2d (left, right, top, bottom); "same" (needs stride 1); or "valid".
+        One of: an integer for all sides; a sequence of an integer or (before, after) for each spatial axis;
+        a sequence of all sides, last axis first as in torch.nn.ZeroPad2d (left, right, top, bottom); "same"
+        (needs stride 1); "valid".
     groups
         The number of groups of channels, each with its own outputs; groups = C gives a depthwise
         convolution.

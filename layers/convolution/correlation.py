@@ -110,7 +110,7 @@ class Correlation:
         if window.pointwise:
             return b.reshape(laid, self._grouped(self.channels, -1))
         if block.samples > 1 and not window.padded:
-            # Copy once here; from a view, each copy in unfold would read with large strides.
+            # `unfold` copies from `laid` many times. One copy into order makes each read contiguous.
             laid = b.copy(laid, out=work.store("laid", b.shape(laid)))
         depth = self.channels * window.places
         columns = b.unfold(laid, window, out=work.store("columns", (1, depth, window.positions)))

@@ -32,8 +32,9 @@ class ConvTranspose(Module):
         The number of places to cut off each side of the result: an integer, or an integer or
         (before, after) for each axis.
     output_padding
-        How many fewer places to cut off the end of each axis; less than the larger of stride and dilation.
-        A strided convolution maps several input sizes to one output size; this option selects one of them.
+        The number of places to add back at the end of each axis, after the cut by `padding`. It must be
+        below max(stride, dilation). A strided convolution maps several input sizes to one output size; this
+        option selects one of them.
     groups, bias
         As for a convolution.
     padding_mode
@@ -111,7 +112,7 @@ class ConvTranspose(Module):
         self.check_gradient(grad_output, self.output_shape(b.shape(x)))
         if self.bias is not None:
             self.bias.accumulate(channel_sum(b, grad_output))
-        if any(beyond):  # no window reaches the places beyond x_shape
+        if any(beyond):  # these last places of y are in no window
             grad_output = b.slice(grad_output, (0,) * (self.rank + 2), correlation.x_shape)
         self.weight.accumulate(correlation.weight_grad(x, grad_output))
         return correlation.forward(grad_output, self.weight.data) if self.input_gradient else None
@@ -134,7 +135,7 @@ class ConvTranspose(Module):
             before, after = self.padding[axis]
             full = (count - 1) * self.stride[axis] + self.dilation[axis] * (self.kernel_size[axis] - 1) + 1
             after, more = max(after - self.output_padding[axis], 0), max(self.output_padding[axis] - after, 0)
-            # The last window may end less than one stride before the end of the image.
+            # A convolution may leave up to stride - 1 places at the end of its input unread.
             if more < self.stride[axis]:
                 full, more = full + more, 0
             size.append(full - before - after)
@@ -143,7 +144,8 @@ class ConvTranspose(Module):
         if min(size) < 1:
             uncut = tuple(n + sum(pair) for n, pair in zip(size, padding, strict=True))
             raise self.misfit(
-                f"whose uncropped output {uncut} is larger than the padding {self.padding}", shape
+                f"whose output before cropping, {uncut}, is larger on each axis than the cut {tuple(padding)}",
+                shape,
             )
         window = Window.of(tuple(size), self.kernel_size, self.stride, padding, self.dilation)
         return window, tuple(beyond)

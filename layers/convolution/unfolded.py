@@ -29,9 +29,9 @@ class _Unfolded(Convolution):
 
     @override
     def backward(self, grad_output: Tensor) -> Tensor | None:
-        """dL/dw = g ⋆ x, dL/db = Σ g, dL/dx = w ∗ g, with g = dL/dy: (N, O, *counts).
+        """dL/dw = Σ g columnsᵀ, dL/db = Σ g, dL/dx = fold(wᵀ g), with g = dL/dy: (N, O, *counts).
 
-        ⋆ sums over samples and windows: g columnsᵀ. ∗ is the adjoint of the forward map: fold(wᵀ g).
+        The sums run over samples and windows. `fold` is the adjoint of `unfold`.
         """
         x, correlation = self.kept()
         self.check_gradient(grad_output, correlation.y_shape)

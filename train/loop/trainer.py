@@ -136,19 +136,19 @@ class Trainer:
     ) -> History:
         """Train for `epochs` more epochs and return the history of all epochs.
 
-        All checks run before any parameter changes. One batch of each size runs in training mode; all samples
-        run if a layer accepts only some values (an embedding). The model and `history` keep the finished
-        epochs after an interrupt (Ctrl-C). `model.train()` and `model.eval()` have no effect on a fit. Other
-        threads may call `predict` during a fit.
+        All checks run before any parameter changes: one batch of each size passes through the model in
+        training mode, and all samples if a layer accepts only some values, as an embedding does. The model
+        and `history` keep the finished epochs after an interrupt (Ctrl-C). `model.train()` and `model.eval()`
+        have no effect on a fit. Other threads may call `predict` during a fit.
 
         Parameters
         ----------
         train, validation
-            Data sets, or pairs (inputs (N, ...), targets). A pair may have weights of the samples (N,), or of
-            their losses (N, ...), as its third: they weigh the loss, not accuracy and metrics.
+            Data sets, or pairs (inputs (N, ...), targets). A third element may give a weight for each sample
+            (N,) or for each single loss (N, ...). Weights affect the loss, not the accuracy or the metrics.
         epochs, batch_size
-            At least 1. A batch has at most as many samples as the training data; validation batches are no
-            larger than batch_size.
+            At least 1. If batch_size exceeds the number of training samples, they form one batch. It also
+            limits the validation batches.
         shuffle
             Whether to shuffle the samples in each epoch.
         drop_last
