@@ -144,7 +144,7 @@ class ConvTranspose(Module):
         if min(size) < 1:
             uncut = tuple(n + sum(pair) for n, pair in zip(size, padding, strict=True))
             raise self.misfit(
-                f"whose output before cropping, {uncut}, is larger on each axis than the cut {tuple(padding)}",
+                f"whose output {uncut}, before cropping, is larger than the cut {tuple(padding)}",
                 shape,
             )
         window = Window.of(tuple(size), self.kernel_size, self.stride, padding, self.dilation)
