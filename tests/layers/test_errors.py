@@ -28,6 +28,7 @@ from lamina.layers import (
     LeakyReLU,
     Linear,
     LogSoftmax,
+    Loss,
     Module,
     MSELoss,
     NLLLoss,
@@ -265,6 +266,43 @@ def test_cross_entropy_of_probabilities_without_a_batch(backend: Backend) -> Non
     x = backend.from_host(np.zeros(4))
     with refused(ShapeError, r"^CrossEntropyLoss\(\): expected a prediction \(N, C, ...\), got \(4,\)"):
         CrossEntropyLoss(backend=backend)(x, x)
+
+
+def test_ignore_index_with_probabilities(backend: Backend) -> None:
+    b = backend
+    x = b.full((2, 3), 0.25)
+    CrossEntropyLoss(backend=b)(x, x)
+    for index in (0, -1, 5):
+        text = rf"expected labels \(N, ...\) with ignore_index={index}, got probabilities \(2, 3\); give"
+        with refused(OptionError, rf"^CrossEntropyLoss\(.*\): {text}"):
+            CrossEntropyLoss(ignore_index=index, backend=b)(x, x)
+
+
+@pytest.mark.parametrize("kind", [MSELoss, BCELoss, BCEWithLogitsLoss, NLLLoss, CrossEntropyLoss])
+def test_weights_of_samples(kind: Any, backend: Backend) -> None:
+    b = backend
+    labels = issubclass(kind, NLLLoss)
+    loss, x = kind(backend=b), b.full((2, 3), 0.25)
+    target = b.from_host([0, 1]) if labels else x
+    fits = r"\(2,\)" if labels else r"\(2, 3\)"
+    for shape in ((), (3,), (2, 1), (2, 3, 1), (1, 2)):
+        with refused(ShapeError, rf"^{kind.__name__}\(\): expected weight to be .* {fits}, got \("):
+            loss(x, target, b.full(shape, 1.0))
+    with refused(DtypeError, rf"^{kind.__name__}\(\): expected weight of dtype float32, .*, got int64"):
+        loss.fraction(x, target, b.from_host([1, 2]))
+
+
+def test_a_loss_without_weights_of_samples(backend: Backend) -> None:
+    class Own(Loss):
+        def forward(self, prediction: Any, target: Any) -> Any:
+            return self.backend.mean(prediction)
+
+    x = backend.full((2,), 1.0)
+    for call in (Own(backend=backend), Own(backend=backend).fraction):
+        with refused(
+            OptionError, r"^Own\(\): expected no weight, for forward\(prediction, target\) takes none"
+        ):
+            call(x, x, x)
 
 
 def test_class_weights_of_another_number(backend: Backend) -> None:

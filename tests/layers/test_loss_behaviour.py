@@ -10,7 +10,7 @@ from rows import each
 
 import lamina.layers
 from lamina.backends import Backend, ShapeError, StateError, get_backend
-from lamina.layers import inference
+from lamina.layers import Loss, inference
 from lamina.layers.proofs import LOSS_CASES, LossCase
 from lamina.layers.proofs.subject import bring, cotangent, host
 
@@ -97,4 +97,91 @@ def test_all_labels_ignored(loss: Any, backend64: Backend) -> None:
         assert np.isnan(b.item(criterion(prediction, target)))
         # As torch: a batch that says nothing must not poison the weights.
         assert np.array_equal(b.to_host(criterion.backward()), np.zeros((2, 3)))
+        assert [b.item(part) for part in criterion.fraction(prediction, target)] == [0.0, 0.0]
+        # A weight of 0 is like an ignored label; torch's 0/0 gives NaN for every gradient.
+        weighted = loss(b.from_host([0.0, 1.0, 1.0]), backend=b)
+        assert np.isnan(b.item(weighted(prediction, b.from_host([0, 0]))))
+        assert np.array_equal(b.to_host(weighted.backward()), np.zeros((2, 3)))
     assert b.item(lamina.layers.CrossEntropyLoss(reduction="sum", backend=b)(prediction, target)) == 0.0
+
+
+@pytest.mark.parametrize("loss", [lamina.layers.CrossEntropyLoss, lamina.layers.NLLLoss])
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_the_prediction_of_an_ignored_label_may_be_anything(
+    loss: Any, bad: float, backend64: Backend
+) -> None:
+    """Its gradient is 0; torch's is NaN."""
+    b = get_backend(f"autodiff+{backend64.raw.spec}", dtype="float64")
+    criterion = loss(backend=b)
+    prediction: Any = b.from_host([[-1.0, -2.0], [bad, bad]])
+    prediction.requires_grad = True
+    with b.session():
+        value: Any = criterion(prediction, b.from_host([0, -100]))
+        value.backward()
+        gradients = prediction.grad.numpy(), b.to_host(criterion.backward())
+    assert b.item(value) == b.item(criterion(b.from_host([[-1.0, -2.0]]), b.from_host([0])))
+    for gradient in gradients:
+        assert np.isfinite(gradient).all() and not gradient[1].any() and gradient[0].any()
+
+
+def test_a_sample_of_weight_0_may_have_no_target(backend64: Backend) -> None:
+    b = backend64
+    weight = b.from_host([1.0, 0.0])
+    for kind in (lamina.layers.MSELoss, lamina.layers.BCELoss, lamina.layers.BCEWithLogitsLoss):
+        loss = kind(backend=b)
+        value = loss(b.from_host([[0.5], [0.25]]), b.from_host([[1.0], [np.nan]]), weight)
+        assert b.item(value) == b.item(kind(backend=b)(b.from_host([[0.5]]), b.from_host([[1.0]])))
+        assert b.to_host(loss.backward())[1] == 0.0
+
+
+class Hinge(Loss):
+    """A loss of one's own: max(0, 1 - t p), weighted if asked."""
+
+    def forward(self, prediction: Any, target: Any, weight: Any = None) -> Any:
+        b = self.backend
+        losses = b.maximum(b.subtract(1.0, b.multiply(prediction, target)), 0.0)
+        if weight is None:
+            return (
+                losses
+                if self.reduction == "none"
+                else b.sum(losses)
+                if self.reduction == "sum"
+                else b.mean(losses)
+            )
+        losses = b.multiply(losses, weight)
+        total = b.sum(losses)
+        return (
+            losses
+            if self.reduction == "none"
+            else total
+            if self.reduction == "sum"
+            else b.divide(total, b.sum(weight))
+        )
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
+def test_a_loss_of_ones_own_has_a_fraction_over_its_samples(reduction: str, backend64: Backend) -> None:
+    b = backend64
+    loss = Hinge(reduction, backend=b)
+    prediction, target = b.from_host([0.5, -1.0, 2.0]), b.from_host([1.0, 1.0, 1.0])
+    assert [b.item(part) for part in loss.fraction(prediction, target)] == [2.5, 3.0]
+    weighted = loss.fraction(prediction, target, b.from_host([4.0, 1.0, 0.0]))
+    assert [b.item(part) for part in weighted] == [4.0, 5.0]
+    assert b.item(loss.reduced(*weighted)) == (4.0 if reduction == "sum" else 0.8)
+    with b.session():
+        assert [b.item(part) for part in loss.fraction(prediction, target, b.full((3,), 0.0))] == [0.0, 0.0]
+
+
+def test_another_forward_has_the_default_fraction(backend64: Backend) -> None:
+    """The terms of a loss are those of its own forward, not of an inherited one."""
+
+    class Doubled(lamina.layers.MSELoss):
+        def forward(self, prediction: Any, target: Any, weight: Any = None) -> Any:
+            return self.backend.multiply(super().forward(prediction, target, weight), 2.0)
+
+    b = backend64
+    pair = b.from_host([[1.0, 2.0], [3.0, 4.0]]), b.from_host([[0.0, 0.0], [0.0, 0.0]])
+    loss = Doubled(backend=b)
+    assert b.item(loss(*pair)) == 15.0
+    assert [b.item(part) for part in loss.fraction(*pair)] == [30.0, 2.0]
+    assert [b.item(part) for part in lamina.layers.MSELoss(backend=b).fraction(*pair)] == [30.0, 4.0]
