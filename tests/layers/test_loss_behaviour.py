@@ -107,9 +107,7 @@ def test_all_labels_ignored(loss: Any, backend64: Backend) -> None:
 
 @pytest.mark.parametrize("loss", [lamina.layers.CrossEntropyLoss, lamina.layers.NLLLoss])
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
-def test_the_prediction_of_an_ignored_label_may_be_anything(
-    loss: Any, bad: float, backend64: Backend
-) -> None:
+def test_the_prediction_of_an_ignored_label_is_free(loss: Any, bad: float, backend64: Backend) -> None:
     """Its gradient is 0; torch's is NaN."""
     b = get_backend(f"autodiff+{backend64.raw.spec}", dtype="float64")
     criterion = loss(backend=b)
@@ -122,8 +120,7 @@ def test_the_prediction_of_an_ignored_label_may_be_anything(
     assert b.item(value) == b.item(criterion(b.from_host([[-1.0, -2.0]]), b.from_host([0])))
     for gradient in gradients:
         assert np.isfinite(gradient).all()
-        assert not gradient[1].any()
-        assert gradient[0].any()
+        assert gradient.any(axis=1).tolist() == [True, False]
 
 
 def test_a_sample_of_weight_0_may_have_no_target(backend64: Backend) -> None:
@@ -142,23 +139,14 @@ class Hinge(Loss):
     def forward(self, prediction: Any, target: Any, weight: Any = None) -> Any:
         b = self.backend
         losses = b.maximum(b.subtract(1.0, b.multiply(prediction, target)), 0.0)
-        if weight is None:
-            return (
-                losses
-                if self.reduction == "none"
-                else b.sum(losses)
-                if self.reduction == "sum"
-                else b.mean(losses)
-            )
-        losses = b.multiply(losses, weight)
+        if weight is not None:
+            losses = b.multiply(losses, weight)
+        if self.reduction == "none":
+            return losses
         total = b.sum(losses)
-        return (
-            losses
-            if self.reduction == "none"
-            else total
-            if self.reduction == "sum"
-            else b.divide(total, b.sum(weight))
-        )
+        if self.reduction == "sum":
+            return total
+        return b.divide(total, float(b.shape(losses)[0]) if weight is None else b.sum(weight))
 
 
 @pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
