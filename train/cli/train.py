@@ -164,6 +164,8 @@ def _tell_kept(experiment: Experiment) -> None:
     elif best is not None and best < last:
         low, end = (history[epoch - 1]["validation_loss"] for epoch in (best, last))
         hint = "" if kept == best else f"; --best keeps that of epoch {best}"
-        say(f"The validation loss rose from {low:.4g} in epoch {best} to {end:.4g}; {network} is kept{hint}.")
+        rose = f"rose from {low:.4g} in epoch {best} to {end:.4g}"
+        change = rose if f"{low:.4g}" != f"{end:.4g}" else f"was lowest in epoch {best}"
+        say(f"The validation loss {change}; {network} is kept{hint}.")
     elif kept != last:
         say(f"The training loss was lowest in epoch {kept}; its network is kept.")
