@@ -30,6 +30,8 @@ def host_array(array: Any, dtype: str | None, default: str) -> Host:
     Without `dtype`: floats take the default, integers become int64, bool stays. A value may be rounded to a
     float's digits and no more: DtypeError for what is no number, DataError for a number that would change.
     """
+    if type(array) is np.ndarray and array.dtype.char in "fdl?" and array.dtype == (dtype or default):
+        return np.array(array, order="C")
     value = numbers("from_host", array)
     if dtype is None:
         dtype = {"f": default, "i": "int64", "u": "int64", "b": "bool"}[value.dtype.kind]

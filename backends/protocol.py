@@ -69,7 +69,8 @@ class Primitives(Protocol):
     def from_host(self, array: Any, *, dtype: str | None = None) -> Tensor:
         """Copy a numpy array (or nested lists) (*) in -> (*). †
 
-        Without `dtype`, floats take the backend's default dtype, integers become int64, bool stays.
+        Without `dtype`, floats take the backend's default dtype, integers become int64, bool stays. What
+        would change by more than a float's rounding is refused: NaN to int64, uint64 from 2⁶³ on, masks, text.
         """
         ...
 
