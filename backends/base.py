@@ -16,9 +16,10 @@ from .erf import ERF
 from .errors import DtypeError, OptionError, ShapeError, gradient_shape_error, unequal_dtypes
 from .host import is_floating
 from .names import OTHER_NAMES, OtherName
+from .options import integer, number, real
 from .protocol import Axis, Operand, Primitives, Scalar, Shape, Step, Tensor
-from .shapes import count
-from .windows import Window
+from .shapes import axes_in, axis_of, check_equal, check_linear, check_pool_grad, count, extents, reduced
+from .windows import Window, check_window
 
 VARIANCE_FLOOR = 9.999999960041972e-13
 """torch's lower bound on p (1 - p): 1e-12 rounded to float32, for every dtype."""
@@ -139,13 +140,12 @@ class Backend(Primitives):
 
     def add_scaled(self, x: Tensor, y: Tensor, scale: float, *, out: Tensor | None = None) -> Tensor:
         """Return x + scale y; x and y have equal shapes, and `out` may be x."""
-        return self.add(x, self.multiply(y, scale), out=out)
+        check_equal("add_scaled", self.shape(x), self.shape(y))
+        return self.add(x, self.multiply(y, real("add_scaled", "scale", scale)), out=out)
 
     def expm1(self, x: Tensor) -> Tensor:
         """Return e^x - 1, with all digits near 0: floating x (*) -> (*)."""
-        dtype = self.dtype(x)
-        if not is_floating(dtype):
-            raise DtypeError(f"expm1: expected a floating tensor, got {dtype}; convert it with astype")
+        dtype = _floating(self, "expm1", x)
         if dtype != "float64":  # a float32 exponential may be off by 4 ULP
             return self.astype(self.expm1(self.astype(x, "float64")), dtype)
         near = self.clip(x, -1.0, 1.0)
@@ -157,10 +157,7 @@ class Backend(Primitives):
 
     def erf(self, x: Tensor) -> Tensor:
         """Return the error function 2/√π ∫ e^(-t²) dt from 0 to x: floating x (*) -> (*)."""
-        dtype = self.dtype(x)
-        if not is_floating(dtype):
-            raise DtypeError(f"erf: expected a floating tensor, got {dtype}; convert it with astype")
-        p, q, centre, end = ERF[dtype]
+        p, q, centre, end = ERF[_floating(self, "erf", x)]
         near = self.clip(x, -1.0, 1.0)
         inner = self.add(near, self.multiply(near, self._polynomial(p, self.square(near))))
         z = self.clip(self.abs(x), 1.0, end)
@@ -181,6 +178,7 @@ class Backend(Primitives):
 
     def relu(self, x: Tensor) -> Tensor:
         """Return max(x, 0); NaN stays NaN."""
+        _floating(self, "relu", x)
         return self.maximum(x, 0.0)
 
     def relu_grad(self, grad: Tensor, y: Tensor) -> Tensor:
@@ -190,15 +188,18 @@ class Backend(Primitives):
 
     def leaky_relu(self, x: Tensor, negative_slope: float) -> Tensor:
         """Return x where x > 0, else negative_slope x."""
+        negative_slope = real("leaky_relu", "negative_slope", negative_slope)
         return self.where(self.greater(x, 0.0), x, self.multiply(x, negative_slope))
 
     def leaky_relu_grad(self, grad: Tensor, x: Tensor, negative_slope: float) -> Tensor:
         """Return grad where x > 0, else negative_slope grad."""
         _alike(self, "leaky_relu_grad", grad, x)
+        negative_slope = real("leaky_relu_grad", "negative_slope", negative_slope)
         return self.where(self.greater(x, 0.0), grad, self.multiply(grad, negative_slope))
 
     def sigmoid(self, x: Tensor) -> Tensor:
         """Return 1 / (1 + e^-x), computed as e^min(x, 0) / (1 + e^-|x|), which cannot overflow."""
+        _floating(self, "sigmoid", x)
         tail = self.exp(self.negative(self.abs(x)))
         return self.divide(self.exp(self.minimum(x, 0.0)), self.add(tail, 1.0))
 
@@ -214,37 +215,49 @@ class Backend(Primitives):
 
     def softplus(self, x: Tensor) -> Tensor:
         """Return ln(1 + e^x), computed as max(x, 0) + log1p(e^-|x|)."""
+        _floating(self, "softplus", x)
         return self.add(self.maximum(x, 0.0), self.log1p(self.exp(self.negative(self.abs(x)))))
 
     def softmax(self, x: Tensor, *, axis: int) -> Tensor:
         """Return e^x / Σ e^x along axis; the maximum is subtracted from x first."""
-        exp = self.exp(self.subtract(x, self.max(x, axis=axis, keepdims=True)))
+        exp = self.exp(self.subtract(x, self._top("softmax", x, axis)))
         return self.divide(exp, self.sum(exp, axis=axis, keepdims=True))
 
     def softmax_grad(self, grad: Tensor, y: Tensor, *, axis: int) -> Tensor:
         """Return y (grad - Σ grad y), where y is softmax's result."""
         _alike(self, "softmax_grad", grad, y)
+        axis = axis_of("softmax_grad", axis, len(self.shape(y)))
         inner = self.sum(self.multiply(grad, y), axis=axis, keepdims=True)
         return self.multiply(y, self.subtract(grad, inner))
 
     def log_softmax(self, x: Tensor, *, axis: int) -> Tensor:
         """Return x - ln Σ e^x along axis; the maximum is subtracted from x first."""
-        shifted = self.subtract(x, self.max(x, axis=axis, keepdims=True))
+        shifted = self.subtract(x, self._top("log_softmax", x, axis))
         return self.subtract(shifted, self.log(self.sum(self.exp(shifted), axis=axis, keepdims=True)))
 
     def log_softmax_grad(self, grad: Tensor, y: Tensor, *, axis: int) -> Tensor:
         """Return grad - e^y Σ grad, where y is log_softmax's result."""
         _alike(self, "log_softmax_grad", grad, y)
+        axis = axis_of("log_softmax_grad", axis, len(self.shape(y)))
         return self.subtract(grad, self.multiply(self.exp(y), self.sum(grad, axis=axis, keepdims=True)))
 
     def logsumexp(self, x: Tensor, *, axis: int, keepdims: bool = False) -> Tensor:
-        """Return ln Σ e^x along axis; if the maximum is infinite, it is the result."""
-        top = self.max(x, axis=axis, keepdims=True)
+        """Return ln Σ e^x along axis; an infinite maximum is the result, and -inf that of no elements."""
+        top = self._top("logsumexp", x, axis)
         # inf - inf would be NaN, so an infinite maximum is not subtracted.
         shift = self.where(self.equal(self.abs(top), float("inf")), 0.0, top)
         total = self.sum(self.exp(self.subtract(x, shift)), axis=axis, keepdims=True)
         result = self.add(shift, self.log(total))
         return result if keepdims else self.sum(result, axis=axis)
+
+    def _top(self, op: str, x: Tensor, axis: int) -> Tensor:
+        """Return the maximum along an axis, with extent 1 there; 0 for an empty one, whose sums are 0."""
+        shape = self.shape(x)
+        axis = axis_of(op, axis, len(shape))
+        dtype = _floating(self, op, x)
+        if shape[axis] == 0:
+            return self.full(reduced(shape, axis, True), 0.0, dtype=dtype)
+        return self.max(x, axis=axis, keepdims=True)
 
     # -- losses --------------------------------------------------------------------------------
 
@@ -265,6 +278,8 @@ class Backend(Primitives):
 
     def mean(self, x: Tensor, *, axis: Axis = None, keepdims: bool = False) -> Tensor:
         """Return Σ x / n along axis (int, tuple, or None for all axes); NaN if n = 0."""
+        _floating(self, "mean", x)
+        axis = axes_in("mean", axis, len(self.shape(x)))
         total = self.sum(x, axis=axis, keepdims=keepdims)
         return self.divide(total, float(count(self.shape(x), axis)))
 
@@ -274,6 +289,8 @@ class Backend(Primitives):
         The rounded mean leaves a small residual mean, which a second step subtracts. A float32 mean near 10⁴
         has a rounding error of up to 5·10⁻⁴.
         """
+        _floating(self, "centre", x)
+        axis = axes_in("centre", axis, len(self.shape(x)))
         mean = self.mean(x, axis=axis, keepdims=True)
         rest = self.subtract(x, mean)
         return self.subtract(rest, self.mean(rest, axis=axis, keepdims=True), out=rest), mean
@@ -283,6 +300,9 @@ class Backend(Primitives):
 
         It takes two passes, because a single pass loses digits when the mean is large.
         """
+        _floating(self, "var", x)
+        axis = axes_in("var", axis, len(self.shape(x)))
+        correction = number("var", "correction", correction)
         centred = self.subtract(x, self.mean(x, axis=axis, keepdims=True))
         total = self.sum(self.square(centred), axis=axis, keepdims=keepdims)
         return self.divide(total, max(count(self.shape(x), axis) - correction, 0.0))
@@ -291,6 +311,7 @@ class Backend(Primitives):
 
     def linear(self, x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         """Return x Wᵀ + b: x (..., I), weight (O, I), bias (O,) -> (..., O)."""
+        check_linear(self.shape(x), self.shape(weight), None if bias is None else self.shape(bias))
         y = self.matmul(x, self.permute_dims(weight, (1, 0)))
         return y if bias is None else self.add(y, bias)
 
@@ -309,10 +330,10 @@ class Backend(Primitives):
         gradients.
         """
         shape, grad_shape = self.shape(x), self.shape(grad)
-        if shape[:-1] != grad_shape[:-1]:
+        if shape[:-1] != grad_shape[:-1] or len(shape) < 2 or len(grad_shape) < 2:
             raise ShapeError(
-                "linear_grad: expected grad and x with equal shapes except for the last axis, "
-                f"got {tuple(grad_shape)} and {tuple(shape)}"
+                "linear_grad: expected grad (N, ..., O) and x (N, ..., I) with equal shapes but for the last "
+                f"axis, got {tuple(grad_shape)} and {tuple(shape)}"
             )
         if len(shape) > 2:
             x = self.reshape(x, (-1, shape[-1]))
@@ -323,6 +344,7 @@ class Backend(Primitives):
 
     def one_hot(self, indices: Tensor, num_classes: int, *, dtype: str | None = None) -> Tensor:
         """Return 1 at each index, 0 elsewhere: (*) int64 -> (*, num_classes)."""
+        num_classes = integer("one_hot", "num_classes", num_classes, least=0)
         column = self.reshape(indices, (*self.shape(indices), 1))
         return self.astype(self.equal(column, self.arange(0, num_classes)), dtype or self.default_dtype)
 
@@ -337,6 +359,8 @@ class Backend(Primitives):
         dtype: str | None = None,
     ) -> Tensor:
         """Return ones with the given probability, else zeros, drawn from (seed, stream, step) alone."""
+        probability = number("bernoulli", "probability", probability, least=0, most=1)
+        shape = extents("bernoulli", shape)
         uniform = self.random(shape, seed=seed, stream=stream, step=step, dtype=dtype)
         return self.astype(self.less(uniform, probability), dtype or self.default_dtype)
 
@@ -349,8 +373,8 @@ class Backend(Primitives):
         The first of equal maxima is chosen, NaN counts as the largest value, and padding is never chosen. A
         window of padding alone (see `window.hollow`) gives -inf and the index -1.
         """
-        if not is_floating(self.dtype(x)):
-            raise DtypeError(f"max_pool: expected a floating tensor, got {self.dtype(x)}; use astype")
+        check_window("max_pool", window)
+        _floating(self, "max_pool", x)
         shape = window.windows_of("max_pool", self.shape(x))
         samples, channels, positions = *shape[:2], window.positions
         every = (samples, channels, 1, positions)
@@ -381,8 +405,7 @@ class Backend(Primitives):
 
         distinct: no index occurs twice in an image. hollow: an index may be -1; its gradient is dropped.
         """
-        if self.shape(grad) != self.shape(indices):
-            raise gradient_shape_error("max_pool_grad", self.shape(grad), self.shape(indices))
+        size = check_pool_grad(self.shape(grad), self.shape(indices), size)
         if hollow:
             grad = self.where(self.less_equal(0, indices), grad, 0.0)
             indices = self.maximum(indices, 0)
@@ -399,6 +422,7 @@ class Backend(Primitives):
         self, parameter: Tensor, gradient: Tensor, learning_rate: float, *, out: Tensor | None = None
     ) -> Tensor:
         """Return p - learning_rate g; `out` may be the parameter."""
+        check_equal("sgd_step", self.shape(parameter), self.shape(gradient))
         return self.add_scaled(parameter, gradient, -learning_rate, out=out)
 
     def adam_step(
@@ -421,6 +445,8 @@ class Backend(Primitives):
         m = β₁ m + (1 - β₁) g; v = β₂ v + (1 - β₂) g²; p = p - lr (m / c₁) / (√v / √c₂ + ε), where
         cᵢ = 1 - βᵢ^t. `out` may be (parameter, first, second).
         """
+        for tensor in (gradient, first, second):
+            check_equal("adam_step", self.shape(parameter), self.shape(tensor))
         out_p, out_m, out_v = out or (None, None, None)
         first = self.add_scaled(self.multiply(first, beta1, out=out_m), gradient, 1.0 - beta1, out=out_m)
         decayed = self.multiply(second, beta2, out=out_v)
@@ -434,12 +460,21 @@ _EXPM1 = tuple(1.0 / math.factorial(n + 2) for n in range(18))
 """Coefficients of (e^x - 1 - x) / x²."""
 
 
+def _floating(backend: Backend, op: str, x: Tensor) -> str:
+    """Return the dtype of a floating tensor; raise for another one."""
+    dtype = backend.dtype(x)
+    if not is_floating(dtype):
+        raise DtypeError(f"{op}: expected a floating tensor, got {dtype}; convert it with astype")
+    return dtype
+
+
 def _alike(backend: Backend, op: str, grad: Tensor, other: Tensor) -> None:
     # Primitives would broadcast unequal shapes. In some definitions no op sees both tensors, so no op would
     # refuse unequal dtypes.
     first, second = backend.dtype(grad), backend.dtype(other)
     if first != second:
         raise unequal_dtypes(op, first, second)
+    _floating(backend, op, grad)
     if backend.shape(grad) != backend.shape(other):
         raise gradient_shape_error(op, backend.shape(grad), backend.shape(other))
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import threadpoolctl
 
-from .errors import DataError, DtypeError
+from .errors import DataError, DtypeError, scalar_dtype_error
 
 FLOAT_DTYPES = ("float32", "float64")
 DTYPES = (*FLOAT_DTYPES, "int64", "bool")
@@ -125,6 +125,27 @@ def check_dtype(op: str, dtype: str) -> None:
     """Raise unless `dtype` is one that the protocol knows."""
     if dtype not in DTYPES:
         raise DtypeError(f"{op}: dtype must be one of {', '.join(DTYPES)}, got {dtype!r}")
+
+
+def fill_value(op: str, value: Any, dtype: str) -> Any:
+    """Return the scalar that fills a new tensor of a known dtype; DtypeError if the dtype would change it."""
+    kind = type(value)
+    if kind is float and dtype in FLOAT_DTYPES:
+        return value
+    if kind not in (int, float, bool) and getattr(value, "shape", None) == () and hasattr(value, "item"):
+        value = value.item()  # a scalar of numpy or torch
+        kind = type(value)
+    if kind is float:
+        fits = is_floating(dtype)
+    elif kind is int and dtype == "int64":
+        fits = -(2**63) <= value < 2**63
+    elif kind is int:
+        fits = (is_floating(dtype) and abs(value) < 2**1023) or value in (0, 1)
+    else:
+        fits = kind is bool and dtype == "bool"
+    if not fits:
+        raise scalar_dtype_error(op, value, dtype)
+    return float(value) if dtype in FLOAT_DTYPES else value
 
 
 class NativeDtypes(dict[str, Any]):

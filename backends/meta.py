@@ -10,11 +10,28 @@ from __future__ import annotations
 import math
 from typing import Any, NamedTuple
 
-from .errors import ShapeError
 from .host import is_floating
 from .protocol import Axis, Shape, Widths
-from .shapes import broadcast, reduced, reshaped, slices
-from .windows import Window
+from .shapes import (
+    along,
+    axis_of,
+    broadcast,
+    check_not_empty,
+    check_sequence,
+    check_values,
+    extents,
+    joined,
+    permuted,
+    product,
+    reduced,
+    reshaped,
+    sliced,
+    slices,
+    stretched,
+    taken,
+    widths_of,
+)
+from .windows import Window, check_window
 
 _ITEM_BYTES = {"float32": 4, "float64": 8, "int64": 8, "bool": 1}
 
@@ -69,24 +86,23 @@ def astype(x: Meta, dtype: str) -> Meta:
 
 def sum(x: Meta, *, axis: Axis = None, keepdims: bool = False, **_: Any) -> Meta:  # noqa: A001
     """Reduced; what is not floating adds up to int64."""
-    return Meta(reduced(x.shape, axis, keepdims), x.dtype if is_floating(x.dtype) else "int64")
+    return Meta(reduced(x.shape, axis, keepdims, "sum"), x.dtype if is_floating(x.dtype) else "int64")
 
 
 def max(x: Meta, *, axis: Axis = None, keepdims: bool = False, **_: Any) -> Meta:  # noqa: A001
     """Reduced."""
-    return Meta(reduced(x.shape, axis, keepdims), x.dtype)
+    check_not_empty("max", x.shape, axis)
+    return Meta(reduced(x.shape, axis, keepdims, "max"), x.dtype)
 
 
 def argmax(x: Meta, *, axis: int, keepdims: bool = False) -> Meta:
     """Reduced, to indices."""
-    return Meta(reduced(x.shape, axis, keepdims), "int64")
+    return Meta(reduced(x.shape, axis_of("argmax", axis, len(x.shape)), keepdims, "argmax"), "int64")
 
 
 def matmul(x: Meta, y: Meta, **_: Any) -> Meta:
     """(..., M, K) (..., K, N)."""
-    if len(x.shape) < 2 or len(y.shape) < 2 or x.shape[-1] != y.shape[-2]:
-        raise ShapeError(f"matmul: expected (..., M, K) and (..., K, N), got {x.shape} and {y.shape}")
-    return Meta((*broadcast(x.shape[:-2], y.shape[:-2]), x.shape[-2], y.shape[-1]), x.dtype)
+    return Meta(product(x.shape, y.shape), x.dtype)
 
 
 def reshape(x: Meta, shape: Shape) -> Meta:
@@ -96,66 +112,85 @@ def reshape(x: Meta, shape: Shape) -> Meta:
 
 def permute_dims(x: Meta, axes: tuple[int, ...]) -> Meta:
     """Axes in another order."""
-    return Meta(tuple(x.shape[a] for a in axes), x.dtype)
+    return Meta(tuple(x.shape[a] for a in permuted(x.shape, axes)), x.dtype)
 
 
 def broadcast_to(x: Meta, shape: Shape) -> Meta:
     """Repeated."""
-    return Meta(tuple(shape), x.dtype)
+    return Meta(stretched(x.shape, shape), x.dtype)
 
 
 def concat(tensors: Any, *, axis: int = 0) -> Meta:
     """Extents along the axis add up."""
-    first = tensors[0]
-    axis %= len(first.shape)
-    total = 0
-    for t in tensors:
-        total += t.shape[axis]
-    return Meta((*first.shape[:axis], total, *first.shape[axis + 1 :]), first.dtype)
+    check_sequence(tensors)
+    return Meta(joined([t.shape for t in tensors], axis), tensors[0].dtype)
 
 
 def pad(x: Meta, widths: Widths, *, value: Any = 0.0) -> Meta:
     """Grown on both sides."""
-    return Meta(tuple(n + a + b for n, (a, b) in zip(x.shape, widths, strict=True)), x.dtype)
+    pairs = widths_of(x.shape, widths)
+    return Meta(tuple(n + a + b for n, (a, b) in zip(x.shape, pairs, strict=True)), x.dtype)
 
 
 def slice(  # noqa: A001
     x: Meta, starts: tuple[int, ...], stops: tuple[int, ...], *, steps: tuple[int, ...] | None = None
 ) -> Meta:
     """Every step-th element between the bounds."""
-    parts = slices(starts, stops, steps)
-    return Meta(tuple(len(range(n)[s]) for n, s in zip(x.shape, parts, strict=True)), x.dtype)
+    return Meta(sliced(x.shape, slices("slice", x.shape, starts, stops, steps)), x.dtype)
 
 
-def first(x: Meta, *_: Any, **__: Any) -> Meta:
-    """The shape of the first tensor."""
+def slice_add(
+    x: Meta,
+    values: Meta,
+    starts: tuple[int, ...],
+    stops: tuple[int, ...],
+    *,
+    steps: tuple[int, ...] | None = None,
+    **_: Any,
+) -> Meta:
+    """The shape of the first tensor; the values have that of the part."""
+    parts = slices("slice_add", x.shape, starts, stops, steps)
+    check_values("slice_add", sliced(x.shape, parts), values.shape)
+    return x
+
+
+def index_add(x: Meta, indices: Meta, values: Meta, *, axis: int, **_: Any) -> Meta:
+    """The shape of the first tensor; the values have that of `take`."""
+    check_values("index_add", taken("index_add", x.shape, indices.shape, axis), values.shape)
+    return x
+
+
+def scatter_add(x: Meta, indices: Meta, values: Meta, *, axis: int, **_: Any) -> Meta:
+    """The shape of the first tensor; the values have that of the indices."""
+    check_values("scatter_add", along("scatter_add", x.shape, indices.shape, axis), values.shape)
     return x
 
 
 def take(x: Meta, indices: Meta, *, axis: int) -> Meta:
     """Indices in place of the axis."""
-    axis %= len(x.shape)
-    return Meta((*x.shape[:axis], *indices.shape, *x.shape[axis + 1 :]), x.dtype)
+    return Meta(taken("take", x.shape, indices.shape, axis), x.dtype)
 
 
 def take_along_axis(x: Meta, indices: Meta, *, axis: int) -> Meta:
     """The indices' shape."""
-    return Meta(indices.shape, x.dtype)
+    return Meta(along("take_along_axis", x.shape, indices.shape, axis), x.dtype)
 
 
 def unfold(x: Meta, window: Window, **_: Any) -> Meta:
     """(N, C, *size) -> (N, C K, L)."""
+    check_window("unfold", window)
     return Meta(window.columns_of("unfold", x.shape), x.dtype)
 
 
 def fold(columns: Meta, window: Window, **_: Any) -> Meta:
     """(N, C K, L) -> (N, C, *size)."""
+    check_window("fold", window)
     return Meta(window.image_of("fold", columns.shape), columns.dtype)
 
 
 def created(shape: Shape, *_: Any, dtype: str | None = None, **__: Any) -> Meta:
     """The shape that was asked for; the caller puts the default dtype in."""
-    return Meta(tuple(shape), dtype or "float32")
+    return Meta(extents("created", shape), dtype or "float32")
 
 
 def arange(start: int, stop: int, step: int = 1, *, dtype: str = "int64") -> Meta:

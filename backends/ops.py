@@ -166,10 +166,10 @@ _ROWS = (
     _op("slice", "move", "x", meta.slice, view=True),
     # index and window
     _op("take", "index", "x indices", meta.take),
-    _op("index_add", "index", "x indices values", meta.first, flops=meta.per_value, tolerance=SUMMED),
+    _op("index_add", "index", "x indices values", meta.index_add, flops=meta.per_value, tolerance=SUMMED),
     _op("take_along_axis", "index", "x indices", meta.take_along_axis),
-    _op("scatter_add", "index", "x indices values", meta.first, flops=meta.per_value, tolerance=SUMMED),
-    _op("slice_add", "index", "x values", meta.first, flops=meta.per_second, tolerance=ulp(0.5)),
+    _op("scatter_add", "index", "x indices values", meta.scatter_add, flops=meta.per_value, tolerance=SUMMED),
+    _op("slice_add", "index", "x values", meta.slice_add, flops=meta.per_second, tolerance=ulp(0.5)),
     _op("unfold", "window", "x", meta.unfold),
     _op("fold", "window", "columns", meta.fold, flops=meta.per_input, tolerance=SUMMED),
     # storage and control

@@ -10,7 +10,7 @@ import operator
 from collections.abc import Sequence
 from typing import Any
 
-from .errors import OptionError
+from .errors import DtypeError, OptionError
 
 
 def as_integer(value: Any) -> int | None:
@@ -103,6 +103,17 @@ def number(
         wanted = f"{kind}, {bounds}" if bounds else kind
         raise OptionError(f"{owner}: expected {_subject(option)}{wanted}, got {value!r}")
     return found
+
+
+def real(op: str, option: str, value: Any) -> float:
+    """Return a factor of an op as a float, NaN and infinities included; DtypeError for anything else."""
+    kind = type(value)
+    if kind is float or kind is int or isinstance(value, float):
+        return float(value)
+    number = as_number(value)
+    if number is None:
+        raise DtypeError(f"{op}: expected {option} to be a number, got {value!r}")
+    return number
 
 
 def _subject(option: str) -> str:

@@ -8,6 +8,8 @@ Rules for every op:
 - Two tensors in one op must have equal dtypes, or the op raises DtypeError. A Python scalar takes the
   tensor's dtype; a float scalar with an integer tensor is a DtypeError.
 - Broadcasting is numpy's. Indices are int64. Comparisons give bool.
+- Bad shapes, axes, bounds and indices raise ShapeError, OptionError or DataError by the rules of shapes.py
+  (on a GPU, indices are left to torch).
 - Transcendental ops and `divide` take floating tensors only.
 
 Values, cells and storage:
@@ -70,7 +72,7 @@ class Primitives(Protocol):
         """Copy a numpy array (or nested lists) (*) in -> (*). †
 
         Without `dtype`, floats take the backend's default dtype, integers become int64, bool stays. What
-        would change by more than a float's rounding is refused: NaN to int64, uint64 from 2⁶³ on, masks, text.
+        would change by more than a float's rounding is refused: NaN to int64, uint64 from 2⁶³ on, text.
         """
         ...
 
@@ -267,7 +269,7 @@ class Primitives(Protocol):
         """
         ...
 
-    # -- index: indices int64, from 0 to the extent (not checked; layers check) ---------------------
+    # -- index: indices int64, from 0 to the extent (unchecked on a GPU, where a check would wait) ----
 
     def take(self, x: Tensor, indices: Tensor, *, axis: int) -> Tensor:
         """Return the slices of x (.., n, ..) at indices (K,) along axis -> (.., K, ..)."""

@@ -11,7 +11,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-from .errors import OptionError
+from .errors import DtypeError, OptionError
+from .options import integer
 
 Distribution = Literal["uniform", "normal"]
 _WORD = 2**64
@@ -22,8 +23,12 @@ def generator(seed: int, stream: int | str, step: int = 0) -> np.random.Generato
     """Return the numpy generator of (seed, stream, step); a stream may have a name."""
     if isinstance(stream, str):
         stream = int.from_bytes(hashlib.sha256(stream.encode()).digest()[:8], "little")
-    if not 0 <= seed < _WORD:
-        raise OptionError(f"seed must be an integer from 0 to 2**64 - 1, got {seed}")
+    if type(seed) is not int or not 0 <= seed < _WORD:
+        seed = integer("random", "seed", seed, least=0, most=_WORD - 1)
+    if type(stream) is not int:
+        stream = integer("random", "stream", stream, least=None)
+    if type(step) is not int:
+        step = integer("random", "step", step, least=None)
     # As arrays of words: a plain list would be read as floats and lose bits above 2**53.
     key = np.array([seed, stream % _WORD], dtype=np.uint64)
     counter = np.array([0, 0, 0, step % _WORD], dtype=np.uint64)
@@ -43,6 +48,8 @@ def draw(
     A float32 is the float64 of the same draw with fewer digits, so that a run in the other dtype differs
     by rounding alone. The uniform one is cut, not rounded, to stay below 1.
     """
+    if dtype not in ("float32", "float64"):
+        raise DtypeError(f"random: expected dtype float32 or float64, got {dtype!r}")
     source = generator(seed, stream, step)
     if distribution == "uniform":
         value = source.random(shape)
@@ -52,5 +59,5 @@ def draw(
     elif distribution == "normal":
         value = source.standard_normal(shape)
     else:
-        raise OptionError(f"distribution must be 'uniform' or 'normal', got {distribution!r}")
+        raise OptionError(f"random: expected distribution to be 'uniform' or 'normal', got {distribution!r}")
     return np.asarray(value, dtype=np.dtype(dtype))

@@ -160,6 +160,12 @@ class Window:
             )
 
 
+def check_window(op: str, window: object) -> None:
+    """Raise OptionError unless an op is given a window."""
+    if type(window) is not Window:
+        raise OptionError(f"{op}: expected a Window, got {window!r}; make one with Window.of")
+
+
 @functools.lru_cache(maxsize=1024)
 def _checked(
     size: Extents, kernel_size: Extents, stride: Extents, padding: Sides, dilation: Extents

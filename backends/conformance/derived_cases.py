@@ -85,6 +85,7 @@ def _reductions() -> Iterator[Case]:
         yield case(op, "NaN", floats(0.0, NAN, 1.0), axis=0, special=True)
         yield case(op, "infinity", floats(0.0, INF, 1.0), axis=0, special=True)
         yield case(op, "many classes", normal(2, 1500), axis=1)
+        yield case(op, "no classes", normal(5, 0), axis=1, smooth=False)
 
 
 def _statistics() -> Iterator[Case]:

@@ -12,12 +12,40 @@ from typing_extensions import override
 
 from .. import random as host_random
 from ..errors import DtypeError, ShapeError
-from ..host import blas_threads, check_dtype, host_array
+from ..host import blas_threads, check_dtype, fill_value, host_array
 from ..protocol import Axis, Shape, Widths
-from ..shapes import count, reduced, slices
-from ..windows import Window
+from ..shapes import (
+    along,
+    axes_in,
+    axis_of,
+    broadcast,
+    built_slices,
+    cell_shapes,
+    check_bounds,
+    check_not_empty,
+    check_order,
+    check_reshape,
+    check_sequence,
+    check_stretch,
+    check_values,
+    check_widths,
+    count,
+    extents,
+    joined,
+    permuted,
+    product,
+    range_of,
+    reduced,
+    reshaped,
+    sliced,
+    slices,
+    stretched,
+    taken,
+    widths_of,
+)
+from ..windows import Window, check_window
 from .derived import EXACT_SUM, NumpyDerived
-from .handles import HANDLES, NAMES, NATIVE, Array, agree, check, check_out, foreign_error
+from .handles import HANDLES, NAMES, NATIVE, Array, agree, check, check_indices, check_out, foreign_error
 from .methods import binary, checked, comparison, select, unary
 from .pooling import NumpyPooling
 
@@ -64,15 +92,21 @@ class NumpyBackend(NumpyDerived, NumpyPooling):
 
     @override
     def empty(self, shape: Shape, *, dtype: str | None = None) -> Array:
-        return np.empty(shape, NATIVE[dtype or self.default_dtype])
+        native = NATIVE[dtype or self.default_dtype]
+        try:
+            return np.empty(shape if type(shape) is tuple else extents("empty", shape), native)
+        except (TypeError, ValueError):
+            return np.empty(extents("empty", shape), native)
 
     @override
     def full(self, shape: Shape, value: Any, *, dtype: str | None = None) -> Array:
-        return np.full(shape, value, NATIVE[dtype or self.default_dtype])
+        dtype = dtype or self.default_dtype
+        native = NATIVE[dtype]
+        return np.full(extents("full", shape), fill_value("full", value, dtype), native)
 
     @override
     def arange(self, start: int, stop: int, step: int = 1, *, dtype: str = "int64") -> Array:
-        return np.arange(start, stop, step, dtype=NATIVE[dtype])
+        return np.arange(*range_of(start, stop, step, dtype), dtype=NATIVE[dtype])
 
     @override
     def astype(self, x: Array, dtype: str) -> Array:
@@ -102,7 +136,9 @@ class NumpyBackend(NumpyDerived, NumpyPooling):
         distribution: host_random.Distribution = "uniform",
         dtype: str | None = None,
     ) -> Array:
-        return host_random.draw(shape, seed, stream, step, distribution, dtype or self.default_dtype)
+        return host_random.draw(
+            extents("random", shape), seed, stream, step, distribution, dtype or self.default_dtype
+        )
 
     # -- elementwise, select ---------------------------------------------------------------------
 
@@ -141,7 +177,11 @@ class NumpyBackend(NumpyDerived, NumpyPooling):
             raise DtypeError(f"where: expected a bool tensor as condition, got {condition.dtype}")
         x = x if type(x) is _ndarray else dtype.type(x)
         y = y if type(y) is _ndarray else dtype.type(y)
-        return select(condition, x, y)
+        try:
+            return select(condition, x, y)
+        except ValueError:
+            broadcast(np.shape(condition), np.shape(x), np.shape(y), op="where")
+            raise
 
     # -- reduce, contract ------------------------------------------------------------------------
 
@@ -150,6 +190,8 @@ class NumpyBackend(NumpyDerived, NumpyPooling):
         """Accumulate long float32 sums in float64; numpy's pairwise sum covers only some axes."""
         check("sum", x)
         shape = x.shape
+        if axis is not None and (type(axis) is not int or not -len(shape) <= axis < len(shape)):
+            axis = axes_in("sum", axis, len(shape))
         if out is not None:
             dtype = x.dtype if x.dtype.kind == "f" else NATIVE["int64"]
             out = check_out("sum", out, reduced(shape, axis, keepdims), dtype)
@@ -165,11 +207,24 @@ class NumpyBackend(NumpyDerived, NumpyPooling):
     @override
     def max(self, x: Array, *, axis: Axis = None, keepdims: bool = False, out: Array = None) -> Array:
         check("max", x)
+        axis = axes_in("max", axis, x.ndim)
         if out is not None:
             out = check_out("max", out, reduced(x.shape, axis, keepdims), x.dtype)
-        return _max_reduce(x, axis, None, out, keepdims)
+        try:
+            return _max_reduce(x, axis, None, out, keepdims)
+        except ValueError:
+            check_not_empty("max", x.shape, axis)
+            raise
 
-    argmax = checked(np.argmax)
+    @override
+    def argmax(self, x: Array, *, axis: int, keepdims: bool = False) -> Array:
+        check("argmax", x)
+        axis = axis_of("argmax", axis, x.ndim)
+        try:
+            return np.argmax(x, axis, keepdims=keepdims)
+        except ValueError:
+            check_not_empty("argmax", x.shape, axis)
+            raise
 
     @override
     def matmul(self, x: Array, y: Array, *, out: Array = None) -> Array:
@@ -178,36 +233,102 @@ class NumpyBackend(NumpyDerived, NumpyPooling):
             check("matmul", x, y)
             agree("matmul", x, y)
         if x.ndim == 2 and y.ndim == 2:
-            if out is None:
-                return x.dot(y)
-            check_out("matmul", out, (x.shape[0], y.shape[1]), x.dtype)
-            return x.dot(y, out) if out.flags.c_contiguous else np.matmul(x, y, out)
-        if x.ndim < 2 or y.ndim < 2:
-            raise ShapeError(f"matmul: expected at least two axes on each side, got {x.shape} and {y.shape}")
+            try:
+                if out is None:
+                    return x.dot(y)
+                check_out("matmul", out, (x.shape[0], y.shape[1]), x.dtype)
+                return x.dot(y, out) if out.flags.c_contiguous else np.matmul(x, y, out)
+            except ValueError:
+                product(x.shape, y.shape)
+                raise
+        shape = product(x.shape, y.shape)
         if out is not None:
-            batch = np.broadcast_shapes(x.shape[:-2], y.shape[:-2])
-            check_out("matmul", out, (*batch, x.shape[-2], y.shape[-1]), x.dtype)
+            check_out("matmul", out, shape, x.dtype)
         return np.matmul(x, y, out)
 
     # -- move, index -----------------------------------------------------------------------------
 
-    reshape = checked(lambda x, shape: x.reshape(shape))
-    permute_dims = checked(lambda x, axes: x.transpose(axes))
-    broadcast_to = checked(np.broadcast_to)
-    slice = checked(lambda x, starts, stops, steps=None: x[slices(starts, stops, steps)])
-    take = checked(lambda x, indices, axis: np.take(x, indices, axis), tensors=2)
-    take_along_axis = checked(np.take_along_axis, tensors=2)
+    @override
+    def reshape(self, x: Array, shape: Shape) -> Array:
+        if type(x) not in HANDLES:
+            raise foreign_error("reshape", x)
+        try:
+            check_reshape(x.shape, shape)
+            return x.reshape(shape)
+        except TypeError:
+            return x.reshape(reshaped(x.shape, shape))
+
+    @override
+    def permute_dims(self, x: Array, axes: tuple[int, ...]) -> Array:
+        if type(x) not in HANDLES:
+            raise foreign_error("permute_dims", x)
+        try:
+            check_order(x.shape, axes)
+            return x.transpose(axes)
+        except TypeError:
+            return x.transpose(permuted(x.shape, axes))
+
+    @override
+    def broadcast_to(self, x: Array, shape: Shape) -> Array:
+        if type(x) not in HANDLES:
+            raise foreign_error("broadcast_to", x)
+        try:
+            check_stretch(x.shape, shape)
+            return np.broadcast_to(x, shape)
+        except TypeError:
+            return np.broadcast_to(x, stretched(x.shape, shape))
+
+    @override
+    def slice(
+        self,
+        x: Array,
+        starts: tuple[int, ...],
+        stops: tuple[int, ...],
+        *,
+        steps: tuple[int, ...] | None = None,
+    ) -> Array:
+        if type(x) not in HANDLES:
+            raise foreign_error("slice", x)
+        try:
+            check_bounds("slice", x.shape, starts, stops, steps)
+            return x[built_slices(starts, stops, steps)]
+        except TypeError:
+            return x[slices("slice", x.shape, starts, stops, steps)]
+
+    @override
+    def take(self, x: Array, indices: Array, *, axis: int) -> Array:
+        check("take", x, indices)
+        taken("take", x.shape, indices.shape, axis)
+        check_indices("take", indices, x.shape[axis])
+        return np.take(x, indices, axis)
+
+    @override
+    def take_along_axis(self, x: Array, indices: Array, *, axis: int) -> Array:
+        check("take_along_axis", x, indices)
+        along("take_along_axis", x.shape, indices.shape, axis)
+        check_indices("take_along_axis", indices, x.shape[axis])
+        return np.take_along_axis(x, indices, axis)
 
     @override
     def concat(self, tensors: Sequence[Array], *, axis: int = 0) -> Array:
-        check("concat", tensors[0])
+        check_sequence(tensors)
+        check("concat", *tensors)
         for other in tensors[1:]:
             agree("concat", tensors[0], other)
+        joined([x.shape for x in tensors], axis)
         return np.concatenate(tensors, axis=axis)
 
     @override
     def pad(self, x: Array, widths: Widths, *, value: Any = 0.0) -> Array:
         check("pad", x)
+        try:
+            check_widths(x.shape, widths)
+            return self._padded(x, widths, value)
+        except TypeError:
+            return self._padded(x, widths_of(x.shape, widths), value)
+
+    def _padded(self, x: Array, widths: Widths, value: Any) -> Array:
+        value = fill_value("pad", value, NAMES[x.dtype]) if value != 0 or type(value) is not float else 0
         shape = tuple(n + before + after for n, (before, after) in zip(x.shape, widths, strict=True))
         padded = np.full(shape, value, x.dtype)
         padded[tuple(slice(before, before + n) for n, (before, _) in zip(x.shape, widths, strict=True))] = x
@@ -217,6 +338,8 @@ class NumpyBackend(NumpyDerived, NumpyPooling):
     def index_add(self, x: Array, indices: Array, values: Array, *, axis: int, out: Array = None) -> Array:
         agree("index_add", x, values)
         check("index_add", indices)
+        check_values("index_add", taken("index_add", x.shape, indices.shape, axis), values.shape)
+        check_indices("index_add", indices, x.shape[axis])
         result = self.copy(x, out=out)
         np.add.at(np.moveaxis(result, axis, 0), indices, np.moveaxis(values, axis, 0))
         return result
@@ -225,6 +348,8 @@ class NumpyBackend(NumpyDerived, NumpyPooling):
     def scatter_add(self, x: Array, indices: Array, values: Array, *, axis: int, out: Array = None) -> Array:
         agree("scatter_add", x, values)
         check("scatter_add", indices)
+        check_values("scatter_add", along("scatter_add", x.shape, indices.shape, axis), values.shape)
+        check_indices("scatter_add", indices, x.shape[axis])
         result = self.copy(x, out=out)
         grid = list(np.ogrid[tuple(map(slice, indices.shape))])
         grid[axis] = indices
@@ -243,8 +368,10 @@ class NumpyBackend(NumpyDerived, NumpyPooling):
         out: Array = None,
     ) -> Array:
         agree("slice_add", x, values)
+        place = slices("slice_add", x.shape, starts, stops, steps)
+        check_values("slice_add", sliced(x.shape, place), values.shape)
         result = self.copy(x, out=out)
-        result[slices(starts, stops, steps)] += values
+        result[place] += values
         return result
 
     # -- window ----------------------------------------------------------------------------------
@@ -253,6 +380,7 @@ class NumpyBackend(NumpyDerived, NumpyPooling):
     def unfold(self, x: Array, window: Window, *, out: Array = None) -> Array:
         """Copy a strided view of the padded image."""
         check("unfold", x)
+        check_window("unfold", window)
         columns = window.columns_of("unfold", x.shape)
         if out is None:
             out = np.empty(columns, x.dtype)  # view.reshape would be x itself for a kernel of one place
@@ -273,6 +401,7 @@ class NumpyBackend(NumpyDerived, NumpyPooling):
     def fold(self, columns: Array, window: Window, *, out: Array = None) -> Array:
         """Add the values of each place in the kernel to the slice of the image that it saw."""
         check("fold", columns)
+        check_window("fold", window)
         shape = window.image_of("fold", columns.shape)
         if out is not None:
             check_out("fold", out, shape, columns.dtype)
@@ -296,6 +425,7 @@ class NumpyBackend(NumpyDerived, NumpyPooling):
     def cells(
         self, shapes: Mapping[str, Shape], *, dtype: str | None = None
     ) -> tuple[Array, dict[str, Array]]:
+        shapes = cell_shapes(shapes)
         sizes = [math.prod(shape) for shape in shapes.values()]
         flat = np.zeros(sum(sizes), NATIVE[dtype or self.default_dtype])
         parts = np.split(flat, np.cumsum(sizes)[:-1])

@@ -11,9 +11,10 @@ from typing_extensions import override
 from ..base import Backend
 from ..errors import DtypeError, gradient_shape_error
 from ..methods import of_op
+from ..options import integer, real
 from ..protocol import Axis
-from ..shapes import count
-from .handles import HANDLES, NATIVE, Array, agree, check, check_out
+from ..shapes import axes_in, check_equal, check_linear, count
+from .handles import HANDLES, NATIVE, Array, agree, check, check_index_dtype, check_out
 from .methods import MASKED_COPY, select
 
 _ndarray = np.ndarray
@@ -37,7 +38,10 @@ class NumpyDerived(Backend):
         """Work through large flat buffers in blocks that stay in cache."""
         if type(x) is not _ndarray or type(y) is not _ndarray or x.dtype is not y.dtype:
             agree("add_scaled", x, y)
-        scale = float(scale)  # an np.float64 would promote
+        if x.shape != y.shape:
+            check_equal("add_scaled", x.shape, y.shape)
+        if type(scale) is not float:
+            scale = real("add_scaled", "scale", scale)  # an np.float64 would promote
         if out is not None:
             out = check_out("add_scaled", out, x.shape, x.dtype)
         if out is None or x.nbytes <= self.cache_size >> 2 or not (_flat(x) and _flat(y) and _flat(out)):
@@ -58,7 +62,7 @@ class NumpyDerived(Backend):
     @override
     def relu(self, x: Array) -> Array:
         if type(x) is not _ndarray or x.dtype.kind != "f":
-            return self.maximum(x, 0.0)
+            return super().relu(x)
         return np.maximum(x, ZEROS[x.dtype.char])
 
     @override
@@ -68,19 +72,22 @@ class NumpyDerived(Backend):
             return super().relu_grad(grad, y)
         if grad.shape != y.shape:
             raise gradient_shape_error("relu_grad", grad.shape, y.shape)
+        zero = ZEROS.get(y.dtype.char)
+        if zero is None:
+            raise DtypeError(f"relu_grad: expected floating tensors, got {y.dtype}; convert them with astype")
         if grad.size > MASKED_COPY:
             return select(np.less_equal(y, 0), grad.dtype.type(0), grad)
         result = grad.copy()
-        zero = ZEROS.get(y.dtype.char, 0)
         np.putmask(result, np.less_equal(y, zero), zero)
         return result
 
     @override
     def leaky_relu(self, x: Array, negative_slope: float) -> Array:
         """Return max(x, slope x), which equals the definition if 0 < slope <= 1."""
+        negative_slope = real("leaky_relu", "negative_slope", negative_slope)
         if type(x) is not _ndarray or x.dtype.kind != "f" or not 0.0 < negative_slope <= 1.0:
             return super().leaky_relu(x, negative_slope)
-        return np.maximum(x, np.multiply(x, float(negative_slope)))
+        return np.maximum(x, np.multiply(x, negative_slope))
 
     @override
     def sigmoid(self, x: Array) -> Array:
@@ -114,7 +121,9 @@ class NumpyDerived(Backend):
     @override
     def one_hot(self, indices: Array, num_classes: int, *, dtype: str | None = None) -> Array:
         """Write a 1 at each index that is a class."""
-        check("one_hot", indices)
+        check_index_dtype("one_hot", indices)
+        if type(num_classes) is not int or num_classes < 0:
+            num_classes = integer("one_hot", "num_classes", num_classes, least=0)
         result = np.zeros((indices.size, num_classes), NATIVE[dtype or self.default_dtype])
         flat = indices.reshape(-1)
         rows = np.flatnonzero((flat >= 0) & (flat < num_classes))
@@ -127,7 +136,7 @@ class NumpyDerived(Backend):
         if type(x) is not _ndarray or x.dtype.kind != "f":
             return super().softmax(x, axis=axis)
         value: Array = x
-        result: Array = self.subtract(value, self.max(value, axis=axis, keepdims=True))
+        result: Array = self.subtract(value, self._top("softmax", value, axis))
         np.exp(result, result)
         total: Array = self.sum(result, axis=axis, keepdims=True)
         return np.divide(result, total, result)
@@ -137,6 +146,9 @@ class NumpyDerived(Backend):
         plain = axis is None and not keepdims and type(x) is _ndarray
         if plain and x.dtype.kind == "f" and 0 < x.size <= EXACT_SUM:
             return _add_reduce(x, None) / x.size
+        if axis is not None:
+            check("mean", x)
+            axis = axes_in("mean", axis, x.ndim)
         total: Array = self.sum(x, axis=axis, keepdims=keepdims)
         n = x.size if axis is None else count(x.shape, axis)
         if total.dtype.kind != "f":
@@ -148,6 +160,7 @@ class NumpyDerived(Backend):
         """Take a float32 mean in float64, and subtract it in two parts."""
         if type(x) is not _ndarray or x.dtype.char != "f" or not x.ndim or not x.size:
             return super().centre(x, axis=axis)
+        axis = axes_in("centre", axis, x.ndim)
         wide = _add_reduce(x, axis, np.float64, None, True) / count(x.shape, axis)
         mean = wide.astype(np.float32)
         centred = np.subtract(x, mean)
@@ -166,7 +179,13 @@ class NumpyDerived(Backend):
         ):
             agree("linear", x, weight)
             agree("linear", x, bias)
-        y = x.dot(weight.T)
+        try:
+            y = x.dot(weight.T)
+        except ValueError:
+            check_linear(x.shape, weight.shape, bias.shape)
+            raise
+        if bias.ndim != 1 or len(bias) != len(weight):
+            check_linear(x.shape, weight.shape, bias.shape)
         return np.add(y, bias, y)
 
     @override

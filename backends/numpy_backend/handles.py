@@ -6,9 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import DtypeError, ShapeError, foreign, scalar_dtype_error, unequal_dtypes
-from ..host import DTYPES, NativeDtypes
+from ..errors import DataError, DtypeError, ShapeError, foreign, scalar_dtype_error, unequal_dtypes
+from ..host import DTYPES, NativeDtypes, fill_value
 from ..protocol import Shape
+from ..shapes import broadcast
 
 Array = Any
 NATIVE = NativeDtypes({name: np.dtype(name) for name in DTYPES})
@@ -18,7 +19,10 @@ HANDLES = frozenset({np.ndarray, *(dtype.type for dtype in NATIVE.values())})
 SCALARS = {int: "if", float: "f", bool: "b"}
 """Python's scalars, and the kinds of tensor that each mixes with."""
 
+INT64 = NATIVE["int64"]
+_UNSIGNED = np.dtype(np.uint64)
 _ndarray = np.ndarray
+_largest: Any = np.maximum.reduce
 
 
 def foreign_error(op: str, value: object) -> DtypeError:
@@ -44,7 +48,33 @@ def agree(op: str, x: Array, y: Array) -> np.dtype[Any]:
         raise foreign_error(op, other)
     if tensor.dtype.kind not in SCALARS[type(other)]:
         raise scalar_dtype_error(op, other, str(tensor.dtype))
+    if type(other) is int and abs(other) >= 2**63:
+        fill_value(op, other, NAMES[tensor.dtype])
     return tensor.dtype  # type: ignore[no-any-return]
+
+
+def unfit(op: str, x: Array, y: Array) -> None:
+    """Raise for operands that numpy refused: shapes that do not broadcast, a subtraction of booleans."""
+    if np.result_type(x, y).kind == "b":
+        raise DtypeError(f"{op}: expected numbers, got bool; convert them with astype")
+    broadcast(np.shape(x), np.shape(y), op=op)
+
+
+def check_index_dtype(op: str, indices: Array) -> None:
+    """Raise unless indices are int64; numpy takes other integers, and bool as a mask."""
+    if type(indices) not in HANDLES:
+        raise foreign_error(op, indices)
+    if indices.dtype is not INT64 and indices.dtype != INT64:
+        raise DtypeError(f"{op}: expected indices of int64, got {indices.dtype}")
+
+
+def check_indices(op: str, indices: Array, extent: int) -> None:
+    """Raise unless all are int64, from 0 to the extent; numpy would count negative ones from the end."""
+    check_index_dtype(op, indices)
+    # As unsigned numbers, negative ones are the largest.
+    if indices.size and _largest(indices.view(_UNSIGNED), None) >= extent:
+        wrong = indices[(indices < 0) | (indices >= extent)]
+        raise DataError(f"{op}: expected indices from 0 to {extent - 1}, got {wrong.reshape(-1)[0]}")
 
 
 def check_out(op: str, out: Array, shape: Shape, dtype: np.dtype[Any]) -> Array:

@@ -8,7 +8,8 @@ import numpy as np
 
 from ..errors import DtypeError
 from ..methods import Method, OpMethod, checker
-from .handles import HANDLES, SCALARS, Array, agree, check_out, foreign_error
+from ..shapes import broadcast
+from .handles import HANDLES, SCALARS, Array, agree, check_out, foreign_error, unfit
 
 _ndarray = np.ndarray
 checked = checker(HANDLES, foreign_error)
@@ -51,13 +52,17 @@ def binary(ufunc: Any, *, floating: bool = False, silent: bool = False) -> Any:
                 raise DtypeError(f"{op}: expected floating tensors, got {dtype}; convert them with astype")
             if out is not None:
                 alike = type(x) is _ndarray and (type(y) in SCALARS or x.shape == y.shape)
-                shape = x.shape if alike else np.broadcast_shapes(np.shape(x), np.shape(y))
+                shape = x.shape if alike else broadcast(np.shape(x), np.shape(y), op=op)
                 out = check_out(op, out, shape, dtype)
             # `out` by name: np.maximum deprecates it by position.
-            if silent:
-                with np.errstate(all="ignore"):
-                    return ufunc(x, y) if out is None else ufunc(x, y, out=out)
-            return ufunc(x, y) if out is None else ufunc(x, y, out=out)
+            try:
+                if silent:
+                    with np.errstate(all="ignore"):
+                        return ufunc(x, y) if out is None else ufunc(x, y, out=out)
+                return ufunc(x, y) if out is None else ufunc(x, y, out=out)
+            except (TypeError, ValueError):
+                unfit(op, x, y)
+                raise
 
         return apply
 
@@ -71,7 +76,11 @@ def comparison(ufunc: Any) -> Any:
         def apply(self: object, x: Array, y: Array) -> Array:
             if type(x) is not _ndarray or type(y) is not _ndarray or x.dtype is not y.dtype:
                 agree(op, x, y)
-            return ufunc(x, y)
+            try:
+                return ufunc(x, y)
+            except ValueError:
+                unfit(op, x, y)
+                raise
 
         return apply
 

@@ -10,8 +10,9 @@ from typing_extensions import override
 
 from ..base import Backend
 from ..errors import DtypeError
-from ..windows import Window
-from .handles import Array, check
+from ..shapes import check_pool_grad
+from ..windows import Window, check_window
+from .handles import Array, check, check_indices
 
 _PLACES = 255
 """Places that a byte can number."""
@@ -24,6 +25,7 @@ class NumpyPooling(Backend):
     def max_pool(self, x: Array, window: Window) -> Any:
         """Take a running maximum; leave NaN, -inf beside padding and huge kernels to the definition."""
         check("max_pool", x)
+        check_window("max_pool", window)
         if x.dtype.kind != "f":
             raise DtypeError(f"max_pool: expected a floating tensor, got {x.dtype}; convert it with astype")
         window.windows_of("max_pool", x.shape)
@@ -57,8 +59,10 @@ class NumpyPooling(Backend):
     ) -> Array:
         """Assign distinct places; sum the others by counting with weights."""
         check("max_pool_grad", grad, indices)
-        if hollow or indices.dtype != np.int64 or grad.dtype.kind != "f" or grad.shape != indices.shape:
+        size = check_pool_grad(grad.shape, indices.shape, size)
+        if hollow or grad.dtype.kind != "f":
             return super().max_pool_grad(grad, indices, size, distinct=distinct, hollow=hollow)
+        check_indices("max_pool_grad", indices, math.prod(size))
         samples, channels = grad.shape[:2]
         places, planes = math.prod(size), samples * channels
         starts = np.arange(planes) * places

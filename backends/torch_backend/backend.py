@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from contextvars import ContextVar
 from typing import Any
@@ -14,20 +14,42 @@ from typing_extensions import override
 
 from .. import random as host_random
 from ..errors import BackendError, DtypeError, ShapeError
-from ..host import check_dtype, host_array
-from ..protocol import Axis, Shape, Widths
-from ..shapes import axes_of, broadcast, reduced, slices
-from ..windows import Window
+from ..host import check_dtype, fill_value, host_array
+from ..protocol import Axis, Shape
+from ..shapes import (
+    axes_in,
+    axes_of,
+    axis_of,
+    broadcast,
+    cell_shapes,
+    check_not_empty,
+    extents,
+    product,
+    range_of,
+    reduced,
+)
+from ..windows import Window, check_window
 from .derived import TorchDerived
-from .handles import NAMES, NATIVE, Array, InferenceMode, agree, check, check_out, fitting, foreign_error
-from .methods import binary, checked, comparison, scalar, unary
+from .handles import (
+    NAMES,
+    NATIVE,
+    Array,
+    InferenceMode,
+    agree,
+    check,
+    check_out,
+    fitting,
+    foreign_error,
+)
+from .methods import binary, comparison, scalar, unary
+from .moves import TorchMoves
 
 _Tensor = torch.Tensor
 _is_inside = torch.is_inference_mode_enabled
-_sqrt = unary(torch.sqrt)
+_sqrt: Any = unary(torch.sqrt).make("sqrt")
 
 
-class TorchBackend(TorchDerived):
+class TorchBackend(TorchDerived, TorchMoves):
     """torch on "cpu", "cuda" or "cuda:N". TF32 stays off, torch's default for matmul."""
 
     name = "torch"
@@ -82,15 +104,20 @@ class TorchBackend(TorchDerived):
     def empty(self, shape: Shape, *, dtype: str | None = None) -> Array:
         """Allocate outside inference mode, so that sessions and other code can write to it."""
         with InferenceMode(False):
-            return torch.empty(shape, dtype=NATIVE[dtype or self.default_dtype], device=self._device)
+            return torch.empty(
+                extents("empty", shape), dtype=NATIVE[dtype or self.default_dtype], device=self._device
+            )
 
     @override
     def full(self, shape: Shape, value: Any, *, dtype: str | None = None) -> Array:
-        native = NATIVE[dtype or self.default_dtype]
-        return torch.full(shape, fitting(value, native), dtype=native, device=self._device)
+        dtype = dtype or self.default_dtype
+        native = NATIVE[dtype]
+        value = fill_value("full", value, dtype)
+        return torch.full(extents("full", shape), fitting(value, native), dtype=native, device=self._device)
 
     @override
     def arange(self, start: int, stop: int, step: int = 1, *, dtype: str = "int64") -> Array:
+        start, stop, step = range_of(start, stop, step, dtype)
         stop = stop if (stop - start) * step > 0 else start  # torch raises for an empty range
         return torch.arange(start, stop, step, dtype=NATIVE[dtype], device=self._device)
 
@@ -121,7 +148,8 @@ class TorchBackend(TorchDerived):
         dtype: str | None = None,
     ) -> Array:
         dtype = dtype or self.default_dtype
-        return self.from_host(host_random.draw(shape, seed, stream, step, distribution, dtype), dtype=dtype)
+        drawn = host_random.draw(extents("random", shape), seed, stream, step, distribution, dtype)
+        return self.from_host(drawn, dtype=dtype)
 
     # -- elementwise, select ---------------------------------------------------------------------
 
@@ -180,7 +208,11 @@ class TorchBackend(TorchDerived):
             raise DtypeError(f"where: expected a bool tensor as condition, got {condition.dtype}")
         x = x if type(x) is _Tensor else scalar(x, dtype)
         y = y if type(y) is _Tensor else scalar(y, dtype)
-        return torch.where(condition, x, y)
+        try:
+            return torch.where(condition, x, y)
+        except RuntimeError:
+            broadcast(condition.shape, x.shape, y.shape, op="where")
+            raise
 
     # -- reduce, contract ------------------------------------------------------------------------
 
@@ -188,6 +220,8 @@ class TorchBackend(TorchDerived):
     def sum(self, x: Array, *, axis: Axis = None, keepdims: bool = False, out: Array = None) -> Array:
         if type(x) is not _Tensor:
             raise foreign_error("sum", x)
+        if axis is not None and (type(axis) is not int or not -x.ndim <= axis < x.ndim):
+            axis = axes_in("sum", axis, x.ndim)
         if type(axis) is tuple and not axis:
             return self.copy(x if x.is_floating_point() else x.to(torch.int64), out=out)
         if out is None:
@@ -199,17 +233,25 @@ class TorchBackend(TorchDerived):
     @override
     def max(self, x: Array, *, axis: Axis = None, keepdims: bool = False, out: Array = None) -> Array:
         shape = self.shape(x)
+        axis = axes_in("max", axis, len(shape))
         if axis == ():
             return self.copy(x, out=out)
         if out is not None:
             out = check_out("max", out, reduced(shape, axis, keepdims), x.dtype)
-        return torch.amax(x, axes_of(axis, len(shape)), keepdims, out=out)
+        try:
+            return torch.amax(x, axes_of(axis, len(shape)), keepdims, out=out)
+        except (IndexError, RuntimeError):
+            check_not_empty("max", shape, axis)
+            raise
 
     @override
     def argmax(self, x: Array, *, axis: int, keepdims: bool = False) -> Array:
         """Return the first maximum; torch.argmax may return any."""
         check("argmax", x)
+        axis = axis_of("argmax", axis, x.ndim)
         size = x.shape[axis]
+        if not size:
+            check_not_empty("argmax", x.shape, axis)
         top = torch.amax(x, axis, keepdim=True)
         # NaN is the maximum of its slice, and does not equal itself.
         hit = (x == top) | (x != x)
@@ -224,72 +266,19 @@ class TorchBackend(TorchDerived):
                 return x.mm(y)
             except RuntimeError:
                 agree("matmul", x, y)
+                product(x.shape, y.shape)
                 raise
         if type(x) is not _Tensor or type(y) is not _Tensor or x.dtype is not y.dtype:
             check("matmul", x, y)
             agree("matmul", x, y)
+        shape = product(x.shape, y.shape)
         if x.ndim == 2 and y.ndim == 2:
-            return torch.mm(x, y, out=check_out("matmul", out, (x.shape[0], y.shape[1]), x.dtype))
-        if x.ndim < 2 or y.ndim < 2:
-            raise ShapeError(
-                f"matmul: expected at least two axes on each side, got {tuple(x.shape)} and {tuple(y.shape)}"
-            )
+            return torch.mm(x, y, out=check_out("matmul", out, shape, x.dtype))
         if out is not None:
-            batch = broadcast(x.shape[:-2], y.shape[:-2])
-            out = check_out("matmul", out, (*batch, x.shape[-2], y.shape[-1]), x.dtype)
+            out = check_out("matmul", out, shape, x.dtype)
             if out is not None and not out.is_contiguous():  # torch.matmul may fail here
                 return out.copy_(torch.matmul(x, y))
         return torch.matmul(x, y, out=out)
-
-    # -- move, index -----------------------------------------------------------------------------
-
-    reshape = checked(lambda x, shape: x.reshape(shape))
-    permute_dims = checked(lambda x, axes: x.permute(axes))
-    broadcast_to = checked(lambda x, shape: x.expand(shape))
-    slice = checked(lambda x, starts, stops, steps=None: x[slices(starts, stops, steps)])
-    take = checked(lambda x, indices, axis: torch.index_select(x, axis, indices), tensors=2)
-    take_along_axis = checked(lambda x, indices, axis: torch.gather(x, axis, indices), tensors=2)
-
-    @override
-    def concat(self, tensors: Sequence[Array], *, axis: int = 0) -> Array:
-        check("concat", tensors[0])
-        for other in tensors[1:]:
-            agree("concat", tensors[0], other)
-        return torch.cat(tuple(tensors), axis)
-
-    @override
-    def pad(self, x: Array, widths: Widths, *, value: Any = 0.0) -> Array:
-        check("pad", x)
-        last_axis_first = [n for before, after in reversed(widths) for n in (before, after)]
-        return torch.constant_pad_nd(x, last_axis_first, fitting(value, x.dtype))
-
-    @override
-    def index_add(self, x: Array, indices: Array, values: Array, *, axis: int, out: Array = None) -> Array:
-        agree("index_add", x, values)
-        check("index_add", indices)
-        return self.copy(x, out=out).index_add_(axis, indices, values)
-
-    @override
-    def scatter_add(self, x: Array, indices: Array, values: Array, *, axis: int, out: Array = None) -> Array:
-        agree("scatter_add", x, values)
-        check("scatter_add", indices)
-        return self.copy(x, out=out).scatter_add_(axis, indices, values)
-
-    @override
-    def slice_add(
-        self,
-        x: Array,
-        values: Array,
-        starts: tuple[int, ...],
-        stops: tuple[int, ...],
-        *,
-        steps: tuple[int, ...] | None = None,
-        out: Array = None,
-    ) -> Array:
-        agree("slice_add", x, values)
-        result = self.copy(x, out=out)
-        result[slices(starts, stops, steps)].add_(values)
-        return result
 
     # -- window ----------------------------------------------------------------------------------
 
@@ -297,6 +286,7 @@ class TorchBackend(TorchDerived):
     def unfold(self, x: Array, window: Window, *, out: Array = None) -> Array:
         """Copy a strided view of the padded image."""
         check("unfold", x)
+        check_window("unfold", window)
         columns = window.columns_of("unfold", x.shape)
         if window.padded:
             x = self.pad(x, ((0, 0), (0, 0), *window.padding))
@@ -317,6 +307,7 @@ class TorchBackend(TorchDerived):
     def fold(self, columns: Array, window: Window, *, out: Array = None) -> Array:
         """Add the values of each place in the kernel to the slice of the image that it saw."""
         check("fold", columns)
+        check_window("fold", window)
         shape = window.image_of("fold", columns.shape)
         if out is not None:
             out = check_out("fold", out, shape, columns.dtype)
@@ -336,14 +327,15 @@ class TorchBackend(TorchDerived):
     def cells(
         self, shapes: Mapping[str, Shape], *, dtype: str | None = None
     ) -> tuple[Array, dict[str, Array]]:
+        shapes = cell_shapes(shapes)
         sizes = [math.prod(shape) for shape in shapes.values()]
         flat = self.empty((sum(sizes),), dtype=dtype).zero_()
         views, start = {}, 0
         with InferenceMode(False):
             for (name, shape), size in zip(shapes.items(), sizes, strict=True):
                 views[name] = flat[start : start + size].view(shape)
-                if len(shape) == 2:
-                    views[name].transposed = views[name].t()  # for `linear`, at every step
+                if len(shape) == 2:  # for `linear`, at every step
+                    views[name].transposed, views[name].bias = views[name].t(), None
                 start += size
         return flat, views
 

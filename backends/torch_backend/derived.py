@@ -9,11 +9,25 @@ import torch
 from typing_extensions import override
 
 from ..base import Backend, Triple
-from ..errors import ShapeError, gradient_shape_error
+from ..errors import DataError, ShapeError, gradient_shape_error
+from ..options import integer, real
 from ..protocol import Axis
-from ..windows import Window
-from .handles import LARGEST_FLOAT32, NATIVE, Array, agree, check, check_out, fitting, floating, writable
-from .methods import activation, activation_grad, scalar
+from ..shapes import check_equal, check_linear
+from ..windows import Window, check_window
+from .handles import (
+    LARGEST_FLOAT32,
+    NATIVE,
+    Array,
+    agree,
+    check,
+    check_index_dtype,
+    check_out,
+    fitting,
+    floating,
+    floating_pair,
+    writable,
+)
+from .methods import activation, activation_grad, along_axis, along_axis_grad, scalar
 
 _Tensor = torch.Tensor
 _aten = torch.ops.aten
@@ -32,35 +46,39 @@ class TorchDerived(Backend):
     expm1 = activation(torch.expm1)
     erf = activation(torch.erf)
     sigmoid = activation(torch.sigmoid)
-    softmax = activation(lambda x, axis: torch.softmax(x, axis))
-    log_softmax = activation(lambda x, axis: torch.log_softmax(x, axis))
-    leaky_relu = activation(
-        lambda x, negative_slope: _aten.leaky_relu.default(x, fitting(negative_slope, x.dtype))
-    )
+    softmax = along_axis(torch.softmax)
+    log_softmax = along_axis(torch.log_softmax)
 
     sigmoid_grad = activation_grad(_aten.sigmoid_backward.default)
     tanh_grad = activation_grad(_aten.tanh_backward.default)
-    softmax_grad = activation_grad(
-        lambda grad, y, axis: _aten._softmax_backward_data.default(grad, y, axis, y.dtype)
-    )
-    log_softmax_grad = activation_grad(
-        lambda grad, y, axis: _aten._log_softmax_backward_data.default(grad, y, axis, y.dtype)
-    )
-    leaky_relu_grad = activation_grad(
-        lambda grad, x, negative_slope: _aten.leaky_relu_backward.default(
-            grad, x, fitting(negative_slope, x.dtype), False
-        )
-    )
+    softmax_grad = along_axis_grad(_aten._softmax_backward_data.default)
+    log_softmax_grad = along_axis_grad(_aten._log_softmax_backward_data.default)
+
+    @override
+    def leaky_relu(self, x: Array, negative_slope: float) -> Array:
+        floating("leaky_relu", x)
+        slope = real("leaky_relu", "negative_slope", negative_slope)
+        return _aten.leaky_relu.default(x, fitting(slope, x.dtype))
+
+    @override
+    def leaky_relu_grad(self, grad: Array, x: Array, negative_slope: float) -> Array:
+        floating_pair("leaky_relu_grad", grad, x)
+        slope = real("leaky_relu_grad", "negative_slope", negative_slope)
+        return _aten.leaky_relu_backward.default(grad, x, fitting(slope, x.dtype), False)
 
     @override
     def add_scaled(self, x: Array, y: Array, scale: float, *, out: Array = None) -> Array:
         if type(x) is not _Tensor or type(y) is not _Tensor or x.dtype is not y.dtype:
             agree("add_scaled", x, y)
+        if x.shape != y.shape:
+            check_equal("add_scaled", x.shape, y.shape)
+        if type(scale) is not float:
+            scale = real("add_scaled", "scale", scale)
         if not -LARGEST_FLOAT32 <= scale <= LARGEST_FLOAT32:
             scale = fitting(scale, x.dtype)
         if out is None:
             return torch.add(x, y, alpha=scale)
-        if out is x and x.shape == y.shape and not x.is_inference():
+        if out is x and not x.is_inference():
             return x.add_(y, alpha=scale)
         return torch.add(x, y, alpha=scale, out=check_out("add_scaled", out, x.shape, x.dtype))
 
@@ -77,7 +95,7 @@ class TorchDerived(Backend):
     @override
     def relu(self, x: Array) -> Array:
         if type(x) is not _Tensor or not x.is_floating_point():
-            return self.maximum(x, 0.0)
+            return super().relu(x)
         return x.relu()
 
     @override
@@ -86,6 +104,8 @@ class TorchDerived(Backend):
             agree("relu_grad", grad, y)
         if grad.shape != y.shape:
             raise gradient_shape_error("relu_grad", grad.shape, y.shape)
+        if not y.is_floating_point():
+            floating("relu_grad", y)
         return _threshold_backward(grad, y, 0)
 
     @override
@@ -99,8 +119,8 @@ class TorchDerived(Backend):
     def linear(self, x: Array, weight: Array, bias: Array = None) -> Array:
         """Return torch.addmm for a matrix x.
 
-        A matrix that `cells` made has its transposed view as an attribute, `transposed`: making one takes
-        as long as a small op.
+        A matrix that `cells` made has its transposed view as an attribute, `transposed`, and the last bias
+        that was found to fit, `bias`: a view or a comparison of shapes takes as long as a small op.
         """
         if bias is None or type(x) is not _Tensor or x.ndim != 2:
             return super().linear(x, weight, bias)
@@ -108,11 +128,16 @@ class TorchDerived(Backend):
             agree("linear", x, weight)
             agree("linear", x, bias)
         transposed = getattr(weight, "transposed", None)
+        if transposed is None or weight.bias is not bias:
+            check_linear(x.shape, weight.shape, bias.shape)
+            if transposed is not None:
+                weight.bias = bias
         try:
             return torch.addmm(bias, x, weight.t() if transposed is None else transposed)
         except RuntimeError:
             agree("linear", x, weight)
             agree("linear", x, bias)
+            check_linear(x.shape, weight.shape, bias.shape)
             raise
 
     @override
@@ -140,7 +165,11 @@ class TorchDerived(Backend):
     @override
     def one_hot(self, indices: Array, num_classes: int, *, dtype: str | None = None) -> Array:
         """Scatter a 1 to each index that is a class."""
-        check("one_hot", indices)
+        check_index_dtype("one_hot", indices)
+        if type(num_classes) is not int or num_classes < 0:
+            num_classes = integer("one_hot", "num_classes", num_classes, least=0)
+        if num_classes == 0:
+            return super().one_hot(indices, 0, dtype=dtype)
         column = indices.unsqueeze(-1)
         inside = column.clamp(0, num_classes - 1)
         native = NATIVE[dtype or self.default_dtype]
@@ -151,6 +180,7 @@ class TorchDerived(Backend):
     def max_pool(self, x: Array, window: Window) -> Any:
         """Use torch's pooling for symmetric padding on 1 or 2 axes, unless there is NaN."""
         floating("max_pool", x)
+        check_window("max_pool", window)
         shape = window.windows_of("max_pool", x.shape)
         even = all(a == b <= n // 2 for (a, b), n in zip(window.padding, window.span, strict=True))
         lead = (1,) * (2 - len(window.size))
@@ -166,6 +196,24 @@ class TorchDerived(Backend):
         if torch.isnan(values.max()):  # the definition takes the first NaN of a window, torch the last
             return super().max_pool(x, window)
         return values.reshape(shape), indices.reshape(shape)
+
+    @override
+    def max_pool_grad(
+        self,
+        grad: Array,
+        indices: Array,
+        size: tuple[int, ...],
+        *,
+        distinct: bool = False,
+        hollow: bool = False,
+    ) -> Array:
+        """Scatter, as the definition does; name an index that torch refuses."""
+        check("max_pool_grad", grad)
+        check_index_dtype("max_pool_grad", indices)
+        try:
+            return super().max_pool_grad(grad, indices, size, distinct=distinct, hollow=hollow)
+        except DataError as error:
+            raise DataError(str(error).replace("scatter_add", "max_pool_grad")) from error
 
     @override
     def adam_step(

@@ -7,9 +7,18 @@ from typing import Any
 
 import torch
 
-from ..errors import DtypeError, ShapeError, foreign, gradient_shape_error, scalar_dtype_error, unequal_dtypes
-from ..host import NativeDtypes
+from ..errors import (
+    DataError,
+    DtypeError,
+    ShapeError,
+    foreign,
+    gradient_shape_error,
+    scalar_dtype_error,
+    unequal_dtypes,
+)
+from ..host import NativeDtypes, fill_value
 from ..protocol import Shape
+from ..shapes import broadcast
 
 Array = Any
 NATIVE = NativeDtypes(
@@ -60,6 +69,8 @@ def agree(op: str, x: Array, y: Array) -> torch.dtype:
     kind = type(other)
     mixes = tensor.dtype is torch.bool if kind is bool else tensor.dtype is not torch.bool
     if mixes and (kind is not float or tensor.is_floating_point()):
+        if kind is int and abs(other) >= 2**63:
+            fill_value(op, other, NAMES[tensor.dtype])
         return tensor.dtype
     raise scalar_dtype_error(op, other, NAMES.get(tensor.dtype, str(tensor.dtype)))
 
@@ -79,6 +90,28 @@ def floating_pair(op: str, grad: Array, other: Array) -> None:
     floating(op, grad)
     if grad.shape != other.shape:
         raise gradient_shape_error(op, grad.shape, other.shape)
+
+
+def unfit(op: str, x: Array, y: Array) -> None:
+    """Raise for operands that torch refused: shapes that do not broadcast, a subtraction of booleans."""
+    if x.dtype is torch.bool:
+        raise DtypeError(f"{op}: expected numbers, got bool; convert them with astype")
+    broadcast(x.shape, y.shape, op=op)
+
+
+def check_index_dtype(op: str, indices: Array) -> None:
+    """Raise unless indices are int64; torch takes int32 and, in places, bool as a mask."""
+    if type(indices) is not _Tensor:
+        raise foreign_error(op, indices)
+    if indices.dtype is not torch.int64:
+        raise DtypeError(f"{op}: expected indices of int64, got {NAMES.get(indices.dtype, indices.dtype)}")
+
+
+def check_indices(op: str, indices: Array, extent: int) -> None:
+    """Raise if torch refused indices because one is not from 0 to the extent."""
+    wrong = indices[(indices < 0) | (indices >= extent)]
+    if wrong.numel():
+        raise DataError(f"{op}: expected indices from 0 to {extent - 1}, got {wrong.reshape(-1)[0].item()}")
 
 
 def check_out(op: str, out: Array, shape: Shape, dtype: torch.dtype) -> Array:

@@ -8,7 +8,7 @@ import torch
 
 from ..errors import DtypeError
 from ..methods import Method, OpMethod, checker
-from ..shapes import broadcast
+from ..shapes import axis_of, broadcast
 from .handles import (
     HANDLES,
     NAMES,
@@ -19,6 +19,7 @@ from .handles import (
     floating,
     floating_pair,
     foreign_error,
+    unfit,
 )
 
 _Tensor = torch.Tensor
@@ -60,8 +61,12 @@ def binary(function: Any, *, floating: bool = False) -> Any:
             if floating and not dtype.is_floating_point:
                 raise DtypeError(f"{op}: expected floating tensors, got {NAMES[dtype]}; convert with astype")
             if out is None:
-                return function(x, y)
-            shape = x.shape if x.shape == y.shape else broadcast(x.shape, y.shape)
+                try:
+                    return function(x, y)
+                except RuntimeError:
+                    unfit(op, x, y)
+                    raise
+            shape = x.shape if x.shape == y.shape else broadcast(x.shape, y.shape, op=op)
             return function(x, y, out=check_out(op, out, shape, dtype))
 
         return apply
@@ -78,7 +83,11 @@ def comparison(function: Any) -> Any:
                 dtype = agree(op, x, y)
                 x = x if type(x) is _Tensor else scalar(x, dtype)
                 y = y if type(y) is _Tensor else scalar(y, dtype)
-            return function(x, y)
+            try:
+                return function(x, y)
+            except RuntimeError:
+                broadcast(x.shape, y.shape, op=op)
+                raise
 
         return apply
 
@@ -86,12 +95,38 @@ def comparison(function: Any) -> Any:
 
 
 def activation(kernel: Any) -> Any:
-    """Make an op of one floating tensor and options, in one kernel."""
+    """Make an op of one floating tensor, in one kernel."""
 
     def make(op: str) -> Method:
-        def apply(self: object, x: Array, *args: Any, **options: Any) -> Array:
+        def apply(self: object, x: Array) -> Array:
             floating(op, x)
-            return kernel(x, *args, **options)
+            return kernel(x)
+
+        return apply
+
+    return OpMethod(make)
+
+
+def along_axis(kernel: Any) -> Any:
+    """Make an op of one floating tensor along an axis, in one kernel."""
+
+    def make(op: str) -> Method:
+        def apply(self: object, x: Array, *, axis: int) -> Array:
+            floating(op, x)
+            return kernel(x, axis_of(op, axis, x.ndim))
+
+        return apply
+
+    return OpMethod(make)
+
+
+def along_axis_grad(kernel: Any) -> Any:
+    """Make the gradient of such an op, from that of its result and the result."""
+
+    def make(op: str) -> Method:
+        def apply(self: object, grad: Array, y: Array, *, axis: int) -> Array:
+            floating_pair(op, grad, y)
+            return kernel(grad, y, axis_of(op, axis, y.ndim), y.dtype)
 
         return apply
 
@@ -99,12 +134,12 @@ def activation(kernel: Any) -> Any:
 
 
 def activation_grad(kernel: Any) -> Any:
-    """Make an op of a gradient, a floating tensor of its shape and options, in one kernel."""
+    """Make an op of a gradient and a floating tensor of its shape, in one kernel."""
 
     def make(op: str) -> Method:
-        def apply(self: object, grad: Array, x: Array, *args: Any, **options: Any) -> Array:
+        def apply(self: object, grad: Array, x: Array) -> Array:
             floating_pair(op, grad, x)
-            return kernel(grad, x, *args, **options)
+            return kernel(grad, x)
 
         return apply
 

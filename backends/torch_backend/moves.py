@@ -1,0 +1,178 @@
+"""The ops that move elements, in torch: reshapes, slices, gathers and scatters."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from typing_extensions import override
+
+from ..base import Backend
+from ..host import fill_value
+from ..protocol import Shape, Widths
+from ..shapes import (
+    along,
+    built_slices,
+    check_bounds,
+    check_order,
+    check_reshape,
+    check_sequence,
+    check_stretch,
+    check_values,
+    check_widths,
+    joined,
+    permuted,
+    reshaped,
+    sliced,
+    slices,
+    stretched,
+    taken,
+    widths_of,
+)
+from .handles import NAMES, Array, agree, check, check_index_dtype, check_indices, fitting, foreign_error
+
+_Tensor = torch.Tensor
+
+
+class TorchMoves(Backend):
+    """The moves and the index ops."""
+
+    @override
+    def reshape(self, x: Array, shape: Shape) -> Array:
+        if type(x) is not _Tensor:
+            raise foreign_error("reshape", x)
+        try:
+            check_reshape(x.shape, shape)
+            return x.reshape(shape)
+        except TypeError:
+            return x.reshape(reshaped(x.shape, shape))
+
+    @override
+    def permute_dims(self, x: Array, axes: tuple[int, ...]) -> Array:
+        if type(x) is not _Tensor:
+            raise foreign_error("permute_dims", x)
+        try:
+            check_order(x.shape, axes)
+            return x.permute(axes)
+        except TypeError:
+            return x.permute(permuted(x.shape, axes))
+
+    @override
+    def broadcast_to(self, x: Array, shape: Shape) -> Array:
+        if type(x) is not _Tensor:
+            raise foreign_error("broadcast_to", x)
+        try:
+            check_stretch(x.shape, shape)
+            return x.expand(shape)
+        except TypeError:
+            return x.expand(stretched(x.shape, shape))
+
+    @override
+    def slice(
+        self,
+        x: Array,
+        starts: tuple[int, ...],
+        stops: tuple[int, ...],
+        *,
+        steps: tuple[int, ...] | None = None,
+    ) -> Array:
+        if type(x) is not _Tensor:
+            raise foreign_error("slice", x)
+        try:
+            check_bounds("slice", x.shape, starts, stops, steps)
+            return x[built_slices(starts, stops, steps)]
+        except TypeError:
+            return x[slices("slice", x.shape, starts, stops, steps)]
+
+    # On the CPU torch refuses indices out of range, and the error is put into words then. On a GPU a check
+    # would wait for the device at every call.
+
+    @override
+    def take(self, x: Array, indices: Array, *, axis: int) -> Array:
+        check("take", x)
+        check_index_dtype("take", indices)
+        taken("take", x.shape, indices.shape, axis)
+        try:
+            return torch.index_select(x, axis, indices)
+        except (IndexError, RuntimeError):
+            check_indices("take", indices, x.shape[axis])
+            raise
+
+    @override
+    def take_along_axis(self, x: Array, indices: Array, *, axis: int) -> Array:
+        check("take_along_axis", x)
+        check_index_dtype("take_along_axis", indices)
+        along("take_along_axis", x.shape, indices.shape, axis)
+        try:
+            return torch.gather(x, axis, indices)
+        except (IndexError, RuntimeError):
+            check_indices("take_along_axis", indices, x.shape[axis])
+            raise
+
+    @override
+    def concat(self, tensors: Sequence[Array], *, axis: int = 0) -> Array:
+        check_sequence(tensors)
+        check("concat", *tensors)
+        for other in tensors[1:]:
+            agree("concat", tensors[0], other)
+        joined([x.shape for x in tensors], axis)
+        return torch.cat(tuple(tensors), axis)
+
+    @override
+    def pad(self, x: Array, widths: Widths, *, value: Any = 0.0) -> Array:
+        check("pad", x)
+        try:
+            check_widths(x.shape, widths)
+            return self._padded(x, widths, value)
+        except TypeError:
+            return self._padded(x, widths_of(x.shape, widths), value)
+
+    def _padded(self, x: Array, widths: Widths, value: Any) -> Array:
+        value = fill_value("pad", value, NAMES[x.dtype]) if value != 0 or type(value) is not float else 0
+        last_axis_first = [n for before, after in reversed(widths) for n in (before, after)]
+        return torch.constant_pad_nd(x, last_axis_first, fitting(value, x.dtype))
+
+    @override
+    def index_add(self, x: Array, indices: Array, values: Array, *, axis: int, out: Array = None) -> Array:
+        agree("index_add", x, values)
+        check_index_dtype("index_add", indices)
+        check_values("index_add", taken("index_add", x.shape, indices.shape, axis), values.shape)
+        if not x.shape[axis]:  # torch accepts any index then
+            check_indices("index_add", indices, 0)
+        try:
+            result: Array = self.copy(x, out=out)
+            return result.index_add_(axis, indices, values)
+        except (IndexError, RuntimeError):
+            check_indices("index_add", indices, x.shape[axis])
+            raise
+
+    @override
+    def scatter_add(self, x: Array, indices: Array, values: Array, *, axis: int, out: Array = None) -> Array:
+        agree("scatter_add", x, values)
+        check_index_dtype("scatter_add", indices)
+        check_values("scatter_add", along("scatter_add", x.shape, indices.shape, axis), values.shape)
+        try:
+            result: Array = self.copy(x, out=out)
+            return result.scatter_add_(axis, indices, values)
+        except (IndexError, RuntimeError):
+            check_indices("scatter_add", indices, x.shape[axis])
+            raise
+
+    @override
+    def slice_add(
+        self,
+        x: Array,
+        values: Array,
+        starts: tuple[int, ...],
+        stops: tuple[int, ...],
+        *,
+        steps: tuple[int, ...] | None = None,
+        out: Array = None,
+    ) -> Array:
+        agree("slice_add", x, values)
+        place = slices("slice_add", x.shape, starts, stops, steps)
+        check_values("slice_add", sliced(x.shape, place), values.shape)
+        result: Array = self.copy(x, out=out)
+        result[place].add_(values)
+        return result
