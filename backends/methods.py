@@ -51,3 +51,16 @@ def checker(handles: Collection[type], foreign: Callable[[str, object], DtypeErr
         return OpMethod(make)
 
     return checked
+
+
+def moved(x: Any, to: Any, check: Method, exact: Method, move: Method) -> Any:
+    """Return `move(x, to)`, where `to` is a shape or an order of axes that fits.
+
+    `check(x.shape, to)` is cached, and a cache takes 2.0 for 2. If the cache or the library raises TypeError,
+    `exact(x.shape, to)` returns `to` as a tuple of ints, or raises the error that says what was expected.
+    """
+    try:
+        check(x.shape, to)
+        return move(x, to)
+    except TypeError:
+        return move(x, exact(x.shape, to))

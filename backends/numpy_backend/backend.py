@@ -13,6 +13,7 @@ from typing_extensions import override
 from .. import random as host_random
 from ..errors import DtypeError, ShapeError
 from ..host import blas_threads, check_dtype, fill_value, host_array
+from ..methods import moved
 from ..protocol import Axis, Shape, Widths
 from ..shapes import (
     along,
@@ -250,33 +251,18 @@ class NumpyBackend(NumpyDerived, NumpyPooling):
 
     @override
     def reshape(self, x: Array, shape: Shape) -> Array:
-        if type(x) not in HANDLES:
-            raise foreign_error("reshape", x)
-        try:
-            check_reshape(x.shape, shape)
-            return x.reshape(shape)
-        except TypeError:
-            return x.reshape(reshaped(x.shape, shape))
+        check("reshape", x)
+        return moved(x, shape, check_reshape, reshaped, lambda x, shape: x.reshape(shape))
 
     @override
     def permute_dims(self, x: Array, axes: tuple[int, ...]) -> Array:
-        if type(x) not in HANDLES:
-            raise foreign_error("permute_dims", x)
-        try:
-            check_order(x.shape, axes)
-            return x.transpose(axes)
-        except TypeError:
-            return x.transpose(permuted(x.shape, axes))
+        check("permute_dims", x)
+        return moved(x, axes, check_order, permuted, lambda x, axes: x.transpose(axes))
 
     @override
     def broadcast_to(self, x: Array, shape: Shape) -> Array:
-        if type(x) not in HANDLES:
-            raise foreign_error("broadcast_to", x)
-        try:
-            check_stretch(x.shape, shape)
-            return np.broadcast_to(x, shape)
-        except TypeError:
-            return np.broadcast_to(x, stretched(x.shape, shape))
+        check("broadcast_to", x)
+        return moved(x, shape, check_stretch, stretched, np.broadcast_to)
 
     @override
     def slice(

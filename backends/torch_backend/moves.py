@@ -10,6 +10,7 @@ from typing_extensions import override
 
 from ..base import Backend
 from ..host import fill_value
+from ..methods import moved
 from ..protocol import Shape, Widths
 from ..shapes import (
     along,
@@ -40,33 +41,18 @@ class TorchMoves(Backend):
 
     @override
     def reshape(self, x: Array, shape: Shape) -> Array:
-        if type(x) is not _Tensor:
-            raise foreign_error("reshape", x)
-        try:
-            check_reshape(x.shape, shape)
-            return x.reshape(shape)
-        except TypeError:
-            return x.reshape(reshaped(x.shape, shape))
+        check("reshape", x)
+        return moved(x, shape, check_reshape, reshaped, _Tensor.reshape)
 
     @override
     def permute_dims(self, x: Array, axes: tuple[int, ...]) -> Array:
-        if type(x) is not _Tensor:
-            raise foreign_error("permute_dims", x)
-        try:
-            check_order(x.shape, axes)
-            return x.permute(axes)
-        except TypeError:
-            return x.permute(permuted(x.shape, axes))
+        check("permute_dims", x)
+        return moved(x, axes, check_order, permuted, _Tensor.permute)
 
     @override
     def broadcast_to(self, x: Array, shape: Shape) -> Array:
-        if type(x) is not _Tensor:
-            raise foreign_error("broadcast_to", x)
-        try:
-            check_stretch(x.shape, shape)
-            return x.expand(shape)
-        except TypeError:
-            return x.expand(stretched(x.shape, shape))
+        check("broadcast_to", x)
+        return moved(x, shape, check_stretch, stretched, _Tensor.expand)
 
     @override
     def slice(

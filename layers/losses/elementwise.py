@@ -24,7 +24,7 @@ class ElementwiseLoss(Loss):
 
         With "none", there is one loss for each element. weight: (N,) or (N, ...), unchecked.
         """
-        raise NotImplementedError
+        raise TypeError(f"{type(self).__name__} must define elements(prediction, target, weight)")
 
     @override
     def forward(self, prediction: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:
