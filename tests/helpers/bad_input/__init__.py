@@ -1,6 +1,6 @@
 """The table of bad inputs: its rows' form, and the check that all of them share.
 
-Each module beside this one has a tuple `ROWS` for its part of the package; `tests/test_bad_input.py` runs all.
+Each module beside this one has a tuple `ROWS` for its part of the package; `tests/test_bad_input.py` runs it.
 """
 
 from __future__ import annotations
