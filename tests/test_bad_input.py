@@ -6,11 +6,11 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
-from bad_input import Bad, Place, complaint, layers
+from bad_input import Bad, Place, complaint, layer_calls
 
 from lamina.backends import Backend, get_backend
 
-ROWS: tuple[Bad, ...] = (*layers.ROWS,)
+ROWS: tuple[Bad, ...] = (*layer_calls.ROWS,)
 
 
 def _subjects(rows: Iterable[Bad]) -> list[str]:
