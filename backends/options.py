@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-from .errors import DtypeError, OptionError
+from .errors import DtypeError, OptionError, did_you_mean
 
 
 def as_integer(value: Any) -> int | None:
@@ -45,11 +45,6 @@ def entries(value: Any, count: int) -> list[Any]:
     return [value] * count
 
 
-def as_flag(value: Any) -> bool | None:
-    """Return a boolean of any library as a bool; None for anything else."""
-    return bool(value) if _is_bool(value) and getattr(value, "shape", ()) == () else None
-
-
 def digits(text: str) -> tuple[int, ...] | None:
     """Return "128, 64" as (128, 64); None for text other than integers of at least 0 with commas."""
     parts = [part.strip() for part in text.split(",")]
@@ -67,7 +62,7 @@ def integer(owner: str, option: str, value: Any, *, least: int | None = 1, most:
     if found is None or (least is not None and found < least) or (most is not None and found > most):
         ends = [f"at {word} {end}" for word, end in (("least", least), ("most", most)) if end is not None]
         bounds = f" of {' and '.join(ends)}" if ends else ""
-        raise OptionError(f"{owner}: expected {_subject(option)}an integer{bounds}, got {value!r}")
+        raise OptionError(f"{owner}: expected {_subject(option)}an integer{bounds}, got {shown(value)}")
     return found
 
 
@@ -101,8 +96,26 @@ def number(
         bounds = " and ".join(f"{word} {end:g}" for word, end in ends if end is not None)
         kind = "a number" if infinite else "a finite number"
         wanted = f"{kind}, {bounds}" if bounds else kind
-        raise OptionError(f"{owner}: expected {_subject(option)}{wanted}, got {value!r}")
+        raise OptionError(f"{owner}: expected {_subject(option)}{wanted}, got {shown(value)}")
     return found
+
+
+def flag(owner: str, option: str, value: Any) -> bool:
+    """Return an option's value as a bool; OptionError unless it is a boolean, of any library."""
+    if not _is_bool(value) or getattr(value, "shape", ()) != ():
+        raise OptionError(f"{owner}: expected {_subject(option)}True or False, got {shown(value)}")
+    return bool(value)
+
+
+def choice(owner: str, option: str, value: Any, known: Iterable[str]) -> str:
+    """Return an option's value; OptionError, which suggests the nearest name, unless it is a known one."""
+    names = tuple(known)
+    if not isinstance(value, str) or value not in names:
+        raise OptionError(
+            f"{owner}: expected {_subject(option)}one of {', '.join(names)}, got {shown(value)}."
+            f"{did_you_mean(value, names)}"
+        )
+    return value
 
 
 def real(op: str, option: str, value: Any) -> float:
@@ -112,8 +125,20 @@ def real(op: str, option: str, value: Any) -> float:
         return float(value)
     number = as_number(value)
     if number is None:
-        raise DtypeError(f"{op}: expected {option} to be a number, got {value!r}")
+        raise DtypeError(f"{op}: expected {option} to be a number, got {shown(value)}")
     return number
+
+
+def shown(value: Any) -> str:
+    """Return a value's text for an error: one line of at most 80 characters, whatever the value is."""
+    try:
+        text = " ".join(repr(value).split())
+    except Exception:  # an integer of more than 4,300 digits, or a __repr__ that fails
+        text = f"a value of type {type(value).__qualname__} that has no text"
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 4]} ..."
+
+
+_LONGEST = 80
 
 
 def _subject(option: str) -> str:

@@ -9,8 +9,7 @@ from typing import Literal, NamedTuple, get_args
 import numpy as np
 import numpy.typing as npt
 
-from ...backends.errors import OptionError, did_you_mean
-from ...backends.options import integer
+from ...backends.options import choice, integer
 from ...backends.random import generator
 from .dataset import Dataset
 
@@ -66,12 +65,7 @@ DISC_VARIANTS: dict[str, DiscVariant] = {row.name: row for row in _ROWS}
 
 def disc_variant(name: str) -> DiscVariant:
     """Return the variant of this name."""
-    if name not in DISC_VARIANTS:
-        raise OptionError(
-            f"disc: expected variant to be one of {', '.join(DISC_VARIANTS)}, got {name!r}."
-            f"{did_you_mean(name, DISC_VARIANTS)}"
-        )
-    return DISC_VARIANTS[name]
+    return DISC_VARIANTS[choice("disc", "variant", name, DISC_VARIANTS)]
 
 
 def disc(
@@ -113,6 +107,5 @@ def circle(variant: str = "jin") -> tuple[Circle, ...]:
 def uniform_points(shape: tuple[int, ...], *, seed: int, stream: str, split: Part) -> npt.NDArray[np.float64]:
     """Draw float64 numbers from [0, 1), a function of (seed, stream, split)."""
     integer(stream, "n", shape[0])
-    if split not in get_args(Part):
-        raise OptionError(f"{stream}: expected split to be one of {', '.join(get_args(Part))}, got {split!r}")
+    choice(stream, "split", split, get_args(Part))
     return generator(seed, f"{stream}/{split}").random(shape)

@@ -11,8 +11,9 @@ from typing import Literal, get_args
 import numpy as np
 import numpy.typing as npt
 
-from ...backends.errors import DataError, OptionError
+from ...backends.errors import DataError
 from ...backends.host import Host
+from ...backends.options import choice
 from .text import number
 
 Task = Literal["auto", "classification", "regression"]
@@ -40,8 +41,7 @@ def one_hot(labels: npt.NDArray[np.int64], k: int) -> npt.NDArray[np.float64]:
 
 def check_task(task: str) -> None:
     """Raise OptionError unless `task` is one of `Task`."""
-    if task not in get_args(Task):
-        raise OptionError(f"expected task to be one of {', '.join(get_args(Task))}, got {task!r}")
+    choice("data", "task", task, get_args(Task))
 
 
 def _row(index: int) -> str:

@@ -7,11 +7,12 @@ from functools import partial
 from typing import Any
 
 from ...backends import DataError, ShapeError
+from ...backends.options import shown
 from .convolutional import CNN, LeNet
 from .dense import Dense
 from .description import Description, ImageModel
 from .jin import Jin
-from .names import ACTIVATIONS, INITIALIZERS, OUTPUTS, check_name
+from .names import ACTIVATIONS, INITIALIZERS, OUTPUTS
 
 MODELS: dict[str, Callable[..., Description]] = {
     "dense": Dense,
@@ -35,7 +36,6 @@ __all__ = [
     "ImageModel",
     "Jin",
     "LeNet",
-    "check_name",
     "model_from_dict",
     "models_for",
 ]
@@ -53,11 +53,11 @@ def model_from_dict(config: dict[str, Any]) -> Description:
 
     """
     if not isinstance(config, dict):
-        raise DataError(f"expected the description of a model, got {config!r:.80}")
+        raise DataError(f"expected the description of a model, got {shown(config)}")
     options: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in config.items()}
     kind = options.pop("kind", None)
     if not isinstance(kind, str) or kind not in _KINDS:
-        raise DataError(f"expected a model of kind {', '.join(_KINDS)}, got {kind!r:.80}")
+        raise DataError(f"expected a model of kind {', '.join(_KINDS)}, got {shown(kind)}")
     try:
         return _KINDS[kind](**options)
     except TypeError as error:

@@ -7,10 +7,10 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from ...backends import Backend, OptionError, get_backend
-from ...backends.options import integer
+from ...backends.options import choice, flag, integer, shown
 from ...layers import BatchNorm1d, Flatten, Linear, Module, Sequential
-from .description import LARGEST, flag, sizes
-from .names import ACTIVATIONS, BIASES, INITIALIZERS, OUTPUTS, check_name, ending, initial
+from .description import LARGEST, sizes
+from .names import ACTIVATIONS, BIASES, INITIALIZERS, OUTPUTS, ending, initial
 
 
 @dataclass(frozen=True)
@@ -52,20 +52,22 @@ class Dense:
         for option in ("input_shape", "hidden"):
             object.__setattr__(self, option, sizes("dense", option, getattr(self, option)))
         object.__setattr__(self, "outputs", integer("dense", "outputs", self.outputs, most=LARGEST))
-        flag("dense", "batch_norm", self.batch_norm)
+        object.__setattr__(self, "batch_norm", flag("dense", "batch_norm", self.batch_norm))
         if not isinstance(self.activation, (tuple, list)):
-            raise OptionError(f"dense: expected activation to be a tuple of names, got {self.activation!r}")
+            raise OptionError(
+                f"dense: expected activation to be a tuple of names, got {shown(self.activation)}"
+            )
         object.__setattr__(self, "activation", tuple(self.activation))
         for name in self.activation:
-            check_name("activation", name, ACTIVATIONS)
+            choice("dense", "activation", name, ACTIVATIONS)
         if self.output:
-            check_name("output", self.output, OUTPUTS)
-        check_name("initializer", self.initializer, INITIALIZERS)
+            choice("dense", "output", self.output, OUTPUTS)
+        choice("dense", "initializer", self.initializer, INITIALIZERS)
         if self.biases:
-            check_name("biases", self.biases, BIASES)
+            choice("dense", "biases", self.biases, BIASES)
         if len(self.activation) not in (1, len(self.hidden)):
             raise OptionError(
-                f"activation: expected 1 name or {len(self.hidden)}, one per hidden layer, "
+                f"dense: expected activation to be 1 name or {len(self.hidden)}, one per hidden layer, "
                 f"got {len(self.activation)}"
             )
 

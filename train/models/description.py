@@ -6,9 +6,9 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, ClassVar, Protocol
 
 from ...backends import Backend, OptionError, ShapeError
-from ...backends.options import integer
+from ...backends.options import choice, integer, shown
 from ...layers import Sequential
-from .names import INITIALIZERS, OUTPUTS, check_name
+from .names import INITIALIZERS, OUTPUTS
 
 LARGEST = 2**31 - 1
 """The largest size of an axis or a layer."""
@@ -17,15 +17,8 @@ LARGEST = 2**31 - 1
 def sizes(owner: str, option: str, value: Any) -> tuple[int, ...]:
     """Return sizes as a tuple of ints; OptionError unless each is an integer from 1 to `LARGEST`."""
     if not isinstance(value, (tuple, list)):
-        raise OptionError(f"{owner}: expected {option} to be a tuple of integers, got {value!r:.80}")
+        raise OptionError(f"{owner}: expected {option} to be a tuple of integers, got {shown(value)}")
     return tuple(integer(owner, f"{option}[{i}]", n, most=LARGEST) for i, n in enumerate(value))
-
-
-def flag(owner: str, option: str, value: Any) -> bool:
-    """Return a bool; OptionError unless it is one."""
-    if not isinstance(value, bool):
-        raise OptionError(f"{owner}: expected {option} to be True or False, got {value!r:.80}")
-    return value
 
 
 class Description(Protocol):
@@ -89,8 +82,8 @@ class ImageModel:
 
     def __post_init__(self) -> None:
         if self.output:
-            check_name("output", self.output, OUTPUTS)
-        check_name("initializer", self.initializer, INITIALIZERS)
+            choice(self.kind, "output", self.output, OUTPUTS)
+        choice(self.kind, "initializer", self.initializer, INITIALIZERS)
         try:
             shape = sizes(self.kind, "input_shape", self.input_shape)
         except OptionError:
@@ -98,7 +91,7 @@ class ImageModel:
         if len(shape) != 3 or min(shape[1:]) < self.smallest:
             least = f" of at least {self.smallest} x {self.smallest}" if self.smallest > 1 else ""
             raise ShapeError(
-                f"{self.kind}: expected images (C, H, W){least}, got samples {self.input_shape!r:.80}"
+                f"{self.kind}: expected images (C, H, W){least}, got samples {shown(self.input_shape)}"
             )
         object.__setattr__(self, "input_shape", shape)
         object.__setattr__(self, "outputs", integer(self.kind, "outputs", self.outputs, most=LARGEST))

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from ...backends import Backend, get_backend
+from ...backends.options import flag
 from ...layers import BatchNorm1d, BatchNorm2d, Conv2d, Flatten, Linear, Module, NaiveConv2d, ReLU, Sequential
-from .description import ImageModel, flag
+from .description import ImageModel
 from .names import ending, initial
 
 
@@ -36,8 +37,8 @@ class Jin(ImageModel):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        flag("jin", "batch_norm", self.batch_norm)
-        flag("jin", "naive", self.naive)
+        for option in ("batch_norm", "naive"):
+            object.__setattr__(self, option, flag("jin", option, getattr(self, option)))
 
     def build(self, backend: str | Backend | None = None) -> Sequential:
         """Return the network (N, C, H, W) -> (N, outputs), with new weights."""

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import Any, TypedDict
+from collections.abc import Callable
+from typing import TypedDict
 
-from ...backends import Backend, OptionError
-from ...backends.errors import did_you_mean
+from ...backends import Backend
 from ...layers import (
     Constant,
     Initializer,
@@ -75,12 +74,3 @@ def initial(name: str, biases: str = "") -> Initial:
 def ending(output: str, backend: Backend) -> list[Module]:
     """Return the layers after the last one: the activation of a name in `OUTPUTS`, or none for ""."""
     return [OUTPUTS[output](backend)] if output else []
-
-
-def check_name(option: str, name: Any, known: Iterable[str]) -> None:
-    """Raise OptionError, which names the option, unless `name` is known."""
-    known = tuple(known)
-    if name not in known:
-        raise OptionError(
-            f"{option}: expected one of {', '.join(known)}, got {name!r:.80}.{did_you_mean(name, known)}"
-        )

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ...backends import OptionError, StateError, Tensor
+from ...backends.options import shown
 from ...layers.parameter import FlatStorage, Parameter
 from .options import Options, Rules
 
@@ -88,18 +89,18 @@ def make_groups(rules: type[Rules], parameters: list[Any], defaults: dict[str, A
 
 def _members(owner: str, row: Any) -> list[Parameter]:
     if not isinstance(row, Mapping):
-        raise OptionError(f"{owner}: expected groups only or parameters only, got {row!r}")
+        raise OptionError(f"{owner}: expected groups only or parameters only, got {shown(row)}")
     if "params" not in row:
         raise OptionError(f"{owner}: expected a group with 'params', got {', '.join(row)}")
     params = row["params"]
     if not isinstance(params, (Parameter, Iterable)):
-        raise OptionError(f"{owner}: expected a group's 'params' to be parameters, got {params!r}")
+        raise OptionError(f"{owner}: expected a group's 'params' to be parameters, got {shown(params)}")
     members = [params] if isinstance(params, Parameter) else list(params)
     if not members:
         raise OptionError(f"{owner}: expected a group of at least one parameter, got none")
     for member in members:
         if not isinstance(member, Parameter):
-            raise OptionError(f"{owner}: expected parameters, got {member!r}")
+            raise OptionError(f"{owner}: expected parameters, got {shown(member)}")
     return members
 
 

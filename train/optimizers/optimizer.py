@@ -12,7 +12,7 @@ from functools import partial
 from typing import Any
 
 from ...backends import OptionError, ShapeError, StateError, Tensor
-from ...backends.options import integer, number
+from ...backends.options import integer, number, shown
 from ...layers.call import run_all
 from ...layers.module import Module, ParameterList
 from ...layers.parameter import Parameter
@@ -41,11 +41,11 @@ class Optimizer(Rules):
 
     def __init__(self, parameters: Iterable[Any], options: dict[str, Any]) -> None:
         if isinstance(parameters, (Module, Parameter)):
-            raise OptionError(f"{self._name}: expected model.parameters() or groups, got {parameters!r}")
+            raise OptionError(f"{self._name}: expected model.parameters() or groups, got {shown(parameters)}")
         if isinstance(parameters, Mapping):
             raise OptionError(f"{self._name}: expected a list of groups, got one group; write [{{...}}]")
         if not isinstance(parameters, Iterable):
-            raise OptionError(f"{self._name}: expected model.parameters() or groups, got {parameters!r}")
+            raise OptionError(f"{self._name}: expected model.parameters() or groups, got {shown(parameters)}")
         items = parameters if isinstance(parameters, list) else list(parameters)
         self.groups = make_groups(type(self), items, options)
         sources = [items, *(row["params"] for row in items if isinstance(row, Mapping))]

@@ -9,7 +9,7 @@ from typing_extensions import override
 
 from ...backends import OptionError, StateError
 from ...backends.errors import did_you_mean
-from ...backends.options import as_flag, number
+from ...backends.options import flag, number, shown
 
 
 class Rules:
@@ -43,7 +43,7 @@ class Options(MutableMapping[str, Any]):
         for name, value in changes.items():
             if name not in values:
                 raise OptionError(
-                    f"{owner}: expected the options {', '.join(values)}, got {name!r}."
+                    f"{owner}: expected the options {', '.join(values)}, got {shown(name)}."
                     + did_you_mean(name, values)
                 )
             values[name] = _CHECKS[name](owner, name, value) if name in _CHECKS else value
@@ -108,15 +108,8 @@ def _fraction(owner: str, option: str, value: Any) -> float:
 
 def _two_fractions(owner: str, option: str, value: Any) -> tuple[float, float]:
     if not isinstance(value, (tuple, list)) or len(value) != 2:
-        raise OptionError(f"{owner}: expected {option} to be two numbers, got {value!r}")
+        raise OptionError(f"{owner}: expected {option} to be two numbers, got {shown(value)}")
     return _fraction(owner, f"{option}[0]", value[0]), _fraction(owner, f"{option}[1]", value[1])
-
-
-def _flag(owner: str, option: str, value: Any) -> bool:
-    flag = as_flag(value)
-    if flag is None:
-        raise OptionError(f"{owner}: expected {option} to be True or False, got {value!r}")
-    return flag
 
 
 _CHECKS: dict[str, Callable[[str, str, Any], Any]] = {
@@ -129,8 +122,8 @@ _CHECKS: dict[str, Callable[[str, str, Any], Any]] = {
     "initial_accumulator_value": _not_negative,
     "alpha": _fraction,
     "betas": _two_fractions,
-    "nesterov": _flag,
-    "centered": _flag,
-    "eps_inside_root": _flag,
+    "nesterov": flag,
+    "centered": flag,
+    "eps_inside_root": flag,
 }
 """(owner, option, value) -> value, by option: an option has one range in all optimizers."""

@@ -8,6 +8,7 @@ from typing import Any, Literal
 from typing_extensions import override
 
 from ...backends import OptionError, Tensor
+from ...backends.options import choice
 from .group import Group
 from .optimizer import Optimizer, Scalars
 
@@ -62,9 +63,7 @@ class SGD(Optimizer):
     @override
     @classmethod
     def check(cls, options: Mapping[str, Any]) -> None:
-        form = options["momentum_form"]
-        if not isinstance(form, str) or form not in FORMS:
-            raise OptionError(f"SGD: expected momentum_form to be one of {', '.join(FORMS)}, got {form!r}")
+        form = choice("SGD", "momentum_form", options["momentum_form"], FORMS)
         if options["nesterov"] and (not options["momentum"] or options["dampening"]):
             raise OptionError(
                 "SGD: expected a momentum above 0 and a dampening of 0 with nesterov, "

@@ -7,8 +7,7 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from ...backends.errors import OptionError
-from ...backends.options import integer, number
-from ..models import check_name
+from ...backends.options import choice, flag, integer, number, shown
 
 
 @dataclass(frozen=True)
@@ -38,12 +37,12 @@ class Option:
         if self.parse is None:
             return self._checked(value)
         if not isinstance(value, (tuple, list)):
-            raise OptionError(f"{self.flag}: expected a tuple of values, got {value!r:.80}")
+            raise OptionError(f"{self.flag}: expected a tuple of values, got {shown(value)}")
         return tuple(map(self._checked, value))
 
     def _checked(self, value: Any) -> Any:
         if self.choices:
-            check_name(self.flag, value, self.choices)
+            choice(self.flag, "", value, self.choices)
         return value if self.check is None else self.check(self.flag, value)
 
 
@@ -66,11 +65,9 @@ def whole(**bounds: Any) -> Callable[[str, Any], int]:
     return lambda flag, value: integer(flag, "", value, **bounds)
 
 
-def yes_or_no(flag: str, value: Any) -> bool:
+def yes_or_no(option: str, value: Any) -> bool:
     """Check a flag."""
-    if not isinstance(value, bool):
-        raise OptionError(f"{flag}: expected True or False, got {value!r:.80}")
-    return value
+    return flag(option, "", value)
 
 
 def real(**bounds: Any) -> Callable[[str, Any], float]:

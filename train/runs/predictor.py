@@ -12,13 +12,13 @@ import numpy as np
 
 from ...backends import Backend, DataError, LaminaError
 from ...backends.host import Host
-from ...backends.options import number
+from ...backends.options import choice, number, shown
 from ...layers import Module, inference, mode
 from ...layers.call import in_own_context
 from ..data import Scaling
 from ..loop import metrics
 from ..loop.samples import cuts, fitting_batch
-from ..models import check_name, model_from_dict
+from ..models import model_from_dict
 from ..onnx import load_onnx, read_metadata
 from .checkpoint import FORMAT, load_model
 from .recipe import Recipe
@@ -81,7 +81,7 @@ class Predictor:
     def _described(cls, model: Module, description: dict[str, Any], path: Path) -> Predictor:
         try:
             if description.get("format", FORMAT) != FORMAT:
-                got = f"{description['format']!r:.80}"
+                got = f"{shown(description['format'])}"
                 raise DataError(f"expected format {FORMAT!r}, got {got}; use the Lamina that wrote it")
             shape = model_from_dict(description["model"]).input_shape
             features = _names(description["features"])
@@ -176,19 +176,18 @@ def _names(value: Any) -> tuple[str, ...] | None:
     if value is None:
         return None
     if not isinstance(value, list) or not value or not all(isinstance(name, str) for name in value):
-        raise DataError(f"expected a list of names, got {value!r:.80}")
+        raise DataError(f"expected a list of names, got {shown(value)}")
     return tuple(value)
 
 
 def _text(value: Any) -> str | None:
     if value is None or isinstance(value, str):
         return value
-    raise DataError(f"expected a name, got {value!r:.80}")
+    raise DataError(f"expected a name, got {shown(value)}")
 
 
 def _link(value: Any) -> str:
-    check_name("link", value, _LINKS)
-    return str(value)
+    return choice("the description", "link", value, _LINKS)
 
 
 def _scaling(value: Any) -> Scaling | None:

@@ -202,7 +202,7 @@ def test_biases_by_name() -> None:
     assert not biases("zeros").any()
     assert biases("as_weights").std() == pytest.approx((2 / 402) ** 0.5, rel=0.15)
     np.testing.assert_array_equal(biases(""), biases("torch"))
-    with pytest.raises(OptionError, match="biases: expected one of torch, zeros, as_weights"):
+    with pytest.raises(OptionError, match="dense: expected biases to be one of torch, zeros, as_weights"):
         Dense((2,), (4,), 2, biases="zero")
 
 
@@ -244,14 +244,17 @@ def test_wrong_samples_are_refused(kind: Any, shape: tuple[int, ...], message: s
         (lambda: Dense((2.5,), (), 1), r"dense: expected input_shape\[0\] to be an integer"),
         (lambda: Dense((3,), (), True), "dense: expected outputs to be an integer"),
         (lambda: Dense((3,), (), 1, "relu"), "dense: expected activation to be a tuple of names"),
-        (lambda: Dense((3,), (2,), 1, (["relu"],)), "activation: expected one of relu"),
+        (lambda: Dense((3,), (2,), 1, (["relu"],)), "dense: expected activation to be one of relu"),
         (lambda: Dense((3,), (), 1, batch_norm=1), "dense: expected batch_norm to be True or False, got 1"),
         (lambda: Jin((3, 4, 4), 1, naive="no"), "jin: expected naive to be True or False, got 'no'"),
         (lambda: CNN((1, 8, 8), 2, dropout=1.5), "cnn: expected dropout to be .* at most 1, got 1.5"),
-        (lambda: LeNet((1, 28, 28), 2, output="sofmax"), r"output: expected .* Did you mean 'softmax'\?"),
-        (lambda: Jin((3, 4, 4), 2, initializer="xavier"), "initializer: expected one of torch, "),
-        (lambda: Dense((3,), (2,), 1, ("reluu",)), r"activation: .* Did you mean 'relu'\?"),
-        (lambda: Dense((3,), (2, 2, 2), 1, ("relu", "tanh")), "activation: expected 1 name or 3"),
+        (
+            lambda: LeNet((1, 28, 28), 2, output="sofmax"),
+            r"lenet: expected output to be .* Did you mean 'softmax'\?",
+        ),
+        (lambda: Jin((3, 4, 4), 2, initializer="xavier"), "jin: expected initializer to be one of torch, "),
+        (lambda: Dense((3,), (2,), 1, ("reluu",)), r"activation to be .* Did you mean 'relu'\?"),
+        (lambda: Dense((3,), (2, 2, 2), 1, ("relu", "tanh")), "activation to be 1 name or 3"),
     ],
 )
 def test_a_bad_option_is_named(make: Any, message: str) -> None:

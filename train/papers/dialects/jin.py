@@ -14,10 +14,11 @@ import numpy as np
 from .... import layers
 from ....backends import Backend, OptionError, ShapeError, StateError, Tensor, get_backend
 from ....backends.host import Host
+from ....backends.options import choice
 from ...loop import metrics
 from ...loop.history import History
 from ...loop.trainer import Trainer
-from ...models.names import ACTIVATIONS, check_name
+from ...models.names import ACTIVATIONS
 from ...optimizers import SGD
 from .arrays import column, tensor
 
@@ -71,7 +72,7 @@ class Module:
             size = self.shape[1] if flat else self.shape[0]
             parts.append(norm(size, momentum=rho, momentum_of="old", biased_running_variance=True, backend=b))
         if activation is not None:
-            check_name("Module: activation", activation, ("relu", "sigmoid", "tanh"))
+            choice("Module: activation", "", activation, ("relu", "sigmoid", "tanh"))
             parts.append(ACTIVATIONS[activation](b))
         self.net = layers.Sequential(*parts, backend=b)
         """Lamina's network, with all layers in one sequence."""

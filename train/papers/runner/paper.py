@@ -10,9 +10,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-from ....backends.options import integer
+from ....backends.options import choice, integer
 from ....layers import Module
-from ...models import check_name
 from .plan import network
 from .statistics import Statistic, summarize
 from .text import figure
@@ -226,9 +225,9 @@ class Paper:
             If a choice or its value is unknown.
 
         """
-        known = {choice.name: choice.values for choice in self.choices}
+        known = {one.name: one.values for one in self.choices}
         for name, value in choices.items():
-            check_name(f"{self.name}: option", name, known)
-            check_name(f"{self.name}: {name}", value, known[name])
+            choice(f"{self.name}: option", "", name, known)
+            choice(f"{self.name}: {name}", "", value, known[name])
         defaults = {name: values[0] for name, values in known.items()}
         return Options(scale, integer(self.name, "seed", seed, least=0), {**defaults, **choices})
