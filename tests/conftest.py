@@ -5,6 +5,7 @@ backend must run: its tests fail if it cannot.
 `--dependent`: only the tests that depend on the backend. Another environment runs the rest, once; tests
 marked `without_torch` also run where torch is not installed.
 `--requires a,b`: modules that the run must be able to import, so that no test is skipped for lack of one.
+`--rows TEXT`: in a test over the rows of a table, only rows with this text in their name (`helpers/rows.py`).
 """
 
 from __future__ import annotations
@@ -14,9 +15,13 @@ import importlib
 import importlib.util
 import os
 
-import pytest
+# Before numpy and torch are imported. Tests run side by side, and small ops lose by threads.
+for _name in ("LAMINA_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+    os.environ.setdefault(_name, "1")
 
-from lamina.backends import Backend, BackendError, get_backend
+import pytest  # noqa: E402
+
+from lamina.backends import Backend, BackendError, get_backend  # noqa: E402
 
 EVERY = ("numpy", "torch", "torch:cuda")
 """The raw backends. tox.ini names the stacks, and what each of them runs."""
@@ -27,6 +32,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--backends", default="", help="comma-separated backends that must run")
     parser.addoption("--dependent", action="store_true", help="only tests that depend on the backend")
     parser.addoption("--requires", default="", help="comma-separated modules that must be importable")
+    parser.addoption("--rows", default="", help="only rows of tables with this text in their name")
 
 
 def names(text: str) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from rows import each_op
 
 from lamina.backends import Backend, get_backend
 from lamina.backends.conformance import all_cases, items, run
@@ -50,12 +51,12 @@ def test_every_primitive_has_an_oracle() -> None:
     assert tensors <= set(ORACLES)
 
 
-@pytest.mark.parametrize("op", [op for op in OPS if OPS[op].takes_out])
+@each_op(op for op in OPS if OPS[op].takes_out)
 def test_every_out_is_checked(op: str) -> None:
     assert {"out"} <= {item.check for item in items(op)}
 
 
-@pytest.mark.parametrize("op", [op for op in all_cases() if OPS[op].gives in ("tensor", "tensors")])
+@each_op(op for op in all_cases() if OPS[op].gives in ("tensor", "tensors"))
 def test_shape_rules_agree_with_the_oracle(op: str) -> None:
     for case in all_cases()[op]:
         metas, right = result_meta(case, "float32", "float32"), expected(case, "float32", "float32")
@@ -64,7 +65,7 @@ def test_shape_rules_agree_with_the_oracle(op: str) -> None:
         assert [meta.shape for meta in metas] == [np.shape(value) for value in right], case.label
 
 
-@pytest.mark.parametrize("op", [op for op, row in OPS.items() if row.tensors])
+@each_op(op for op, row in OPS.items() if row.tensors)
 def test_handles_of_another_backend_are_refused(op: str) -> None:
     torch = pytest.importorskip("torch", reason="the other backend is torch's")
     case = next((c for c in all_cases().get(op, ()) if c.tensors() and not c.special), None)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from rows import each_op
 
 from lamina.backends import Backend, Window, get_backend
 from lamina.backends.conformance import all_cases
@@ -100,7 +101,7 @@ def test_costs_are_counted_in_their_scope() -> None:
     assert (backend.costs["model.0"].flops, backend.costs[""].flops) == (4, 3)
 
 
-@pytest.mark.parametrize("op", [op for op in all_cases() if OPS[op].gives == "tensor"])
+@each_op(op for op in all_cases() if OPS[op].gives == "tensor")
 @pytest.mark.parametrize("name", ["numpy", "torch"])
 def test_shapes_are_those_of_real_results(op: str, name: str) -> None:
     if name == "torch":

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from rows import each_op
 
 from lamina.backends import Backend, get_backend
 from lamina.backends.base import DERIVED
@@ -33,13 +34,13 @@ ALONG: dict[str, Callable[..., Any]] = {
 
 
 @pytest.mark.parametrize("op", ALONG)
-@pytest.mark.parametrize("rows", ROWS)
 @pytest.mark.parametrize("axis", [0, 1, -1])
-def test_along_an_axis(backend64: Backend, op: str, rows: Any, axis: int) -> None:
-    with np.errstate(all="ignore"), backend64.session():
-        ours = backend64.to_host(getattr(backend64, op)(backend64.from_host(rows), axis=axis))
-        right = ALONG[op](rows, axis=axis)
-    np.testing.assert_allclose(ours, right, rtol=1e-10, atol=1e-12)
+def test_along_an_axis(backend64: Backend, op: str, axis: int) -> None:
+    for rows in ROWS:
+        with np.errstate(all="ignore"), backend64.session():
+            ours = backend64.to_host(getattr(backend64, op)(backend64.from_host(rows), axis=axis))
+            right = ALONG[op](rows, axis=axis)
+        np.testing.assert_allclose(ours, right, rtol=1e-10, atol=1e-12)
 
 
 @pytest.mark.parametrize("op", ELEMENTWISE)
@@ -73,17 +74,15 @@ def test_nan_passes(backend: Backend, op: str) -> None:
     assert np.isnan(backend.item(getattr(backend, op)(x, *args.get(op, ()))))
 
 
-@pytest.mark.parametrize("op", DERIVED)
-def test_definitions_pass_like_overrides(backend: Backend, op: str) -> None:
-    definition = getattr(Backend, op)
+@each_op(DERIVED)
+def test_definitions_pass_like_overrides(op: str) -> None:
+    """On numpy; definitions use primitives, which test_conformance covers on every backend."""
 
     class Lowered(type(get_backend("numpy"))):  # type: ignore[misc]
         pass
 
-    setattr(Lowered, op, definition)
+    setattr(Lowered, op, getattr(Backend, op))
     lowered = Lowered()
-    if backend.name != "numpy":
-        pytest.skip("definitions use primitives, which test_conformance covers on every backend")
     for case in all_cases()[op]:
         with np.errstate(all="ignore"):
             compare(lowered, case, "float32", case.call(lowered, "float32"))

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from rows import each_op
 
 from lamina.backends import Backend
 from lamina.backends.conformance import Case, T, all_cases
@@ -83,7 +84,7 @@ def smooth(op: str) -> list[Case]:
     ]
 
 
-@pytest.mark.parametrize("op", DIFFERENTIABLE)
+@each_op(DIFFERENTIABLE)
 def test_against_central_differences(backend64: Backend, op: str) -> None:
     cases = smooth(op)
     assert cases, f"{op} has no case away from kinks"
@@ -106,7 +107,7 @@ def test_ops_without_a_gradient_are_listed() -> None:
     assert without == set(NOT_DIFFERENTIABLE)
 
 
-@pytest.mark.parametrize("op", DIFFERENTIABLE)
+@each_op(DIFFERENTIABLE)
 def test_one_rule_for_each_tensor(op: str) -> None:
     row = OPS[op]
     assert row.vjp is not None

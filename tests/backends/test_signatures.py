@@ -7,6 +7,7 @@ import inspect
 import re
 
 import pytest
+from rows import each_op
 
 from lamina.backends import get_backend
 from lamina.backends.base import DERIVED, PRIMITIVES, Backend
@@ -38,12 +39,12 @@ def shape_of(function: object) -> list[tuple[str, object, object]]:
 
 
 @pytest.mark.parametrize("cls", classes(), ids=lambda cls: cls.__name__)
-@pytest.mark.parametrize("op", OPS)
+@each_op(OPS)
 def test_signature(cls: type[Backend], op: str) -> None:
     assert shape_of(getattr(cls, op)) == shape_of(getattr(Backend, op))
 
 
-@pytest.mark.parametrize("op", PRIMITIVES)
+@each_op(PRIMITIVES)
 def test_backend_keeps_the_protocol(op: str) -> None:
     assert shape_of(getattr(Backend, op)) == shape_of(getattr(Primitives, op))
 
@@ -53,12 +54,12 @@ def test_the_table_has_a_row_for_every_op_and_no_others() -> None:
     assert len(PRIMITIVES) <= 55
 
 
-@pytest.mark.parametrize("op", OPS)
+@each_op(OPS)
 def test_every_op_has_a_docstring(op: str) -> None:
     assert (getattr(Backend, op).__doc__ or "").strip()
 
 
-@pytest.mark.parametrize("op", OPS)
+@each_op(OPS)
 def test_tensors_are_parameters(op: str) -> None:
     row = OPS[op]
     assert set(row.tensors) <= set(row.signature.parameters)

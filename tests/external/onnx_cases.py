@@ -5,6 +5,7 @@ python tests/external/onnx_cases.py > docs/onnx-conformance.md
 
 from __future__ import annotations
 
+import functools
 import sys
 import warnings
 from collections import Counter, defaultdict
@@ -108,8 +109,12 @@ class Case:
                     yield onnx_library().TensorProto.DataType.Name(attribute.i)
 
 
+@functools.cache
 def cases(*kinds: str) -> list[Case]:
-    """Return ONNX's cases of some kinds, by default of all in `KINDS`, including the excluded ones."""
+    """Return ONNX's cases of some kinds, by default of all in `KINDS`, including the excluded ones.
+
+    The first call takes seconds: ONNX computes what its nodes give.
+    """
     loader = onnx_library("backend.test.loader")
     result = []
     for kind in kinds or KINDS:

@@ -53,7 +53,8 @@ def outputs(layer: Module, batch: Any) -> Any:
 
 
 @each(WRITABLE)
-def test_onnx_evaluates_the_file_alike(case: LayerCase, backend: Backend, tmp_path: Path) -> None:
+def test_the_file_gives_what_the_layer_gives(case: LayerCase, backend: Backend, tmp_path: Path) -> None:
+    """In onnx's evaluator, in onnxruntime, and read back."""
     layer, file, batches = exported(case, backend, tmp_path)
 
     def predict(batch: Any) -> Any:
@@ -64,24 +65,14 @@ def test_onnx_evaluates_the_file_alike(case: LayerCase, backend: Backend, tmp_pa
             largest_difference(file, predict, batches)
     else:
         assert largest_difference(file, predict, batches) < BAR
-
-
-@each(WRITABLE)
-def test_onnxruntime_runs_the_file_alike(case: LayerCase, backend: Backend, tmp_path: Path) -> None:
+    again = load_onnx(file, backend=backend)
+    for batch in batches:
+        np.testing.assert_allclose(outputs(again, batch), predict(batch), rtol=BAR, atol=BAR)
     runtime = pytest.importorskip("onnxruntime", reason="the second evaluator is absent")
-    layer, file, batches = exported(case, backend, tmp_path)
     session = runtime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
     for batch in batches:
         (theirs,) = session.run(None, {"input": batch})
-        np.testing.assert_allclose(theirs, outputs(layer, batch), rtol=BAR, atol=BAR)
-
-
-@each(WRITABLE)
-def test_the_file_is_read_back(case: LayerCase, backend: Backend, tmp_path: Path) -> None:
-    layer, file, batches = exported(case, backend, tmp_path)
-    again = load_onnx(file, backend=backend)
-    for batch in batches:
-        np.testing.assert_allclose(outputs(again, batch), outputs(layer, batch), rtol=BAR, atol=BAR)
+        np.testing.assert_allclose(theirs, predict(batch), rtol=BAR, atol=BAR)
 
 
 # -- refusals ------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,6 @@ from .onnx_cases import EXCLUDED, Case, cases
 
 pytest.importorskip("onnx", reason="the suites come with the onnx package")
 
-EVERY = cases()
-INCLUDED = [case for case in EVERY if not case.excluded()]
 PAGE = Path(__file__).parents[2] / "docs" / "onnx-conformance.md"
 # The number of cases that onnx 1.23 has for the core operators.
 CORE = {
@@ -44,29 +43,34 @@ CORE = {
 }
 
 
-@each(INCLUDED, name=lambda case: f"{case.kind}/{case.name}")
+@functools.cache
+def included() -> list[Case]:
+    return [case for case in cases() if not case.excluded()]
+
+
+@each(included, name=lambda case: f"{case.kind}/{case.name}")
 def test_case(case: Case, backend: Backend) -> None:
     case.check(get_backend(backend.spec, dtype="float64") if case.is_float64() else backend)
 
 
 def test_no_core_case_is_lost() -> None:
     counts = Counter(
-        case.operators[0] for case in INCLUDED if case.kind == "node" and len(case.operators) == 1
+        case.operators[0] for case in included() if case.kind == "node" and len(case.operators) == 1
     )
     assert {name: counts[name] for name in CORE} == CORE
-    assert sum(case.kind != "node" for case in INCLUDED) == 117
+    assert sum(case.kind != "node" for case in included()) == 117
 
 
 @pytest.mark.parametrize("name", EXCLUDED)
 def test_an_excluded_case_fails(name: str) -> None:
-    case: Any = next(case for case in EVERY if case.name == name)
+    case: Any = next(case for case in cases() if case.name == name)
     with pytest.raises((AssertionError, ValueError, TypeError)):
         case.check(get_backend("strict+numpy"))
 
 
 def test_the_page_is_up_to_date() -> None:
     text = PAGE.read_text(encoding="utf-8")
-    for case in EVERY:
+    for case in cases():
         reason = case.excluded()
         if reason and not reason.startswith("Lamina lacks"):
             row = next(line for line in text.splitlines() if line.startswith(f"| {reason} |"))
