@@ -44,6 +44,10 @@ class StateError(LaminaError, RuntimeError):
     """A call came out of order (`backward` before `forward`, a parameter an optimizer has not seen)."""
 
 
+class TraceError(StateError):
+    """A step cannot be compiled: its Python code looks at a value, or takes another path at each run."""
+
+
 class DataError(LaminaError, ValueError):
     """A data set or a file cannot be used as it is."""
 

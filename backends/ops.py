@@ -10,7 +10,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, Literal
 
 from . import meta
@@ -99,18 +99,18 @@ def _op(name: str, kind: Kind, tensors: str = "", shape: Any = None, **rest: Any
 
 
 def _unary(name: str, tolerance: Tolerance = EXACT) -> Op:
-    return _op(name, "unary", "x", meta.same, flops=meta.per_result, tolerance=tolerance)
+    return _op(name, "unary", "x", partial(meta.unary, name), flops=meta.per_result, tolerance=tolerance)
 
 
 _ROUNDED = ulp(0.5)
 
 
 def _binary(name: str, tolerance: Tolerance = _ROUNDED) -> Op:
-    return _op(name, "binary", "x y", meta.binary, flops=meta.per_result, tolerance=tolerance)
+    return _op(name, "binary", "x y", partial(meta.binary, name), flops=meta.per_result, tolerance=tolerance)
 
 
 def _compare(name: str) -> Op:
-    return _op(name, "select", "x y", meta.comparison, flops=meta.per_result)
+    return _op(name, "select", "x y", partial(meta.comparison, name), flops=meta.per_result)
 
 
 def _derived(name: str, tensors: str = "", tolerance: Tolerance = FORWARD, **rest: Any) -> Op:
@@ -124,12 +124,12 @@ _ROWS = (
     _op("from_host", "create"),
     _op("to_host", "create", "x", gives="host"),
     _op("item", "create", "x", gives="host"),
-    _op("empty", "create", "", meta.created),
-    _op("full", "create", "", meta.created),
+    _op("empty", "create", "", meta.empty),
+    _op("full", "create", "", meta.full),
     _op("arange", "create", "", meta.arange),
     _op("astype", "create", "x", meta.astype),
-    _op("copy", "create", "x", meta.same),
-    _op("random", "create", "", meta.created),
+    _op("copy", "create", "x", meta.copy),
+    _op("random", "create", "", meta.random),
     # elementwise
     _unary("negative"),
     _unary("abs"),
@@ -150,7 +150,7 @@ _ROWS = (
     _compare("equal"),
     _compare("less_equal"),
     _compare("greater"),
-    _op("logical_not", "select", "x", meta.same, flops=meta.per_result),
+    _op("logical_not", "select", "x", meta.logical_not, flops=meta.per_result),
     _op("where", "select", "condition x y", meta.where, flops=meta.per_result),
     # reduce and contract
     _op("sum", "reduce", "x", meta.sum, flops=meta.per_input, tolerance=SUMMED),

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from .errors import DtypeError, OptionError, did_you_mean
+from .number import Number
 
 
 def as_integer(value: Any) -> int | None:
@@ -119,10 +120,15 @@ def choice(owner: str, option: str, value: Any, known: Iterable[str]) -> str:
 
 
 def real(op: str, option: str, value: Any) -> float:
-    """Return a factor of an op as a float, NaN and infinities included; DtypeError for anything else."""
+    """Return a factor of an op as a float, NaN and infinities included; DtypeError for anything else.
+
+    A `Number` stays as it is: it stands for a float while a step is traced.
+    """
     kind = type(value)
     if kind is float or kind is int or isinstance(value, float):
         return float(value)
+    if kind is Number:
+        return value  # type: ignore[no-any-return]
     number = as_number(value)
     if number is None:
         raise DtypeError(f"{op}: expected {option} to be a number, got {shown(value)}")

@@ -35,6 +35,14 @@ def generator(seed: int, stream: int | str, step: int = 0) -> np.random.Generato
     return np.random.Generator(np.random.Philox(key=key, counter=counter))
 
 
+def check_draw(distribution: Distribution, dtype: str) -> None:
+    """Raise unless a distribution and a dtype are known."""
+    if dtype not in ("float32", "float64"):
+        raise DtypeError(f"random: expected dtype float32 or float64, got {dtype!r}")
+    if distribution not in ("uniform", "normal"):
+        raise OptionError(f"random: expected distribution to be 'uniform' or 'normal', got {distribution!r}")
+
+
 def draw(
     shape: tuple[int, ...],
     seed: int,
@@ -48,16 +56,13 @@ def draw(
     A float32 is the float64 of the same draw with fewer digits, so that a run in the other dtype differs
     by rounding alone. The uniform one is cut, not rounded, to stay below 1.
     """
-    if dtype not in ("float32", "float64"):
-        raise DtypeError(f"random: expected dtype float32 or float64, got {dtype!r}")
+    check_draw(distribution, dtype)
     source = generator(seed, stream, step)
     if distribution == "uniform":
         value = source.random(shape)
         if dtype == "float32":
             value = np.floor(np.multiply(value, _CUT, out=value), out=value)
             value /= _CUT
-    elif distribution == "normal":
-        value = source.standard_normal(shape)
     else:
-        raise OptionError(f"random: expected distribution to be 'uniform' or 'normal', got {distribution!r}")
+        value = source.standard_normal(shape)
     return np.asarray(value, dtype=np.dtype(dtype))

@@ -14,9 +14,10 @@ from typing import Any
 
 from .base import Backend
 from .errors import DataError, StateError
-from .host import host_array
-from .meta import Meta
+from .host import check_dtype, host_array
+from .meta import Meta, check_meta
 from .ops import Op
+from .shapes import cell_shapes
 from .wrapper import funnelled
 
 
@@ -77,9 +78,11 @@ class ShapeBackend(Backend):
             )
 
     def _shape(self, x: Meta) -> tuple[int, ...]:
+        check_meta("shape", x)
         return x.shape
 
     def _dtype(self, x: Meta) -> str:
+        check_meta("dtype", x)
         return x.dtype
 
     def _from_host(self, array: Any, *, dtype: str | None = None) -> Meta:
@@ -88,7 +91,8 @@ class ShapeBackend(Backend):
 
     def _cells(self, shapes: Mapping[str, tuple[int, ...]], *, dtype: str | None = None) -> Any:
         dtype = dtype or self.default_dtype
-        views = {name: Meta(tuple(shape), dtype) for name, shape in shapes.items()}
+        check_dtype("cells", dtype)
+        views = {name: Meta(shape, dtype) for name, shape in cell_shapes(shapes).items()}
         flat = Meta((sum(view.size for view in views.values()),), dtype)
         self._check("cells", flat)
         return flat, views
