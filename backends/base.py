@@ -15,9 +15,10 @@ from typing import Any, SupportsIndex
 from .erf import ERF
 from .errors import DtypeError, OptionError, ShapeError, gradient_shape_error, unequal_dtypes
 from .host import is_floating
+from .loop import Loop
 from .names import OTHER_NAMES, OtherName
 from .options import integer, number, real
-from .protocol import Axis, Operand, Primitives, Scalar, Shape, Step, Tensor
+from .protocol import Axis, Operand, Primitives, Run, Scalar, Shape, Step, Tensor
 from .shapes import axes_in, axis_of, check_equal, check_linear, check_pool_grad, count, extents, reduced
 from .windows import Window, check_window
 
@@ -113,9 +114,9 @@ class Backend(Primitives):
         """Return a context to enter around each step; a backend may use it to make ops cheaper."""
         return _NOTHING
 
-    def compile(self, step: Step) -> Step:
-        """Return a faster step with the same effects; the default returns `step` unchanged."""
-        return step
+    def compile(self, step: Step) -> Run:
+        """Return a run of a step over batches; the default is a loop in Python."""
+        return Loop(self, step)
 
     def unrecorded(self) -> AbstractContextManager[None]:
         """Return a context for handwritten backward passes; `autodiff` records nothing inside it."""

@@ -36,8 +36,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import Any, NewType, Protocol, TypeVar, runtime_checkable
+from types import MappingProxyType
+from typing import Any, NewType, Protocol, runtime_checkable
 
+from .host import Host
 from .random import Distribution
 from .windows import Window
 
@@ -49,7 +51,42 @@ Shape = tuple[int, ...]
 Axis = int | tuple[int, ...] | None
 Operand = Tensor | Scalar
 Widths = Sequence[tuple[int, int]]
-Step = TypeVar("Step", bound=Callable[..., Any])
+Number = float
+"""A number that changes from step to step. While a step is traced, it is a symbol without a truth value."""
+NO_NUMBERS: Mapping[str, Host] = MappingProxyType({})
+Step = Callable[[tuple[Tensor, ...], Mapping[str, Number]], tuple[Tensor, ...]]
+"""A function of a batch (tensors (n, ...)) and of the step's numbers; it returns tensors () or (n, ...)."""
+
+
+class Run(Protocol):
+    """A step over batches, with the loop inside."""
+
+    def __call__(
+        self,
+        data: Sequence[Tensor],
+        order: Host | None = None,
+        *,
+        batch_size: int,
+        numbers: Mapping[str, Host] = NO_NUMBERS,
+    ) -> tuple[Tensor, ...]:
+        """Run the step on each batch; return its results, () stacked to (S,), (n, ...) joined to (M, ...).
+
+        Everything is checked before the first step. An error (or an interrupt) in step k, from 0, leaves the
+        cells as step k - 1 did, but for what step k had assigned; its attribute `steps_done` is k.
+
+        Parameters
+        ----------
+        data
+            Tensors (N, ...) of one N.
+        order
+            Row numbers (M,), int64, M at least 1; None for the N rows as they stand.
+        batch_size
+            B: batch k has the rows order[k B : (k + 1) B]; the last may have fewer.
+        numbers
+            float64 (S,) by name: a value for each of the S steps.
+
+        """
+        ...
 
 
 @runtime_checkable
@@ -349,6 +386,10 @@ class Primitives(Protocol):
         """Return a context to enter around each step; it may make ops cheaper (inference mode). †"""
         ...
 
-    def compile(self, step: Step) -> Step:
-        """Return `step` made faster, with the same effects; `step` itself on raw backends. †"""
+    def compile(self, step: Step) -> Run:
+        """Return a run of a step over batches, with the step's effects; `Loop` on raw backends. †
+
+        The step returns values, not cells. Its Python may run up to three times more, or less often, than
+        the batches: it keeps what changes from step to step in cells.
+        """
         ...

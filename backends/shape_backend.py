@@ -15,6 +15,7 @@ from typing import Any
 from .base import Backend
 from .errors import DataError, StateError
 from .host import check_dtype, host_array
+from .loop import Loop
 from .meta import Meta, check_meta
 from .ops import Op
 from .shapes import cell_shapes
@@ -106,8 +107,8 @@ class ShapeBackend(Backend):
     def _session(self) -> contextlib.nullcontext[None]:
         return contextlib.nullcontext()
 
-    def _compile(self, step: Any) -> Any:
-        return step
+    def _compile(self, step: Any) -> Loop:
+        return Loop(self, step)
 
     @contextlib.contextmanager
     def _scope(self, name: str) -> Iterator[None]:

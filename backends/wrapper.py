@@ -14,7 +14,9 @@ from typing import Any, TypeVar
 from typing_extensions import override
 
 from .base import Backend
+from .loop import Loop
 from .ops import OPS, Op
+from .protocol import Run, Step
 
 Class = TypeVar("Class", bound=type)
 
@@ -22,11 +24,14 @@ Class = TypeVar("Class", bound=type)
 def funnelled(cls: Class) -> Class:
     """Give a class one method per row of the op table, each calling `self.around(op, args, kwargs)`.
 
+    A method that the class defines itself stays.
+
     `args` holds the positional-or-keyword arguments and `kwargs` the keyword-only ones, however the caller
     passed them; `kwargs` has no `out` if that is None.
     """
     for op in OPS.values():
-        setattr(cls, op.name, _method(op))
+        if op.name not in vars(cls):
+            setattr(cls, op.name, _method(op))
     return cls
 
 
@@ -84,6 +89,11 @@ class Wrapper(Backend):
     def leaf(self, cell: Any, owner: Any) -> None:
         """Pass on; a decorator with its own handles opens the cell, and closes the owner's gradients."""
         self.inner.leaf(cell, owner)
+
+    @override
+    def compile(self, step: Step) -> Run:
+        """Run the loop over this backend's own ops: `step` calls them, with its handles."""
+        return Loop(self, step)
 
     def around(self, op: Op, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
         """Run one op; decorators override this."""

@@ -12,7 +12,7 @@ from ..base import Backend
 from ..host import is_floating
 from ..notebook import Shown
 from ..ops import OPS
-from . import accuracy, bad_arguments, checks, effects, refusals
+from . import accuracy, bad_arguments, checks, effects, loops, refusals
 from .case import Case
 from .cases import all_cases
 
@@ -136,7 +136,8 @@ def items(op: str) -> tuple[Item, ...]:
             if checks.aliases(case):
                 checked += _items("out is an input", checks.alias, case)
     checked += _single(op, cases)
-    tables: tuple[Any, ...] = (effects.CHECKS, refusals.CHECKS, bad_arguments.CHECKS, accuracy.CHECKS)
+    parts = (effects, loops, refusals, bad_arguments, accuracy)
+    tables: tuple[Any, ...] = tuple(part.CHECKS for part in parts)
     for function in itertools.chain.from_iterable(table.get(op, ()) for table in tables):
         run = functools.partial(function, op=op)
         checked.append(Item(op, function.__name__.replace("_", " "), "", run))

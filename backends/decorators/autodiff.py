@@ -17,9 +17,11 @@ from typing_extensions import override
 
 from ..base import Backend
 from ..drawing import Graph
-from ..errors import BackendError, DtypeError, OptionError, StateError, foreign
+from ..errors import BackendError, DtypeError, OptionError, foreign
 from ..host import is_floating
+from ..loop import Loop
 from ..ops import OPS, Op, map_handles
+from ..protocol import Number, Run, Step
 from ..select import get_backend
 from ..wrapper import Wrapper
 from .operator_graph import draw_operators
@@ -217,11 +219,19 @@ class AutodiffBackend(Wrapper):
         cell.requires_grad, cell.cell.owner = True, owner
 
     @override
-    def compile(self, step: Any) -> Any:
-        """Raise StateError: the graph exists only once the step runs."""
-        raise StateError(
-            "compile: autodiff records each step anew and compiles none; leave it out of the stack"
-        )
+    def compile(self, step: Step) -> Run:
+        """Run the loop: each step is recorded anew. Its results have no graph: the graphs would pile up."""
+
+        def ending(batch: tuple[Any, ...], numbers: Mapping[str, Number]) -> tuple[Any, ...]:
+            results: Any = step(batch, numbers)
+            op = OPS["compile"]
+            return (
+                tuple([self._closed(self._open(op, x)) for x in results])
+                if type(results) is tuple
+                else results
+            )
+
+        return Loop(self, ending)
 
     # -- gradients -----------------------------------------------------------------------------------
 

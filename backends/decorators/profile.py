@@ -6,8 +6,7 @@ once per combination of shapes. Handles are the inner backend's own.
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from time import perf_counter_ns
@@ -16,9 +15,10 @@ from typing import Any, Literal, NamedTuple
 from typing_extensions import override
 
 from ..base import Backend
+from ..loop import Loop
 from ..meta import Meta
 from ..ops import Op
-from ..protocol import Step
+from ..protocol import Number, Run, Step, Tensor
 from ..shape_backend import ShapeBackend
 from ..wrapper import Wrapper
 from .memory import Memory
@@ -75,7 +75,7 @@ class ProfileBackend(Wrapper):
         self._memory = Memory()
         self._costs: dict[tuple[Any, ...], _Cost] = {}
         self._places: dict[tuple[str, bool], _Place] = {}
-        self._steps: list[Row] = []
+        self._steps: dict[str, Row] = {}
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.inner,)
@@ -83,14 +83,14 @@ class ProfileBackend(Wrapper):
     def report(self) -> Report:
         """Return the costs since the start, or since `reset`; later ops do not change the report."""
         rows = (row.copy() for place in self._places.values() for row in place.rows.values())
-        steps = (row.copy() for row in self._steps if row.calls)
+        steps = (row.copy() for row in self._steps.values() if row.calls)
         return Report(self.spec, self.default_dtype, tuple(rows), tuple(steps))
 
     def reset(self) -> None:
         """Set all counts to 0. Memory still counts the tensors that are alive."""
         for place in self._places.values():
             place.rows.clear()
-        for row in self._steps:
+        for row in self._steps.values():
             row.clear()
         if self.timeline is not None:
             self.timeline.clear()
@@ -139,29 +139,26 @@ class ProfileBackend(Wrapper):
             if self.timeline is not None:
                 self.timeline.append(Event("layer", name, start, perf_counter_ns()))
 
-    def compile(self, step: Step) -> Step:
-        """Return the inner backend's compiled step, with a row for its calls, its time and its ops."""
-        compiled: Callable[..., Any] = self.inner.compile(step)
-        row = Row("", False, getattr(step, "__name__", type(step).__name__))
-        self._steps.append(row)
+    @override
+    def compile(self, step: Step) -> Run:
+        """Run the loop, with a row for all steps of this name: their number, their time and their ops."""
+        name = getattr(step, "__name__", type(step).__name__)
+        row = self._steps.setdefault(name, Row("", False, name))
 
-        @functools.wraps(step)
-        def run(*args: Any, **kwargs: Any) -> Any:
+        def timed(batch: tuple[Tensor, ...], numbers: Mapping[str, Number]) -> tuple[Tensor, ...]:
             start = perf_counter_ns()
             token = _steps.set((*_steps.get(), row))
             try:
-                return compiled(*args, **kwargs)
+                return step(batch, numbers)
             finally:
                 _steps.reset(token)
-                if self._waits:
-                    self.inner.synchronize()
                 end = perf_counter_ns()
                 row.calls += 1
                 row.seconds += (end - start) * 1e-9
                 if self.timeline is not None:
-                    self.timeline.append(Event("step", row.op, start, end))
+                    self.timeline.append(Event("step", name, start, end))
 
-        return run  # type: ignore[return-value]  # functools.wraps loses the type
+        return Loop(self, timed)
 
     def _place(self) -> _Place:
         key = _layer.get()

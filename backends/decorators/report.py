@@ -77,7 +77,7 @@ class Report(Shown):
     rows: tuple[Row, ...]
     """One for each layer path ("" outside all layers), pass and op."""
     steps: tuple[Row, ...] = ()
-    """One for each compiled step, with its name as `op`; its ops are in `rows`, too."""
+    """One for all compiled steps of a name, which is its `op`; their ops are in `rows`, too."""
 
     @property
     def total(self) -> Row:

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from typing_extensions import override
 
 from ..errors import StateError, foreign
+from ..host import Host
 from ..names import advice
 from ..ops import OPS, Op, map_handles
+from ..protocol import Number, Run, Step
 from ..wrapper import Wrapper
 
 
@@ -107,6 +109,25 @@ class StrictBackend(Wrapper):
         if value._writes is not cell._writes:
             cell._writes[0] += 1
         cell._version = cell._writes[0]
+
+    @override
+    def compile(self, step: Step) -> Run:
+        """Let the inner backend compile the step; close the handles of each batch and open its results."""
+        op = OPS["compile"]
+
+        def opened_step(batch: tuple[Any, ...], numbers: Mapping[str, Number]) -> tuple[Any, ...]:
+            results: Any = step(self._closed(batch), numbers)
+            return tuple([self._open(op, x) for x in results]) if type(results) is tuple else results
+
+        run = self.inner.compile(opened_step)
+
+        def opened_run(data: Sequence[Any], order: Host | None = None, **options: Any) -> tuple[Any, ...]:
+            return self._closed(run([self._open(op, x) for x in data], order, **options))
+
+        return opened_run
+
+    def _closed(self, values: Sequence[Any]) -> tuple[Any, ...]:
+        return tuple([Handle(self, value, [0]) for value in values])
 
     @override
     def leaf(self, cell: Any, owner: Any) -> None:

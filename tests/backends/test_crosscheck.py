@@ -21,7 +21,9 @@ from lamina.backends import (
 )
 from lamina.backends.conformance import run
 from lamina.backends.decorators.crosscheck import CrosscheckBackend, crosscheck_of, replay
+from lamina.backends.loop import Loop
 from lamina.backends.numpy_backend import NumpyBackend
+from lamina.backends.protocol import Run, Step
 from lamina.layers import Linear, Module, MSELoss, ReLU, Sequential, named_scopes
 from lamina.train.optimizers import SGD, Adam
 
@@ -318,45 +320,54 @@ def test_drift_runs_the_conformance_suite() -> None:
 
 
 def compiles(scale: float) -> type[Plain]:
+    """Return a backend whose compiled step multiplies each number by `scale`."""
+
     class Compiles(Plain):
-        def compile(self, step: Any) -> Any:
-            return lambda factor: step(factor * scale)
+        def compile(self, step: Step) -> Run:
+            loop = super().compile(
+                lambda batch, numbers: step(batch, {k: v * scale for k, v in numbers.items()})
+            )
+            return lambda *args, **options: loop(*args, **options)
 
     return Compiles
 
 
-def test_a_compiled_step_leaves_the_cells_that_the_step_does() -> None:
+@pytest.mark.parametrize("shown", ["cell 'total'", "result 0"])
+def test_a_compiled_step_leaves_the_cells_and_results_that_the_step_does(shown: str) -> None:
     for scale in (1.0, 2.0):
         backend = checked(compiles(scale))
         _, cells = backend.cells({"total": (2,), "other": (2,)})
 
-        def step(factor: float, b: Backend = backend, total: Any = cells["total"]) -> str:
-            b.assign(total, b.add(b.multiply(total, factor), 1.0))
-            return "done"
+        def step(batch: Any, numbers: Any, b: Backend = backend, total: Any = cells["total"]) -> Any:
+            scaled = b.multiply(total, numbers["factor"])
+            b.assign(total, b.add(scaled, b.sum(batch[0], axis=0)))
+            return (b.sum(scaled if shown == "result 0" else batch[0]),)
 
         compiled = backend.compile(step)
-        assert compiled is not step
-        assert compiled(3.0) == "done", "the first step multiplies zeros"
-        assert backend.to_host(cells["total"]).tolist() == [1, 1], "the cells show one step"
+        assert not isinstance(compiled, Loop)
+        data = (backend.full((5, 2), 1.0),)
+        (sums,) = compiled(data, batch_size=2, numbers={"factor": np.zeros(3)})
+        assert backend.to_host(sums).tolist() == ([0, 0, 0] if shown == "result 0" else [4, 4, 2])
+        assert backend.to_host(cells["total"]).tolist() == [1, 1], "the cells show one run"
+        numbers = {"factor": np.array([3.0])}
         if scale == 1.0:
-            compiled(3.0)
-            assert backend.to_host(cells["total"]).tolist() == [4, 4]
+            compiled(data, batch_size=5, numbers=numbers)
+            assert backend.to_host(cells["total"]).tolist() == [8, 8]
         else:
-            with pytest.raises(
-                DivergenceError, match=r"cell 'total' after the compiled step: at \(0,\) got 7"
-            ):
-                compiled(3.0)
+            with pytest.raises(DivergenceError, match=rf"{shown} after the compiled step: at \(") as raised:
+                compiled(data, batch_size=5, numbers=numbers)
+            assert raised.value.steps_done == 0  # type: ignore[attr-defined]
 
 
 def test_a_step_that_is_not_compiled_is_compared_op_by_op() -> None:
-    backend = checked(Plain)
+    def step(batch: Any, numbers: Any) -> Any:
+        return (backend.relu(batch[0]),)
 
-    def step() -> None:
-        backend.full((), 1.0)
-
-    assert backend.compile(step) is step
-    drift = checked(compiles(2.0), mode="drift")
-    assert drift.compile(step) is step
+    backend = checked(WrongRounding)
+    assert isinstance(backend.compile(step), Loop)
+    with pytest.raises(DivergenceError, match="relu"):
+        backend.compile(step)((backend.full((3, 2), 1.0),), batch_size=2)
+    assert isinstance(checked(compiles(2.0), mode="drift").compile(step), Loop)
 
 
 # -- refusals -------------------------------------------------------------------------------------

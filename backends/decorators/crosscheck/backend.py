@@ -11,7 +11,7 @@ import contextlib
 import functools
 import itertools
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from contextvars import ContextVar
 from dataclasses import asdict, replace
@@ -24,8 +24,9 @@ from typing_extensions import override
 from ...base import Backend
 from ...errors import BackendError, DtypeError, foreign
 from ...host import Host
+from ...loop import Loop, check_run
 from ...ops import Op
-from ...protocol import Step
+from ...protocol import NO_NUMBERS, Run, Step, Tensor
 from ...tolerance import FORWARD
 from ...wrapper import Wrapper, stack
 from .call import Call, widened, without_out
@@ -135,36 +136,62 @@ class CrosscheckBackend(Wrapper):
         return _both(self.inner.session(), self.reference.session())
 
     @override
-    def compile(self, step: Step) -> Step:
-        """Return a step that runs as written, op by op, then compiled, and compares the cells.
+    def compile(self, step: Step) -> Run:
+        """Return a run of single steps: each runs op by op, then compiled, and its effects are compared.
 
-        It is `step` itself in drift mode, and if the inner backend compiles nothing: its ops are compared one
-        by one.
+        In drift mode, and if the inner backend compiles nothing, it is the loop: its ops are compared one by
+        one.
         """
-        compiled = self.inner.compile(step)
-        if compiled is step or self.mode == "drift":
-            return step
+        compiled, written = self.inner.compile(step), Loop(self, step)
+        if isinstance(compiled, Loop) or self.mode == "drift":
+            return written
 
-        def both(*args: Any, **kwargs: Any) -> Any:
-            cells, b = dict(self._cells), self.inner
-            before = {key: b.to_host(cell) for key, cell in cells.items()}
-            step(*args, **kwargs)
-            right = {key: b.to_host(cell) for key, cell in cells.items()}
-            for key, cell in cells.items():
-                b.assign(cell, b.from_host(before[key], dtype=before[key].dtype.name))
-            token = _alone.set(True)
+        def both(
+            data: Sequence[Tensor],
+            order: Host | None = None,
+            *,
+            batch_size: int,
+            numbers: Mapping[str, Host] = NO_NUMBERS,
+        ) -> tuple[Tensor, ...]:
+            b, results = self.inner, []
+            plan = check_run(b, data, order, batch_size=batch_size, numbers=numbers)
+            rows = np.arange(plan.rows) if order is None else order
             try:
-                result = compiled(*args, **kwargs)
-            finally:
-                _alone.reset(token)
-            for key, cell in cells.items():
-                comparison = compare(b.to_host(cell), right[key], FORWARD, limit=self.tolerance)
-                if self._ledger.diverges("compile", comparison) and not self.keep_going:
-                    where = f"cell {key[1]!r} after the compiled step"
-                    raise self._ledger.error("compile", f"{where}: {comparison.message}")
-            return result
+                for k in range(plan.steps):
+                    part = rows[k * batch_size : (k + 1) * batch_size]
+                    own = {name: values[k : k + 1] for name, values in numbers.items()}
+                    runs = (
+                        functools.partial(run, data, part, batch_size=len(part), numbers=own)
+                        for run in (written, compiled)
+                    )
+                    results.append(self._compared(*runs))
+            except BaseException as error:
+                error.steps_done = len(results)  # type: ignore[attr-defined]
+                raise
+            return tuple(b.concat(values, axis=0) for values in zip(*results, strict=True))
 
-        return both  # type: ignore[return-value]
+        return both
+
+    def _compared(
+        self, written: Callable[[], tuple[Tensor, ...]], compiled: Callable[[], tuple[Tensor, ...]]
+    ) -> tuple[Tensor, ...]:
+        """Run a step both ways from the same cells; return the compiled results."""
+        cells, b = dict(self._cells), self.inner
+        before = {key: b.to_host(cell) for key, cell in cells.items()}
+        right = [*map(b.to_host, written()), *map(b.to_host, cells.values())]
+        for key, cell in cells.items():
+            b.assign(cell, b.from_host(before[key], dtype=before[key].dtype.name))
+        token = _alone.set(True)
+        try:
+            results = compiled()
+        finally:
+            _alone.reset(token)
+        names = [*(f"result {i}" for i in range(len(results))), *(f"cell {name!r}" for _, name in cells)]
+        for name, handle, value in zip(names, (*results, *cells.values()), right, strict=True):
+            comparison = compare(b.to_host(handle), value, FORWARD, limit=self.tolerance)
+            if self._ledger.diverges("compile", comparison) and not self.keep_going:
+                raise self._ledger.error("compile", f"{name} after the compiled step: {comparison.message}")
+        return results
 
     # -- ops -------------------------------------------------------------------------------------
 

@@ -1,0 +1,155 @@
+"""`Loop`: what `compile` returns on a backend that compiles nothing, and the checks of every run."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from typing_extensions import override
+
+from .errors import DataError, DtypeError, OptionError, ShapeError
+from .host import Host
+from .options import integer
+from .protocol import NO_NUMBERS, Primitives, Run, Step, Tensor
+
+GATHERED = 32 * 2**20
+"""Most bytes of shuffled rows that a run holds beside the data, unless one batch has more."""
+_BYTES = {"float32": 4, "float64": 8, "int64": 8, "bool": 1}
+
+
+class Plan(NamedTuple):
+    """The size of a run."""
+
+    rows: int
+    """M, the rows of all batches."""
+    batch_size: int
+
+    @property
+    def steps(self) -> int:
+        """The number of batches."""
+        return -(-self.rows // self.batch_size)
+
+
+class Loop(Run):
+    """A step in a loop over batches: the definition of `compile`."""
+
+    def __init__(self, backend: Primitives, step: Step) -> None:
+        self.backend, self.step = backend, step
+
+    @override
+    def __call__(
+        self,
+        data: Sequence[Tensor],
+        order: Host | None = None,
+        *,
+        batch_size: int,
+        numbers: Mapping[str, Host] = NO_NUMBERS,
+    ) -> tuple[Tensor, ...]:
+        b, step = self.backend, self.step
+        plan = check_run(b, data, order, batch_size=batch_size, numbers=numbers)
+        columns = {name: values.tolist() for name, values in numbers.items()}
+        results: list[tuple[Tensor, ...]] = []
+        try:
+            with b.session():
+                for k, batch in enumerate(batches(b, data, order, plan)):
+                    results.append(step(batch, {name: column[k] for name, column in columns.items()}))
+                    if k == 0:
+                        check_results(b, results[0], min(plan.rows, plan.batch_size))
+                return joined(b, results)
+        except BaseException as error:
+            error.steps_done = len(results)  # type: ignore[attr-defined]
+            raise
+
+
+def batches(b: Primitives, data: Sequence[Tensor], order: Host | None, plan: Plan) -> Iterator[Any]:
+    """Yield the rows of each batch. Shuffled rows are gathered many batches at a time; a batch is a view."""
+    shapes = [b.shape(x) for x in data]
+    tails = [(shape[1:], (0,) * (len(shape) - 1)) for shape in shapes]
+    row = sum(math.prod(shape[1:]) * _BYTES[b.dtype(x)] for shape, x in zip(shapes, data, strict=True))
+    size = plan.batch_size
+    chunk = plan.rows if order is None else max(GATHERED // max(row, 1) // size, 1) * size
+    for start in range(0, plan.rows, chunk):
+        stop = min(start + chunk, plan.rows)
+        parts: Sequence[Tensor] = data
+        if order is not None:
+            index = b.from_host(order[start:stop])
+            parts = [b.take(x, index, axis=0) for x in data]
+        for first in range(0, stop - start, size):
+            last = min(first + size, stop - start)
+            yield tuple(
+                [
+                    b.slice(x, (first, *zeros), (last, *rest))
+                    for x, (rest, zeros) in zip(parts, tails, strict=True)
+                ]
+            )
+
+
+def check_run(
+    b: Primitives, data: Sequence[Tensor], order: Host | None, *, batch_size: int, numbers: Mapping[str, Host]
+) -> Plan:
+    """Return the size of a run; raise for arguments that do not fit, before its first step."""
+    batch_size = integer("run", "batch_size", batch_size)
+    shapes = [b.shape(x) for x in data]
+    if not shapes or () in shapes or len({shape[0] for shape in shapes}) > 1:
+        raise ShapeError(
+            f"run: expected data of tensors (N, ...) with one N, got shapes {[tuple(s) for s in shapes]}"
+        )
+    rows = shapes[0][0]
+    plan = Plan(rows if order is None else _checked(order, rows), batch_size)
+    if plan.rows == 0:
+        raise DataError("run: expected at least one row, got none")
+    for name, values in numbers.items():
+        _check_array(f"numbers[{name!r}]", values, np.float64)
+        if len(values) != plan.steps:
+            raise ShapeError(
+                f"run: expected numbers[{name!r}] to have a value for each of {plan.steps} steps, "
+                f"got {len(values)}"
+            )
+    return plan
+
+
+def check_results(b: Primitives, results: Any, rows: int) -> None:
+    """Raise unless a step on a batch of `rows` returned a tuple of tensors () or (rows, ...)."""
+    if type(results) is not tuple:
+        raise DtypeError(f"run: expected the step to return a tuple of tensors, got {type(results).__name__}")
+    for i, shape in enumerate(map(b.shape, results)):
+        if shape and shape[0] != rows:
+            raise ShapeError(
+                f"run: expected result {i} of the step to be 0-d or to have the batch's {rows} rows, "
+                f"got shape {tuple(shape)}"
+            )
+
+
+def joined(b: Primitives, results: Sequence[tuple[Tensor, ...]]) -> tuple[Tensor, ...]:
+    """Return the results of all steps: () stacked to (S,), (n, ...) joined to (M, ...)."""
+    try:
+        return tuple([_joined(b, values) for values in zip(*results, strict=True)])
+    except ValueError as error:
+        if isinstance(error, ShapeError) or len({len(row) for row in results}) == 1:
+            raise
+        raise ShapeError("run: expected as many results of each step, got different numbers") from error
+
+
+def _joined(b: Primitives, values: Sequence[Tensor]) -> Tensor:
+    if not b.shape(values[0]):
+        values = [b.reshape(value, (1,)) for value in values]
+    return values[0] if len(values) == 1 else b.concat(values, axis=0)
+
+
+def _checked(order: Host, rows: int) -> int:
+    """Return the length of an order of the rows."""
+    _check_array("order", order, np.int64)
+    if len(order) and (order.min() < 0 or order.max() >= rows):
+        wrong = order[(order < 0) | (order >= rows)][0]
+        raise DataError(f"run: expected order to hold row numbers from 0 to {rows - 1}, got {wrong}")
+    return len(order)
+
+
+def _check_array(name: str, values: Any, dtype: Any) -> None:
+    if not isinstance(values, np.ndarray) or values.dtype != dtype or values.ndim != 1:
+        got = f"{values.dtype} {values.shape}" if isinstance(values, np.ndarray) else type(values).__name__
+        raise OptionError(
+            f"run: expected {name} to be a numpy array of {np.dtype(dtype)} with one axis, got {got}"
+        )
