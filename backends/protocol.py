@@ -51,11 +51,12 @@ Shape = tuple[int, ...]
 Axis = int | tuple[int, ...] | None
 Operand = Tensor | Scalar
 Widths = Sequence[tuple[int, int]]
-Number = float
-"""A number that changes from step to step. While a step is traced, it is a symbol without a truth value."""
 NO_NUMBERS: Mapping[str, Host] = MappingProxyType({})
-Step = Callable[[tuple[Tensor, ...], Mapping[str, Number]], tuple[Tensor, ...]]
-"""A function of a batch (tensors (n, ...)) and of the step's numbers; it returns tensors () or (n, ...)."""
+Step = Callable[[tuple[Tensor, ...], Mapping[str, float]], tuple[Tensor, ...]]
+"""A function of a batch, tensors (n, ...), and of the step's numbers; it returns tensors () or (n, ...).
+
+While it is traced, each number is a `Number`, which has no value.
+"""
 
 
 class Run(Protocol):

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..base import Backend
 from ..errors import LaminaError
-from ..protocol import Number, Run, Tensor
+from ..protocol import Run, Tensor
 from .effects import equal, new_cell
 from .refusals import refused
 
@@ -31,7 +31,7 @@ def data_of(backend: Backend) -> tuple[Tensor, Tensor]:
 def batches_and_results(backend: Backend, op: str) -> None:
     """Each batch has its rows; results () are stacked, (n, ...) joined, and keep their dtype."""
 
-    def step(batch: Batch, numbers: Mapping[str, Number]) -> Batch:
+    def step(batch: Batch, numbers: Mapping[str, float]) -> Batch:
         x, y = batch
         return backend.sum(x), backend.multiply(x, 2.0), backend.add(y, 1), backend.greater(x, 0.0)
 
@@ -123,7 +123,7 @@ def wrong_results(backend: Backend, op: str) -> None:
     )
     for what, outcome in outcomes:
 
-        def step(batch: Batch, numbers: Mapping[str, Number], outcome: Any = outcome) -> Any:
+        def step(batch: Batch, numbers: Mapping[str, float], outcome: Any = outcome) -> Any:
             return outcome(batch[0])
 
         run = backend.compile(step)
@@ -135,7 +135,7 @@ def error_in_a_step(backend: Backend, op: str) -> None:
     total, last = new_cell(backend, (2,)), new_cell(backend, ())
     add = _adding(backend, total, last)
 
-    def step(batch: Batch, numbers: Mapping[str, Number]) -> Batch:
+    def step(batch: Batch, numbers: Mapping[str, float]) -> Batch:
         if backend.shape(batch[0])[0] == 2:  # the last batch
             raise KeyError("in the step")
         return add(batch, numbers)
@@ -160,7 +160,7 @@ def _run_of(backend: Backend, total: Tensor, last: Tensor) -> Run:
 def _adding(backend: Backend, total: Tensor, last: Tensor) -> Callable[[Any, Any], Batch]:
     """Return a step: total = scale total + Σ rows, last = scale; it returns `half`."""
 
-    def step(batch: Batch, numbers: Mapping[str, Number]) -> Batch:
+    def step(batch: Batch, numbers: Mapping[str, float]) -> Batch:
         scaled = backend.multiply(total, numbers["scale"])
         backend.assign(total, backend.add(scaled, backend.sum(batch[0], axis=0), out=total))
         one = backend.full((), 1.0)

@@ -21,7 +21,7 @@ from ..errors import BackendError, DtypeError, OptionError, foreign
 from ..host import is_floating
 from ..loop import Loop
 from ..ops import OPS, Op, map_handles
-from ..protocol import Number, Run, Step
+from ..protocol import Run, Step
 from ..select import get_backend
 from ..wrapper import Wrapper
 from .operator_graph import draw_operators
@@ -222,7 +222,7 @@ class AutodiffBackend(Wrapper):
     def compile(self, step: Step) -> Run:
         """Run the loop: each step is recorded anew. Its results have no graph: the graphs would pile up."""
 
-        def ending(batch: tuple[Any, ...], numbers: Mapping[str, Number]) -> tuple[Any, ...]:
+        def ending(batch: tuple[Any, ...], numbers: Mapping[str, float]) -> tuple[Any, ...]:
             results: Any = step(batch, numbers)
             op = OPS["compile"]
             return (

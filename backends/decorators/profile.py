@@ -18,7 +18,7 @@ from ..base import Backend
 from ..loop import Loop
 from ..meta import Meta
 from ..ops import Op
-from ..protocol import Number, Run, Step, Tensor
+from ..protocol import Run, Step, Tensor
 from ..shape_backend import ShapeBackend
 from ..wrapper import Wrapper
 from .memory import Memory
@@ -145,7 +145,7 @@ class ProfileBackend(Wrapper):
         name = getattr(step, "__name__", type(step).__name__)
         row = self._steps.setdefault(name, Row("", False, name))
 
-        def timed(batch: tuple[Tensor, ...], numbers: Mapping[str, Number]) -> tuple[Tensor, ...]:
+        def timed(batch: tuple[Tensor, ...], numbers: Mapping[str, float]) -> tuple[Tensor, ...]:
             start = perf_counter_ns()
             token = _steps.set((*_steps.get(), row))
             try:

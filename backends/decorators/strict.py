@@ -11,7 +11,7 @@ from ..errors import StateError, foreign
 from ..host import Host
 from ..names import advice
 from ..ops import OPS, Op, map_handles
-from ..protocol import Number, Run, Step
+from ..protocol import Run, Step
 from ..wrapper import Wrapper
 
 
@@ -115,7 +115,7 @@ class StrictBackend(Wrapper):
         """Let the inner backend compile the step; close the handles of each batch and open its results."""
         op = OPS["compile"]
 
-        def opened_step(batch: tuple[Any, ...], numbers: Mapping[str, Number]) -> tuple[Any, ...]:
+        def opened_step(batch: tuple[Any, ...], numbers: Mapping[str, float]) -> tuple[Any, ...]:
             results: Any = step(self._closed(batch), numbers)
             return tuple([self._open(op, x) for x in results]) if type(results) is tuple else results
 

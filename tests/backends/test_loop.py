@@ -16,13 +16,12 @@ from lamina.backends.conformance import run as conformance
 from lamina.backends.decorators.strict import Handle
 from lamina.backends.loop import Loop, batches
 from lamina.backends.numpy_backend import NumpyBackend
-from lamina.backends.protocol import Number
 
 X = np.arange(40.0).reshape(20, 2)
 ORDER = np.random.default_rng(0).permutation(20)
 
 
-def same(batch: tuple[Any, ...], numbers: Mapping[str, Number]) -> tuple[Any, ...]:
+def same(batch: tuple[Any, ...], numbers: Mapping[str, float]) -> tuple[Any, ...]:
     return batch
 
 
@@ -37,7 +36,7 @@ def test_rows_are_gathered_in_parts(
     """The batches are the same however many rows are gathered at a time."""
     monkeypatch.setattr(loops, "GATHERED", bound)
 
-    def sums(batch: tuple[Any, ...], numbers: Mapping[str, Number]) -> tuple[Any, ...]:
+    def sums(batch: tuple[Any, ...], numbers: Mapping[str, float]) -> tuple[Any, ...]:
         return batch[0], backend.sum(batch[0])
 
     rows, totals = backend.compile(sums)((backend.from_host(X),), ORDER, batch_size=size)
@@ -93,7 +92,7 @@ def test_a_run_enters_one_session() -> None:
 def test_an_interrupt_tells_the_steps_that_are_done(backend: Backend) -> None:
     count = iter(range(99))
 
-    def step(batch: tuple[Any, ...], numbers: Mapping[str, Number]) -> tuple[Any, ...]:
+    def step(batch: tuple[Any, ...], numbers: Mapping[str, float]) -> tuple[Any, ...]:
         if next(count) == 3:
             raise KeyboardInterrupt
         return ()
@@ -111,7 +110,7 @@ def test_a_step_may_return_nothing(backend: Backend) -> None:
 def test_results_that_change_from_step_to_step_are_refused(late: Any) -> None:
     b = get_backend("numpy")
 
-    def step(batch: tuple[Any, ...], numbers: Mapping[str, Number]) -> tuple[Any, ...]:
+    def step(batch: tuple[Any, ...], numbers: Mapping[str, float]) -> tuple[Any, ...]:
         if b.shape(batch[0])[0] == 6:
             return (batch[0],)
         return (b.concat([batch[0]] * 2, axis=1),) if late == "wide" else late
