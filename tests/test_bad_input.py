@@ -6,11 +6,11 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
-from bad_input import Bad, Place, complaint, layer_calls
+from bad_input import Bad, Place, complaint, layer_calls, loop, optimizers, schedules, scores
 
 from lamina.backends import Backend, get_backend
 
-ROWS: tuple[Bad, ...] = (*layer_calls.ROWS,)
+ROWS: tuple[Bad, ...] = (*layer_calls.ROWS, *optimizers.ROWS, *schedules.ROWS, *loop.ROWS, *scores.ROWS)
 
 
 def _subjects(rows: Iterable[Bad]) -> list[str]:

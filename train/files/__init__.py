@@ -3,7 +3,18 @@
 from .atomic import OutputError, atomic_write
 from .claim import claimed, is_unused
 from .new_file import new_file
-from .strict_json import to_json
+from .paths import as_path
+from .strict_json import from_json, to_json
 from .visible import visible
 
-__all__ = ["OutputError", "atomic_write", "claimed", "is_unused", "new_file", "to_json", "visible"]
+__all__ = [
+    "OutputError",
+    "as_path",
+    "atomic_write",
+    "claimed",
+    "from_json",
+    "is_unused",
+    "new_file",
+    "to_json",
+    "visible",
+]

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from ...backends.errors import LaminaError
 from ...backends.written import move
+from .paths import as_path
 
 
 class OutputError(LaminaError, OSError):
@@ -31,9 +32,14 @@ def atomic_write(
         If the folder is missing or cannot be written, the disk is full, or `path` is not a plain file (or
         exists, without `replace`).
     """
-    target = Path(os.path.realpath(path))
+    target = Path(os.path.realpath(as_path("the file to write", path)))
     folder = target.parent
-    _check(target, folder)
+    try:
+        _check(target, folder)
+    except OutputError:
+        raise
+    except OSError as error:  # a name that is too long, or a folder that may not be read
+        raise OutputError(_cannot(target, folder, error.strerror or str(error))) from error
     # Not the target's name plus a suffix, which may be too long.
     temporary = folder / f".lamina-{secrets.token_hex(8)}.tmp"
     try:

@@ -13,7 +13,7 @@ from rich.table import Column
 from typing_extensions import override
 
 from ...backends.errors import OptionError, did_you_mean
-from ...backends.options import integer, number
+from ...backends.options import choice, integer, number, shown
 from ...layers import Module
 from ...layers.call import run_all
 from .history import History
@@ -63,10 +63,10 @@ class _Monitor(Callback):
     monitor: str
 
     def __init__(self, monitor: str, mode: Mode | None, min_delta: float) -> None:
-        if mode not in (None, "min", "max"):
-            raise OptionError(f"{type(self).__name__}: expected mode 'min' or 'max', got {mode!r}")
+        if mode is not None:
+            choice(type(self).__name__, "mode", mode, ("min", "max"))
         if not isinstance(monitor, str):
-            raise OptionError(f"{type(self).__name__}: expected monitor to be a column, got {monitor!r}")
+            raise OptionError(f"{type(self).__name__}: expected monitor to be a column, got {shown(monitor)}")
         self.monitor = monitor
         self._stated = mode or _DIRECTIONS.get(_measure(monitor))
         self.mode = self._stated
@@ -80,7 +80,7 @@ class _Monitor(Callback):
         if self.monitor not in trainer.columns:
             raise OptionError(
                 f"{type(self).__name__}: expected monitor to be a column of this fit "
-                f"({', '.join(trainer.columns)}), got {self.monitor!r}."
+                f"({', '.join(trainer.columns)}), got {shown(self.monitor)}."
                 f"{did_you_mean(self.monitor, trainer.columns)}"
             )
         metric = trainer.metrics.get(_measure(self.monitor))
@@ -196,7 +196,7 @@ class ProgressBar(Callback):
     def __init__(self, console: Console | None = None) -> None:
         if console is not None and not isinstance(console, Console):
             raise OptionError(
-                f"ProgressBar: expected a rich Console or none, got {console!r}; fit takes the epochs"
+                f"ProgressBar: expected a rich Console or none, got {shown(console)}; fit takes the epochs"
             )
         self.console = console or Console(stderr=True)
         self._bar: Progress | None = None

@@ -7,15 +7,15 @@ import math
 import numbers
 import os
 from collections.abc import Iterator
-from pathlib import Path
-from typing import Any, Literal, NoReturn
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from ...backends.errors import DataError, OptionError, did_you_mean
 from ...backends.notebook import table
-from ..files import atomic_write
+from ...backends.options import choice, shown
+from ..files import as_path, atomic_write, from_json
 
 FORMAT = "lamina-history"
 VERSION = 1
@@ -81,14 +81,13 @@ class History:
         if name not in self.names:
             known = ", ".join(self.names) or "none yet"
             raise OptionError(
-                f"History: expected a column of {known}, got {name!r}.{did_you_mean(name, self.names)}"
+                f"History: expected a column of {known}, got {shown(name)}.{did_you_mean(name, self.names)}"
             )
         return np.array([row.get(name, math.nan) for row in self._rows], dtype=np.float64)
 
     def best(self, name: str, mode: Literal["min", "max"]) -> dict[str, float]:
         """Return the (first) row with a column's smallest or greatest value; NaN is ignored."""
-        if mode not in ("min", "max"):
-            raise OptionError(f"History.best: expected mode 'min' or 'max', got {mode!r}")
+        choice("History.best", "mode", mode, ("min", "max"))
         values = self.column(name)
         if np.isnan(values).all():
             raise DataError(
@@ -104,11 +103,14 @@ class History:
     def from_json(cls, path: str | os.PathLike[str]) -> History:
         """Read a file that `to_json` wrote. DataError names the file and its fault."""
         try:
-            text = Path(path).read_bytes().decode()
+            text = as_path("History.from_json", path).read_bytes().decode()
         except OSError as error:
             raise DataError(f"Cannot read history '{os.fspath(path)}': {error.strerror or error}.") from error
         except UnicodeDecodeError as error:
-            raise DataError(f"'{os.fspath(path)}' is not a Lamina history: it is not UTF-8 text.") from error
+            raise DataError(
+                f"'{os.fspath(path)}' is not a Lamina history: expected UTF-8 text, got another byte at "
+                f"{error.start}"
+            ) from error
         return cls.from_text(text, source=os.fspath(path))
 
     def to_text(self) -> str:
@@ -124,18 +126,18 @@ class History:
     @classmethod
     def from_text(cls, text: str, *, source: str = "text") -> History:
         """Read the text of `to_text`; DataErrors call it `source`."""
-        try:
-            document = json.loads(text, parse_constant=_refuse_constant)
-        except (ValueError, RecursionError) as error:
-            raise DataError(f"'{source}' is not a Lamina history: not valid JSON ({error}).") from error
+        if not isinstance(text, str):
+            raise DataError(f"'{source}' is not a Lamina history: expected text, got {shown(text)}")
+        document = from_json(text, f"'{source}' is not a Lamina history")
         if not isinstance(document, dict) or document.get("format") != FORMAT:
             raise DataError(
-                f'\'{source}\' is not a Lamina history: expected an object with "format": "{FORMAT}".'
+                f'\'{source}\' is not a Lamina history: expected an object with "format": "{FORMAT}", got '
+                f"{shown(document)}"
             )
         version = document.get("version")
         if version != VERSION or isinstance(version, bool):
             raise DataError(
-                f"'{source}': expected history version {VERSION}, got {version!r}; "
+                f"'{source}': expected history version {VERSION}, got {shown(version)}; "
                 "read it with the Lamina that wrote it"
             )
         rows = document.get("rows")
@@ -151,8 +153,13 @@ def _number(name: str, value: object) -> float:
     if isinstance(value, np.ndarray) and value.ndim == 0:
         value = value.item()
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
-        raise OptionError(f"History.append: expected a real number for {name!r}, got {value!r}")
-    return float(value)
+        raise OptionError(f"History.append: expected a real number for {name!r}, got {shown(value)}")
+    try:
+        return float(value)
+    except OverflowError:
+        raise OptionError(
+            f"History.append: expected a real number that a float holds for {name!r}, got {shown(value)}"
+        ) from None
 
 
 def _encode(value: float) -> float | str:
@@ -163,7 +170,7 @@ def _encode(value: float) -> float | str:
 
 def _decode_row(row: Any, index: int, source: str) -> dict[str, float]:
     if not isinstance(row, dict) or not row:
-        raise DataError(f"'{source}': row {index}: expected an object of name: number, got {row!r:.60}")
+        raise DataError(f"'{source}': row {index}: expected an object of name: number, got {shown(row)}")
     return {name: _decode(value, f"'{source}': row {index}, {name!r}") for name, value in row.items()}
 
 
@@ -171,12 +178,8 @@ def _decode(value: Any, where: str) -> float:
     if isinstance(value, str) and value in _SPECIAL:
         return _SPECIAL[value]
     if not isinstance(value, int | float) or isinstance(value, bool):
-        raise DataError(f"{where}: expected a number or one of {', '.join(_SPECIAL)}, got {value!r:.60}")
+        raise DataError(f"{where}: expected a number or one of {', '.join(_SPECIAL)}, got {shown(value)}")
     try:
         return float(value)
     except OverflowError as error:
         raise DataError(f"{where}: expected a number within a float's range, got one too large") from error
-
-
-def _refuse_constant(word: str) -> NoReturn:
-    raise ValueError(f'expected the string "{word}" as in strict JSON, got a bare {word}')

@@ -16,12 +16,14 @@ import numpy.typing as npt
 
 from ...backends.errors import DataError, OptionError, ShapeError
 from ...backends.host import Host
-from ...backends.options import as_number
+from ...backends.options import as_number, integer, number, shown
 
 Mode = Literal["min", "max"]
 Metric = Callable[[Host, Host], float]
 """A function of the outputs (N, ...) and targets (N, ...) of a whole pass, on the host."""
 Classes = npt.NDArray[np.int64]
+MOST_CLASSES = 2**14
+"""The most classes of a confusion matrix, which takes 2 GiB for them."""
 
 
 def predicted_classes(predictions: npt.ArrayLike, threshold: float = 0.5) -> Classes:
@@ -32,6 +34,7 @@ def predicted_classes(predictions: npt.ArrayLike, threshold: float = 0.5) -> Cla
     with a NaN is class -1, which is never right: a diverged model must not look like one that guesses.
     """
     scores = _matrix("predictions", predictions)
+    threshold = number("predicted_classes", "threshold", threshold)
     if scores.shape[1] == 1:
         classes = (scores[:, 0] > threshold).astype(np.int64)
     else:
@@ -49,7 +52,8 @@ def target_classes(targets: npt.ArrayLike) -> Classes:
     if rows.shape[1] > 1:
         return np.asarray(rows.argmax(axis=1), dtype=np.int64)
     values = rows[:, 0]
-    bad = values[~np.isfinite(values) | (values != np.round(values))]
+    large = np.abs(values.astype(np.float64)) >= 2.0**63
+    bad = values[~np.isfinite(values) | (values != np.round(values)) | large]
     if bad.size:
         raise DataError(
             f"targets: expected whole class numbers 0, 1, ..., got {bad[0]!s}; is it a regression?"
@@ -102,7 +106,9 @@ def confusion_matrix(targets: npt.ArrayLike, predicted: npt.ArrayLike, k: int | 
             "-1 is a NaN prediction"
         )
     greatest = int(max(true.max(), guessed.max()))
-    size = greatest + 1 if k is None else k
+    size = greatest + 1 if k is None else integer("confusion_matrix", "k", k)
+    if size > MOST_CLASSES:
+        raise DataError(f"confusion_matrix: expected at most {MOST_CLASSES:,} classes, got {shown(size)}")
     if greatest >= size:
         raise DataError(
             f"confusion_matrix: expected classes 0 to {size - 1} (k = {size}), got class {greatest}"
@@ -117,7 +123,8 @@ def majority_baseline(labels_train: npt.ArrayLike, labels_test: npt.ArrayLike | 
     """
     train = target_classes(labels_train)
     test = train if labels_test is None else target_classes(labels_test)
-    return float(np.mean(test == np.bincount(train).argmax()))
+    classes, counts = np.unique(train, return_counts=True)
+    return float(np.mean(test == classes[counts.argmax()]))
 
 
 def mean_squared_error(predictions: npt.ArrayLike, targets: npt.ArrayLike) -> float:
@@ -158,12 +165,18 @@ class Directed:
 
 def larger_is_better(metric: Metric) -> Directed:
     """Return a metric whose larger values are better, for callbacks that monitor it."""
-    return Directed(metric, "max")
+    return Directed(_function("larger_is_better", metric), "max")
 
 
 def smaller_is_better(metric: Metric) -> Directed:
     """Return a metric whose smaller values are better, for callbacks that monitor it."""
-    return Directed(metric, "min")
+    return Directed(_function("smaller_is_better", metric), "min")
+
+
+def _function(owner: str, metric: Metric) -> Metric:
+    if not callable(metric):
+        raise OptionError(f"{owner}: expected a function of (outputs, targets), got {shown(metric)}")
+    return metric
 
 
 def direction(metric: Metric) -> Mode | None:
@@ -180,10 +193,10 @@ def measured(name: str, metric: Metric, outputs: Host, targets: Host) -> float:
     except Exception as error:
         error.add_note(f"in the metric {name!r}")
         raise
-    number = as_number(value)
-    if number is None and not _is_nan(value):
-        raise OptionError(f"the metric {name!r}: expected one number, got {repr(value)[:80]}")
-    return math.nan if number is None else number
+    found = as_number(value)
+    if found is None and not _is_nan(value):
+        raise OptionError(f"the metric {name!r}: expected one number, got {shown(value)}")
+    return math.nan if found is None else found
 
 
 def _is_nan(value: Any) -> bool:
@@ -195,7 +208,10 @@ def _is_nan(value: Any) -> bool:
 
 def _matrix(name: str, values: npt.ArrayLike) -> npt.NDArray[Any]:
     """Return numbers (N,) or (N, K) as (N, K)."""
-    array = np.asarray(values)
+    try:
+        array = np.asarray(values)
+    except ValueError:
+        raise ShapeError(f"{name}: expected (N,) or (N, K), got rows of different lengths") from None
     if array.dtype.kind not in "fiub":
         raise DataError(f"{name}: expected real numbers, got dtype {array.dtype}")
     if array.ndim not in (1, 2) or array.size == 0:

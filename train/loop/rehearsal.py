@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import Any, get_args
 
 import numpy as np
 
 from ...backends import DataError, LaminaError, OptionError, Tensor
 from ...backends.host import Host
+from ...backends.options import shown
 from ...layers import Module, inference, mode, named_scopes
 from ...layers.call import rehearsal
 from ...layers.faults import named_error
@@ -15,8 +17,24 @@ from ...layers.losses import L2Penalty, Loss, NLLLoss
 from ..optimizers import Optimizer
 from .metrics import Metric, measured
 from .samples import Samples, cuts
+from .schedules import Schedule
 
 Batch = tuple[int, int]
+
+
+def check_kind(owner: str, what: str, value: object, kind: Any) -> None:
+    """Raise OptionError unless a value is of a type, such as `Schedule | None`."""
+    if not isinstance(value, kind):
+        names = [one.__name__ for one in get_args(kind) or (kind,)]
+        wanted = " or ".join("None" if name == "NoneType" else f"a {name}" for name in names)
+        raise OptionError(f"{owner}: expected {what} to be {wanted}, got {shown(value)}")
+
+
+def check_schedule(schedule: Schedule | None, optimizer: Optimizer, first: int, epochs: int) -> None:
+    """Raise OptionError if the optimizer cannot take the rate of the first or the last epoch."""
+    if schedule is not None:
+        for epoch in (first, first + epochs - 1):
+            optimizer.checked_factor(schedule(epoch))
 
 
 def check_belongs(model: Module, optimizer: Optimizer, penalty: L2Penalty | None) -> None:

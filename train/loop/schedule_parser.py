@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from ...backends.errors import OptionError, did_you_mean
-from ...backends.options import integer, number
+from ...backends.options import integer, number, shown
 from .schedules import (
     ChainedScheduler,
     Constant,
@@ -51,6 +51,8 @@ def parse_schedule(text: str, epochs: int) -> Schedule:
     0.5
     """
     integer("parse_schedule", "epochs", epochs)
+    if not isinstance(text, str):
+        raise OptionError(f"parse_schedule: expected a schedule such as 'cosine', got {shown(text)}")
     schedules: list[Schedule] = []
     milestones: list[float] = []
     start = 0.0
@@ -64,8 +66,9 @@ def parse_schedule(text: str, epochs: int) -> Schedule:
         ends = [end for _, end in parts if end is not None]
         if not ends:
             raise OptionError(
-                f"Schedule {text!r}: {product.strip()!r} has no end, so nothing can follow it; give it a "
-                "number of epochs (constant:10, cosine:50), or join with '*' for both at once."
+                f"Schedule {shown(text)}: expected a part with an end before '+', "
+                f"got {shown(product.strip())}, which has none; give it a number of epochs "
+                "(constant:10, cosine:50), or join with '*' for both at once"
             )
         start += max(ends)
         milestones.append(start)
@@ -91,7 +94,9 @@ def _constant(numbers: list[float], left: float) -> Schedule:
 
 def _cosine(numbers: list[float], left: float) -> Schedule:
     if not numbers and left <= 0:
-        raise OptionError("no epochs are left for it; train for more, or shorten the parts before it")
+        raise OptionError(
+            "expected epochs that are left for it, got none; train for more, or shorten the parts before it"
+        )
     return CosineAnnealingLR(*(numbers or [left]))
 
 
@@ -118,7 +123,7 @@ def _parse_part(part: str, text: str, left: float) -> tuple[Schedule, float | No
     name = name.strip().lower()
     if name not in _PARTS:
         raise OptionError(
-            f"Schedule {text!r}: unknown part {name!r}; expected one of {', '.join(_PARTS)}."
+            f"Schedule {shown(text)}: expected one of {', '.join(_PARTS)}, got {shown(name)}."
             + did_you_mean(name, _PARTS)
         )
     kind = _PARTS[name]
@@ -127,9 +132,9 @@ def _parse_part(part: str, text: str, left: float) -> tuple[Schedule, float | No
     except ValueError:
         numbers = [math.nan]
     if not kind.least <= len(numbers) <= kind.most or not all(map(math.isfinite, numbers)):
-        raise OptionError(f"Schedule {text!r}: expected {kind.usage}; got {part.strip()!r}.")
+        raise OptionError(f"Schedule {shown(text)}: expected {kind.usage}, got {shown(part.strip())}")
     try:
         schedule = kind.build(numbers, left)
     except OptionError as error:
-        raise OptionError(f"Schedule {text!r}, part {part.strip()!r}: {error}") from error
+        raise OptionError(f"Schedule {shown(text)}, part {shown(part.strip())}: {error}") from error
     return schedule, numbers[kind.end] if kind.end is not None and numbers else None

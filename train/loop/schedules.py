@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -16,7 +16,7 @@ from typing import Any
 from typing_extensions import override
 
 from ...backends.errors import OptionError
-from ...backends.options import number
+from ...backends.options import number, shown
 
 
 class Schedule:
@@ -24,7 +24,14 @@ class Schedule:
 
     def __call__(self, t: float) -> float:
         """Return the factor of the base learning rate at epoch `t` >= 0."""
-        return self.factor(number(type(self).__name__, "t", t, least=0.0))
+        name = type(self).__name__
+        t = number(name, "t", t, least=0.0)
+        try:
+            return number(name, f"the factor at epoch {t:g}", self.factor(t), least=0.0)
+        except OverflowError:
+            raise OptionError(
+                f"{name}: expected a finite factor at epoch {t:g}, got more than a float holds"
+            ) from None
 
     def factor(self, t: float) -> float:
         """Return the factor at a valid `t`."""
@@ -34,20 +41,23 @@ class Schedule:
         """Check one of the fields and make it a float."""
         self._set(option, number(type(self).__name__, option, getattr(self, option), **bounds))
 
-    def _milestones(self, milestones: Sequence[float]) -> None:
+    def _milestones(self, milestones: object) -> None:
         name = type(self).__name__
+        if isinstance(milestones, str) or not isinstance(milestones, Iterable):
+            raise OptionError(f"{name}: expected milestones to be a list of epochs, got {shown(milestones)}")
         values = tuple(number(name, f"milestones[{i}]", m, above=0.0) for i, m in enumerate(milestones))
         if any(a >= b for a, b in pairwise(values)):
             raise OptionError(f"{name}: expected milestones to be increasing epochs, got {list(values)}")
         self._set("milestones", values)
 
     def _schedules(self, schedules: Sequence[Schedule]) -> None:
-        if not schedules or not all(isinstance(schedule, Schedule) for schedule in schedules):
+        given = tuple(schedules) if isinstance(schedules, Iterable) else ()
+        if not given or not all(isinstance(schedule, Schedule) for schedule in given):
             raise OptionError(
                 f"{type(self).__name__}: expected schedules to be one or more Schedule objects, "
-                f"got {list(schedules)!r}"
+                f"got {shown(schedules)}"
             )
-        self._set("schedules", tuple(schedules))
+        self._set("schedules", given)
 
     def _set(self, option: str, value: Any) -> None:
         object.__setattr__(self, option, value)

@@ -12,7 +12,7 @@ import numpy as np
 
 from ...backends import DataError, LaminaError, OptionError, Tensor
 from ...backends.host import Host
-from ...backends.options import integer, number
+from ...backends.options import flag, integer, number, shown
 from ...layers import Module, inference, mode, named_scopes, without_input_gradient
 from ...layers.call import checked_targets, in_own_context
 from ...layers.faults import check_made
@@ -22,7 +22,7 @@ from ..optimizers import Optimizer, clip_grad_norm, clip_grad_value
 from .callbacks import Callback, ProgressBar
 from .history import History
 from .metrics import Metric
-from .rehearsal import check_belongs, rehearse
+from .rehearsal import check_belongs, check_kind, check_schedule, rehearse
 from .samples import Pair, Samples, Tally, cuts, fitting_batch, rows
 from .schedules import Schedule
 
@@ -73,6 +73,17 @@ class Trainer:
         progress: bool = False,
         check_finite: bool = False,
     ) -> None:
+        parts: tuple[tuple[str, object, Any], ...] = (
+            ("model", model, Module),
+            ("loss", loss, Loss),
+            ("optimizer", optimizer, Optimizer),
+            ("schedule", schedule, Schedule | None),
+            ("penalty", penalty, L2Penalty | None),
+            ("metrics", metrics, Mapping | None),
+            ("callbacks", callbacks, Sequence),
+        )
+        for what, given, kind in parts:
+            check_kind("Trainer", what, given, kind)
         check_made(model)
         check_made(loss)
         self.model = model
@@ -97,17 +108,20 @@ class Trainer:
                 f"Trainer: expected metric names other than 'loss' and 'accuracy', got {min(taken)!r}"
             )
         for name, metric in self.metrics.items():
+            check_kind("Trainer", "a metric's name", name, str)
             if not callable(metric):
-                raise OptionError(f"Trainer: expected the metric {name!r} to be a function, got {metric!r}")
+                raise OptionError(
+                    f"Trainer: expected the metric {name!r} to be a function, got {shown(metric)}"
+                )
         for callback in callbacks:
-            if not isinstance(callback, Callback):
-                raise OptionError(f"Trainer: expected callbacks to be Callback objects, got {callback!r}")
-        self.callbacks = [*callbacks, *([ProgressBar()] if progress else [])]
+            check_kind("Trainer", "each of callbacks", callback, Callback)
+        bar = [ProgressBar()] if flag("Trainer", "progress", progress) else []
+        self.callbacks = [*callbacks, *bar]
         self.penalty = penalty
         self.clip_norm = _bound("clip_norm", clip_norm)
         self.clip_value = _bound("clip_value", clip_value)
-        self.seed = seed
-        self.check_finite = check_finite
+        self.seed = integer("Trainer", "seed", seed, least=0, most=2**64 - 1)
+        self.check_finite = flag("Trainer", "check_finite", check_finite)
         self.history = History()
         self.columns: tuple[str, ...] = ()
         """The column names of the current fit's history."""
@@ -163,11 +177,13 @@ class Trainer:
 
         """
         epochs, batch_size = integer("fit", "epochs", epochs), integer("fit", "batch_size", batch_size)
+        shuffle, drop_last = flag("fit", "shuffle", shuffle), flag("fit", "drop_last", drop_last)
         samples = self._samples(train, "train")
         held_out = None if validation is None else self._samples(validation, "validation")
         steps = batch_count(samples.size, batch_size, drop_last=drop_last)
         check_belongs(self.model, self.optimizer, self.penalty)
         self.optimizer.check_parameters()
+        check_schedule(self.schedule, self.optimizer, self.epoch, epochs)
         self._rehearse("train", samples, batch_size, training=True, drop_last=drop_last)
         if held_out is not None:
             self._rehearse("validation", held_out, batch_size, training=False)
@@ -193,7 +209,8 @@ class Trainer:
         """
         b = self.backend
         batch_size = None if batch_size is None else integer("predict", "batch_size", batch_size)
-        x = b.from_host(inputs)
+        with _named("predict"):
+            x = b.from_host(inputs)
         if not b.shape(x) or b.shape(x)[0] == 0:
             raise DataError(f"predict: expected inputs (N, ...) with N at least 1, got {tuple(b.shape(x))}")
         with mode(training=False), inference(), named_scopes(self.model):

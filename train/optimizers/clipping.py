@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ...backends import Tensor
-from ...backends.options import number
+from ...backends import OptionError, Tensor
+from ...backends.options import number, shown
 from .optimizer import Optimizer
 
 
@@ -12,6 +12,7 @@ def clip_grad_norm(optimizer: Optimizer, max_norm: float) -> Tensor:
 
     As torch.nn.utils.clip_grad_norm_: the factor is min(1, max_norm / (norm + 1e-6)).
     """
+    _check("clip_grad_norm", optimizer)
     max_norm = number("clip_grad_norm", "max_norm", max_norm, above=0.0, infinite=True)
     optimizer.finish_gradients()
     b = optimizer.groups[0].backend
@@ -27,7 +28,13 @@ def clip_grad_norm(optimizer: Optimizer, max_norm: float) -> Tensor:
 
 def clip_grad_value(optimizer: Optimizer, clip_value: float) -> None:
     """Clip every element of every gradient to [-clip_value, clip_value]."""
+    _check("clip_grad_value", optimizer)
     clip_value = number("clip_grad_value", "clip_value", clip_value, above=0.0, infinite=True)
     optimizer.finish_gradients()
     for group in optimizer.groups:
         group.put("grad", group.backend.clip(group.grad, -clip_value, clip_value))
+
+
+def _check(owner: str, optimizer: object) -> None:
+    if not isinstance(optimizer, Optimizer):
+        raise OptionError(f"{owner}: expected an optimizer, got {shown(optimizer)}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from ...backends import OptionError, StateError, Tensor
+from ...backends import DtypeError, OptionError, StateError, Tensor
 from ...backends.options import shown
 from ...layers.parameter import FlatStorage, Parameter
 from .options import Options, Rules
@@ -84,6 +84,7 @@ def make_groups(rules: type[Rules], parameters: list[Any], defaults: dict[str, A
         if id(parameter) in seen:
             raise OptionError(f"{owner}: expected each parameter once, got {parameter!r} twice")
         seen.add(id(parameter))
+    _check_backend(owner, [parameter for members, _ in plans for parameter in members])
     return [Group(FlatStorage.of(members), options) for members, options in plans]
 
 
@@ -91,7 +92,7 @@ def _members(owner: str, row: Any) -> list[Parameter]:
     if not isinstance(row, Mapping):
         raise OptionError(f"{owner}: expected groups only or parameters only, got {shown(row)}")
     if "params" not in row:
-        raise OptionError(f"{owner}: expected a group with 'params', got {', '.join(row)}")
+        raise OptionError(f"{owner}: expected a group with 'params', got {', '.join(map(str, row))}")
     params = row["params"]
     if not isinstance(params, (Parameter, Iterable)):
         raise OptionError(f"{owner}: expected a group's 'params' to be parameters, got {shown(params)}")
@@ -102,6 +103,17 @@ def _members(owner: str, row: Any) -> list[Parameter]:
         if not isinstance(member, Parameter):
             raise OptionError(f"{owner}: expected parameters, got {shown(member)}")
     return members
+
+
+def _check_backend(owner: str, parameters: list[Parameter]) -> None:
+    """Raise DtypeError unless all parameters are on one backend, in one dtype."""
+    kinds = {(id(p.backend), str(p.backend.dtype(p.data))): p for p in parameters}
+    if len(kinds) > 1:
+        got = sorted(f"{p.backend!r} in {dtype}" for (_, dtype), p in kinds.items())
+        raise DtypeError(
+            f"{owner}: expected all parameters on one backend in one dtype, got {', '.join(got)}; "
+            "make an optimizer for each"
+        )
 
 
 def _own_options(row: Mapping[str, Any]) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from ...layers.call import run_all
 from ...layers.module import Module, ParameterList
 from ...layers.parameter import Parameter
 from .group import Group, make_groups
-from .options import Rules
+from .options import Rules, held
 
 Scalars = dict[str, float]
 
@@ -138,7 +138,14 @@ class Optimizer(Rules):
 
     @lr_factor.setter
     def lr_factor(self, factor: float) -> None:
-        self._lr_factor = number(self._name, "lr_factor", factor, least=0.0)
+        self._lr_factor = self.checked_factor(factor)
+
+    def checked_factor(self, factor: object) -> float:
+        """Return a factor for `lr_factor`; OptionError if a group's learning rate cannot take it."""
+        checked = number(self._name, "lr_factor", factor, least=0.0)
+        for group in self.groups:
+            held(self._name, "lr times lr_factor", group.options["lr"] * checked)
+        return checked
 
     def rate(self, group: Group) -> float:
         """Return a group's learning rate, as the schedule has it now."""
@@ -169,8 +176,8 @@ class Optimizer(Rules):
             raise StateError(f"{self._name}: expected a state_dict, got {type(state).__name__}")
         if absent := [key for key in ("steps", "lr_factor", "groups") if key not in state]:
             raise StateError(f"{self._name}: the state lacks {', '.join(absent)}")
-        steps = integer(self._name, "steps", state["steps"], least=0)
-        lr_factor = number(self._name, "lr_factor", state["lr_factor"], least=0.0)
+        steps = integer(self._name, "steps", state["steps"], least=0, most=2**63 - 1)
+        lr_factor = self.checked_factor(state["lr_factor"])
         saved_groups = state["groups"] if isinstance(state["groups"], (list, tuple)) else ()
         if len(saved_groups) != len(self.groups):
             raise StateError(

@@ -83,7 +83,8 @@ class Options(MutableMapping[str, Any]):
 
     @override
     def __delitem__(self, name: str) -> None:
-        raise OptionError(f"{self._rules.__name__}: the option {name!r} cannot be removed")
+        owner = self._rules.__name__
+        raise OptionError(f"{owner}: expected the option {shown(name)} to stay, got its removal")
 
     @override
     def __iter__(self) -> Iterator[str]:
@@ -98,8 +99,25 @@ class Options(MutableMapping[str, Any]):
         return repr(self._values)
 
 
+LARGEST = (2.0 - 2.0**-23) * 2.0**127
+"""The largest float32: a larger option would become infinite in an update."""
+
+
+def _any_number(owner: str, option: str, value: Any) -> float:
+    return held(owner, option, number(owner, option, value))
+
+
 def _not_negative(owner: str, option: str, value: Any) -> float:
-    return number(owner, option, value, least=0.0)
+    return held(owner, option, number(owner, option, value, least=0.0))
+
+
+def held(owner: str, option: str, value: float) -> float:
+    """Return a number that float32 holds; OptionError for a larger one."""
+    if abs(value) > LARGEST:
+        raise OptionError(
+            f"{owner}: expected {option} to be at most {LARGEST:.2g}, the largest float32, got {value:g}"
+        )
+    return value
 
 
 def _fraction(owner: str, option: str, value: Any) -> float:
@@ -115,7 +133,7 @@ def _two_fractions(owner: str, option: str, value: Any) -> tuple[float, float]:
 _CHECKS: dict[str, Callable[[str, str, Any], Any]] = {
     "lr": _not_negative,
     "momentum": _not_negative,
-    "dampening": number,
+    "dampening": _any_number,
     "weight_decay": _not_negative,
     "lr_decay": _not_negative,
     "eps": _not_negative,

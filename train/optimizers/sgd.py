@@ -70,7 +70,10 @@ class SGD(Optimizer):
                 f"got {options['momentum']} and {options['dampening']}"
             )
         if form != "heavy_ball" and (options["nesterov"] or options["dampening"]):
-            raise OptionError(f"SGD: expected neither nesterov nor dampening with momentum_form={form!r}")
+            raise OptionError(
+                f"SGD: expected neither nesterov nor dampening with momentum_form={form!r}, "
+                f"got {options['nesterov']} and {options['dampening']}"
+            )
 
     @override
     @classmethod

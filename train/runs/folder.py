@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,10 +12,11 @@ import numpy as np
 from ... import __version__
 from ...backends import DataError
 from ...backends.host import Host
+from ...backends.options import shown
 from ...layers.losses import BCELoss, BCEWithLogitsLoss, CrossEntropyLoss, Loss, NLLLoss
 from .. import pictures
 from ..data import Circle, Dataset, circle
-from ..files import atomic_write, to_json
+from ..files import atomic_write, from_json, to_json
 from ..loop import metrics
 from ..loop.objective import decision_threshold
 from ..pictures.confusion import group_names, group_of
@@ -63,15 +63,15 @@ def check_run(folder: Path) -> None:
     """Raise DataError if a run folder has another format; one without run.json has none."""
     path = folder / "run.json"
     try:
-        record = json.loads(path.read_bytes())
+        record = from_json(path.read_bytes(), f"'{path}'")
     except FileNotFoundError:
         return
-    except (OSError, ValueError, RecursionError) as error:
-        raise DataError(f"'{path}' cannot be read: {error}") from error
+    except OSError as error:
+        raise DataError(f"'{path}' cannot be read: {error.strerror or error}") from error
     found = record.get("format", FORMAT) if isinstance(record, dict) else None
     if found != FORMAT:
         raise DataError(
-            f"'{path}': expected format {FORMAT!r}, got {found!r:.80}; use the Lamina that wrote it"
+            f"'{path}': expected format {FORMAT!r}, got {shown(found)}; use the Lamina that wrote it"
         )
 
 

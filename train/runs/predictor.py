@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from ...backends.options import choice, number, shown
 from ...layers import Module, inference, mode
 from ...layers.call import in_own_context
 from ..data import Scaling
+from ..files import from_json
 from ..loop import metrics
 from ..loop.samples import cuts, fitting_batch
 from ..models import model_from_dict
@@ -62,10 +62,7 @@ class Predictor:
                 f"got {len(graph.inputs)} inputs and {len(graph.outputs)} outputs"
             )
         if text := read_metadata(path).get("lamina"):
-            try:
-                description = json.loads(text)
-            except (ValueError, RecursionError) as error:
-                raise DataError(f"'{path}': the description of the model is damaged: {error}") from error
+            description = from_json(text, f"'{path}', the description of the model")
             if isinstance(description, dict):  # the scaling is a part of the ONNX graph
                 description |= {"scaling": None, "target_scaling": None}
             return cls._described(graph, description, path)

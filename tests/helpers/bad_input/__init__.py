@@ -21,6 +21,7 @@ T = TypeVar("T")
 OTHER_FORMS = (
     StateError,  # a call out of order, or a list of names: no single value was expected
     BackendError,  # "Unknown backend 'numpi' (from --backend). Available: numpy. Did you mean 'numpy'?"
+    OSError,  # "Cannot write 'a' in folder 'b': Permission denied"
 )
 """The errors whose messages need not say "expected ..., got ..."."""
 MOST_LINES = 5
@@ -114,7 +115,8 @@ def _faults(bad: Bad, error: Exception) -> list[str]:
     if not isinstance(error, bad.error):
         return [f"expected a {bad.error.__name__}"]
     message = str(error)
-    wanted = bad.says if isinstance(error, OTHER_FORMS) else (*bad.says, "expected ", "got ")
+    free = isinstance(error, OTHER_FORMS) or isinstance(error.__cause__, OSError)
+    wanted = bad.says if free else (*bad.says, "expected ", "got ")
     faults = [f"{text!r} is missing" for text in wanted if text not in message]
     if message.count("\n") >= MOST_LINES:
         faults.append(f"more than {MOST_LINES} lines")

@@ -7,7 +7,6 @@ import math
 import numpy as np
 import pytest
 
-from lamina.backends.errors import DataError, ShapeError
 from lamina.train.loop.metrics import (
     accuracy,
     confusion_matrix,
@@ -52,38 +51,12 @@ def test_target_classes_of_two_signs() -> None:
     assert target_classes([True, False]).tolist() == [1, 0]
 
 
-@pytest.mark.parametrize("targets", [[0.5, 1.0], [NAN, 1.0], [-2, 1], [-1, 0]])
-def test_target_classes_refuses(targets: list[float]) -> None:
-    with pytest.raises(DataError, match="targets: expected"):
-        target_classes(targets)
-
-
-@pytest.mark.parametrize("shape", [(), (0,), (0, 3), (2, 3, 4)])
-def test_wrong_ranks(shape: tuple[int, ...]) -> None:
-    with pytest.raises(ShapeError, match=r"predictions: expected \(N,\) or \(N, K\)"):
-        predicted_classes(np.zeros(shape))
-
-
-def test_text_is_no_prediction() -> None:
-    with pytest.raises(DataError, match="expected real numbers, got dtype <U"):
-        predicted_classes(["cat"])
-
-
 def test_accuracy() -> None:
     scores = [[1, 0], [0, 1], [0, 1], [NAN, 0]]
     assert accuracy(scores, [0, 1, 0, 0]) == 0.5
     assert accuracy(scores, [[1, 0], [0, 1], [0, 1], [1, 0]]) == 0.75
     assert accuracy([[0.2], [0.9], [-0.3]], [[1.0], [1.0], [0.0]]) == pytest.approx(2 / 3)
     assert accuracy([0.2, 0.9, -0.3], [1, 1, -1], threshold=0.0) == 1.0
-
-
-def test_accuracy_refuses_unequal_lengths_and_unknown_classes() -> None:
-    with pytest.raises(ShapeError, match="equally many rows, got 2 and 3"):
-        accuracy([[1, 0], [0, 1]], [0, 1, 1])
-    with pytest.raises(DataError, match=r"expected targets of 2 classes \(0 to 1\), got class 2"):
-        accuracy([[1, 0], [0, 1]], [2, 1])
-    with pytest.raises(DataError, match="class 3"):
-        accuracy([0.1, 0.2], [3, 1])
 
 
 def test_confusion_matrix_rows_are_true_classes() -> None:
@@ -101,17 +74,6 @@ def test_confusion_matrix_equals_scikit_learn() -> None:
     np.testing.assert_array_equal(confusion_matrix(true, guessed), sklearn.confusion_matrix(true, guessed))
 
 
-def test_confusion_matrix_refuses() -> None:
-    with pytest.raises(DataError, match=r"expected classes 0 to 1 \(k = 2\), got class 2"):
-        confusion_matrix([0, 2], [0, 1], 2)
-    with pytest.raises(DataError, match="-1 is a NaN"):
-        confusion_matrix([0, 1], [-1, 1])
-    with pytest.raises(ShapeError, match="use predicted_classes"):
-        confusion_matrix([0, 1], [[0.1, 0.9], [0.3, 0.7]])
-    with pytest.raises(ShapeError, match="equally many rows, got 1 and 2"):
-        confusion_matrix([0, 1], [1])
-
-
 def test_majority_baseline() -> None:
     assert majority_baseline([0, 1, 1, 1]) == 0.75
     assert majority_baseline([0, 1, 1], [0, 0, 0, 1]) == 0.25
@@ -121,8 +83,6 @@ def test_majority_baseline() -> None:
 def test_a_column_and_a_row_of_numbers_are_not_broadcast() -> None:
     assert mean_squared_error([[1.0], [2.0]], [1.0, 4.0]) == 2.0
     assert r2([[1.0], [2.0], [3.0]], [1.0, 2.0, 3.0]) == 1.0
-    with pytest.raises(ShapeError, match=r"of one shape, got \(2, 2\) and \(2,\)"):
-        mean_squared_error(np.zeros((2, 2)), np.zeros(2))
 
 
 def test_mean_squared_error_sums_in_float64() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lamina.backends import Backend, LaminaError, StateError, get_backend
+from lamina.backends import Backend, StateError, get_backend
 from lamina.backends.ops import OPS
 from lamina.backends.wrapper import Wrapper
 from lamina.layers import Linear, MSELoss, ReLU, Sequential
@@ -132,13 +132,6 @@ def test_a_copy_of_the_model_is_in_no_optimizer(backend: Backend) -> None:
     optimizer.step()
     assert all(before[k].tobytes() == v.tobytes() for k, v in twin.state_dict().items())
     assert all(p.storage is None for p in twin.parameters())
-
-
-def test_groups_must_live_together() -> None:
-    pytest.importorskip("torch", reason="two backends")
-    here, there = Linear(2, 2, backend="numpy"), Linear(2, 2, backend="torch")
-    with pytest.raises(LaminaError, match="parameters of a group on one backend in one dtype, got"):
-        SGD([*here.parameters(), *there.parameters()])
 
 
 # -- parameters that appear later -----------------------------------------------------------------

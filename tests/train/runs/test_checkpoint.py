@@ -88,7 +88,7 @@ def test_foreign_files_are_refused(tmp_path: Path) -> None:
     [
         ({}, "expected a description of the model, got none"),
         ({"model": {**TINY.to_dict(), "kind": "quantum"}}, "expected a model of kind .*, got 'quantum'"),
-        ({"model": {**TINY.to_dict(), "activation": ["gelu"]}}, "activation: expected one of"),
+        ({"model": {**TINY.to_dict(), "activation": ["gelu"]}}, "expected activation to be one of"),
         ({"model": {"kind": "dense"}}, "cannot be built here"),
         ({"model": {**TINY.to_dict(), "hidden": [3]}}, "cannot be built here"),
         (
