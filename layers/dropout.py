@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing_extensions import override
 
-from ..backends import Backend, DtypeError, Tensor
-from ..backends.host import is_floating
+from ..backends import Backend, Tensor
 from ..backends.options import number
 from ..backends.protocol import Shape
 from .call import REHEARSAL
@@ -39,27 +38,26 @@ class Dropout(Module):
     def forward(self, x: Tensor) -> Tensor:
         """x: (*) -> (*)."""
         b = self.backend
-        shape = self.mask_shape(b.shape(x))
+        shape, dtype = b.shape(x), self.check_floating(x)
+        mask_shape = self.mask_shape(shape)
         if not self.training or self.p == 0.0:
-            self.keep(None)
+            self.keep(None, shape, dtype)
             return x
-        dtype = b.dtype(x)
-        if not is_floating(dtype):
-            raise DtypeError(f"expected a floating input, got {dtype}")
         mask = b.bernoulli(
-            shape, 1.0 - self.p, seed=self.seed, stream=self.stream, step=self.step, dtype=dtype
+            mask_shape, 1.0 - self.p, seed=self.seed, stream=self.stream, step=self.step, dtype=dtype
         )
         if not REHEARSAL.get():
             self.step += 1
         if self.p < 1.0:
             mask = b.divide(mask, 1.0 - self.p, out=mask)
-        self.keep(mask)
+        self.keep(mask, shape, dtype)
         return b.multiply(x, mask)
 
     @override
     def backward(self, grad_output: Tensor) -> Tensor:
         """dL/dx = m g / (1 - p) in training, g in evaluation."""
-        (mask,) = self.kept()
+        mask, shape, dtype = self.kept()
+        self.check_gradient(grad_output, shape, dtype)
         return grad_output if mask is None else self.backend.multiply(grad_output, mask)
 
     def mask_shape(self, shape: Shape) -> Shape:
@@ -76,6 +74,10 @@ class Dropout2d(Dropout):
 
     @override
     def mask_shape(self, shape: Shape) -> Shape:
+        return (*self.output_shape(shape)[:2], 1, 1)
+
+    @override
+    def output_shape(self, shape: Shape) -> Shape:
         if len(shape) != 4:
             raise self.misfit("(N, C, H, W)", shape)
-        return (*shape[:2], 1, 1)
+        return shape

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from typing import Any, NoReturn
 
 from ..backends import Backend, DtypeError, LaminaError, ShapeError, StateError
@@ -33,6 +35,19 @@ def raise_named(error: Exception, layer: Any, x: Any = None) -> NoReturn:
     raise named from error
 
 
+def named_backward(own: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+    """Return a layer's `backward` whose errors name the layer, whoever calls it."""
+
+    @functools.wraps(own)
+    def backward(self: Any, grad_output: Any) -> Any:
+        try:
+            return own(self, grad_output)
+        except Exception as error:
+            raise_named(error, self)
+
+    return backward
+
+
 def named_error(error: Exception, layer: Any) -> Exception:
     """Return the error with the layer's name before its message, once.
 
@@ -48,7 +63,7 @@ def named_error(error: Exception, layer: Any) -> Exception:
     if error.names_layer:
         return error
     named = type(error)(f"{name}: {with_attribute(error, layer)}")
-    named.names_layer = True
+    named.names_layer, named.culprit = True, error.culprit
     return named
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing_extensions import override
 
-from ..backends import Backend, Tensor
+from ..backends import Backend, ShapeError, Tensor
 from ..backends.options import integer
 from ..backends.protocol import Shape
 from .initializers import Initializer, TorchDefault
@@ -59,8 +59,14 @@ class Linear(Module):
         (x,) = self.kept()
         weight, bias = self.weight, self.bias
         place = (weight.grad_out, None if bias is None else bias.grad_out)
-        grad_weight, grad_bias = self.backend.linear_grad(grad_output, x, bias=bias is not None, out=place)
-        weight.accumulate(grad_weight)
+        try:
+            grad_weight, grad_bias = self.backend.linear_grad(
+                grad_output, x, bias=bias is not None, out=place
+            )
+            weight.accumulate(grad_weight)
+        except ShapeError:
+            self.check_gradient(grad_output, (*self.backend.shape(x)[:-1], self.out_features))
+            raise
         if bias is not None and grad_bias is not None:
             bias.accumulate(grad_bias)
         return self.backend.matmul(grad_output, weight.data) if self.input_gradient else None

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import functools
+import inspect
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, ClassVar, TypeVar
 
 from ..backends import Backend, DtypeError, ShapeError, StateError, Tensor, get_backend
 from ..backends.errors import did_you_mean
+from ..backends.host import is_floating
 from ..backends.protocol import Shape
 from .buffer import Buffer
 from .call import INFERENCE, TRAINING, WITHOUT_INPUT_GRADIENT, InstanceMethod, Kept, run_all
 from .cell import Cell
-from .faults import check_made, named_error, raise_named
+from .faults import check_made, named_backward, named_error, raise_named
 from .initializers import Initializer
 from .parameter import Parameter, check_same_shape
 from .summary import Summary, summarize
@@ -25,7 +27,7 @@ class Module:
     """A function with parameters and a derivative written by hand.
 
     A subclass sets parameters and sub-modules as attributes (also in lists and dicts), and implements
-    `forward` and `backward`.
+    `forward` and `backward`. Errors of both name the layer.
 
     Parameters
     ----------
@@ -37,6 +39,11 @@ class Module:
     as_argument = "call it first, and pass its output"
     refuses_values: ClassVar[bool] = False
     """Whether `forward` refuses some values (an index out of range): a fit then tries all samples first."""
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if inspect.isfunction(own := vars(cls).get("backward")):
+            setattr(cls, "backward", named_backward(own))  # noqa: B010
 
     def __init__(self, backend: str | Backend | None = None) -> None:
         self.backend = get_backend(backend)
@@ -108,12 +115,24 @@ class Module:
             )
         return values
 
-    def check_gradient(self, grad_output: Tensor, expected: Shape) -> None:
-        """Raise ShapeError unless a gradient has the output's shape; for ops that would broadcast it."""
-        got = self.backend.shape(grad_output)
-        if tuple(got) != tuple(expected):
+    def check_floating(self, x: Tensor) -> str:
+        """Return the input's dtype; raise DtypeError unless it is floating."""
+        dtype = self.backend.dtype(x)
+        if not is_floating(dtype):
+            raise DtypeError(f"expected a floating input, got {dtype}; convert it with astype")
+        return dtype
+
+    def check_gradient(self, grad_output: Tensor, shape: Shape, dtype: str | None = None) -> None:
+        """Raise unless a gradient has the output's shape and dtype; for ops that would take another one."""
+        b = self.backend
+        got = b.shape(grad_output)
+        if tuple(got) != tuple(shape):
             raise named_error(
-                ShapeError(f"expected a gradient of shape {tuple(expected)}, got {tuple(got)}"), self
+                ShapeError(f"expected a gradient of shape {tuple(shape)}, got {tuple(got)}"), self
+            )
+        if dtype is not None and b.dtype(grad_output) != dtype:
+            raise named_error(
+                DtypeError(f"expected a gradient of {dtype}, got {b.dtype(grad_output)}; use astype"), self
             )
 
     def misfit(self, expected: str, shape: Shape, advice: str = "") -> ShapeError:

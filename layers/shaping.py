@@ -26,13 +26,15 @@ class Flatten(Module):
     def forward(self, x: Tensor) -> Tensor:
         """x: (N, C, ...) -> (N, C * ...), by default."""
         shape = self.backend.shape(x)
-        self.keep(shape)
-        return self.backend.reshape(x, self.output_shape(shape))
+        y_shape = self.output_shape(shape)
+        self.keep(shape, y_shape, self.backend.dtype(x))
+        return self.backend.reshape(x, y_shape)
 
     @override
     def backward(self, grad_output: Tensor) -> Tensor:
         """dL/dx = g in x's shape."""
-        (shape,) = self.kept()
+        shape, y_shape, dtype = self.kept()
+        self.check_gradient(grad_output, y_shape, dtype)
         return self.backend.reshape(grad_output, shape)
 
     @override
@@ -59,11 +61,12 @@ class Identity(Module):
     @override
     def forward(self, x: Tensor) -> Tensor:
         """x: (*) -> (*)."""
-        self.keep()
+        b = self.backend
+        self.keep(b.shape(x), b.dtype(x))
         return x
 
     @override
     def backward(self, grad_output: Tensor) -> Tensor:
         """dL/dx = g."""
-        self.kept()
+        self.check_gradient(grad_output, *self.kept())
         return grad_output

@@ -2,46 +2,58 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import itertools
 from pathlib import Path
 
-import pytest
-from bad_input import Bad, Place, complaint, layer_calls, loop, optimizers, schedules, scores
+from bad_input import (
+    Bad,
+    Place,
+    complaint,
+    layer_calls,
+    layer_cases,
+    loop,
+    optimizers,
+    schedules,
+    scores,
+)
+from rows import each
 
 from lamina.backends import Backend, get_backend
+from lamina.layers import mode
+from lamina.layers.proofs import LayerCase
+from lamina.layers.proofs.cases import LAYER_CASES
 
-ROWS: tuple[Bad, ...] = (*layer_calls.ROWS, *optimizers.ROWS, *schedules.ROWS, *loop.ROWS, *scores.ROWS)
-
-
-def _subjects(rows: Iterable[Bad]) -> list[str]:
-    return list(dict.fromkeys(row.subject for row in rows))
-
-
-EVERYWHERE = [row for row in ROWS if not row.once]
-ONCE = [row for row in ROWS if row.once]
+PARTS = (layer_cases, layer_calls, optimizers, schedules, loop, scores)
+ROWS: tuple[Bad, ...] = tuple(row for part in PARTS for row in part.ROWS)
 
 
-def _check(rows: Iterable[Bad], backend: Backend, tmp_path: Path) -> None:
-    """Fail with all complaints about the rows, each of which has an empty folder."""
-
-    def folder(i: int) -> Path:
-        path = tmp_path / str(i)
+def _check(row: Bad, backend: Backend, tmp_path: Path) -> None:
+    def folder() -> Path:
+        path = next(path for i in itertools.count() if not (path := tmp_path / str(i)).exists())
         path.mkdir()
         return path
 
-    complaints = [complaint(row, Place(backend, lambda i=i: folder(i))) for i, row in enumerate(rows)]
-    assert not any(complaints), "\n".join(filter(None, complaints))
+    wrong = complaint(row, Place(backend, folder))
+    assert not wrong, wrong
 
 
-@pytest.mark.parametrize("subject", _subjects(EVERYWHERE))
-def test_bad_input_is_a_clear_error(subject: str, backend: Backend, tmp_path: Path) -> None:
-    _check((row for row in EVERYWHERE if row.subject == subject), backend, tmp_path)
+@each([row for row in ROWS if not row.once], str, "row")
+def test_bad_input_is_a_clear_error(row: Bad, backend: Backend, tmp_path: Path) -> None:
+    _check(row, backend, tmp_path)
 
 
-@pytest.mark.parametrize("subject", _subjects(ONCE))
-def test_bad_input_that_meets_no_backend(subject: str, tmp_path: Path) -> None:
-    _check((row for row in ONCE if row.subject == subject), get_backend("numpy"), tmp_path)
+@each([row for row in ROWS if row.once], str, "row")
+def test_bad_input_that_meets_no_backend(row: Bad, tmp_path: Path) -> None:
+    _check(row, get_backend("numpy"), tmp_path)
 
 
-def test_rows_differ() -> None:
-    assert len({str(row) for row in ROWS}) == len(ROWS)
+@each(LAYER_CASES)
+def test_shapes_that_no_row_refuses_are_taken(case: LayerCase, backend: Backend) -> None:
+    b = backend
+    for shape in layer_cases.judged_shapes(case)[1]:
+        layer = case.build(b)
+        with mode(training=False):
+            y = layer(b.full(shape, 0, dtype="int64" if case.integers else None))
+        assert tuple(b.shape(y)) == tuple(layer.output_shape(shape)), shape
+        grad = layer.backward(b.full(b.shape(y), 1.0))
+        assert case.integers or tuple(b.shape(grad)) == shape

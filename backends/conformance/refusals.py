@@ -20,6 +20,10 @@ _FLOATING = ("exp", "log", "log1p", "sqrt", "tanh", "divide", "pow", "max_pool")
 _CREATE = ("empty", "full", "from_host", "arange", "astype")
 
 
+_WITH_SCALARS = {op for op, row in OPS.items() if row.kind in ("binary", "select")} | {"less"}
+"""The ops that take a Python scalar in place of a tensor."""
+
+
 class Stranger:
     """An object that is no backend's tensor."""
 
@@ -43,6 +47,8 @@ def strangers(backend: Backend, case: Case, others: Iterable[Any] = ()) -> None:
     tried: list[Any] = [Stranger(), "tensor", *others]
     if type(own) is not np.ndarray:
         tried.append(np.ones((2, 2), np.float32))
+    if case.op not in _WITH_SCALARS:
+        tried.append(2.0)
     for stranger in tried:
         for chosen in case.tensors():
             args, kwargs = case.map(

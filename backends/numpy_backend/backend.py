@@ -46,7 +46,18 @@ from ..shapes import (
 )
 from ..windows import Window, check_window
 from .derived import EXACT_SUM, NumpyDerived
-from .handles import HANDLES, NAMES, NATIVE, Array, agree, check, check_indices, check_out, foreign_error
+from .handles import (
+    HANDLES,
+    NAMES,
+    NATIVE,
+    Array,
+    agree,
+    alike,
+    check,
+    check_indices,
+    check_out,
+    foreign_error,
+)
 from .methods import binary, checked, comparison, select, unary
 from .pooling import NumpyPooling
 
@@ -231,8 +242,7 @@ class NumpyBackend(NumpyDerived, NumpyPooling):
     def matmul(self, x: Array, y: Array, *, out: Array = None) -> Array:
         """Two matrices go straight to BLAS."""
         if type(x) is not _ndarray or type(y) is not _ndarray or x.dtype is not y.dtype:
-            check("matmul", x, y)
-            agree("matmul", x, y)
+            alike("matmul", x, y)
         if x.ndim == 2 and y.ndim == 2:
             try:
                 if out is None:
@@ -298,9 +308,7 @@ class NumpyBackend(NumpyDerived, NumpyPooling):
     @override
     def concat(self, tensors: Sequence[Array], *, axis: int = 0) -> Array:
         check_sequence(tensors)
-        check("concat", *tensors)
-        for other in tensors[1:]:
-            agree("concat", tensors[0], other)
+        alike("concat", *tensors)
         joined([x.shape for x in tensors], axis)
         return np.concatenate(tensors, axis=axis)
 
@@ -322,7 +330,7 @@ class NumpyBackend(NumpyDerived, NumpyPooling):
 
     @override
     def index_add(self, x: Array, indices: Array, values: Array, *, axis: int, out: Array = None) -> Array:
-        agree("index_add", x, values)
+        alike("index_add", x, values)
         check("index_add", indices)
         check_values("index_add", taken("index_add", x.shape, indices.shape, axis), values.shape)
         check_indices("index_add", indices, x.shape[axis])
@@ -332,7 +340,7 @@ class NumpyBackend(NumpyDerived, NumpyPooling):
 
     @override
     def scatter_add(self, x: Array, indices: Array, values: Array, *, axis: int, out: Array = None) -> Array:
-        agree("scatter_add", x, values)
+        alike("scatter_add", x, values)
         check("scatter_add", indices)
         check_values("scatter_add", along("scatter_add", x.shape, indices.shape, axis), values.shape)
         check_indices("scatter_add", indices, x.shape[axis])
@@ -353,7 +361,7 @@ class NumpyBackend(NumpyDerived, NumpyPooling):
         steps: tuple[int, ...] | None = None,
         out: Array = None,
     ) -> Array:
-        agree("slice_add", x, values)
+        alike("slice_add", x, values)
         place = slices("slice_add", x.shape, starts, stops, steps)
         check_values("slice_add", sliced(x.shape, place), values.shape)
         result = self.copy(x, out=out)

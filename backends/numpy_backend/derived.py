@@ -14,7 +14,7 @@ from ..methods import of_op
 from ..options import integer, real
 from ..protocol import Axis
 from ..shapes import axes_in, check_equal, check_linear, count
-from .handles import HANDLES, NATIVE, Array, agree, check, check_index_dtype, check_out
+from .handles import HANDLES, NATIVE, Array, agree, alike, check, check_index_dtype, check_out
 from .methods import MASKED_COPY, select
 
 _ndarray = np.ndarray
@@ -37,9 +37,11 @@ class NumpyDerived(Backend):
     def add_scaled(self, x: Array, y: Array, scale: float, *, out: Array = None) -> Array:
         """Work through large flat buffers in blocks that stay in cache."""
         if type(x) is not _ndarray or type(y) is not _ndarray or x.dtype is not y.dtype:
-            agree("add_scaled", x, y)
+            alike("add_scaled", x, y)
         if x.shape != y.shape:
             check_equal("add_scaled", x.shape, y.shape)
+        if x.dtype.kind != "f":
+            agree("add_scaled", x, 1.0)
         if type(scale) is not float:
             scale = real("add_scaled", "scale", scale)  # an np.float64 would promote
         if out is not None:
@@ -68,7 +70,7 @@ class NumpyDerived(Backend):
     @override
     def relu_grad(self, grad: Array, y: Array) -> Array:
         if type(y) is not _ndarray or type(grad) is not _ndarray or grad.dtype is not y.dtype:
-            agree("relu_grad", grad, y)
+            alike("relu_grad", grad, y)
             return super().relu_grad(grad, y)
         if grad.shape != y.shape:
             raise gradient_shape_error("relu_grad", grad.shape, y.shape)
@@ -177,8 +179,7 @@ class NumpyDerived(Backend):
             or x.dtype is not weight.dtype
             or x.dtype is not bias.dtype
         ):
-            agree("linear", x, weight)
-            agree("linear", x, bias)
+            alike("linear", x, weight, bias)
         try:
             y = x.dot(weight.T)
         except ValueError:

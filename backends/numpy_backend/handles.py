@@ -45,12 +45,19 @@ def agree(op: str, x: Array, y: Array) -> np.dtype[Any]:
         return x.dtype  # type: ignore[no-any-return]
     tensor, other = (x, y) if type(x) in HANDLES else (y, x)
     if type(tensor) not in HANDLES or type(other) not in SCALARS:
-        raise foreign_error(op, other)
+        raise foreign_error(op, tensor if type(other) in SCALARS else other)
     if tensor.dtype.kind not in SCALARS[type(other)]:
         raise scalar_dtype_error(op, other, str(tensor.dtype))
     if type(other) is int and abs(other) >= 2**63:
         fill_value(op, other, NAMES[tensor.dtype])
     return tensor.dtype  # type: ignore[no-any-return]
+
+
+def alike(op: str, *tensors: Array) -> None:
+    """Raise DtypeError unless all are tensors of one dtype, none a scalar."""
+    check(op, *tensors)
+    for other in tensors[1:]:
+        agree(op, tensors[0], other)
 
 
 def unfit(op: str, x: Array, y: Array) -> None:

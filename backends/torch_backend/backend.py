@@ -36,6 +36,7 @@ from .handles import (
     Array,
     InferenceMode,
     agree,
+    alike,
     check,
     check_out,
     fitting,
@@ -269,8 +270,7 @@ class TorchBackend(TorchDerived, TorchMoves):
                 product(x.shape, y.shape)
                 raise
         if type(x) is not _Tensor or type(y) is not _Tensor or x.dtype is not y.dtype:
-            check("matmul", x, y)
-            agree("matmul", x, y)
+            alike("matmul", x, y)
         shape = product(x.shape, y.shape)
         if x.ndim == 2 and y.ndim == 2:
             return torch.mm(x, y, out=check_out("matmul", out, shape, x.dtype))

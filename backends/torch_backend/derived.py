@@ -19,6 +19,7 @@ from .handles import (
     NATIVE,
     Array,
     agree,
+    alike,
     check,
     check_index_dtype,
     check_out,
@@ -69,9 +70,11 @@ class TorchDerived(Backend):
     @override
     def add_scaled(self, x: Array, y: Array, scale: float, *, out: Array = None) -> Array:
         if type(x) is not _Tensor or type(y) is not _Tensor or x.dtype is not y.dtype:
-            agree("add_scaled", x, y)
+            alike("add_scaled", x, y)
         if x.shape != y.shape:
             check_equal("add_scaled", x.shape, y.shape)
+        if not x.is_floating_point():
+            agree("add_scaled", x, 1.0)
         if type(scale) is not float:
             scale = real("add_scaled", "scale", scale)
         if not -LARGEST_FLOAT32 <= scale <= LARGEST_FLOAT32:
@@ -101,7 +104,7 @@ class TorchDerived(Backend):
     @override
     def relu_grad(self, grad: Array, y: Array) -> Array:
         if type(grad) is not _Tensor or type(y) is not _Tensor or grad.dtype is not y.dtype:
-            agree("relu_grad", grad, y)
+            alike("relu_grad", grad, y)
         if grad.shape != y.shape:
             raise gradient_shape_error("relu_grad", grad.shape, y.shape)
         if not y.is_floating_point():
@@ -125,8 +128,7 @@ class TorchDerived(Backend):
         if bias is None or type(x) is not _Tensor or x.ndim != 2:
             return super().linear(x, weight, bias)
         if type(weight) is not _Tensor or type(bias) is not _Tensor:
-            agree("linear", x, weight)
-            agree("linear", x, bias)
+            alike("linear", x, weight, bias)
         transposed = getattr(weight, "transposed", None)
         if transposed is None or weight.bias is not bias:
             check_linear(x.shape, weight.shape, bias.shape)
@@ -135,8 +137,7 @@ class TorchDerived(Backend):
         try:
             return torch.addmm(bias, x, weight.t() if transposed is None else transposed)
         except RuntimeError:
-            agree("linear", x, weight)
-            agree("linear", x, bias)
+            alike("linear", x, weight, bias)
             check_linear(x.shape, weight.shape, bias.shape)
             raise
 
@@ -247,6 +248,6 @@ class TorchDerived(Backend):
 
 
 def _refuse_step(parameter: Array, other: Array) -> None:
-    agree("adam_step", parameter, other)
+    alike("adam_step", parameter, other)
     shape = tuple(parameter.shape)
     raise ShapeError(f"adam_step: expected every tensor of shape {shape}, got one of {tuple(other.shape)}")

@@ -65,7 +65,7 @@ def agree(op: str, x: Array, y: Array) -> torch.dtype:
         return x.dtype
     tensor, other = (x, y) if type(x) is _Tensor else (y, x)
     if type(tensor) is not _Tensor or type(other) not in _SCALARS:
-        raise foreign_error(op, other)
+        raise foreign_error(op, tensor if type(other) in _SCALARS else other)
     kind = type(other)
     mixes = tensor.dtype is torch.bool if kind is bool else tensor.dtype is not torch.bool
     if mixes and (kind is not float or tensor.is_floating_point()):
@@ -73,6 +73,13 @@ def agree(op: str, x: Array, y: Array) -> torch.dtype:
             fill_value(op, other, NAMES[tensor.dtype])
         return tensor.dtype
     raise scalar_dtype_error(op, other, NAMES.get(tensor.dtype, str(tensor.dtype)))
+
+
+def alike(op: str, *tensors: Array) -> None:
+    """Raise DtypeError unless all are tensors of one dtype, none a scalar."""
+    check(op, *tensors)
+    for other in tensors[1:]:
+        agree(op, tensors[0], other)
 
 
 def floating(op: str, x: Array) -> torch.dtype:
@@ -85,8 +92,7 @@ def floating(op: str, x: Array) -> torch.dtype:
 
 def floating_pair(op: str, grad: Array, other: Array) -> None:
     """Raise unless a gradient and its tensor are floating and alike; torch's kernels check nothing."""
-    check(op, grad, other)
-    agree(op, grad, other)
+    alike(op, grad, other)
     floating(op, grad)
     if grad.shape != other.shape:
         raise gradient_shape_error(op, grad.shape, other.shape)

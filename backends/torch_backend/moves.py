@@ -31,7 +31,7 @@ from ..shapes import (
     taken,
     widths_of,
 )
-from .handles import NAMES, Array, agree, check, check_index_dtype, check_indices, fitting, foreign_error
+from .handles import NAMES, Array, alike, check, check_index_dtype, check_indices, fitting, foreign_error
 
 _Tensor = torch.Tensor
 
@@ -99,9 +99,7 @@ class TorchMoves(Backend):
     @override
     def concat(self, tensors: Sequence[Array], *, axis: int = 0) -> Array:
         check_sequence(tensors)
-        check("concat", *tensors)
-        for other in tensors[1:]:
-            agree("concat", tensors[0], other)
+        alike("concat", *tensors)
         joined([x.shape for x in tensors], axis)
         return torch.cat(tuple(tensors), axis)
 
@@ -121,7 +119,7 @@ class TorchMoves(Backend):
 
     @override
     def index_add(self, x: Array, indices: Array, values: Array, *, axis: int, out: Array = None) -> Array:
-        agree("index_add", x, values)
+        alike("index_add", x, values)
         check_index_dtype("index_add", indices)
         check_values("index_add", taken("index_add", x.shape, indices.shape, axis), values.shape)
         if not x.shape[axis]:  # torch accepts any index then
@@ -135,7 +133,7 @@ class TorchMoves(Backend):
 
     @override
     def scatter_add(self, x: Array, indices: Array, values: Array, *, axis: int, out: Array = None) -> Array:
-        agree("scatter_add", x, values)
+        alike("scatter_add", x, values)
         check_index_dtype("scatter_add", indices)
         check_values("scatter_add", along("scatter_add", x.shape, indices.shape, axis), values.shape)
         try:
@@ -156,7 +154,7 @@ class TorchMoves(Backend):
         steps: tuple[int, ...] | None = None,
         out: Array = None,
     ) -> Array:
-        agree("slice_add", x, values)
+        alike("slice_add", x, values)
         place = slices("slice_add", x.shape, starts, stops, steps)
         check_values("slice_add", sliced(x.shape, place), values.shape)
         result: Array = self.copy(x, out=out)

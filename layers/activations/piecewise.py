@@ -76,7 +76,7 @@ class Hardtanh(Module):
         """dL/dx = g where min_val < x < max_val, else 0: at both bounds, too."""
         b = self.backend
         (x,) = self.kept()
-        self.check_gradient(grad_output, b.shape(x))
+        self.check_gradient(grad_output, b.shape(x), b.dtype(x))
         below = b.where(b.less_equal(self.max_val, x), 0.0, grad_output)
         return b.where(b.less_equal(x, self.min_val), 0.0, below)
 

@@ -98,7 +98,8 @@ class Convolution(Module):
 
     @override
     def output_shape(self, shape: Shape) -> Shape:
-        return (shape[0], self.out_channels, *self.window(shape).counts)
+        counts = self.window(shape).counts
+        return (shape[0], self.out_channels, *counts)
 
     @property
     def border(self) -> Border | None:

@@ -46,9 +46,9 @@ class AdaptiveAvgPool(Module):
     @override
     def forward(self, x: Tensor) -> Tensor:
         """x: (N, C, *size) -> (N, C, *output_size)."""
-        shape = self.backend.shape(x)
+        shape, dtype = self.backend.shape(x), self.check_floating(x)
         y_shape = self.output_shape(shape)
-        self.keep(shape, y_shape)
+        self.keep(shape, y_shape, dtype)
         if all(parts == 1 for parts in y_shape[2:]):
             return self.backend.mean(x, axis=tuple(range(2, len(shape))), keepdims=True)
         for axis in range(2, len(shape)):
@@ -58,8 +58,8 @@ class AdaptiveAvgPool(Module):
     @override
     def backward(self, grad_output: Tensor) -> Tensor:
         """dL/dx = Pᵀ g along each spatial axis."""
-        shape, y_shape = self.kept()
-        self.check_gradient(grad_output, y_shape)
+        shape, y_shape, dtype = self.kept()
+        self.check_gradient(grad_output, y_shape, dtype)
         if all(parts == 1 for parts in y_shape[2:]):
             b = self.backend
             return b.broadcast_to(b.divide(grad_output, float(math.prod(shape[2:]))), shape)

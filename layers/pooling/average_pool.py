@@ -56,9 +56,9 @@ class AvgPool(Pool):
     def forward(self, x: Tensor) -> Tensor:
         """x: (N, C, *size) -> (N, C, *counts)."""
         b = self.backend
-        shape = b.shape(x)
+        shape, dtype = b.shape(x), self.check_floating(x)
         window = self.window(shape)
-        self.keep(window, shape)
+        self.keep(window, shape, dtype)
         if window.padded:
             x = b.pad(x, ((0, 0), (0, 0), *window.padding))
         total: Tensor | None = None
@@ -66,15 +66,14 @@ class AvgPool(Pool):
             part = b.slice(x, (0, 0, *starts), (*shape[:2], *stops), steps=(1, 1, *steps))
             total = b.copy(part) if total is None else b.add(total, part, out=total)
         assert total is not None
-        return b.divide(total, self._divisor(window, b.dtype(x)), out=total)
+        return b.divide(total, self._divisor(window, dtype), out=total)
 
     @override
     def backward(self, grad_output: Tensor) -> Tensor:
         """dL/dx = Σ g / (number of places), over the windows that contain x."""
         b = self.backend
-        window, shape = self.kept()
-        self.check_gradient(grad_output, (*shape[:2], *window.counts))
-        dtype = b.dtype(grad_output)
+        window, shape, dtype = self.kept()
+        self.check_gradient(grad_output, (*shape[:2], *window.counts), dtype)
         share = b.divide(grad_output, self._divisor(window, dtype))
         image = b.full((*shape[:2], *window.padded_size), 0.0, dtype=dtype)
         for starts, stops, steps in parts(window):

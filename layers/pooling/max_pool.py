@@ -15,17 +15,17 @@ class MaxPool(Pool):
     def forward(self, x: Tensor) -> Tensor:
         """x: (N, C, *size) -> (N, C, *counts)."""
         b = self.backend
-        shape = b.shape(x)
+        shape, dtype = b.shape(x), self.check_floating(x)
         window = self.window(shape)
         y, indices = b.max_pool(x, window)
-        self.keep(indices, window, (*shape[:2], *window.counts))
+        self.keep(indices, window, (*shape[:2], *window.counts), dtype)
         return y
 
     @override
     def backward(self, grad_output: Tensor) -> Tensor:
         """dL/dx = Σ g over the windows whose maximum is x, else 0; a window of padding alone gives none."""
-        indices, window, y_shape = self.kept()
-        self.check_gradient(grad_output, y_shape)
+        indices, window, y_shape, dtype = self.kept()
+        self.check_gradient(grad_output, y_shape, dtype)
         distinct = not window.overlapping
         return self.backend.max_pool_grad(
             grad_output, indices, window.size, distinct=distinct, hollow=window.hollow

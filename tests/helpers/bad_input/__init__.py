@@ -40,7 +40,8 @@ class Bad:
     call
         Gives the input to the subject. It passes what must not change to `place.watch` before.
     says
-        Texts that the message must contain: the name, what was expected, what came.
+        Texts that the message must contain: the name, what was expected, what came; of a tuple, one of
+        its texts.
     error
         The class of the error.
     once
@@ -51,7 +52,7 @@ class Bad:
     subject: str
     input: str
     call: Callable[[Place], object] = field(repr=False)
-    says: tuple[str, ...]
+    says: tuple[str | tuple[str, ...], ...]
     error: type[Exception] = LaminaError
     once: bool = False
 
@@ -117,13 +118,17 @@ def _faults(bad: Bad, error: Exception) -> list[str]:
     message = str(error)
     free = isinstance(error, OTHER_FORMS) or isinstance(error.__cause__, OSError)
     wanted = bad.says if free else (*bad.says, "expected ", "got ")
-    faults = [f"{text!r} is missing" for text in wanted if text not in message]
+    faults = [f"{text!r} is missing" for text in wanted if not any(t in message for t in _alternatives(text))]
     if message.count("\n") >= MOST_LINES:
         faults.append(f"more than {MOST_LINES} lines")
     cause = error.__cause__ or error.__context__
     if "Traceback" in message or (_foreign(cause) and str(cause) in message):
         faults.append("another library's words")
     return faults
+
+
+def _alternatives(text: str | tuple[str, ...]) -> tuple[str, ...]:
+    return (text,) if isinstance(text, str) else text
 
 
 def _foreign(cause: BaseException | None) -> bool:
@@ -134,6 +139,10 @@ def _foreign(cause: BaseException | None) -> bool:
 def _state(item: Any) -> dict[str, object]:
     state = _flat(item.state_dict())
     if isinstance(item, Module):
+        for path, module in item.named_modules():  # counters, such as Dropout's masks
+            state |= {
+                f"{path}.{k}": _plain(v) for k, v in vars(module).items() if isinstance(v, (int, float))
+            }
         for name, parameter in item.named_parameters():
             gradient = parameter.grad
             state[f"gradient of {name}"] = (

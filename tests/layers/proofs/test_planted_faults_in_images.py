@@ -117,7 +117,7 @@ class TieToTheLast(MaxPool2d):
 
         _, indices = b.max_pool(turned(x), window)
         last = window.size[0] * window.size[1] - 1
-        self.keep(b.subtract(last, turned(indices)), window, b.shape(y))
+        self.keep(b.subtract(last, turned(indices)), window, b.shape(y), b.dtype(y))
         return y
 
 
@@ -126,7 +126,7 @@ class SharedMaximum(MaxPool2d):
 
     def backward(self, grad_output: Any) -> Any:
         b = self.backend
-        indices, window, shape = self.kept()
+        indices, window, shape, _ = self.kept()
         image = (*shape[:2], window.size[0] * window.size[1])
         flat = b.reshape(indices, (*shape[:2], -1))
         times = b.scatter_add(b.full(image, 0.0), flat, b.full(b.shape(flat), 1.0), axis=2)
