@@ -54,8 +54,7 @@ def named_error(error: Exception, layer: Any) -> Exception:
     If the argument at fault is an attribute of the layer, the message names that too. Errors of Python and
     of libraries stay what they are, and get a note that names the layer.
     """
-    name = str(layer)
-    name = type(layer).__name__ if "\n" in name else name
+    name = layer_name(layer)
     if not isinstance(error, LaminaError):
         if not getattr(error, "__notes__", None):
             error.add_note(f"in {name}")
@@ -65,6 +64,12 @@ def named_error(error: Exception, layer: Any) -> Exception:
     named = type(error)(f"{name}: {with_attribute(error, layer)}")
     named.names_layer, named.culprit = True, error.culprit
     return named
+
+
+def layer_name(layer: Any) -> str:
+    """Return what messages call a layer: its text, or the class of a container."""
+    name = str(layer)
+    return type(layer).__name__ if "\n" in name else name
 
 
 def with_attribute(error: LaminaError, layer: Any) -> str:

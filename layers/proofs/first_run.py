@@ -14,7 +14,7 @@ from typing import Any
 from ...backends import LaminaError, Tensor, get_backend
 from ...backends.host import Host
 from .. import Loss, Module
-from ..faults import explained_attribute, with_attribute
+from ..faults import explained_attribute, layer_name, with_attribute
 from .report import FaultError
 from .subject import Subject, bring
 
@@ -62,6 +62,7 @@ def explained(error: Exception, module: Module | Loss | None = None) -> str:
     text = text if len(text) <= _LENGTH else f"{text[:_LENGTH]} ..."
     if isinstance(error, LaminaError):
         text = text if error.names_layer or module is None else with_attribute(error, module)
+        text = text.removeprefix(f"{layer_name(module)}: ")  # the report has it as its title
     else:
         text = f"{type(error).__name__}: {text}{_keyword(text)}"
     return f"{text} ({Path(frame.filename).name}, line {frame.lineno}: {frame.line})" if frame else text

@@ -15,6 +15,7 @@ from ...backends.host import Host
 from ...backends.protocol import Shape
 from ...backends.random import generator
 from .. import Loss, Module, inference
+from ..faults import layer_name
 
 
 class Subject:
@@ -32,8 +33,7 @@ class Subject:
         return self.module.backend
 
     def __str__(self) -> str:
-        title = str(self.module)
-        return type(self.module).__name__ if "\n" in title else title
+        return layer_name(self.module)
 
     def copy(self, backend: Backend | None = None) -> Subject:
         """Return an independent copy, on another backend if one is named."""

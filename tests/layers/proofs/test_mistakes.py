@@ -90,7 +90,7 @@ MISTAKES: dict[str, tuple[str, Callable[..., Any], str, str]] = {
     "no keep": (
         "forward",
         lambda self, x: B(self).multiply(x, self.weight.data),
-        "backward: Scale(): backward needs a forward pass before it that calls self.keep(...)",
+        "backward: backward needs a forward pass before it that calls self.keep(...)",
         "backward needs a forward pass before it that calls self.keep(...)",
     ),
     "None from forward": (

@@ -149,7 +149,7 @@ def test_a_failing_range_has_a_column(lamina: Run, own: None) -> None:
 def test_a_layer_that_does_not_run_is_one_message(lamina: Run, own: None) -> None:
     result = lamina("check my_layers:Misspelt --input 4,3", code=1)
     out = " ".join(result.stdout.split())
-    assert "forward: Misspelt(): <backend strict+" in out
+    assert "forward: <backend strict+" in out
     assert "has no op 'mul'; use multiply (my_layers.py, line " in out
     assert "Traceback" not in out + result.stderr
     (row,) = lamina("check my_layers:Misspelt --input 4,3 --json", code=1).json["rows"]
