@@ -61,8 +61,10 @@ def explained(error: Exception, module: Module | Loss | None = None) -> str:
     text = " ".join(str(error).split()) or "no message"
     text = text if len(text) <= _LENGTH else f"{text[:_LENGTH]} ..."
     if isinstance(error, LaminaError):
-        text = text if error.names_layer or module is None else with_attribute(error, module)
-        text = text.removeprefix(f"{layer_name(module)}: ")  # the report has it as its title
+        if error.names_layer:
+            text = text.removeprefix(f"{layer_name(module)}: ")  # the report has it as its title
+        elif module is not None:
+            text = with_attribute(error, module)
     else:
         text = f"{type(error).__name__}: {text}{_keyword(text)}"
     return f"{text} ({Path(frame.filename).name}, line {frame.lineno}: {frame.line})" if frame else text
