@@ -33,6 +33,7 @@ def _check(row: Bad, backend: Backend, tmp_path: Path) -> None:
         path.mkdir()
         return path
 
+    __tracebackhide__ = True
     wrong = complaint(row, Place(backend, folder))
     assert not wrong, wrong
 

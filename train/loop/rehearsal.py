@@ -26,7 +26,10 @@ def check_kind(owner: str, what: str, value: object, kind: Any) -> None:
     """Raise OptionError unless a value is of a type, such as `Schedule | None`."""
     if not isinstance(value, kind):
         names = [one.__name__ for one in get_args(kind) or (kind,)]
-        wanted = " or ".join("None" if name == "NoneType" else f"a {name}" for name in names)
+        articles = ("an" if name[0] in "AEIOU" else "a" for name in names)
+        wanted = " or ".join(
+            "None" if n == "NoneType" else f"{a} {n}" for a, n in zip(articles, names, strict=True)
+        )
         raise OptionError(f"{owner}: expected {what} to be {wanted}, got {shown(value)}")
 
 

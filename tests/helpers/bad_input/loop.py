@@ -353,8 +353,8 @@ OPTIONS = [
 
 PARTS = [
     *(
-        _built(f"the {part} {short(v)}", _with(**{part: lambda b, v=v: v}), f"{part} to be a {kind}")
-        for part, kind in (("model", "Module"), ("loss", "Loss"), ("optimizer", "Optimizer"))
+        _built(f"the {part} {short(v)}", _with(**{part: lambda b, v=v: v}), f"{part} to be {kind}")
+        for part, kind in (("model", "a Module"), ("loss", "a Loss"), ("optimizer", "an Optimizer"))
         for v in (None, "adam", 3, [], print, Sequential, SGD, CrossEntropyLoss)
     ),
     _built(

@@ -12,6 +12,7 @@ import lamina
 from lamina.backends import Backend, ShapeError
 from lamina.layers import Constant, Linear, Loss, Module, MSELoss, Sequential, Uniform
 from lamina.train.loop.trainer import Trainer
+from lamina.train.optimizers import SGD
 
 X = np.random.default_rng(0).standard_normal((4, 3))
 
@@ -233,7 +234,10 @@ class BareLoss(Loss):
         (lambda b: Sequential(Unmade()), "Unmade: expected Unmade.__init__ to call super().__init__(...)"),
         (lambda b: Sequential(Linear(3, 3, backend=b), Unmade()), "Unmade: expected Unmade.__init__ to call"),
         (lambda b: Sequential().append(Unmade()), "Unmade: expected Unmade.__init__ to call super()"),
-        (lambda b: Trainer(Unmade(), MSELoss(), None), "Unmade: expected Unmade.__init__ to call"),  # type: ignore[arg-type]
+        (
+            lambda b: Trainer(Unmade(), MSELoss(), SGD(Linear(1, 1).parameters(), lr=0.1)),
+            "Unmade: expected Unmade.__init__ to call",
+        ),
         (lambda b: made(b, (3,), 0.5), "parameter: expected an initializer such as Constant(0.5), got 0.5"),
         (lambda b: made(b, (3,), Uniform), "expected an initializer such as Constant(0.5), got <class"),
         (
