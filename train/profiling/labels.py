@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -81,3 +84,11 @@ def around(spot: Spot, half: float) -> Bbox:
 def within(box: Bbox, outer: Bbox) -> bool:
     """Return whether a box lies inside another."""
     return bool(outer.x0 <= box.x0 and box.x1 <= outer.x1 and outer.y0 <= box.y0 and box.y1 <= outer.y1)
+
+
+def count_overlaps(boxes: Sequence[Bbox], others: Sequence[Bbox]) -> list[int]:
+    """Return for each box how many of the others it overlaps or touches."""
+    a, b = (np.array([box.extents for box in group]).reshape(-1, 4) for group in (boxes, others))
+    low, high = a[:, None, :2], a[:, None, 2:]
+    counts: list[int] = ((low <= b[:, 2:]) & (b[:, :2] <= high)).all(axis=2).sum(axis=1).tolist()
+    return counts

@@ -18,7 +18,7 @@ import numpy as np
 from ...backends import Backend
 from ...backends.decorators.report import Report, Row, si
 from ..pictures.figure import COLOURS, PathLike, make_figure, plain
-from .labels import LARGE_FONT, around, extent, label_box, offset, pixels, within, write
+from .labels import LARGE_FONT, around, count_overlaps, extent, label_box, offset, pixels, within, write
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -171,7 +171,8 @@ def _draw_labels(figure: Figure, axes: Axes, roof: Roof, points: Sequence[Row], 
             for angle in _ANGLES
         ]
         fitting = [(reach, box) for reach, box in tried if within(box, inside)] or tried
-        reach, box = min(fitting, key=lambda one: (sum(map(one[1].overlaps, taken)), one[0]))
+        clashes = count_overlaps([box for _, box in fitting], taken)
+        _, (reach, box) = min(zip(clashes, fitting, strict=True), key=lambda one: (one[0], one[1][0]))
         taken.append(box)
         place = (row.intensity, row.flops_per_second)
         away = offset(spot, box, pixel)
@@ -186,9 +187,8 @@ def _name_slope(axes: Axes, roof: Roof, pixel: float, taken: Sequence[Bbox]) -> 
     low = axes.get_xlim()[0]
     places = [low ** (1 - part) * roof.ridge**part for part in (0.5, 0.6, 0.7, 0.8, 0.4, 0.3)]
 
-    def box(x: float) -> Bbox:
-        return label_box(pixels(axes, x, roof.bound(x)), 8 * pixel, 150, width, height)
-
-    x = min(places, key=lambda place: sum(map(box(place).overlaps, taken)))
-    away = offset(pixels(axes, x, roof.bound(x)), box(x), pixel)
+    boxes = [label_box(pixels(axes, x, roof.bound(x)), 8 * pixel, 150, width, height) for x in places]
+    best = int(np.argmin(count_overlaps(boxes, taken)))
+    x = places[best]
+    away = offset(pixels(axes, x, roof.bound(x)), boxes[best], pixel)
     write(axes, text, (x, roof.bound(x)), away, font=LARGE_FONT)

@@ -51,6 +51,7 @@ def check_trace(path: Path) -> list[dict[str, Any]]:
 # -- what is profiled --------------------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("whole_pictures")
 def test_a_data_set(lamina: Run, files: Path) -> None:
     out = lamina("profile words.csv --hidden 8 --steps 4 --batch-size 16").stdout
     assert "words.csv dense, training step, batch of 16, profile+numpy float32; mean of 4 steps:" in out
@@ -198,6 +199,7 @@ def test_the_roof_is_measured() -> None:
     assert roof.bound(1e-3) == pytest.approx(1e-3 * roof.bytes_per_second)
 
 
+@pytest.mark.usefixtures("whole_pictures")
 def test_labels_do_not_overlap(tmp_path: Path) -> None:
     from matplotlib.text import Annotation, Text
 
