@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from ...backends import Backend, Tensor, Window
@@ -67,7 +67,7 @@ class Plan:
         return self.rows == self.window.counts[0]
 
     @property
-    def batches(self) -> list[Range]:
+    def chunks(self) -> list[Range]:
         """The ranges of images that are computed together."""
         return [(n, min(n + self.images, self.samples)) for n in range(0, self.samples, self.images)]
 
@@ -109,29 +109,31 @@ class Workspace:
 
 
 class Assembly:
-    """A tensor (N, *image), assembled from one result per batch. A result has its images last: (*image, n).
+    """A tensor (N, C, *spatial), assembled from one value per chunk, or per block if images are cut.
 
-    The result of a single batch, with permuted axes, is the tensor. Each of several results is assigned to a
-    cell. The cell of a batch of one image has the shape `made`, in which an op returns its result, so the op
-    can write directly into the cell.
+    The value of a single chunk, with its images as the last axis, becomes the tensor: only its axes are
+    permuted. The values of several chunks are assigned to cells. A chunk of one image has a cell of the shape
+    `made`, so that an op can write its result into the cell. Blocks of a cut image are added to zeros.
     """
 
-    def __init__(self, work: Workspace, batches: Sequence[Range], shape: Shape, made: Shape) -> None:
+    def __init__(self, work: Workspace, plan: Plan, shape: Shape, made: Shape) -> None:
         self.backend = work.backend
         self.shape = shape
         self.cells: dict[str, Tensor] = {}
         self.tensor: Tensor | None = None
-        self.single = len(batches) == 1
-        if not self.single:
-            shapes = {str(a): made if b - a == 1 else (b - a, *shape[1:]) for a, b in batches}
+        self.single = plan.whole and len(plan.chunks) == 1
+        if not plan.whole:
+            self.tensor = self.backend.full(shape, 0.0, dtype=work.dtype)
+        elif not self.single:
+            shapes = {str(a): made if b - a == 1 else (b - a, *shape[1:]) for a, b in plan.chunks}
             self.tensor, self.cells = self.backend.cells(shapes, dtype=work.dtype)
 
     def place(self, images: Range) -> Tensor | None:
-        """Return the cell for a batch of one image, to use as `out`; otherwise None."""
+        """Return the cell for a chunk of one image, to use as `out`; otherwise None."""
         return self.cells.get(str(images[0])) if images[1] - images[0] == 1 else None
 
     def put(self, images: Range, value: Tensor) -> None:
-        """Store the result of a batch (*image, n); its leading axes may be merged or split."""
+        """Store the value of a chunk, (C, *spatial, n); its leading axes may be merged or split."""
         b, samples = self.backend, images[1] - images[0]
         if samples == 1 and not self.single:
             b.assign(self.cells[str(images[0])], value)
@@ -143,7 +145,15 @@ class Assembly:
         else:
             b.assign(self.cells[str(images[0])], images_first)
 
+    def add(self, image: int, rows: Range, strip: Tensor) -> None:
+        """Add to these rows of a cut image the values (C, rows, *spatial[1:]); axes may be merged or split."""
+        assert self.tensor is not None
+        b, channels, rest = self.backend, self.shape[1], self.shape[3:]
+        values = b.reshape(strip, (1, channels, rows[1] - rows[0], *rest))
+        starts, stops = (image, 0, rows[0], *(0 for _ in rest)), (image + 1, channels, rows[1], *rest)
+        self.tensor = b.slice_add(self.tensor, values, starts, stops, out=self.tensor)
+
     def whole(self) -> Tensor:
-        """Return the tensor (N, *image); call it after the last `put`."""
+        """Return the tensor (N, C, *spatial); call it after the last `put` or `add`."""
         assert self.tensor is not None
         return self.tensor if self.single else self.backend.reshape(self.tensor, self.shape)

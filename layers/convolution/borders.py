@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from ...backends import Backend, Tensor
@@ -32,20 +33,26 @@ class Border:
         """Return the spatial size without the border."""
         return tuple(n - sum(pair) for n, pair in zip(size, self.sides, strict=True))
 
-    def extend(self, b: Backend, x: Tensor) -> Tensor:
-        """Pad x (N, C, *spatial, ...) -> (N, C, *padded, ...), axis by axis."""
+    def extend(self, b: Backend, x: Tensor, rows: tuple[int, int] | None = None) -> Tensor:
+        """Pad x (N, C, *spatial, ...) -> (N, C, *padded, ...), axis by axis.
+
+        With `rows`, the result has only these of the padded rows (places along the first spatial axis).
+        """
         for axis, (before, after) in enumerate(self.sides, start=2):
-            if before or after:
-                places = sources(b.shape(x)[axis], before, after, self.mode)
+            places = sources(b.shape(x)[axis], before, after, self.mode)
+            if axis == 2 and rows is not None:
+                places = places[slice(*rows)]
+            if places != list(range(b.shape(x)[axis])):
                 x = b.take(x, b.from_host(places, dtype="int64"), axis=axis)
         return x
 
-    def extend_grad(self, b: Backend, grad: Tensor) -> Tensor:
+    def extend_grad(self, b: Backend, grad: Tensor, *, first: int = 2) -> Tensor:
         """Return the adjoint of `extend`: (N, C, *padded, ...) -> (N, C, *spatial, ...).
 
-        The gradients of repeated places are summed.
+        The gradients of repeated places are summed. Axes before `first` stay padded.
         """
-        for axis, (before, after) in list(enumerate(self.sides, start=2))[::-1]:
+        for axis in range(len(self.sides) + 1, first - 1, -1):
+            before, after = self.sides[axis - 2]
             if before or after:
                 shape = list(b.shape(grad))
                 shape[axis] -= before + after
@@ -53,6 +60,18 @@ class Border:
                 zeros = b.full(tuple(shape), 0.0, dtype=b.dtype(grad))
                 grad = b.index_add(zeros, b.from_host(places, dtype="int64"), grad, axis=axis)
         return grad
+
+    def runs(self, size: int, rows: tuple[int, int]) -> Iterator[tuple[int, int, int]]:
+        """Yield (start, stop, source) for each run of padded rows whose source rows follow each other.
+
+        size: the number of rows without padding. start, stop: counted from rows[0]. source: of the first row.
+        """
+        places = sources(size, *self.sides[0], self.mode)[slice(*rows)]
+        start = 0
+        for stop in range(1, len(places) + 1):
+            if stop == len(places) or places[stop] != places[stop - 1] + 1:
+                yield start, stop, places[start]
+                start = stop
 
 
 def least(padding: int, mode: str) -> int:

@@ -58,21 +58,24 @@ class Correlation:
         matrix = b.reshape(weight, self._grouped(self.outputs, -1))
         if bias is not None:
             bias = b.reshape(bias, self._grouped(self.outputs, 1))
-        y = Assembly(work, plan.batches, self.y_shape, self._grouped(self.outputs, self.window.positions))
-        for images in plan.batches:
-            strips = []
+        y = Assembly(work, plan, self.y_shape, self._grouped(self.outputs, self.window.positions))
+        for images in plan.chunks:
             for block in plan.blocks(images):
-                place = y.place(images) if plan.whole else None
-                strip = b.matmul(matrix, self._columns(x, block, work), out=place)
-                strips.append(strip if bias is None else b.add(strip, bias, out=strip))
-            y.put(images, strips[0] if plan.whole else b.concat(strips, axis=-1))
+                strip = self._grouped(self.outputs, block.window.positions)
+                place = y.place(images) if plan.whole else work.store("strip", strip)
+                value = b.matmul(matrix, self._columns(x, block, work), out=place)
+                value = value if bias is None else b.add(value, bias, out=value)
+                if plan.whole:
+                    y.put(images, value)
+                else:
+                    y.add(images[0], block.rows, value)
         return y.whole()
 
     def weight_grad(self, grad: Tensor, x: Tensor) -> Tensor:
         """Return dL/dw = Σ g columnsᵀ over the blocks, for grad g = dL/dy."""
         b, plan, work = self.backend, self._plan(), Workspace(self.backend, self.dtype)
         total: Tensor | None = None
-        for images in plan.batches:
+        for images in plan.chunks:
             for block in plan.blocks(images):
                 columns = self._columns(x, block, work)
                 product = b.matmul(self._gradient(grad, block), self._transposed(columns))
@@ -85,17 +88,14 @@ class Correlation:
         """Return dL/dx for grad g = dL/dy; each block computes fold(wᵀ g)."""
         b, plan, work = self.backend, self._plan(), Workspace(self.backend, self.dtype)
         matrix = self._transposed(b.reshape(weight, self._grouped(self.outputs, -1)))
-        x = Assembly(work, plan.batches, self.x_shape, (1, *self.x_shape[1:], 1))
-        for images in plan.batches:
-            image = None
+        x = Assembly(work, plan, self.x_shape, (1, *self.x_shape[1:], 1))
+        for images in plan.chunks:
             for block in plan.blocks(images):
                 strip = self._folded(matrix, self._gradient(grad, block), block, work)
-                whole = plan.whole and block.inputs == (0, self.window.size[0])
-                image = strip if whole else self._added(image, strip, block)
-            assert image is not None
-            if self.border is not None:
-                image = self.border.extend_grad(b, image)
-            x.put(images, image)
+                if plan.whole:
+                    x.put(images, self._uncut(strip, block))
+                else:
+                    self._add_cut(x, strip, block)
         return x.whole()
 
     # -- blocks: columns, and back -----------------------------------------------------------------
@@ -104,9 +104,10 @@ class Correlation:
         """Return the block's columns (C K, L), or (G, C K / G, L) for G groups."""
         b, images, window = self.backend, block.images, block.window
         if self.border is not None:
-            x = self.border.extend(b, self._part(x, images, (0, b.shape(x)[2])))
-            images = (0, block.samples)
-        laid = self._images_last(self._part(x, images, block.inputs), (1, self.channels, *window.size))
+            x = self.border.extend(b, self._part(x, images, (0, b.shape(x)[2])), block.inputs)
+        else:
+            x = self._part(x, images, block.inputs)
+        laid = self._images_last(x, (1, self.channels, *window.size))
         if window.pointwise:
             return b.reshape(laid, self._grouped(self.channels, -1))
         if block.samples > 1 and not window.padded:
@@ -125,14 +126,27 @@ class Correlation:
             return b.reshape(columns, (1, self.channels, *window.size))
         return b.fold(b.reshape(columns, (1, depth, positions)), window)
 
-    def _added(self, image: Tensor | None, strip: Tensor, block: Block) -> Tensor:
-        """Return the images' gradient (1, C, *size, n) plus a block's part, at the block's input rows."""
-        b, (low, high) = self.backend, block.inputs
-        rest = (*self.window.size[1:], block.samples)
-        if image is None:
-            image = b.full((1, self.channels, self.window.size[0], *rest), 0.0, dtype=self.dtype)
-        starts = (0, 0, low, *(0 for _ in rest))
-        return b.slice_add(image, strip, starts, (1, self.channels, high, *rest), out=image)
+    def _uncut(self, strip: Tensor, block: Block) -> Tensor:
+        """Return the gradient (1, C, *size, n) of whole images from the gradient of their input rows."""
+        b, rows = self.backend, self.window.size[0]
+        low, high = block.inputs
+        if (low, high) != (0, rows):  # no window touches the other rows
+            strip = b.pad(
+                strip, ((0, 0), (0, 0), (low, rows - high), *((0, 0) for _ in block.window.size[1:]))
+            )
+        return strip if self.border is None else self.border.extend_grad(b, strip)
+
+    def _add_cut(self, x: Assembly, strip: Tensor, block: Block) -> None:
+        """Add the gradient of a block's input rows to x."""
+        image, b = block.images[0], self.backend
+        if self.border is None:
+            x.add(image, block.inputs, strip)
+            return
+        strip = self.border.extend_grad(b, strip, first=3)
+        shape = b.shape(strip)
+        for start, stop, source in self.border.runs(self.x_shape[2], block.inputs):
+            starts, stops = (0, 0, start, *(0 for _ in shape[3:])), (*shape[:2], stop, *shape[3:])
+            x.add(image, (source, source + stop - start), b.slice(strip, starts, stops))
 
     def _gradient(self, grad: Tensor, block: Block) -> Tensor:
         """Return the block's part of dL/dy as a matrix (O, L), or (G, O / G, L) for G groups."""

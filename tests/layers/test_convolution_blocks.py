@@ -61,7 +61,7 @@ def test_every_row_of_every_image_is_in_one_block(drawn: Any) -> None:
     plan, row, cache = drawn
     window = plan.window
     seen: list[tuple[int, int]] = []
-    for images in plan.batches:
+    for images in plan.chunks:
         for block in plan.blocks(images):
             assert block.images == images
             assert block.samples == images[1] - images[0] > 0
@@ -83,7 +83,7 @@ def test_a_block_has_the_input_rows_that_its_windows_touch(drawn: Any) -> None:
     plan, _, _ = drawn
     window = plan.window
     size, before = window.size[0], window.padding[0][0]
-    for images in plan.batches:
+    for images in plan.chunks:
         for block in plan.blocks(images):
             touched = [
                 y * window.stride[0] + place * window.dilation[0] - before
