@@ -1,7 +1,8 @@
 """`Backend`: the primitives, and the ops derived from them.
 
-Each derived op has its *definition* here, in primitives. A backend may override it for speed. The
-override's tests compare it with the definition, and decorators replace a derived op by its definition.
+Each derived op has its *definition* here, in primitives. A backend may override a derived op for speed;
+tests compare the override with the definition. `autodiff` records the definition of each derived op that
+has no derivative in the op table.
 """
 
 from __future__ import annotations
@@ -23,7 +24,10 @@ from .shapes import axes_in, axis_of, check_equal, check_linear, check_pool_grad
 from .windows import Window, check_window
 
 VARIANCE_FLOOR = 9.999999960041972e-13
-"""torch's lower bound on p (1 - p): 1e-12 rounded to float32, for every dtype."""
+"""torch's lower bound on p (1 - p), the divisor in the gradient of binary cross-entropy.
+
+It is 1e-12 rounded to float32, for every dtype.
+"""
 
 Pair = tuple[Tensor, Tensor]
 Triple = tuple[Tensor, Tensor, Tensor]
@@ -51,11 +55,11 @@ class Backend(Primitives):
     scoped: bool = False
     """Whether `scope` has an effect; `named_scopes` does nothing if it is false."""
     cache_size: int = 1 << 20
-    """The size in bytes of one core's fast memory; ops and convolutions choose their block size from it."""
+    """The size in bytes of one core's cache; ops and convolutions choose their block size from it."""
     _text: str = ""
     """The text that `get_backend` made this instance from; empty for an instance constructed directly."""
     _reduced: tuple[Any, ...] = ()
-    """What pickle stores: the function and the arguments that return this instance.
+    """What pickle stores: a function, and the arguments for which it returns this instance.
 
     Empty for an instance constructed directly.
     """
@@ -76,7 +80,8 @@ class Backend(Primitives):
         return [name for name in super().__dir__() if name not in OTHER_NAMES]
 
     def __deepcopy__(self, memo: object) -> Backend:
-        # Tensors keep their backend, and there is one raw backend per (implementation, device, dtype).
+        # A copied model stays on this instance: backends are compared by identity, and a decorator refuses
+        # another instance's tensors.
         return self
 
     def __reduce_ex__(self, protocol: SupportsIndex) -> str | tuple[Any, ...]:
@@ -95,7 +100,10 @@ class Backend(Primitives):
         return self
 
     def details(self) -> dict[str, str | int]:
-        """Return the version, the device and the threads, for `lamina backends` and for reports."""
+        """Return facts for `lamina backends` and for reports.
+
+        The default returns the device alone; Lamina's backends add their version and threads.
+        """
         return {"device": self.device}
 
     # -- hooks that do nothing by default ------------------------------------------------------------
@@ -103,7 +111,7 @@ class Backend(Primitives):
     def synchronize(self) -> None:
         """Wait until every issued op is done.
 
-        The default does nothing, because its ops finish before they return.
+        The default does nothing, for backends whose ops are done when they return.
         """
 
     def scope(self, name: str) -> AbstractContextManager[None]:
@@ -136,7 +144,7 @@ class Backend(Primitives):
         return self.greater(y, x)
 
     def clip(self, x: Tensor, low: Scalar, high: Scalar) -> Tensor:
-        """Return x clipped to [low, high]."""
+        """Return min(max(x, low), high); NaN stays NaN."""
         return self.minimum(self.maximum(x, low), high)
 
     def add_scaled(self, x: Tensor, y: Tensor, scale: float, *, out: Tensor | None = None) -> Tensor:
@@ -145,12 +153,12 @@ class Backend(Primitives):
         return self.add(x, self.multiply(y, real("add_scaled", "scale", scale)), out=out)
 
     def expm1(self, x: Tensor) -> Tensor:
-        """Return e^x - 1, with all digits near 0: floating x (*) -> (*)."""
+        """Return e^x - 1, accurate near 0 too: floating x (*) -> (*)."""
         dtype = _floating(self, "expm1", x)
-        if dtype != "float64":  # a float32 exponential may be off by 4 ULP
+        if dtype != "float64":  # a float32 `exp` may be off by 4 ULP, more than expm1 may
             return self.astype(self.expm1(self.astype(x, "float64")), dtype)
         near = self.clip(x, -1.0, 1.0)
-        # x + x² Σ xⁿ / (n + 2)! up to |x| = 1, where e^x - 1 would cancel.
+        # For |x| <= 1 the result is the series x + x² Σ xⁿ / (n + 2)!: there e^x - 1 would lose digits.
         series = self.multiply(self.square(near), self._polynomial(_EXPM1, near))
         inner = self.where(self.equal(near, 0.0), near, self.add(near, series))  # -0 stays -0
         outer = self.subtract(self.exp(x), 1.0)
@@ -158,6 +166,7 @@ class Backend(Primitives):
 
     def erf(self, x: Tensor) -> Tensor:
         """Return the error function 2/√π ∫ e^(-t²) dt from 0 to x: floating x (*) -> (*)."""
+        # erf.py gives the formula and its symbols.
         p, q, centre, end = ERF[_floating(self, "erf", x)]
         near = self.clip(x, -1.0, 1.0)
         inner = self.add(near, self.multiply(near, self._polynomial(p, self.square(near))))
@@ -183,7 +192,7 @@ class Backend(Primitives):
         return self.maximum(x, 0.0)
 
     def relu_grad(self, grad: Tensor, y: Tensor) -> Tensor:
-        """Return grad where y > 0, else 0 (so relu'(0) = 0); y is relu's input or its result."""
+        """Return 0 where y <= 0 (so relu'(0) = 0), else grad; y is relu's input or its result."""
         _alike(self, "relu_grad", grad, y)
         return self.where(self.less_equal(y, 0.0), 0.0, grad)
 
@@ -243,7 +252,11 @@ class Backend(Primitives):
         return self.subtract(grad, self.multiply(self.exp(y), self.sum(grad, axis=axis, keepdims=True)))
 
     def logsumexp(self, x: Tensor, *, axis: int, keepdims: bool = False) -> Tensor:
-        """Return ln Σ e^x along axis; an infinite maximum is the result, and -inf that of no elements."""
+        """Return ln Σ e^x along axis.
+
+        If the maximum along the axis is inf or -inf, the result is that maximum. If the axis has size 0, the
+        result is -inf.
+        """
         top = self._top("logsumexp", x, axis)
         # inf - inf would be NaN, so an infinite maximum is not subtracted.
         shift = self.where(self.equal(self.abs(top), float("inf")), 0.0, top)
@@ -252,7 +265,7 @@ class Backend(Primitives):
         return result if keepdims else self.sum(result, axis=axis)
 
     def _top(self, op: str, x: Tensor, axis: int) -> Tensor:
-        """Return the maximum along an axis, with extent 1 there; 0 for an empty one, whose sums are 0."""
+        """Return the maximum of x along an axis, which keeps size 1; return 0 if the axis has size 0."""
         shape = self.shape(x)
         axis = axis_of(op, axis, len(shape))
         dtype = _floating(self, op, x)
@@ -263,14 +276,17 @@ class Backend(Primitives):
     # -- losses --------------------------------------------------------------------------------
 
     def binary_cross_entropy(self, p: Tensor, t: Tensor) -> Tensor:
-        """Return -(t ln p + (1 - t) ln(1 - p)); each logarithm is at least -100, as in torch."""
+        """Return -(t ln p + (1 - t) ln(1 - p)), with each logarithm clamped to at least -100, as in torch."""
         _of_one_shape(self, "binary_cross_entropy", p, t)
         yes = self.multiply(t, self.maximum(self.log(p), -100.0))
         no = self.multiply(self.subtract(1.0, t), self.maximum(self.log1p(self.negative(p)), -100.0))
         return self.negative(self.add(yes, no))
 
     def binary_cross_entropy_slope(self, p: Tensor, t: Tensor) -> Tensor:
-        """Return (p - t) / (p (1 - p)), the derivative by p; the divisor is at least 1e-12, as in torch."""
+        """Return (p - t) / (p (1 - p)), the derivative of binary_cross_entropy with respect to p.
+
+        The divisor is clamped to at least 1e-12, as in torch.
+        """
         _of_one_shape(self, "binary_cross_entropy_slope", p, t)
         variance = self.maximum(self.multiply(p, self.subtract(1.0, p)), VARIANCE_FLOOR)
         return self.divide(self.subtract(p, t), variance)
@@ -285,10 +301,10 @@ class Backend(Primitives):
         return self.divide(total, float(count(self.shape(x), axis)))
 
     def centre(self, x: Tensor, *, axis: Axis = None) -> Pair:
-        """Return (x - mean, mean) of a floating x; the mean over axis keeps that axis with size 1.
+        """Return (x - mean, mean) for floating x; the mean keeps the reduced axes with size 1.
 
-        The rounded mean leaves a small residual mean, which a second step subtracts. A float32 mean near 10⁴
-        has a rounding error of up to 5·10⁻⁴.
+        The mean is rounded: a float32 mean near 10⁴ is off by up to 5·10⁻⁴. The mean of the differences is
+        therefore subtracted from them as well. The returned mean does not include this correction.
         """
         _floating(self, "centre", x)
         axis = axes_in("centre", axis, len(self.shape(x)))
@@ -297,9 +313,9 @@ class Backend(Primitives):
         return self.subtract(rest, self.mean(rest, axis=axis, keepdims=True), out=rest), mean
 
     def var(self, x: Tensor, *, axis: Axis = None, correction: float = 0.0, keepdims: bool = False) -> Tensor:
-        """Return Σ (x - mean)² / (n - correction).
+        """Return Σ (x - mean)² / (n - correction) along axis; NaN or infinity if n <= correction.
 
-        It takes two passes, because a single pass loses digits when the mean is large.
+        The mean is computed first: a formula with Σ x² in one pass loses digits when the mean is large.
         """
         _floating(self, "var", x)
         axis = axes_in("var", axis, len(self.shape(x)))
@@ -324,11 +340,10 @@ class Backend(Primitives):
         bias: bool = True,
         out: tuple[Tensor | None, Tensor | None] | None = None,
     ) -> tuple[Tensor, Tensor | None]:
-        """Return (gᵀ x, Σ g), the gradients of linear's weight (O, I) and bias (O,).
+        """Return (gradᵀ x, Σ grad), the gradients of linear's weight (O, I) and bias (O,).
 
-        grad (..., O), x (..., I); the sums run over all leading axes. With bias=False the bias gradient is
-        not computed, and None is returned for it. `out` holds one tensor or None for each of the two
-        gradients.
+        grad (N, ..., O), x (N, ..., I); the sums run over all axes but the last. With bias=False the second
+        gradient is None. `out` holds a tensor or None for each of the two gradients.
         """
         shape, grad_shape = self.shape(x), self.shape(grad)
         if shape[:-1] != grad_shape[:-1] or len(shape) < 2 or len(grad_shape) < 2:
@@ -344,7 +359,10 @@ class Backend(Primitives):
         return weight, self.sum(grad, axis=0, out=bias_out) if bias else None
 
     def one_hot(self, indices: Tensor, num_classes: int, *, dtype: str | None = None) -> Tensor:
-        """Return 1 at each index, 0 elsewhere: (*) int64 -> (*, num_classes)."""
+        """Return 1 at each index, 0 elsewhere: (*) int64 -> (*, num_classes).
+
+        An index that is no class gives zeros only.
+        """
         num_classes = integer("one_hot", "num_classes", num_classes, least=0)
         column = self.reshape(indices, (*self.shape(indices), 1))
         return self.astype(self.equal(column, self.arange(0, num_classes)), dtype or self.default_dtype)
@@ -359,7 +377,7 @@ class Backend(Primitives):
         step: int = 0,
         dtype: str | None = None,
     ) -> Tensor:
-        """Return ones with the given probability, else zeros, drawn from (seed, stream, step) alone."""
+        """Return ones with the given probability, else zeros; seed, stream and step determine the draw."""
         probability = number("bernoulli", "probability", probability, least=0, most=1)
         shape = extents("bernoulli", shape)
         uniform = self.random(shape, seed=seed, stream=stream, step=step, dtype=dtype)
@@ -387,7 +405,8 @@ class Backend(Primitives):
         inside = self.astype(self.less_equal(0, places), "int64")
         chosen = self.argmax(columns, axis=2, keepdims=True)
         indices = self.take_along_axis(self.broadcast_to(places, self.shape(columns)), chosen, axis=2)
-        # If a whole window is -inf, argmax may choose padding, whose index is -1.
+        # If all values in a window are -inf, argmax may choose padding, whose index is -1. Then the window's
+        # first place inside the image is chosen instead.
         first = self.take_along_axis(places, self.argmax(inside, axis=2, keepdims=True), axis=2)
         indices = self.where(self.less_equal(0, indices), indices, self.broadcast_to(first, every))
         values = self.take_along_axis(columns, chosen, axis=2)
@@ -404,7 +423,8 @@ class Backend(Primitives):
     ) -> Tensor:
         """Return an image of zeros (N, C, *size) with grad (N, C, *counts) added at the indices.
 
-        distinct: no index occurs twice in an image. hollow: an index may be -1; its gradient is dropped.
+        distinct=True is the caller's promise, which is not checked, that no index occurs twice in one image.
+        With hollow=True an index may be -1, and its gradient is dropped.
         """
         size = check_pool_grad(self.shape(grad), self.shape(indices), size)
         if hollow:
@@ -422,7 +442,7 @@ class Backend(Primitives):
     def sgd_step(
         self, parameter: Tensor, gradient: Tensor, learning_rate: float, *, out: Tensor | None = None
     ) -> Tensor:
-        """Return p - learning_rate g; `out` may be the parameter."""
+        """Return parameter - learning_rate gradient; `out` may be the parameter."""
         check_equal("sgd_step", self.shape(parameter), self.shape(gradient))
         return self.add_scaled(parameter, gradient, -learning_rate, out=out)
 
@@ -441,10 +461,14 @@ class Backend(Primitives):
         correction2: float,
         out: Triple | None = None,
     ) -> Triple:
-        """Return Adam's new (p, m, v): Kingma & Ba 2015, algorithm 1, with epsilon outside the square root.
+        """Return the new (parameter, first, second) of Adam: Kingma & Ba 2015, algorithm 1.
 
-        m = β₁ m + (1 - β₁) g; v = β₂ v + (1 - β₂) g²; p = p - lr (m / c₁) / (√v / √c₂ + ε), where
-        cᵢ = 1 - βᵢ^t. `out` may be (parameter, first, second).
+            first = beta1 first + (1 - beta1) gradient
+            second = beta2 second + (1 - beta2) gradient²
+            parameter = parameter - learning_rate (first / correction1) / (√(second / correction2) + epsilon)
+
+        At step t, from 1, the corrections are 1 - beta1^t and 1 - beta2^t. `out` may be (parameter, first,
+        second).
         """
         for tensor in (gradient, first, second):
             check_equal("adam_step", self.shape(parameter), self.shape(tensor))
@@ -470,8 +494,8 @@ def _floating(backend: Backend, op: str, x: Tensor) -> str:
 
 
 def _alike(backend: Backend, op: str, grad: Tensor, other: Tensor) -> None:
-    # Primitives would broadcast unequal shapes. In some definitions no op sees both tensors, so no op would
-    # refuse unequal dtypes.
+    # Primitives would broadcast unequal shapes. In some definitions no primitive takes both tensors, so none
+    # would refuse unequal dtypes.
     first, second = backend.dtype(grad), backend.dtype(other)
     if first != second:
         raise unequal_dtypes(op, first, second)
@@ -494,5 +518,7 @@ _NOT_OPS = ("details", "leaf", "unrecorded")
 PRIMITIVES: tuple[str, ...] = _names(Primitives)
 DERIVED: tuple[str, ...] = tuple(n for n in _names(Backend) if n not in PRIMITIVES and n not in _NOT_OPS)
 
-for _name in OTHER_NAMES:  # not __getattr__, which slows every attribute access
+# torch's and numpy's names for ops become attributes of Backend. Reading one raises an error that gives
+# Lamina's name. A `__getattr__` could do the same, but it would slow every attribute access.
+for _name in OTHER_NAMES:
     setattr(Backend, _name, OtherName(_name))

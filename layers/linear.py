@@ -12,7 +12,7 @@ from .module import Module
 
 
 class Linear(Module):
-    """y = x Wᵀ + b.
+    """y = x Wᵀ + b, for x (N, ..., in_features) and y (N, ..., out_features).
 
     Parameters
     ----------
@@ -24,6 +24,11 @@ class Linear(Module):
         The initializers of W (out_features, in_features) and b (out_features,); torch's default if None.
     backend
         The backend that computes; the current one if None.
+
+    Raises
+    ------
+    OptionError
+        If in_features or out_features is not an integer of at least 1.
 
     """
 
@@ -55,7 +60,10 @@ class Linear(Module):
 
     @override
     def backward(self, grad_output: Tensor) -> Tensor | None:
-        """dL/dW = gᵀ x, dL/db = Σₙ g, dL/dx = g W, where g = dL/dy: (N, ..., out_features)."""
+        """dL/dW = gᵀ x, dL/db = Σ g, dL/dx = g W, with g = dL/dy: (N, ..., out_features).
+
+        The sums, that in gᵀ x too, run over all axes but the last.
+        """
         (x,) = self.kept()
         weight, bias = self.weight, self.bias
         place = (weight.grad_out, None if bias is None else bias.grad_out)
@@ -76,7 +84,7 @@ class Linear(Module):
         if len(shape) < 2 or shape[-1] != self.in_features:
             single = tuple(shape) == (self.in_features,)
             advice = f"; a single sample needs a batch axis: (1, {self.in_features})" if single else ""
-            raise self.misfit(f"(N, {self.in_features})", shape, advice)
+            raise self.misfit(f"(N, ..., {self.in_features})", shape, advice)
         return (*shape[:-1], self.out_features)
 
     @property

@@ -136,7 +136,7 @@ class Module:
             )
 
     def misfit(self, expected: str, shape: Shape, advice: str = "") -> ShapeError:
-        """Return the error for a shape: `Linear(25 -> 2): expected input (N, 25), got (64, 20)`."""
+        """Return the error for a shape: `Linear(25 -> 2): expected input (N, ..., 25), got (64, 20)`."""
         error = ShapeError(f"{self}: expected input {expected}, got {tuple(shape)}{advice}")
         error.names_layer = True
         return error

@@ -1,23 +1,24 @@
 """Convolution. `MyConv2d`, below, shows the whole idea; the other files make it general and fast.
 
-`unfold` turns each window of an image into a column, so a convolution is a matrix product:
+An image has C channels, the output has O, the kernel has K places, and L windows fit into the image.
+`unfold` copies each window into a column of a matrix, so a convolution is a matrix product:
 
-    y = w columns        w (O, C K), columns (C K, L), for K places in the kernel and L windows
+    y = w columns        w (O, C K), columns (C K, L), y (O, L)
 
-Its gradients take two more products and `fold`, the adjoint of `unfold`:
+The gradients take two more products and `fold`, which adds each column back to the places of its window:
 
     dL/dw = g columnsᵀ,  dL/dx = fold(wᵀ g),  g = dL/dy (O, L)
 
-The columns of a batch take K times the memory of its images, more than a cache holds. `Conv2d` therefore
-makes them block by block and discards each block after use. The files:
+At stride 1, a batch's columns take about K times the memory of its images, usually more than a cache holds.
+`Conv2d` therefore makes them block by block, each in the storage of the block before. The files:
 
 unfolded.py      Conv1d, Conv2d, Conv3d: forward and backward
 convolution.py   what all convolutions share: options, parameters, shapes
 correlation.py   the three products above, block by block, with groups
-blocks.py        how a batch is cut into blocks, and how results are put together
+blocks.py        how a batch is cut into blocks, and how their results are joined
 borders.py       padding with the image's own values
-transposed.py    ConvTranspose1d, 2d, 3d: the adjoint of a convolution as a layer
-naive.py         NaiveConv2d: the definition as loops; the tests compare the others with it
+transposed.py    ConvTranspose1d, ConvTranspose2d, ConvTranspose3d: the adjoint of a convolution as a layer
+naive.py         NaiveConv2d: the definition of Conv2d as loops; the tests compare the two
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ __all__ = [
 
 
 class MyConv2d(Module):
-    """y = w ⋆ x, without padding or bias."""
+    """A 2-D convolution with a square kernel, stride 1, no padding and no bias."""
 
     def __init__(self, channels: int, outputs: int, size: int, backend: str | Backend | None = None) -> None:
         super().__init__(backend)
@@ -59,7 +60,7 @@ class MyConv2d(Module):
         return b.reshape(y, (n, self.outputs, *window.counts))
 
     def backward(self, grad_output: Tensor) -> Tensor:
-        """dL/dw = Σₙ g columnsᵀ, dL/dx = fold(wᵀ g)."""
+        """dL/dw = Σₙ g columnsᵀ, dL/dx = fold(wᵀ g), with g = dL/dy; n runs over the images."""
         b, (columns, window) = self.backend, self.kept()
         g = b.reshape(grad_output, (*b.shape(grad_output)[:2], -1))
         grad_weight = b.sum(b.matmul(g, b.permute_dims(columns, (0, 2, 1))), axis=0)

@@ -1,4 +1,8 @@
-"""A convolution is cut into blocks of a few times the cache size; `Assembly` joins their results."""
+"""How a convolution is cut into blocks (`Plan`), and how their results are joined (`Assembly`).
+
+A block is some images of the batch, or some rows of one image. A row is all places with one index along the
+first spatial axis. The images of a block are the last axis of its tensors.
+"""
 
 from __future__ import annotations
 
@@ -10,23 +14,21 @@ from ...backends import Backend, Tensor, Window
 from ...backends.protocol import Shape
 
 Range = tuple[int, int]
+"""(first, last + 1)."""
 STREAMED = 8
-"""A block's columns may be this many times the cache size; larger matmuls make up for the cache misses.
-
-An image whose columns are larger than the cache shares no block with other images.
-"""
+"""The budget of a block, in cache sizes: large matmuls gain more than the cache misses cost."""
 
 
 @dataclass(frozen=True)
 class Block:
-    """Some output rows (places along the first spatial axis) of some images."""
+    """Some output rows of some images."""
 
     images: Range
     rows: Range
     inputs: Range
-    """The input rows that the windows of `rows` touch."""
+    """The input rows that the windows of the output rows touch."""
     window: Window
-    """The geometry of those windows over `inputs`, with the images as an extra last axis."""
+    """These windows over these input rows; the images are an extra last axis."""
 
     @property
     def samples(self) -> int:
@@ -36,7 +38,10 @@ class Block:
 
 @dataclass(frozen=True)
 class Plan:
-    """How a convolution is cut: each block has up to `images` images, or up to `rows` rows of one image."""
+    """How a convolution over `samples` images is cut.
+
+    Each block has up to `images` whole images, or up to `rows` output rows of one image.
+    """
 
     window: Window
     samples: int
@@ -46,33 +51,35 @@ class Plan:
     @staticmethod
     @functools.lru_cache(maxsize=1024)
     def of(window: Window, samples: int, channels: int, outputs: int, itemsize: int, cache_size: int) -> Plan:
-        """Return the plan for an input (samples, channels, *size); a block's columns fit the memory budget.
+        """Return the plan for an input (samples, channels, *size) and an output with `outputs` channels.
 
-        The largest of columns, images and outputs must fit the budget. A block has at least one row of one
-        image, even if that row exceeds the budget.
+        A block's columns, input and output each fit the budget, STREAMED * cache_size bytes. There are two
+        exceptions: a block of one row may be larger, and so may the input of a block of rows, which also
+        has rows of its neighbours.
         """
         counts, budget = window.counts, STREAMED * cache_size
         columns = itemsize * channels * window.places * window.positions
         places = max(channels * window.image_places, outputs * window.positions)
         most = max(columns, itemsize * places, 1)
-        # A pointwise window's columns are the image itself: one image needs no copy, several in a block do.
-        alone = cache_size // 4 if window.pointwise else cache_size
-        images = 1 if columns > alone else max(1, min(samples, budget // most))
+        # Images share a block only if the columns of each are at most `small` bytes. Pointwise windows have a
+        # lower limit: their columns are the image itself, which is copied only to join it with others.
+        small = cache_size // 4 if window.pointwise else cache_size
+        images = 1 if columns > small else max(1, min(samples, budget // most))
         rows = counts[0] if most <= budget else min(counts[0], max(1, budget * counts[0] // most))
         return Plan(window, samples, images, rows)
 
     @property
     def whole(self) -> bool:
-        """Whether a block has all rows of its images."""
+        """Whether blocks have whole images."""
         return self.rows == self.window.counts[0]
 
     @property
     def chunks(self) -> list[Range]:
-        """The ranges of images that are computed together."""
+        """The images of each block; if images are cut, each image once."""
         return [(n, min(n + self.images, self.samples)) for n in range(0, self.samples, self.images)]
 
     def blocks(self, images: Range) -> Iterator[Block]:
-        """Yield the blocks of a range of images, from the first rows to the last."""
+        """Yield the blocks of a chunk, from its first rows to its last."""
         window = self.window
         size, stride, span = window.size[0], window.stride[0], window.span[0]
         for top in range(0, window.counts[0], self.rows):
@@ -94,7 +101,7 @@ class Plan:
 
 
 class Workspace:
-    """Storage that the blocks use one after another."""
+    """Storage that each block takes over from the block before."""
 
     def __init__(self, backend: Backend, dtype: str) -> None:
         self.backend = backend
@@ -102,18 +109,18 @@ class Workspace:
         self.stores: dict[str, tuple[Shape, Tensor]] = {}
 
     def store(self, name: str, shape: Shape) -> Tensor:
-        """Return storage for `out`; the previous block's storage is reused if the shapes are equal."""
+        """Return storage to pass as `out`: that of the last call with this name, if the shape is equal."""
         if name not in self.stores or self.stores[name][0] != shape:
             self.stores[name] = (shape, self.backend.empty(shape, dtype=self.dtype))
         return self.stores[name][1]
 
 
 class Assembly:
-    """A tensor (N, C, *spatial), assembled from one value per chunk, or per block if images are cut.
+    """A tensor (N, C, *spatial), assembled from the results of blocks.
 
-    The value of a single chunk, with its images as the last axis, becomes the tensor: only its axes are
-    permuted. The values of several chunks are assigned to cells. A chunk of one image has a cell of the shape
-    `made`, so that an op can write its result into the cell. Blocks of a cut image are added to zeros.
+    If there is one chunk, its result with permuted axes is the tensor. If there are several, each result is
+    assigned to the chunk's cell. A chunk of one image has a cell of the shape `made`, in which the op returns
+    the result, so that the op can write into the cell. Results of a cut image's rows are added to zeros.
     """
 
     def __init__(self, work: Workspace, plan: Plan, shape: Shape, made: Shape) -> None:
@@ -129,11 +136,11 @@ class Assembly:
             self.tensor, self.cells = self.backend.cells(shapes, dtype=work.dtype)
 
     def place(self, images: Range) -> Tensor | None:
-        """Return the cell for a chunk of one image, to use as `out`; otherwise None."""
+        """Return the cell for a chunk of one image, to pass as `out`; None if there is no such cell."""
         return self.cells.get(str(images[0])) if images[1] - images[0] == 1 else None
 
     def put(self, images: Range, value: Tensor) -> None:
-        """Store the value of a chunk, (C, *spatial, n); its leading axes may be merged or split."""
+        """Store a chunk's result (C, *spatial, n), n images; axes may be merged or split, except the last."""
         b, samples = self.backend, images[1] - images[0]
         if samples == 1 and not self.single:
             b.assign(self.cells[str(images[0])], value)
@@ -146,7 +153,7 @@ class Assembly:
             b.assign(self.cells[str(images[0])], images_first)
 
     def add(self, image: int, rows: Range, strip: Tensor) -> None:
-        """Add to these rows of a cut image the values (C, rows, *spatial[1:]); axes may be merged or split."""
+        """Add a strip (C, rows, *spatial[1:]), with axes merged or split, to these rows of a cut image."""
         assert self.tensor is not None
         b, channels, rest = self.backend, self.shape[1], self.shape[3:]
         values = b.reshape(strip, (1, channels, rows[1] - rows[0], *rest))

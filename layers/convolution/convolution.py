@@ -26,16 +26,17 @@ class Convolution(Module):
     kernel_size, stride, dilation
         One integer, or one for each spatial axis.
     padding
-        One of: an integer for all sides; a sequence of an integer or (before, after) for each spatial axis;
-        a sequence of all sides, last axis first as in torch.nn.ZeroPad2d (left, right, top, bottom); "same"
-        (needs stride 1); "valid".
+        The number of places added to each side. An integer holds for all sides. A sequence has one entry for
+        each spatial axis, either all integers or all pairs (before, after); or it has one integer for each
+        side, last axis first as in torch.nn.ZeroPad2d: (left, right, top, bottom). "valid" adds none. "same"
+        gives the output the input's size.
     groups
-        The number of groups of channels, each with its own outputs; groups = C gives a depthwise
-        convolution.
+        The number of groups. Channels are divided evenly among them, and an output channel reads only the
+        input channels of its group. groups = C gives a depthwise convolution.
     bias
         Whether to add b.
     padding_mode
-        "zeros", "reflect", "replicate" or "circular".
+        What the added places hold: "zeros", or values of the image by "reflect", "replicate" or "circular".
     weight_init, bias_init
         The initializers of w (O, C / groups, *kernel_size) and b (O,); torch's default if None.
     backend
@@ -44,7 +45,9 @@ class Convolution(Module):
     Raises
     ------
     OptionError
-        For a size below 1, channels that are not divisible by groups, or "same" with a stride above 1.
+        For a number of channels, kernel_size, stride, dilation or groups that is not at least 1; for
+        channels that are not divisible by groups; for negative padding, padding of another form, or "same"
+        with a stride above 1; for an unknown padding_mode.
 
     """
 
@@ -85,7 +88,11 @@ class Convolution(Module):
         self.bias = self.parameter((out_channels,), bias_init or TorchDefault(), fan=shape) if bias else None
 
     def window(self, shape: Shape) -> Window:
-        """Return the windows over an input (N, C, *spatial); raise ShapeError if the input does not fit."""
+        """Return the windows over an input (N, C, *spatial).
+
+        With a padding_mode other than "zeros", they are windows over the input with its padding already
+        added. Raises ShapeError if the input does not fit.
+        """
         check_images(self, self.in_channels, self.rank, shape)
         for axis, pair in enumerate(self.padding, start=2):
             needed = 0 if self.padding_mode == "zeros" else least(max(pair), self.padding_mode)
@@ -120,7 +127,7 @@ class Convolution(Module):
 
 
 def checked_channels(name: str, in_channels: int, out_channels: int, groups: int) -> tuple[int, int, int]:
-    """Return the three as ints.
+    """Return the three numbers as ints.
 
     Raises OptionError unless all are at least 1 and both numbers of channels are divisible by groups.
     """

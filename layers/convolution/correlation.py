@@ -1,9 +1,9 @@
-"""Cross-correlation over any number of spatial axes, and its two adjoints, by `unfold` and `matmul`.
+"""Cross-correlation over 1 to 3 spatial axes, and its two gradients, by `unfold`, `matmul` and `fold`.
 
-Each window of the input becomes a column of C K numbers, where K is the number of places in the kernel;
-y = w columns. The columns of a whole batch are larger than fast memory, so the code makes them block by
-block (blocks.py) and discards each block after use. The images of a block are its last axis, so that
-`unfold` copies long runs of numbers even if the images are small.
+Each window of the input becomes a column of C K numbers, for K places in the kernel; y = w columns. `fold`
+adds columns back to their windows. The columns of a batch are usually larger than the cache, so they are made
+block by block (blocks.py). The images of a block are its last axis, so that `unfold` copies long runs of
+numbers even if the images are small.
 """
 
 from __future__ import annotations
@@ -18,10 +18,11 @@ from .borders import Border
 
 @dataclass(frozen=True)
 class Correlation:
-    """y = w ⋆ x, for x (N, C, *size), w (O, C / groups, *kernel_size), y (N, O, *counts).
+    """y = w ⋆ x, the cross-correlation of x (N, C, *size) with w (O, C / groups, *kernel_size).
 
-    Each of the three maps needs extra memory only for one block's columns and what is computed from them:
-    a few times the backend's `cache_size` for any batch.
+    y is (N, O, *counts). Besides its arguments and its result, each of the three methods below needs memory
+    for one block: at most 32 times the backend's `cache_size`, if a block of one row fits the budget (see
+    `Plan.of`). `weight_grad` needs room for one more gradient of w.
     """
 
     backend: Backend
@@ -32,7 +33,7 @@ class Correlation:
     outputs: int
     groups: int
     border: Border | None = None
-    """Padding of x, added block by block; `window` has the padded size."""
+    """The padding of x with its own values, in every mode but zeros; `window.size` includes it."""
 
     @property
     def x_shape(self) -> Shape:
@@ -50,10 +51,10 @@ class Correlation:
         """(O, C / groups, *kernel_size)."""
         return (self.outputs, self.channels // self.groups, *self.window.kernel_size)
 
-    # -- the three maps ----------------------------------------------------------------------------
+    # -- the output and the two gradients ------------------------------------------------------------
 
     def forward(self, x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-        """Return w ⋆ x + b; each block computes w columns + b."""
+        """Return w ⋆ x + bias; each block computes w columns + bias."""
         b, plan, work = self.backend, self._plan(), Workspace(self.backend, self.dtype)
         matrix = b.reshape(weight, self._grouped(self.outputs, -1))
         if bias is not None:

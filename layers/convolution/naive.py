@@ -14,7 +14,7 @@ from .convolution import Convolution, channel_sum
 
 
 class NaiveConv2d(Convolution):
-    """Convolution over (N, C, H, W), one window at a time (Jin et al., section II-B).
+    """Convolution over (N, C, H, W), one window at a time, as in Jin, Shen & Zhu (docs/papers/jin.md), II-B.
 
     It is slow and obviously correct; the tests compare `Conv2d` with it.
     """
@@ -23,7 +23,11 @@ class NaiveConv2d(Convolution):
 
     @override
     def forward(self, x: Tensor) -> Tensor:
-        """y[n, o, h, w] = Σ window(n, h, w) w[o] + b[o]; x: (N, C, H, W) -> (N, O, H', W')."""
+        """y[n, o, i, j] = Σ window w[o] + b[o]: (N, C, H, W) -> (N, O, H', W').
+
+        window (C / groups, *kernel_size) is the part of sample n's padded input that the kernel covers at
+        (i, j), in the channels of o's group. The sum runs over all its elements.
+        """
         b = self.backend
         y_shape = self.output_shape(b.shape(x))
         window = self.window(b.shape(x))
@@ -42,7 +46,10 @@ class NaiveConv2d(Convolution):
 
     @override
     def backward(self, grad_output: Tensor) -> Tensor | None:
-        """dL/dw[o] = Σ g window, dL/dwindow = Σ_o g w[o], dL/db = Σ g, with g = dL/dy[n, o, h, w]."""
+        """dL/dw[o] = Σ g window, dL/db[o] = Σ g, dL/dx = Σ g w[o] at the window, with g = dL/dy[n, o, i, j].
+
+        The first two sums run over n, i and j, the third over all elements of y whose window has the place.
+        """
         b = self.backend
         padded, window, y_shape = self.kept()
         self.check_gradient(grad_output, y_shape)

@@ -17,10 +17,9 @@ from .correlation import Correlation
 
 
 class ConvTranspose(Module):
-    """y = wᵀ x + b: each place of x adds a multiple of the kernel to y.
+    """Each place of x adds a multiple of the kernel to y; neighbouring places do so `stride` places apart.
 
-    The kernels of neighbouring places in x are `stride` places apart in y. The forward pass computes the
-    input gradient of a convolution with these options.
+    The forward pass computes the input gradient of a convolution with these options, plus b.
 
     Parameters
     ----------
@@ -29,12 +28,12 @@ class ConvTranspose(Module):
     kernel_size, stride, dilation
         One integer, or one for each spatial axis.
     padding
-        The number of places to cut off each side of the result: an integer, or an integer or
-        (before, after) for each axis.
+        The number of places to cut off each side of y, in the forms of a convolution's padding, except
+        "same" and "valid".
     output_padding
-        The number of places to add back at the end of each axis, after the cut by `padding`. It must be
-        below max(stride, dilation). A strided convolution maps several input sizes to one output size; this
-        option selects one of them.
+        The number of places by which the end of each spatial axis of y is longer: one integer, or one for
+        each axis, below max(stride, dilation) of that axis. A convolution with a stride maps several input
+        sizes to one output size; y may have any of these input sizes.
     groups, bias
         As for a convolution.
     padding_mode
@@ -43,6 +42,13 @@ class ConvTranspose(Module):
         The initializers of w (C, O / groups, *kernel_size) and b (O,); torch's default if None.
     backend
         The backend that computes; the current one if None.
+
+    Raises
+    ------
+    OptionError
+        For a number of channels, kernel_size, stride, dilation or groups that is not at least 1; for
+        channels that are not divisible by groups; for negative padding or padding of another form; for
+        output_padding out of range; for a padding_mode other than "zeros".
 
     """
 
@@ -90,7 +96,11 @@ class ConvTranspose(Module):
 
     @override
     def forward(self, x: Tensor) -> Tensor:
-        """x: (N, C, *size) -> (N, O, *((size - 1) stride + dilation (kernel_size - 1) + 1 - padding))."""
+        """x: (N, C, *size) -> (N, O, *output size).
+
+        On each axis, the output size is (size - 1) stride + dilation (kernel_size - 1) + 1 - before - after
+        + output_padding, for a padding of (before, after).
+        """
         b, shape = self.backend, self.backend.shape(x)
         window, beyond = self._geometry(shape)
         correlation = Correlation(
@@ -106,13 +116,16 @@ class ConvTranspose(Module):
 
     @override
     def backward(self, grad_output: Tensor) -> Tensor | None:
-        """dL/dx = w ⋆ g, dL/dw = x ⋆ g, dL/db = Σ g, with g = dL/dy: (N, O, *output size)."""
+        """dL/dx = w ⋆ g, dL/dw = x ⋆ g, dL/db = Σ g, with g = dL/dy: (N, O, *output size).
+
+        ⋆ is the convolution that y is the input of; Σ runs over samples and places.
+        """
         b = self.backend
         x, correlation, beyond = self.kept()
         self.check_gradient(grad_output, self.output_shape(b.shape(x)))
         if self.bias is not None:
             self.bias.accumulate(channel_sum(b, grad_output))
-        if any(beyond):  # these last places of y are in no window
+        if any(beyond):  # the last places of y, so many on each axis, get only b
             grad_output = b.slice(grad_output, (0,) * (self.rank + 2), correlation.x_shape)
         self.weight.accumulate(correlation.weight_grad(x, grad_output))
         return correlation.forward(grad_output, self.weight.data) if self.input_gradient else None
@@ -123,14 +136,14 @@ class ConvTranspose(Module):
         return (shape[0], self.out_channels, *(n + o for n, o in zip(window.size, beyond, strict=True)))
 
     def _geometry(self, shape: Shape) -> tuple[Window, tuple[int, ...]]:
-        """Return the geometry of the convolution that maps y to x, and y's excess on each axis.
+        """Return the windows of the convolution that maps y to x, and y's excess on each axis.
 
-        The excess is the number of places by which y extends beyond that convolution's input.
+        The excess is the number of places at the end of y that are outside that convolution's input.
         """
         check_images(self, self.in_channels, self.rank, shape)
         if min(shape[2:]) < 1:
             raise self.misfit("with size at least 1 on each spatial axis", shape)
-        size, padding, beyond = [], [], []
+        size, padding, beyond, least = [], [], [], []
         for axis, count in enumerate(shape[2:]):
             before, after = self.padding[axis]
             full = (count - 1) * self.stride[axis] + self.dilation[axis] * (self.kernel_size[axis] - 1) + 1
@@ -141,10 +154,11 @@ class ConvTranspose(Module):
             size.append(full - before - after)
             padding.append((before, after))
             beyond.append(more)
+            # A shorter input of `count - k` places gives an output of `size - k stride`.
+            least.append(max(1, count - (size[-1] - 1) // self.stride[axis]))
         if min(size) < 1:
-            uncut = tuple(n + sum(pair) for n, pair in zip(size, padding, strict=True))
             raise self.misfit(
-                f"whose output {uncut}, before cropping, is larger than the cut {tuple(padding)}",
+                f"with spatial size at least {tuple(least)}, for padding {self.padding} cuts the output",
                 shape,
             )
         window = Window.of(tuple(size), self.kernel_size, self.stride, padding, self.dilation)

@@ -12,8 +12,10 @@ from .correlation import Correlation
 class _Unfolded(Convolution):
     """Convolution in blocks.
 
-    It needs 8 to 32 times the backend's `cache_size` (1 MB) in addition to input, output and their gradients,
-    for any batch size. `forward` keeps the input; `backward` makes the columns again.
+    `forward` keeps the input; `backward` makes the columns again. Besides input, output, weight and their
+    gradients, memory is needed for one block, at most 32 times the backend's `cache_size` (1 MB), and in
+    `backward` for two arrays of the weight's size. A block is larger only if the columns of one output row
+    exceed 8 times `cache_size`.
     """
 
     @override
@@ -42,7 +44,7 @@ class _Unfolded(Convolution):
 
 
 class Conv1d(_Unfolded):
-    """Convolution over (N, C, L); needs as much extra memory as Conv2d."""
+    """Convolution over (N, C, L); it needs as much extra memory as Conv2d."""
 
     rank = 1
 
@@ -50,13 +52,18 @@ class Conv1d(_Unfolded):
 class Conv2d(_Unfolded):
     """Convolution over (N, C, H, W).
 
-    For any batch, it needs at most 32 MB in addition to input, output and their gradients.
+    Besides input, output, weight and their gradients, it needs at most 32 MB for any batch and image, and
+    two arrays of the weight's size. It needs more only if the columns of one output row exceed 8 MB: those
+    are C K W' numbers, for K places in the kernel and an output of width W'.
     """
 
     rank = 2
 
 
 class Conv3d(_Unfolded):
-    """Convolution over (N, C, D, H, W); needs as much extra memory as Conv2d."""
+    """Convolution over (N, C, D, H, W).
+
+    It needs as much extra memory as Conv2d; the row of the output is here a slice (H', W').
+    """
 
     rank = 3

@@ -177,8 +177,8 @@ def test_images_that_are_too_small(
 
 def test_nothing_left_of_a_transposed_one(backend: Backend) -> None:
     layer = ConvTranspose2d(2, 3, 3, padding=3, backend=backend)
-    expected = "expected input whose output (4, 4), before cropping, is larger than the cut ((3, 3), (3, 3))"
-    message = f"{layer}: {expected}"
+    least = "with spatial size at least (5, 5), for padding ((3, 3), (3, 3)) cuts the output"
+    message = f"{layer}: expected input {least}"
     with pytest.raises(ShapeError, match=says(f"{message}, got (1, 2, 2, 2)")):
         layer(backend.full((1, 2, 2, 2), 0.0))
     message = f"{layer}: expected input with size at least 1 on each spatial axis, got (1, 2, 0, 8)"

@@ -37,7 +37,7 @@ def extra(layer: Any, shape: tuple[int, ...]) -> tuple[int, int]:
     return forward, backward
 
 
-# A layer, an image, and two batches of which both are more than one block.
+# A layer, an image, and two batches, each of more than one block.
 LAYERS: list[Any] = [
     pytest.param(Conv2d, (64, 64, 3), {"padding": 1}, (64, 56, 56), (4, 10), id="64 to 64, 3x3"),
     pytest.param(Conv2d, (64, 64, 3), {"padding": 1, "groups": 64}, (64, 56, 56), (2, 6), id="depthwise"),
@@ -50,6 +50,15 @@ LAYERS: list[Any] = [
         id="reflecting",
     ),
     pytest.param(Conv2d, (16, 16, 7), {"padding": 3, "stride": 2}, (16, 256, 256), (2, 4), id="strips"),
+    pytest.param(Conv2d, (3, 16, 3), {}, (3, 1024, 1024), (1, 2), id="one large image"),
+    pytest.param(
+        Conv2d,
+        (8, 8, 3),
+        {"padding": 1, "padding_mode": "reflect"},
+        (8, 768, 768),
+        (1, 2),
+        id="one large image, reflecting",
+    ),
     pytest.param(Conv2d, (16, 256, 1), {}, (16, 8, 8), (512, 1024), id="many outputs"),
     pytest.param(
         Conv2d, (64, 128, 1), {"stride": 2}, (64, 8, 8), (1024, 2048), id="most of the input unused"

@@ -35,7 +35,7 @@ class Trainer:
     model, loss, optimizer
         The three must be on one backend.
     schedule
-        A `Schedule`: it gives the learning rate's factor for each epoch.
+        A `Schedule`: it gives a factor for the learning rate in each epoch.
     metrics
         Extra columns of the history: names mapped to functions of (outputs (N, ...), targets (N, ...)) on the
         host. The history always has the loss, and the accuracy if the targets are class labels. Wrap a metric
@@ -46,14 +46,20 @@ class Trainer:
         A penalty on parameters of the model. Its gradient is added at each step; the reported loss excludes
         it.
     clip_norm, clip_value
-        Before each step, all gradients are scaled to a joint norm of at most clip_norm; then each element is
-        clipped to ±clip_value.
+        Before each step, all gradients are scaled by one factor so that their joint norm is at most
+        clip_norm; then each element is clipped to ±clip_value. None does neither.
     seed
         The seed of the shuffle; equal seeds give equal batches on every backend.
     progress
         Whether to show a progress bar.
     check_finite
-        Whether NaN and infinities in the data raise an error before training starts.
+        Whether NaN and infinities in the data raise DataError before training or evaluation starts.
+
+    Raises
+    ------
+    OptionError
+        If the loss or the optimizer is on another backend than the model, the loss has reduction "none", the
+        optimizer or penalty has another model's parameters, or an option is wrong.
 
     """
 
@@ -124,11 +130,15 @@ class Trainer:
         self.check_finite = flag("Trainer", "check_finite", check_finite)
         self.history = History()
         self.columns: tuple[str, ...] = ()
-        """The column names of the current fit's history."""
+        """The names in the rows of the running or last fit."""
         self.stopped = ""
-        """The reason why training stopped early; empty if it did not."""
+        """The reason why the last fit stopped early.
+
+        Empty if it did not, or if the callback that stopped it gave no reason. A fit that fails its checks
+        leaves the value as it was.
+        """
         self.exploded = False
-        """Whether the training loss became NaN or infinite in the last fit."""
+        """Whether the loss became NaN or infinite in the last fit that passed its checks."""
 
     @property
     def epoch(self) -> int:
@@ -148,32 +158,43 @@ class Trainer:
         shuffle: bool = True,
         drop_last: bool = False,
     ) -> History:
-        """Train for `epochs` more epochs and return the history of all epochs.
+        """Train for `epochs` more epochs and return the history of all epochs, those of earlier fits too.
 
-        All checks run before any parameter changes: one batch of each size passes through the model in
-        training mode, and all samples if a layer accepts only some values, as an embedding does. The model
-        and `history` keep the finished epochs after an interrupt (Ctrl-C). `model.train()` and `model.eval()`
-        have no effect on a fit. Other threads may call `predict` during a fit.
+        The data are checked before any parameter changes: one batch of each size passes through model and
+        loss, or all batches if a layer such as Embedding refuses some values. After an interrupt (Ctrl-C) the
+        model keeps all steps taken, also those of the unfinished epoch (unless `BestWeights` restores the
+        best), but `history` has only the finished epochs. `model.train()` and `model.eval()` have no effect
+        on a fit. Other threads may call `predict` during a fit.
 
         Parameters
         ----------
         train, validation
-            Data sets, or pairs (inputs (N, ...), targets). A third element may give a weight for each sample
-            (N,) or for each single loss (N, ...). Weights affect the loss, not the accuracy or the metrics.
+            Each is a Dataset, a tuple (inputs, targets), or a tuple (inputs, targets, weights). Inputs and
+            targets are (N, ...); weights are (N,), one for each sample, or (N, ...), one for each loss that
+            an unreduced loss would return. Weights affect the loss, not the accuracy or the metrics.
         epochs, batch_size
-            At least 1. If batch_size exceeds the number of training samples, they form one batch. It also
-            limits the validation batches.
+            At least 1. A batch_size above the number of samples gives one batch of all samples, or DataError
+            with drop_last. Validation uses the same batch_size.
         shuffle
             Whether to shuffle the samples in each epoch.
         drop_last
-            Whether to drop the last batch if it is not full.
+            Whether to drop the last training batch of each epoch if it is not full.
 
         Raises
         ------
+        OptionError
+            If epochs or batch_size is not an integer of at least 1, `train` or `validation` has another form,
+            a metric does not return one number, or a callback monitors a column that the history lacks.
         DataError
-            If there are no samples, the targets do not fit the loss, or `check_finite` finds NaN or infinity.
+            If there are no samples, inputs and targets differ in number, a value is out of range (a label,
+            an index, a weight), all samples are ignored or have weight 0, `check_finite` finds NaN or
+            infinity, or drop_last leaves no batch.
+        DtypeError
+            If the data are not numbers, or have a dtype that the model or the loss does not take.
         ShapeError
-            If the data do not fit the model, or the last batch is too small for the model.
+            If the shapes do not fit the model or the loss, or a batch is too small for a layer.
+        StateError
+            If the model has parameters that it did not have when the optimizer was made.
 
         """
         epochs, batch_size = integer("fit", "epochs", epochs), integer("fit", "batch_size", batch_size)
@@ -205,7 +226,8 @@ class Trainer:
     def predict(self, inputs: Any, *, batch_size: int | None = None) -> Host:
         """Return the model's outputs for inputs (N, ...), as a host array (N, ...).
 
-        batch_size: by default at most 1,024, and less for large samples.
+        batch_size: by default at most 1,024, and less for large samples. Raises DataError if there are no
+        samples, ShapeError, DtypeError or DataError if the model refuses the inputs.
         """
         b = self.backend
         batch_size = None if batch_size is None else integer("predict", "batch_size", batch_size)
@@ -224,7 +246,8 @@ class Trainer:
     def evaluate(self, data: Dataset | Pair, *, batch_size: int | None = None) -> dict[str, float]:
         """Return the loss over a data set, the metrics, and the accuracy if the targets are class labels.
 
-        batch_size: by default at most 1,024, and less for large samples.
+        data: as for `fit`. batch_size: by default at most 1,024, and less for large samples. Raises
+        OptionError, DataError, DtypeError or ShapeError if the data do not fit, as `fit` does.
         """
         batch_size = None if batch_size is None else integer("evaluate", "batch_size", batch_size)
         samples = self._samples(data, "evaluate")
@@ -232,10 +255,10 @@ class Trainer:
             return self._score(samples, batch_size or fitting_batch(self.backend.shape(samples.x)))
 
     def train_step(self, x: Tensor, y: Tensor, weight: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
-        """Take one step on the batch (x, y), with a weight for each sample.
+        """Take one step on the batch x (N, ...), y (N, ...), with optional weights (N,) or (N, ...).
 
-        Return the prediction, and the loss as numerator and denominator, 0-d handles; `loss.reduced` returns
-        their ratio. They are computed before the step.
+        Return (prediction, numerator, denominator), all from before the step. The last two are 0-d handles;
+        `loss.reduced(numerator, denominator)` returns the loss.
         """
         with self.backend.session(), named_scopes(self.model):
             self.optimizer.zero_grad()
@@ -269,7 +292,7 @@ class Trainer:
         )
         scores = self._learn(in_order, cuts(samples.size, batch_size)[:steps])
         if any((callback.monitor or "").startswith("train_") for callback in self.callbacks):
-            # `_learn` scores each batch before its step; a monitored score must use the current weights.
+            # A monitored score must be that of the weights at the end of the epoch.
             scores = self._score(samples, batch_size)
         row |= _prefixed("train", scores)
         if held_out is not None:
@@ -279,7 +302,7 @@ class Trainer:
         return row
 
     def _learn(self, samples: Samples, batches: list[tuple[int, int]]) -> dict[str, float]:
-        """Take a step on each batch and return the scores of all predictions."""
+        """Take a step on each batch; return the scores of the predictions, each made before its step."""
         listeners = [c for c in self.callbacks if type(c).on_step is not Callback.on_step]
         tally = Tally.of(samples, self.loss, self.metrics)
         for step, (first, last) in enumerate(batches, start=1):

@@ -17,7 +17,11 @@ def _narrow(place: Place) -> object:
 
 ROWS: tuple[Bad, ...] = (
     Bad(
-        "Linear", "20 features for 25", _narrow, ("Linear(25 -> 2)", "input (N, 25)", "(64, 20)"), ShapeError
+        "Linear",
+        "20 features for 25",
+        _narrow,
+        ("Linear(25 -> 2)", "input (N, ..., 25)", "(64, 20)"),
+        ShapeError,
     ),
     Bad(
         "Linear",
