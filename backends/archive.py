@@ -11,6 +11,7 @@ import numpy as np
 
 from .errors import DataError
 from .host import Host
+from .options import shown
 
 LARGEST = 2**30
 """Bytes: what a file may ask for, however small it is. Beyond them its own size counts."""
@@ -22,8 +23,8 @@ def check_expansion(what: str, size: int, held: int) -> None:
     """Raise DataError if `size` bytes are more than a compressed file of `held` bytes may ask for."""
     if size > max(LARGEST, EXPANSION * held):
         raise DataError(
-            f"{what}, {size:,} bytes: expected at most {LARGEST:,}, or {EXPANSION} times the "
-            f"{held:,} bytes of the file; store it uncompressed"
+            f"{what}: expected at most {LARGEST:,} bytes, or {EXPANSION} times the {held:,} of the file, got "
+            f"{shown(size)}; store it uncompressed"
         )
 
 
@@ -35,9 +36,7 @@ class Archive:
             self._size = stream.seek(0, 2)
             self._zip = zipfile.ZipFile(stream)
         except (zipfile.BadZipFile, ValueError, OverflowError, NotImplementedError, EOFError) as error:
-            raise DataError(
-                f"expected a file of numpy.savez, got another, or part of one ({error})"
-            ) from error
+            raise DataError("expected a file of numpy.savez, got another, or part of one") from error
         self.names = [name.removesuffix(".npy") for name in self._zip.namelist()]
 
     def __enter__(self) -> Archive:
@@ -52,9 +51,12 @@ class Archive:
         """Return the array of that name."""
         info = self._zip.infolist()[self.names.index(name)]
         if info.flag_bits & 1:
-            raise DataError(f"array {name!r} is encrypted; save it without a password")
+            raise DataError(f"array {name!r}: expected a plain one, got one with a password; save it without")
         if info.compress_size > self._size:
-            raise DataError(f"array {name!r} is cut off; use another copy")
+            raise DataError(
+                f"array {name!r}: expected {info.compress_size:,} bytes, got {self._size:,} in all: "
+                "it is cut off; use another copy"
+            )
         try:
             with self._zip.open(info) as member:
                 return _read(member, info)
@@ -63,7 +65,9 @@ class Archive:
         except Exception as error:  # zipfile, zlib and numpy raise many kinds on damaged bytes
             if isinstance(error, MemoryError):
                 raise
-            raise DataError(f"array {name!r} cannot be read: {error}; use another copy") from error
+            raise DataError(
+                f"array {name!r}: expected an array of numpy.save, got damaged bytes; use another copy"
+            ) from error
 
 
 def _read(member: IO[bytes], info: zipfile.ZipInfo) -> Host:
@@ -80,12 +84,13 @@ def _read(member: IO[bytes], info: zipfile.ZipInfo) -> Host:
     size = math.prod(shape) * dtype.itemsize
     if member.tell() + size != info.file_size:
         raise DataError(
-            f"the header says {shape} of {dtype}, {size:,} bytes, got {info.file_size - member.tell():,}; "
+            f"the header says {shown(shape)} of {dtype}: expected {size:,} bytes, got "
+            f"{info.file_size - member.tell():,}; "
             "use another copy"
         )
     if info.compress_type == zipfile.ZIP_STORED and info.file_size > info.compress_size:
         raise DataError(f"expected {info.file_size:,} bytes, got {info.compress_size:,}; use another copy")
-    check_expansion(f"the header says {shape} of {dtype}", size, info.compress_size)
+    check_expansion(f"the header says {shown(shape)} of {dtype}", size, info.compress_size)
     flat: Host = np.empty(math.prod(shape), dtype)
     place, filled = flat.view(np.uint8) if size else flat, 0
     while filled < size and (chunk := member.read(min(1 << 20, size - filled))):

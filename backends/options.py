@@ -119,6 +119,19 @@ def choice(owner: str, option: str, value: Any, known: Iterable[str]) -> str:
     return value
 
 
+LARGEST = (2.0 - 2.0**-23) * 2.0**127
+"""The largest float32."""
+
+
+def held(owner: str, option: str, value: float) -> float:
+    """Return a number that float32 holds: a larger one would become infinite in a step. Else OptionError."""
+    if abs(value) > LARGEST:
+        raise OptionError(
+            f"{owner}: expected {_subject(option)}at most {LARGEST:.2g}, the largest float32, got {value:g}"
+        )
+    return value
+
+
 def real(op: str, option: str, value: Any) -> float:
     """Return a factor of an op as a float, NaN and infinities included; DtypeError for anything else.
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import itertools
+import tempfile
 from pathlib import Path
 
 from bad_input import (
     Bad,
     Place,
     complaint,
+    data,
+    files,
     layer_calls,
     layer_cases,
     loop,
@@ -23,18 +25,13 @@ from lamina.layers import mode
 from lamina.layers.proofs import LayerCase
 from lamina.layers.proofs.cases import LAYER_CASES
 
-PARTS = (layer_cases, layer_calls, optimizers, schedules, loop, scores)
+PARTS = (layer_cases, layer_calls, optimizers, schedules, loop, scores, files, data)
 ROWS: tuple[Bad, ...] = tuple(row for part in PARTS for row in part.ROWS)
 
 
 def _check(row: Bad, backend: Backend, tmp_path: Path) -> None:
-    def folder() -> Path:
-        path = next(path for i in itertools.count() if not (path := tmp_path / str(i)).exists())
-        path.mkdir()
-        return path
-
     __tracebackhide__ = True
-    wrong = complaint(row, Place(backend, folder))
+    wrong = complaint(row, Place(backend, lambda: Path(tempfile.mkdtemp(dir=tmp_path))))
     assert not wrong, wrong
 
 

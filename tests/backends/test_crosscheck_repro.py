@@ -186,5 +186,5 @@ def test_what_a_file_must_not_decide(
 def test_an_archive_that_promises_more_than_it_holds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(archive, "LARGEST", 2**20)
     np.savez_compressed(tmp_path / "r.npz", about=np.zeros(2**18))
-    with pytest.raises(DataError, match=r"expected at most 1,048,576, or 100 times"):
+    with pytest.raises(DataError, match=r"expected at most 1,048,576 bytes, or 100 times"):
         load(tmp_path / "r.npz")

@@ -4,7 +4,7 @@ from .batches import batch_count, batches, order
 from .cubes import cubes
 from .dataset import Dataset
 from .digits import digits, digits_splits
-from .disc import DISC_VARIANTS, Circle, DiscVariant, circle, disc, disc_variant
+from .disc import DISC_VARIANTS, MOST_DRAWN, Circle, DiscVariant, circle, disc, disc_variant
 from .idx import idx_splits, read_idx
 from .load import SOURCES, load_splits
 from .npz import read_npz
@@ -16,6 +16,7 @@ from .targets import Task, one_hot
 
 __all__ = [
     "DISC_VARIANTS",
+    "MOST_DRAWN",
     "SOURCES",
     "Circle",
     "Dataset",

@@ -7,15 +7,17 @@ from collections.abc import Iterator
 import numpy as np
 
 from ...backends.errors import DataError
-from ...backends.options import integer
+from ...backends.options import flag, integer
 from ...backends.random import generator
 from .partition import IndexArray
+
+_MOST_ROWS = 10**9
 
 
 def order(n: int, *, seed: int, epoch: int, shuffle: bool = True) -> IndexArray:
     """Return the row numbers (n,) of one epoch, int64, a function of (n, seed, epoch)."""
-    integer("order", "n", n)
-    if not shuffle:
+    integer("order", "n", n, most=_MOST_ROWS)
+    if not flag("order", "shuffle", shuffle):
         return np.arange(n, dtype=np.int64)
     return generator(seed, "shuffle", epoch).permutation(n).astype(np.int64, copy=False)
 
@@ -23,7 +25,7 @@ def order(n: int, *, seed: int, epoch: int, shuffle: bool = True) -> IndexArray:
 def batch_count(n: int, batch_size: int, *, drop_last: bool = False) -> int:
     """Return the number of batches in an epoch of n rows."""
     integer("batches", "batch_size", batch_size)
-    if drop_last and n < batch_size:
+    if flag("batches", "drop_last", drop_last) and n < batch_size:
         raise DataError(f"batches: with drop_last, expected batch_size of at most {n} rows, got {batch_size}")
     return n // batch_size if drop_last else -(-n // batch_size)
 

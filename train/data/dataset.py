@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from ...backends.errors import DataError
 from ...backends.host import Host, check_unmasked
+from ...backends.options import shown
 from .partition import partition
 from .scaling import FloatArray, Scaling
 
@@ -50,12 +51,14 @@ class Dataset:
         return f"<data set {self.name}: {len(self)} samples of shape {shape}, {kind}>"
 
     def __post_init__(self) -> None:
-        if self.classes is not None:
-            object.__setattr__(self, "classes", tuple(self.classes))
-        if self.feature_names is not None:
-            object.__setattr__(self, "feature_names", tuple(self.feature_names))
+        if not isinstance(self.name, str):
+            raise DataError(f"Dataset: expected name to be text, got {shown(self.name)}")
+        for option in ("classes", "feature_names"):
+            object.__setattr__(self, option, self._names(option))
         for what, values in (("inputs", self.inputs), ("targets", self.targets)):
             check_unmasked(f"{self.name}: {what}", values)
+            if not isinstance(values, np.ndarray):
+                raise DataError(f"{self.name}: expected {what} to be a numpy array, got {shown(values)}")
         self._check_inputs()
         if np.issubdtype(self.targets.dtype, np.integer):
             self._check_labels()
@@ -78,7 +81,11 @@ class Dataset:
 
     def subset(self, indices: npt.ArrayLike) -> Dataset:
         """Return the rows with these numbers (M,), in their order."""
-        rows = np.asarray(indices)
+        try:
+            rows = np.asarray(indices)
+        except ValueError:
+            got = shown(indices)
+            raise DataError(f"{self.name}: expected integer row numbers (M,), got {got}") from None
         if rows.ndim != 1 or (rows.size and not np.issubdtype(rows.dtype, np.integer)):
             raise DataError(f"{self.name}: expected integer row numbers (M,), got {rows.dtype} {rows.shape}")
         if rows.size and (rows.min() < 0 or rows.max() >= len(self)):
@@ -113,6 +120,10 @@ class Dataset:
 
         `by` is the scaling, or the set to fit it to; by default this set.
         """
+        if by is not None and not isinstance(by, (Scaling, Dataset)):
+            raise DataError(
+                f"{self.name}: expected a Scaling or a Dataset to standardize by, got {shown(by)}"
+            )
         scaling = by if isinstance(by, Scaling) else Scaling.fit((by or self).inputs)
         return replace(self, inputs=scaling.apply(self.inputs)), scaling
 
@@ -132,6 +143,16 @@ class Dataset:
                 f"the first is {values[(row, *place)]} in row {row}, {column} (counting from 0). "
                 f"Remove these rows or fill them in."
             )
+
+    def _names(self, option: str) -> tuple[str, ...] | None:
+        """Return a list of names as a tuple."""
+        value = getattr(self, option)
+        if value is None:
+            return None
+        names = tuple(value) if isinstance(value, Iterable) and not isinstance(value, str) else (None,)
+        if not all(isinstance(name, str) for name in names):
+            raise DataError(f"{self.name}: expected {option} to be a list of names, got {shown(value)}")
+        return names
 
     def _check_inputs(self) -> None:
         if self.inputs.dtype not in (np.float32, np.float64):

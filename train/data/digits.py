@@ -20,8 +20,8 @@ def digits() -> Dataset:
         datasets = importlib.import_module("sklearn.datasets")
     except ImportError as error:
         raise DataError(
-            f"digits: expected scikit-learn, which has them, got: {error}. "
-            f'Install it with: pip install "lamina[data]"'
+            "digits: expected scikit-learn, which has them, got none; install it with: "
+            'pip install "lamina[data]"'
         ) from error
     pixels, labels = datasets.load_digits(return_X_y=True)
     inputs = np.asarray(pixels, dtype=np.float64).reshape(-1, 1, 8, 8) / 16

@@ -15,6 +15,8 @@ from .dataset import Dataset
 
 Part = Literal["train", "validation", "test"]
 _CENTRE, _ORIGIN = (0.5, 0.5), (0.0, 0.0)
+MOST_DRAWN = 10**8
+"""The most samples of a drawn data set."""
 _HALF_AREA = 1 / math.sqrt(2 * math.pi)
 _BOSCHIN = 1 / (math.sqrt(2) * math.pi)
 
@@ -106,6 +108,6 @@ def circle(variant: str = "jin") -> tuple[Circle, ...]:
 
 def uniform_points(shape: tuple[int, ...], *, seed: int, stream: str, split: Part) -> npt.NDArray[np.float64]:
     """Draw float64 numbers from [0, 1), a function of (seed, stream, split)."""
-    integer(stream, "n", shape[0])
+    integer(stream, "n", shape[0], most=MOST_DRAWN)
     choice(stream, "split", split, get_args(Part))
     return generator(seed, f"{stream}/{split}").random(shape)

@@ -18,7 +18,8 @@ import numpy.typing as npt
 from ...backends.archive import check_expansion
 from ...backends.errors import DataError
 from ...backends.host import Host
-from ...backends.options import number
+from ...backends.options import integer, number, shown
+from ..files import as_path
 from .dataset import Dataset
 from .opened import opened
 from .splits import Splits
@@ -29,7 +30,7 @@ _CHUNK = 1 << 20
 
 def read_idx(path: str | Path) -> Host:
     """Read an IDX file, plain or gzipped, into an array of the shape and dtype in its header."""
-    file = Path(path)
+    file = as_path("read_idx", path)
     with opened(file) as stream:
         return _read_array(file, stream)
 
@@ -46,7 +47,8 @@ def idx_splits(folder: str | Path, *, validation: float = 0.1, seed: int = 0) ->
         Share of the training files for a stratified validation set; 0 for none.
     """
     number("idx_splits", "validation", validation, least=0, below=1)
-    root = Path(folder)
+    seed = integer("idx_splits", "seed", seed, least=0, most=2**64 - 1)
+    root = as_path("idx_splits", folder)
     train_images, train_labels = _read_pair(root, "train")
     test_images, test_labels = _read_pair(root, "t10k")
     classes = tuple(str(label) for label in range(int(train_labels.max(initial=0)) + 1))
@@ -84,15 +86,16 @@ def _read_array(path: Path, stream: io.BufferedIOBase) -> Host:
     content, count = _read_content(stream, expected)
     if count != expected:
         raise DataError(
-            f"{path}: the header says {' x '.join(map(str, shape))} of {dtype.name}, {expected} bytes after "
-            f"the header, got {count}: it is {'cut off' if count < expected else 'too long'}; use another."
+            f"{path}: the header says {' x '.join(map(str, shape))} of {dtype.name}: expected {expected} "
+            f"bytes after the header, got {count}: it is {'cut off' if count < expected else 'too long'}; "
+            "use another"
         )
     flat: Host = np.frombuffer(content, dtype).astype(dtype.newbyteorder("="))
     try:
         return flat.reshape(shape)
     except ValueError as error:
         raise DataError(
-            f"{path}: the header says {magic[3]} axes {shape}: {error}; use another file"
+            f"{path}: the header says {magic[3]} axes: expected fewer, got {shown(shape)}; use another file"
         ) from error
 
 

@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from ...backends.errors import DataError, OptionError, did_you_mean
-from ...backends.options import number
+from ...backends.options import flag, integer, number, shown
+from ..files import as_path
 from .cubes import cubes
 from .dataset import Dataset
 from .digits import digits_splits
-from .disc import disc
+from .disc import MOST_DRAWN, disc
 from .idx import idx_splits
 from .npz import read_npz
 from .opened import is_archive
@@ -76,6 +77,9 @@ def load_splits(
     check_finite : bool
         Raise a DataError at the first NaN or infinity.
     """
+    as_path("load_splits", source)
+    seed = integer("load_splits", "seed", seed, least=0, most=2**64 - 1)
+    check_finite = flag("load_splits", "check_finite", check_finite)
     check_task(task)
     kind = _kind(source)
     options = {
@@ -90,9 +94,9 @@ def load_splits(
     _check_options(source, kind, options)
     share = _VALIDATION if validation is None else validation
     number("load_splits", "validation", share, least=0, below=1)
-    rows = _ROWS if n is None else n
+    rows = _ROWS if n is None else integer("load_splits", "n", n, most=MOST_DRAWN)
     if kind == "disc":
-        splits = _drawn(disc, rows, share, seed=seed, variant=variant or "jin")
+        splits = _drawn(disc, rows, share, seed=seed, variant="jin" if variant is None else variant)
     elif kind == "cubes":
         splits = _drawn(cubes, rows, share, seed=seed)
     elif kind == "digits":
@@ -135,10 +139,10 @@ def _kind_of_path(path: Path, source: str | Path) -> str:
             if folder.is_dir()
             else ""
         )
-        raise DataError(f"{path}: no such file or folder.{near}")
+        raise DataError(f"{path}: expected a file or folder, got no such one.{near}")
     raise DataError(
-        f"Unknown data set {str(source)!r}. Available: {', '.join(SOURCES)}, a .csv, .tsv or .npz file, "
-        f"or a folder of IDX files.{did_you_mean(str(source), SOURCES)}"
+        f"Unknown data set: expected {', '.join(SOURCES)}, a .csv, .tsv or .npz file, or a folder of IDX "
+        f"files, got {shown(str(source))}.{did_you_mean(str(source), SOURCES)}"
     )
 
 
@@ -148,7 +152,8 @@ def file_kind(path: Path) -> str:
     if end in ("", *_ENDS) and is_archive(path):
         return "NPZ"
     if end not in _ENDS:
-        raise DataError(f"{path}: expected a .csv, .tsv or .npz file, or a folder of IDX files")
+        got = f"a file that ends in {shown(end)}" if end else "one of another format"
+        raise DataError(f"{path}: expected a .csv, .tsv or .npz file, or a folder of IDX files, got {got}")
     return _ENDS[end]
 
 
@@ -157,7 +162,7 @@ def _check_options(source: str | Path, kind: str, options: dict[str, Any]) -> No
         if value is not None and option not in _OPTIONS[kind]:
             kinds = ", ".join(name for name, known in _OPTIONS.items() if option in known)
             raise OptionError(
-                f"{option} = {value!r}: expected a data set of kind {kinds}, got {str(source)!r}"
+                f"{option} = {shown(value)}: expected a data set of kind {kinds}, got {shown(str(source))}"
             )
 
 
@@ -175,7 +180,7 @@ def _drawn(draw: Callable[..., Dataset], n: int, validation: float, **options: A
 def _cut(data: Dataset, validation: float, test: float, seed: int) -> Splits:
     number("load_splits", "test", test, above=0, below=1)
     if validation + test >= 1:
-        raise OptionError(f"expected validation + test below 1, got {validation} + {test}")
+        raise OptionError(f"load_splits: expected validation + test below 1, got {validation} + {test}")
     if validation == 0:
         kept, held_out = data.split((1 - test, test), seed=seed)
         return Splits(kept, None, held_out)

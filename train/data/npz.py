@@ -11,6 +11,7 @@ import numpy as np
 from ...backends.archive import Archive
 from ...backends.errors import DataError
 from ...backends.host import Host
+from ..files import as_path
 from .dataset import Dataset
 from .opened import opened, read_whole
 from .rows import Rows
@@ -36,7 +37,7 @@ def read_npz(path: str | Path, *, task: Task = "auto") -> Dataset:
         inputs (N, ...), float32 kept and other numbers as float64.
     """
     check_task(task)
-    file = Path(path)
+    file = as_path("read_npz", path)
     inputs, values = _read_arrays(file)
     if values is None:
         raise DataError(f"{file}: expected inputs and targets (y), got no targets")

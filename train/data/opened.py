@@ -29,7 +29,9 @@ def opened(path: Path) -> Iterator[io.BufferedIOBase]:
             else:
                 yield file
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-        raise DataError(f"{path}: the gzip data is damaged or cut off: {error}; use another copy") from error
+        raise DataError(
+            f"{path}: expected whole gzip data, got data that is damaged or cut off; use another copy"
+        ) from error
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror or error}") from error
 

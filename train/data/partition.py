@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
 from ...backends.errors import DataError, OptionError
+from ...backends.options import as_number, shown
 from ...backends.random import generator
 
 IndexArray = npt.NDArray[np.int64]
@@ -55,12 +56,14 @@ def partition(strata: IndexArray, fractions: Sequence[float], *, seed: int) -> t
 
 
 def _checked(fractions: Sequence[float]) -> npt.NDArray[np.float64]:
-    values = [float(fraction) for fraction in fractions]
-    if not values or not all(0 < value <= 1 for value in values) or not math.isclose(sum(values), 1.0):
+    values = [as_number(value) for value in fractions] if isinstance(fractions, Iterable) else []
+    known = [value for value in values if value is not None and 0 < value <= 1]
+    if not values or len(known) < len(values) or not math.isclose(sum(known), 1.0):
         raise OptionError(
-            f"expected fractions above 0 that add up to 1, such as 0.7, 0.1, 0.2, got {tuple(values)}"
+            "split: expected fractions above 0 that add up to 1, such as 0.7, 0.1, 0.2, "
+            f"got {shown(fractions)}"
         )
-    return np.array(values)
+    return np.array(known)
 
 
 def _share_out(

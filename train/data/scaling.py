@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...backends.errors import DataError
+from ...backends.options import shown
 
 FloatArray = npt.NDArray[np.floating[Any]]
 _FEATURES_AT_ONCE = 64
@@ -29,6 +30,8 @@ class Scaling:
     scale: npt.NDArray[np.float64]
 
     def __post_init__(self) -> None:
+        for what, values in (("mean", self.mean), ("scale", self.scale)):
+            _check_array("Scaling", what, values)
         if self.mean.shape != self.scale.shape:
             raise DataError(
                 f"Scaling: expected one shape of mean and scale, got {self.mean.shape} and {self.scale.shape}"
@@ -42,6 +45,7 @@ class Scaling:
 
         A constant feature gets its value as mean and 1 as scale, so it becomes 0.
         """
+        _check_array("Scaling.fit", "inputs", inputs)
         if inputs.ndim < 2 or len(inputs) == 0:
             raise DataError(f"Scaling.fit: expected inputs (N, ...) with N at least 1, got {inputs.shape}")
         if not np.isfinite(inputs).all():
@@ -59,6 +63,7 @@ class Scaling:
 
     def apply(self, inputs: FloatArray) -> FloatArray:
         """Return `(inputs - mean) / scale` for inputs (N, ...), in their dtype."""
+        _check_array("Scaling", "inputs", inputs)
         if inputs.shape[1:] != self.mean.shape:
             raise DataError(
                 f"Scaling: expected inputs (N, {', '.join(map(str, self.mean.shape))}), got {inputs.shape}"
@@ -81,11 +86,16 @@ class Scaling:
         try:
             mean = np.array(state["mean"], dtype=np.float64)
             scale = np.array(state["scale"], dtype=np.float64)
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise DataError(
-                f"Scaling.from_dict: expected {{'mean': numbers, 'scale': numbers}}, got {state!r:.200}"
+                f"Scaling.from_dict: expected {{'mean': numbers, 'scale': numbers}}, got {shown(state)}"
             ) from error
         return cls(mean, scale)
+
+
+def _check_array(owner: str, what: str, values: object) -> None:
+    if not isinstance(values, np.ndarray) or values.dtype.kind not in "fiub":
+        raise DataError(f"{owner}: expected {what} to be an array of numbers, got {shown(values)}")
 
 
 def _moments(columns: npt.NDArray[np.float64]) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ...backends.errors import DataError
+from ...backends.options import shown
 from .dataset import Dataset
 from .scaling import Scaling
 
@@ -21,6 +22,9 @@ class Splits:
     test: Dataset
 
     def __post_init__(self) -> None:
+        for part, data in (("train", self.train), *self.parts().items(), ("test", self.test)):
+            if not isinstance(data, Dataset):
+                raise DataError(f"Splits: expected {part} to be a Dataset, got {shown(data)}")
         for part, data in self.parts().items():
             for what, mine, theirs in (
                 ("input shape", data.shape, self.train.shape),

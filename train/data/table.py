@@ -6,7 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-from ...backends.errors import DataError, did_you_mean
+from ...backends.errors import DataError, OptionError, did_you_mean
+from ...backends.options import flag, integer, shown
+from ..files import as_path
 from .dataset import Dataset
 from .rows import Rows
 from .targets import Targets, Task, check_task, class_notes, targets_from_cells
@@ -48,7 +50,14 @@ def read_csv(
         (N, 1) float64. `notes` say how the file was read.
     """
     check_task(task)
-    table = read_text(Path(path), delimiter, header)
+    if delimiter is not None and (
+        not isinstance(delimiter, str) or len(delimiter) != 1 or delimiter in '"\r\n'
+    ):
+        raise OptionError(
+            f"read_csv: expected delimiter to be one character, such as ';', got {shown(delimiter)}"
+        )
+    header = None if header is None else flag("read_csv", "header", header)
+    table = read_text(as_path("read_csv", path), delimiter, header)
     if table.width < 2:
         raise DataError(
             f"{path}: expected a target column and at least one feature, separated by ',', ';' or tab, "
@@ -73,18 +82,21 @@ def _find_target(table: TextTable, target: str | int | None) -> int:
         if table.header is not None and target in table.header:
             return table.header.index(target)
         try:
-            index = int(target)
+            number_of = int(target)
         except ValueError:
             known = table.header or ()
             columns = f"one of {', '.join(known)}" if known else "a number from 0 (there is no header)"
             raise DataError(
-                f"{table.path}: expected the target column to be {columns}, got {target!r}."
+                f"{table.path}: expected the target column to be {columns}, got {shown(target)}."
                 f"{did_you_mean(target, known)}"
             ) from None
-        return _find_target(table, index)
-    if not -table.width <= target < table.width:
-        raise DataError(f"{table.path}: expected a target column from 0 to {table.width - 1}, got {target}")
-    return target % table.width
+        return _find_target(table, number_of)
+    index = integer("read_csv", "target", target, least=None)
+    if not -table.width <= index < table.width:
+        raise DataError(
+            f"{table.path}: expected a target column from 0 to {table.width - 1}, got {shown(target)}"
+        )
+    return index % table.width
 
 
 def _feature_row(table: TextTable, row: int, features: list[int]) -> list[float]:
@@ -150,7 +162,7 @@ def read_rows(
     header : bool, optional
         Whether the first row names the columns, as in `read_csv`.
     """
-    table = read_text(Path(path), header=header)
+    table = read_text(as_path("read_csv", path), header=header)
     if names is not None and table.header is not None:
         features, chosen = _columns_by_name(table, names, target)
     else:

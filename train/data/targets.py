@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from ...backends.errors import DataError
 from ...backends.host import Host
-from ...backends.options import choice
+from ...backends.options import choice, integer, shown
 from .text import number
 
 Task = Literal["auto", "classification", "regression"]
@@ -30,6 +30,9 @@ Targets = tuple[Host, tuple[str, ...] | None]
 
 def one_hot(labels: npt.NDArray[np.int64], k: int) -> npt.NDArray[np.float64]:
     """Return rows (N, k) with a 1 at each label (N,) and 0 elsewhere, float64: targets for an MSE loss."""
+    if not isinstance(labels, np.ndarray):
+        raise DataError(f"one_hot: expected an array of integer labels (N,), got {shown(labels)}")
+    integer("one_hot", "k", k)
     if labels.ndim != 1 or not np.issubdtype(labels.dtype, np.integer):
         raise DataError(f"one_hot: expected integer labels (N,), got {labels.dtype} {labels.shape}")
     if labels.size and (labels.min() < 0 or labels.max() >= k):

@@ -16,6 +16,7 @@ _SNIFFED_ROWS = 20
 MOST_COLUMNS = 100_000
 """The most columns of a table: text takes a hundred times the memory of its numbers."""
 _SHOWN_CELLS = 4
+_BROKEN = "a quoted cell that does not end, or text after its closing quote"
 
 
 @dataclass(frozen=True)
@@ -104,7 +105,9 @@ def _parse(path: Path, lines: list[str], delimiter: str) -> tuple[list[list[str]
                 rows.append(cells)
                 numbers.append(reader.line_num)
     except csv.Error as error:
-        raise DataError(f"{path}, line {reader.line_num}: expected well-formed CSV, got: {error}") from error
+        long = "field limit" in str(error)
+        got = f"a cell of more than {csv.field_size_limit():,} characters" if long else _BROKEN
+        raise DataError(f"{path}, line {reader.line_num}: expected well-formed CSV, got {got}") from error
     return rows, numbers
 
 

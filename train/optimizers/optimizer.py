@@ -12,12 +12,12 @@ from functools import partial
 from typing import Any
 
 from ...backends import OptionError, ShapeError, StateError, Tensor
-from ...backends.options import integer, number, shown
+from ...backends.options import held, integer, number, shown
 from ...layers.call import run_all
 from ...layers.module import Module, ParameterList
 from ...layers.parameter import Parameter
 from .group import Group, make_groups
-from .options import Rules, held
+from .options import Rules
 
 Scalars = dict[str, float]
 

@@ -9,7 +9,7 @@ from typing_extensions import override
 
 from ...backends import OptionError, StateError
 from ...backends.errors import did_you_mean
-from ...backends.options import flag, number, shown
+from ...backends.options import flag, held, number, shown
 
 
 class Rules:
@@ -99,25 +99,12 @@ class Options(MutableMapping[str, Any]):
         return repr(self._values)
 
 
-LARGEST = (2.0 - 2.0**-23) * 2.0**127
-"""The largest float32: a larger option would become infinite in an update."""
-
-
 def _any_number(owner: str, option: str, value: Any) -> float:
     return held(owner, option, number(owner, option, value))
 
 
 def _not_negative(owner: str, option: str, value: Any) -> float:
     return held(owner, option, number(owner, option, value, least=0.0))
-
-
-def held(owner: str, option: str, value: float) -> float:
-    """Return a number that float32 holds; OptionError for a larger one."""
-    if abs(value) > LARGEST:
-        raise OptionError(
-            f"{owner}: expected {option} to be at most {LARGEST:.2g}, the largest float32, got {value:g}"
-        )
-    return value
 
 
 def _fraction(owner: str, option: str, value: Any) -> float:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from ...backends.errors import OptionError
-from ...backends.options import choice, flag, integer, number, shown
+from ...backends.options import choice, flag, held, integer, number, shown
 
 
 @dataclass(frozen=True)
@@ -72,4 +72,4 @@ def yes_or_no(option: str, value: Any) -> bool:
 
 def real(**bounds: Any) -> Callable[[str, Any], float]:
     """Return the check of a number within bounds, as `number` has them."""
-    return lambda flag, value: number(flag, "", value, **bounds)
+    return lambda flag, value: held(flag, "", number(flag, "", value, **bounds))

@@ -11,7 +11,7 @@ from typing import Any, get_args
 
 from ...backends import DataError, OptionError
 from ...backends.options import digits
-from ..data import DISC_VARIANTS, Task
+from ..data import DISC_VARIANTS, MOST_DRAWN, Task
 from ..loop.schedule_parser import parse_schedule
 from ..models import ACTIVATIONS, INITIALIZERS, MODELS, OUTPUTS
 from .defaults import defaults_for
@@ -63,7 +63,7 @@ class Recipe:
         "disc, cubes: samples in the training set, and in the test set",
         _DATA,
         unset="1000",
-        check=whole(least=1),
+        check=whole(least=1, most=MOST_DRAWN),
     )
     target: str | None = option(
         None, "CSV: the target column, by name or by number from 0", _DATA, unset="the last"

@@ -198,7 +198,7 @@ def test_predict_without_the_training_data(lamina: Any) -> None:
     assert "the model was trained on 'words.csv', which is opened only if you name it; add --test-set" in said
     assert "--test-set: expected DATA" in lamina("predict run --test-set", code=2).stderr
     said = " ".join(lamina("predict run words.csv --test-set", code=2).stderr.split())
-    assert "the data set of the training cannot be read: words.csv: no such file or folder." in said
+    assert "the data set of the training cannot be read: words.csv: expected a file or folder" in said
     assert "Name another file" in said
     lamina("predict run features.csv")
 

@@ -73,7 +73,7 @@ def test_a_run_and_its_export(lamina: Run, files: Path) -> None:
 
 
 MISTAKES = [
-    ("graph disk", "Unknown data set 'disk'. .* Did you mean 'disc'?"),
+    ("graph disk", "or a folder of IDX files, got 'disk'. Did you mean 'disc'?"),
     ("graph disc --out net.jpg", "--out: expected a file that ends in one of .png, .svg, .* got 'net.jpg'"),
     ("graph disc --to jpg", "--to: expected one of png, svg, pdf, dot, got 'jpg'"),
     ("graph disc --to svg --out net.png", "--to: expected png, as --out ends, got 'svg'"),

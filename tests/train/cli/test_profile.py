@@ -149,7 +149,7 @@ def test_an_onnx_file_that_cannot_be_trained(lamina: Run, folder: Path) -> None:
 
 
 MISTAKES = [
-    ("profile absent", "Unknown data set 'absent'"),
+    ("profile absent", "or a folder of IDX files, got 'absent'"),
     ("profile absent.safetensors", "Cannot read model 'absent.safetensors'"),
     ("profile words.csv --steps 0", "--steps: expected an integer of at least 1, got 0"),
     ("profile words.csv --batch-size -1", "--batch-size: expected an integer of at least 1, got -1"),

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lamina.backends.errors import DataError, OptionError
+from lamina.backends.errors import DataError
 from lamina.train.data import batch_count, batches, order
 
 sizes = st.integers(1, 200)
@@ -44,12 +44,3 @@ def test_without_shuffle_rows_stand() -> None:
     rows = order(5, seed=1, epoch=2, shuffle=False)
     assert rows.dtype == np.int64
     assert rows.tolist() == [0, 1, 2, 3, 4]
-
-
-def test_wrong_arguments_fail_at_the_call() -> None:
-    with pytest.raises(OptionError, match="expected batch_size to be an integer of at least 1, got 0"):
-        batches(10, 0, seed=0, epoch=0)
-    with pytest.raises(OptionError, match="expected n to be an integer of at least 1, got 0"):
-        batches(0, 5, seed=0, epoch=0)
-    with pytest.raises(OptionError, match="seed"):
-        batches(10, 5, seed=-1, epoch=0)

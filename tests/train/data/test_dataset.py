@@ -1,14 +1,12 @@
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lamina.backends.errors import DataError, OptionError
-from lamina.train.data import Dataset, Splits, one_hot, partition
+from lamina.backends.errors import DataError
+from lamina.train.data import Dataset, Splits, one_hot
 
 
 def labelled(labels: list[int], n_classes: int | None = None) -> Dataset:
@@ -29,40 +27,10 @@ def test_length_shape_and_outputs() -> None:
     assert regression(k=3).n_outputs == 3
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ({"inputs": np.zeros((3, 2))}, "expected as many targets as inputs"),
-        ({"inputs": np.zeros((0, 2)), "targets": np.zeros(0, int)}, "expected at least one number"),
-        ({"inputs": np.zeros((2, 2), int)}, "float32 or float64, got int64"),
-        ({"inputs": np.zeros(2)}, "reshape"),
-        ({"targets": np.array([0, 2])}, r"from 0 to 1, one per class, got 2 in row 1"),
-        ({"targets": np.array([-1, 0])}, r"got -1 in row 0"),
-        ({"classes": None}, "expected `classes`"),
-        ({"targets": np.eye(2, dtype=int)}, "argmax"),
-        ({"targets": np.array([0.5, 1.0]), "classes": None}, "reshape"),
-        ({"targets": np.eye(2)}, "expected integer labels with `classes`, got float64"),
-        ({"targets": np.array(["a", "b"])}, "integer labels"),
-        ({"feature_names": ("only one",)}, "got 1 for inputs"),
-    ],
-)
-def test_wrong_arrays_are_refused(arguments: dict[str, Any], message: str) -> None:
-    good: dict[str, Any] = {"inputs": np.zeros((2, 2)), "targets": np.array([0, 1]), "classes": ("a", "b")}
-    Dataset("toy", **good)
-    with pytest.raises(DataError, match=message):
-        Dataset("toy", **(good | arguments))
-
-
 def test_subset_keeps_order_and_names() -> None:
     part = regression().subset([2, 0])
     np.testing.assert_array_equal(part.inputs, [[4.0, 5.0], [0.0, 1.0]])
     assert part.feature_names == ("a", "b")
-
-
-@pytest.mark.parametrize("rows", [[4], [-1], [], [0.5], [[0]]])
-def test_subset_refuses(rows: list[Any]) -> None:
-    with pytest.raises(DataError):
-        regression().subset(rows)
 
 
 labels_of_any_kind = st.lists(st.integers(0, 4), min_size=12, max_size=80)
@@ -107,55 +75,20 @@ def test_regression_splits_by_rows() -> None:
     assert (len(train), len(test)) == (7, 3)
 
 
-def test_split_refuses_an_empty_part_and_wrong_fractions() -> None:
-    with pytest.raises(DataError, match=r"toy: .*part 2 of 2 \(fraction 0.1\), got none of 3 rows"):
-        labelled([0, 0, 0]).split((0.9, 0.1), seed=0)
-    for fractions in ((0.5, 0.6), (1.0, 0.0), (1.5, -0.5), (), (float("nan"), 0.5)):
-        with pytest.raises(OptionError, match="add up to 1"):
-            partition(np.zeros(10, np.int64), fractions, seed=0)
-
-
-def test_check_finite_names_the_first_and_counts_all() -> None:
+def test_check_finite_counts_all() -> None:
     data = regression()
     data.check_finite()
     inputs = data.inputs.copy()
     inputs[2, 1], inputs[3, 0] = np.nan, np.inf
-    with pytest.raises(
-        DataError,
-        match=r"finite inputs, got 2 of 8 numbers NaN.*is nan in row 2, column 1 .*\('b'\)",
-    ):
-        Dataset("toy", inputs, data.targets, feature_names=("a", "b")).check_finite()
-    targets = data.targets.copy()
-    targets[1, 0] = -np.inf
-    with pytest.raises(DataError, match=r"expected finite targets, got 1 of 4 .*-inf in row 1, column 0"):
-        Dataset("toy", data.inputs, targets).check_finite()
-    images = np.zeros((2, 1, 3, 3), np.float32)
-    images[1, 0, 2, 1] = np.nan
-    with pytest.raises(DataError, match=r"row 1, position \(0, 2, 1\)"):
-        Dataset("toy", images, np.array([0, 0]), ("a",)).check_finite()
+    with pytest.raises(DataError, match=r"finite inputs, got 2 of 8 numbers NaN.*is nan in row 2, column 1 "):
+        Dataset("toy", inputs, data.targets).check_finite()
 
 
-def test_splits_must_agree_and_keep_order() -> None:
+def test_splits_keep_order() -> None:
     a, b = labelled([0, 1, 1]), labelled([1, 0])
     assert list(Splits(a, b, a).parts()) == ["train", "validation", "test"]
     assert list(Splits(a, None, b).parts()) == ["train", "test"]
-    with pytest.raises(DataError, match=r"expected the classes of train, .* in validation"):
-        Splits(a, labelled([0, 1, 2]), a)
-    with pytest.raises(DataError, match=r"expected the input shape of train, .* in test"):
-        Splits(regression(), None, Dataset("d", np.zeros((2, 3)), np.zeros((2, 1))))
-    with pytest.raises(DataError, match="expected the number of outputs of train, 1, got 2 in test"):
-        Splits(regression(), None, regression(k=2))
-
-
-def test_splits_check_finite_names_the_part() -> None:
-    bad = Dataset("toy", np.full((1, 2), np.nan), np.zeros((1, 1)))
-    with pytest.raises(DataError, match="validation part of toy"):
-        Splits(regression(), bad, regression()).check_finite()
 
 
 def test_one_hot() -> None:
     np.testing.assert_array_equal(one_hot(np.array([2, 0]), 3), [[0, 0, 1], [1, 0, 0]])
-    with pytest.raises(DataError, match="from 0 to 1, got 0 to 2"):
-        one_hot(np.array([0, 2]), 2)
-    with pytest.raises(DataError, match="integer labels"):
-        one_hot(np.array([0.0]), 2)

@@ -2,13 +2,12 @@ from __future__ import annotations
 
 import gzip
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 from idx_files import write_idx
 
-from lamina.backends.errors import DataError, OptionError
+from lamina.backends.errors import DataError
 from lamina.train.data import idx_splits, read_idx
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (20, 4, 3), dtype=np.uint8)
@@ -67,65 +66,6 @@ def test_validation_comes_out_of_train(tmp_path: Path) -> None:
         "validation": 4,
         "test": 6,
     }
-    with pytest.raises(OptionError, match="expected validation to be"):
-        idx_splits(tmp_path, validation=1.0)
-
-
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        (b"", "not an IDX file.*an empty file"),
-        (b"PK\x03\x04 and more", "not an IDX file.*got 50 4b 03 04"),
-        (b"\0\0\x07\x01\0\0\0\x01a", "not an IDX file.*got 00 00 07 01"),
-        (b"\0\0\x08\x00", "not an IDX file"),
-        (b"\0\0\x08\x03\0\0\0\x01", "header is cut off: expected 16 bytes for 3 axes, got 8"),
-        (b"\0\0\x08\x01\0\0\0\x05abc", "says 5 of uint8, 5 bytes after the header, got 3.*cut off"),
-        (b"\0\0\x08\x01\0\0\0\x02abc", "2 bytes after the header, got 3.*too long"),
-        (b"\0\0\x0e\x02\xff\xff\xff\xff\xff\xff\xff\xffab", "got 2.*cut off|bytes: expected at most"),
-        (b"\0\0\x08\xff" + b"\0\0\0\x01" * 255 + b"a", "the header says 255 axes"),
-        (b"\0\0\x08\x03\0\0\0\0" + b"\xff" * 8, "the header says 3 axes|says 0 x 4294967295"),
-    ],
-)
-@pytest.mark.parametrize("end", ["", ".gz"])
-def test_damaged_files_are_named(tmp_path: Path, content: bytes, message: str, end: str) -> None:
-    file = tmp_path / f"broken{end}"
-    file.write_bytes(gzip.compress(content) if end else content)
-    with pytest.raises(DataError, match=message) as caught:
-        read_idx(file)
-    assert str(file) in str(caught.value)
-
-
-def test_damaged_gzip(tmp_path: Path) -> None:
-    file = tmp_path / "a.gz"
-    write_idx(file, IMAGES)
-    whole = file.read_bytes()
-    for content in (
-        whole[: len(whole) // 2],
-        whole[:100] + bytes([whole[100] ^ 0xFF]) + whole[101:],
-    ):
-        file.write_bytes(content)
-        with pytest.raises(DataError, match=r"a\.gz: the gzip data is damaged|a\.gz: the header says"):
-            read_idx(file)
-    with pytest.raises(DataError, match="cannot be read: No such file"):
-        read_idx(tmp_path / "absent")
-
-
-@pytest.mark.parametrize(
-    ("name", "array", "message"),
-    [
-        ("train-images-idx3-ubyte", IMAGES[0], r"expected images \(N, H, W\) of uint8, got uint8 \(4, 3\)"),
-        ("train-images-idx3-ubyte", IMAGES.astype(np.int16), r"expected images.*got int16"),
-        ("t10k-labels-idx1-ubyte", LABELS[:5], r"expected 6 labels, one per image, got 5"),
-        ("t10k-labels-idx1-ubyte", LABELS[:6] + np.uint8(1), r"expected labels from 0 to 1.*got 2 in row 1"),
-        ("train-labels-idx1-ubyte", LABELS.astype(np.int32), r"expected labels \(N,\) of uint8, got int32"),
-    ],
-)
-def test_folder_that_does_not_fit(
-    tmp_path: Path, name: str, array: np.ndarray[Any, Any], message: str
-) -> None:
-    write_idx(write_folder(tmp_path) / name, array)
-    with pytest.raises(DataError, match=message):
-        idx_splits(tmp_path)
 
 
 def test_a_missing_file_lists_the_folder(tmp_path: Path) -> None:

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lamina.backends.errors import DataError, OptionError
-from lamina.train.data import Dataset, load_splits, read_csv
+from lamina.backends.errors import DataError
+from lamina.train.data import Dataset, read_csv
 from lamina.train.data import text as text_module
 
 
@@ -136,8 +136,6 @@ def test_classes_that_look_alike_are_said(file: Path, values: list[str], says: s
 
 def test_gzip_is_seen_in_the_bytes(file: Path) -> None:
     assert read(file, gzip.compress(b"a,y\n1,0\n2,1\n")).feature_names == ("a",)
-    with pytest.raises(DataError, match="at most 67,108,864 bytes after decompression, got more"):
-        read(file, gzip.compress(b"1,2\n" * 2**25))
 
 
 def test_task_overrides_auto(file: Path) -> None:
@@ -145,93 +143,13 @@ def test_task_overrides_auto(file: Path) -> None:
     assert read(file, column(list(range(30))), task="classification").n_outputs == 30
     assert read(file, column(["a", "b", "c", "d"]), task="classification").n_outputs == 4
     assert read(file, column([0, 1, "NA"]), task="classification").classes == ("0", "1", "NA")
-    with pytest.raises(OptionError, match="expected task to be one of"):
-        read(file, column([0, 1]), task="guess")
 
 
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("", "got an empty file"),
-        ("\n \n", "got an empty file"),
-        ("a,b,y\n", "got a header alone"),
-        ("1\n2\n", "got one column"),
-        ("a,a,y\n1,2,3\n", "got 'a' more than once"),
-        ("a,b,y\n1,2,0\n3,1\n", r"line 3: expected 3 cells as in line 1, got 2"),
-        ("a,b,y\n1,2,0\n\n3,1,0,9\n", r"line 4: expected 3 cells as in line 1, got 4"),
-        ("a,b,y\n1,2,0\n3,,1\n", r"line 3, column 'b': expected a value, got an empty cell"),
-        ("a,b,y\n1,2,0\n3,4,\n", r"line 3, column 'y': expected a value, got an empty cell"),
-        ("a,b,y\n1,2,0\n3,tall,1\n", r"line 3, column 'b': expected a number, got 'tall'"),
-        ("1,2,0\n3,tall,1\n", r"line 2, column 1 \(counting from 0\): expected a number, got 'tall'"),
-        ("a,1,y\n1,2,0\n", r"line 1, column 0 .*if no cell is a number; --header"),
-        (
-            "a;y\n1,5;0\n2,5;1\n",
-            r"line 2, column 'a': expected a number, got '1,5'. Write decimals with a po",
-        ),
-        ("1,5;2,5;0\n2,5;3,5;1\n", r"line 1, column 0 .*got '1,5'. Write decimals with a point"),
-        ("a,y\n1_0,0\n2,1\n", r"line 2, column 'a': expected a number, got '1_0'"),
-        ('a,y\n"1,0\n2,1\n', r"line 3: expected well-formed CSV"),
-        (column([0.1, 0.2, "NA", 0.4]), r"line 4, column 'y': expected a number, got 'NA'"),
-        (column([0, 1, "NA", 0]), r"line 4, column 'y': expected a number, got 'NA'"),
-        (column([0, 1, "nan"]), r"target column 'y', line 4: expected a number or a class, got nan"),
-        (column(["a", "b", "a", "nan"]), r"line 5: expected a number or a class, got nan"),
-        (
-            column([2**60 + i for i in range(9)]),
-            r"expected classes, got 9 different .*task='regression'",
-        ),
-        (column(["id1", "id2", "id3"]), r"column 'y': expected classes, got 3 different texts in 3 rows"),
-        (b"a,y\n\xff\xfe,1\n", r"expected UTF-8 text"),
-    ],
-)
-def test_mistakes_are_named(file: Path, text: str | bytes, message: str) -> None:
-    with pytest.raises(DataError, match=message) as caught:
-        read(file, text)
-    assert str(file) in str(caught.value)
-
-
-def test_a_quoted_line_break_counts_lines_as_the_editor_does(file: Path) -> None:
-    with pytest.raises(DataError, match=r"line 4, column 'a': expected a number, got 'x'"):
-        read(file, 'a,y\n1,"two\nlines"\nx,b\n')
-
-
-def test_classification_of_fractions_names_the_line(file: Path) -> None:
-    with pytest.raises(DataError, match=r"line 3: expected a class label \(an integer or text\), got 0.5"):
-        read(file, column([1, 0.5]), task="classification")
-    with pytest.raises(DataError, match=r"line 3, column 'y': expected a number, got 'a'"):
-        read(file, column([1, "a"]), task="regression")
-
-
-def test_unknown_target(file: Path) -> None:
-    text = "height,weight,kind\n1,2,0\n3,4,1\n"
-    with pytest.raises(DataError, match="a header alone"):
-        read(file, "a,b,y\n", header=True)
-    with pytest.raises(DataError, match=r"line 1, .*column 0 .*: expected a number, got 'height'"):
-        read(file, text, header=False)
-    with pytest.raises(DataError, match=r"got 'wieght'. Did you mean 'weight'"):
-        read(file, text, target="wieght")
-    with pytest.raises(DataError, match=r"expected a target column from 0 to 2, got 3"):
-        read(file, text, target="3")
-    with pytest.raises(DataError, match=r"from 0 to 2, got -4"):
-        read(file, text, target=-4)
-    with pytest.raises(DataError, match=r"a number from 0 \(there is no header\)"):
-        read(file, "1,2\n3,4\n", target="kind")
-
-
-def test_missing_file_and_folder(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="cannot be read: No such file"):
-        read_csv(tmp_path / "absent.csv")
-    with pytest.raises(DataError, match="cannot be read"):
-        read_csv(tmp_path)
-
-
-def test_too_many_columns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_most_columns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(text_module, "MOST_COLUMNS", 1000)
     path = tmp_path / "wide.csv"
     path.write_text(",".join(f"c{k}" for k in range(1000)) + "\n" + ",".join("1" * 1000) + "\n")
     assert read_csv(path).inputs.shape == (1, 999)
-    path.write_text(",".join("1" * 1001) + "\n")
-    with pytest.raises(DataError, match="line 1: expected at most 1,000 columns, got 1,001; save"):
-        read_csv(path)
 
 
 def test_columns_are_named_in_linear_time(tmp_path: Path) -> None:
@@ -240,16 +158,3 @@ def test_columns_are_named_in_linear_time(tmp_path: Path) -> None:
     path.write_text(f"{names},c7\n" + ",".join("1" * 100_000) + "\n")
     with pytest.raises(DataError, match="expected different column names, got 'c7' more than once"):
         read_csv(path)
-
-
-def test_a_folder_that_may_not_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refused(self: Path) -> Any:
-        raise PermissionError(13, "Permission denied", str(self))
-
-    for name in ("is_file", "iterdir"):
-        with monkeypatch.context() as patch:
-            patch.setattr(Path, name, refused)
-            with pytest.raises(DataError, match="cannot be read: Permission denied"):
-                load_splits(tmp_path)
-            with pytest.raises(DataError, match="cannot be read: Permission denied"):
-                load_splits(tmp_path / "absent.csv")

@@ -85,7 +85,7 @@ def test_json_round_trip() -> None:
         ({"epochs": 0}, "--epochs: expected an integer of at least 1, got 0"),
         ({"batch_size": 0}, "--batch-size: expected an integer of at least 1, got 0"),
         ({"patience": 0}, "--patience: expected an integer of at least 1, got 0"),
-        ({"n": 0}, "--n: expected an integer of at least 1, got 0"),
+        ({"n": 0}, "--n: expected an integer of at least 1 and at most 100000000, got 0"),
         ({"clip_norm": 0.0}, "--clip-norm: expected a finite number, above 0, got 0.0"),
         ({"weight_decay": -0.1}, "--weight-decay: expected a finite number, at least 0, got -0.1"),
         (
