@@ -374,7 +374,7 @@ class Backend(Primitives):
         *,
         seed: int,
         stream: int | str,
-        step: int = 0,
+        step: int | Tensor = 0,
         dtype: str | None = None,
     ) -> Tensor:
         """Return ones with the given probability, else zeros; seed, stream and step determine the draw."""

@@ -14,7 +14,7 @@ from .errors import DtypeError, foreign, scalar_dtype_error, unequal_dtypes
 from .host import FLOAT_DTYPES, check_dtype, fill_value, is_floating
 from .number import Number
 from .protocol import Axis, Shape, Widths
-from .random import check_draw, generator
+from .random import check_counter, check_draw, generator
 from .shapes import (
     along,
     axis_of,
@@ -338,6 +338,9 @@ def random(
     """The shape that was asked for."""
     made = _made("random", shape, dtype)
     check_draw(distribution, made.dtype)
+    if isinstance(step, Meta):
+        check_counter(step.shape, step.dtype)
+        step = 0
     generator(seed, stream, step)
     return made
 

@@ -51,9 +51,15 @@ class Op:
 
     @cached_property
     def positions(self) -> tuple[int, ...]:
-        """Where the tensors stand among the arguments."""
+        """Where the tensors stand among the positional arguments."""
         names = list(self.signature.parameters)
-        return tuple(names.index(name) for name in self.tensors)
+        return tuple(names.index(name) for name in self.tensors if name not in self.named)
+
+    @cached_property
+    def named(self) -> tuple[str, ...]:
+        """The tensors that are keyword arguments."""
+        kinds = {name: p.kind for name, p in self.signature.parameters.items()}
+        return tuple(name for name in self.tensors if kinds[name] is inspect.Parameter.KEYWORD_ONLY)
 
     @cached_property
     def takes_out(self) -> bool:
@@ -129,7 +135,7 @@ _ROWS = (
     _op("arange", "create", "", meta.arange),
     _op("astype", "create", "x", meta.astype),
     _op("copy", "create", "x", meta.copy),
-    _op("random", "create", "", meta.random),
+    _op("random", "create", "step", meta.random),
     # elementwise
     _unary("negative"),
     _unary("abs"),
@@ -207,7 +213,7 @@ _ROWS = (
     _derived("linear", "x weight bias", SUMMED),
     _derived("linear_grad", "grad x", SUMMED, gives="tensors"),
     _derived("one_hot", "indices", EXACT),
-    _derived("bernoulli", "", EXACT),
+    _derived("bernoulli", "step", EXACT),
     _derived("max_pool", "x", EXACT, gives="tensors"),
     _derived("max_pool_grad", "grad indices", SUMMED),
     _derived("sgd_step", "parameter gradient"),

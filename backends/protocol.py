@@ -148,13 +148,14 @@ class Primitives(Protocol):
         *,
         seed: int,
         stream: int | str,
-        step: int = 0,
+        step: int | Tensor = 0,
         distribution: Distribution = "uniform",
         dtype: str | None = None,
     ) -> Tensor:
         """Draw -> (*shape) from (seed, stream, step) alone, bit-equal on every backend. †
 
-        Uniform on [0, 1) or standard normal, from counter-based Philox (see random.py).
+        Uniform on [0, 1) or standard normal, from counter-based Philox (see random.py). `step` may be an
+        int64 tensor (), such as a cell that counts.
         """
         ...
 

@@ -20,10 +20,21 @@ class Buffer(Cell):
         The backend that holds it.
     dtype
         "int64" for a counter, "bool" for a mask; the backend's default dtype if None.
+    persistent
+        Whether a `state_dict` holds it, as in torch. Copies and pickles always do.
 
     """
 
-    def __init__(self, shape: Shape, value: float, backend: Backend, *, dtype: str | None = None) -> None:
+    def __init__(
+        self,
+        shape: Shape,
+        value: float,
+        backend: Backend,
+        *,
+        dtype: str | None = None,
+        persistent: bool = True,
+    ) -> None:
+        self.persistent = persistent
         shape = check_shape("buffer", shape)
         fill = {"int64": int, "bool": bool}.get(dtype or "", float)(value)
         self._place(shape, backend, dtype, backend.full(shape, fill, dtype=dtype))

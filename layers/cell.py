@@ -22,6 +22,8 @@ class Cell:
     shape: Shape
     backend: Backend
     data: Tensor
+    persistent = True
+    """Whether a `state_dict` holds it."""
     as_argument = "pass its .data"
 
     def __repr__(self) -> str:
@@ -41,14 +43,14 @@ class Cell:
 
     def on_shapes(self: Self, counter: Backend) -> Self:
         """Return a cell of the same shape and dtype on a shapes backend; its value is not copied."""
-        twin = object.__new__(type(self))
+        twin = self._blank()
         dtype = self.backend.dtype(self.data)
         twin._place(self.shape, counter, dtype, counter.full(self.shape, 0, dtype=dtype))
         return twin
 
     def __deepcopy__(self: Self, memo: dict[int, object]) -> Self:
         """Copy the value into storage of the copy's own."""
-        twin = object.__new__(type(self))
+        twin = self._blank()
         memo[id(self)] = twin
         twin._place(self.shape, self.backend, self.backend.dtype(self.data), self.data)
         return twin
@@ -56,11 +58,24 @@ class Cell:
     def __getstate__(self) -> dict[str, Any]:
         """Return what a pickle holds: the value on the host, as `data` may be a view of a shared buffer."""
         b = self.backend
-        return {"shape": self.shape, "backend": b, "dtype": b.dtype(self.data), "value": b.to_host(self.data)}
+        return {
+            "shape": self.shape,
+            "backend": b,
+            "dtype": b.dtype(self.data),
+            "value": b.to_host(self.data),
+            "persistent": self.persistent,
+        }
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         b, dtype = state["backend"], state["dtype"]
+        self.persistent = state["persistent"]
         self._place(state["shape"], b, dtype, b.from_host(state["value"], dtype=dtype))
+
+    def _blank(self: Self) -> Self:
+        """Return a cell of this kind without storage."""
+        twin = object.__new__(type(self))
+        twin.persistent = self.persistent
+        return twin
 
     def _place(self, shape: Shape, backend: Backend, dtype: str | None, value: Tensor) -> None:
         """Put a value into new storage."""

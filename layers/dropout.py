@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing_extensions import override
 
 from ..backends import Backend, Tensor
-from ..backends.options import number
+from ..backends.options import integer, number
 from ..backends.protocol import Shape
-from .call import REHEARSAL
 from .module import Module
 from .random import next_stream
 
@@ -31,8 +30,18 @@ class Dropout(Module):
         super().__init__(backend)
         self.p = p
         self.seed, self.stream = next_stream()
-        self.step = 0
+        self.draws = self.buffer((), 0, dtype="int64", persistent=False)
+        """The number of masks drawn so far, a cell ()."""
+
+    @property
+    def step(self) -> int:
         """The number of masks drawn so far; set it to draw one again."""
+        return int(self.backend.item(self.draws.data))
+
+    @step.setter
+    def step(self, step: int) -> None:
+        b = self.backend
+        b.assign(self.draws.data, b.full((), integer("Dropout", "step", step, least=0), dtype="int64"))
 
     @override
     def forward(self, x: Tensor) -> Tensor:
@@ -43,11 +52,11 @@ class Dropout(Module):
         if not self.training or self.p == 0.0:
             self.keep(None, shape, dtype)
             return x
+        step = self.draws.data
         mask = b.bernoulli(
-            mask_shape, 1.0 - self.p, seed=self.seed, stream=self.stream, step=self.step, dtype=dtype
+            mask_shape, 1.0 - self.p, seed=self.seed, stream=self.stream, step=step, dtype=dtype
         )
-        if not REHEARSAL.get():
-            self.step += 1
+        self.draws.set(b.add(step, 1))
         if self.p < 1.0:
             mask = b.divide(mask, 1.0 - self.p, out=mask)
         self.keep(mask, shape, dtype)

@@ -93,10 +93,12 @@ class Module:
         check_made(self)
         return Parameter(shape, initializer, self.backend, fan=fan)
 
-    def buffer(self, shape: Shape, value: float, *, dtype: str | None = None) -> Buffer:
-        """Return a new buffer on this module's backend."""
+    def buffer(
+        self, shape: Shape, value: float, *, dtype: str | None = None, persistent: bool = True
+    ) -> Buffer:
+        """Return a new buffer on this module's backend; no `state_dict` holds one that is not persistent."""
         check_made(self)
-        return Buffer(shape, value, self.backend, dtype=dtype)
+        return Buffer(shape, value, self.backend, dtype=dtype, persistent=persistent)
 
     def keep(self, *values: Any) -> None:
         """Keep the values that `backward` needs, in place of the last call's; none under `inference()`."""
@@ -213,11 +215,11 @@ class Module:
         return self
 
     def state_dict(self) -> dict[str, Any]:
-        """Return {path: host array} of parameters and buffers, under torch's names and layouts.
+        """Return {path: host array} of parameters and persistent buffers, under torch's names and layouts.
 
         A shared one stands under each of its paths.
         """
-        return {name: cell.backend.to_host(cell.data) for name, cell in self._named_cells()}
+        return {name: cell.backend.to_host(cell.data) for name, cell in self._saved_cells()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Assign values from host arrays or torch tensors; raise before any changes if one does not fit.
@@ -225,10 +227,10 @@ class Module:
         A shared parameter needs one of its names; if its values differ, the last holds, as in torch. An
         interrupt (Ctrl-C) waits until all values are assigned.
         """
-        own = dict(self._named_cells())
+        own = dict(self._saved_cells())
         assigned = {id(own[name]) for name in state if name in own}
         unknown = [f"{name!r}.{did_you_mean(str(name), own)}" for name in state if name not in own]
-        missing = [name for name, cell in self._distinct(Cell) if id(cell) not in assigned]
+        missing = [n for n, cell in self._distinct(Cell) if cell.persistent and id(cell) not in assigned]
         if unknown or missing:
             raise StateError(
                 f"load_state_dict: expected the names {', '.join(own)}; "
@@ -252,6 +254,10 @@ class Module:
             if isinstance(cell, kind) and id(cell) not in seen:
                 seen.add(id(cell))
                 yield name, cell
+
+    def _saved_cells(self) -> Iterator[tuple[str, Cell]]:
+        """Yield (path, cell) for all cells that a `state_dict` holds."""
+        return ((name, cell) for name, cell in self._named_cells() if cell.persistent)
 
     def _named_cells(self) -> Iterator[tuple[str, Cell]]:
         """Yield (path, cell) for all parameters and buffers, a shared one under each of its paths."""

@@ -63,6 +63,9 @@ def _create() -> Iterator[BadCall]:
         ("distribution", "gamma"),
     ):
         yield bad("random", OptionError, (2,), **{**draw, option: wrong})
+    yield bad("random", ShapeError, (2,), **draw, step=integers(1))
+    yield bad("random", DtypeError, (2,), **draw, step=normal())
+    yield bad("random", DtypeError, (2,), **draw, step=flags())
     for dtype in ("int64", "float16"):
         yield bad("random", DtypeError, (2,), **draw, dtype=dtype)
     for probability in (-0.1, 1.5, NAN, "1", None):

@@ -150,6 +150,7 @@ def _rest() -> Iterator[Case]:
         yield case("bernoulli", f"probability {probability}", (40, 3), probability, seed=3, stream="mask")
     yield case("bernoulli", "float64", (40,), 0.3, seed=3, stream=1, step=9, dtype="float64")
     yield case("bernoulli", "0-d", (), 0.5, seed=3, stream=1)
+    yield case("bernoulli", "a counter", (40, 3), 0.3, seed=3, stream=1, step=T(np.array(9)))
 
 
 def _pooling() -> Iterator[Case]:

@@ -66,6 +66,10 @@ def _create() -> Iterator[Case]:
             label = f"{distribution} {dtype}"
             options: Any = {"seed": 2**64 - 1, "stream": "dropout", "step": 7}
             yield case("random", label, (5, 3), distribution=distribution, dtype=dtype, **options)
+            options["step"] = T(np.array(7))
+            yield case(
+                "random", f"{label}, a counter", (5, 3), distribution=distribution, dtype=dtype, **options
+            )
     yield case("from_host", "nested lists", [[1.0, 2.0], [3.0, 4.0]])
     yield case("from_host", "list of ints", [1, 2])
     yield case("from_host", "a number", 1.5)

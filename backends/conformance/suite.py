@@ -163,7 +163,8 @@ def _single(op: str, cases: tuple[Case, ...]) -> list[Item]:
         for wide in [c for c in cases if c.args[0].array.ndim > 1 and 0 not in c.args[0].array.shape]:
             run = functools.partial(refusals.other_gradient_shapes, case=wide)
             checked.append(Item(op, "gradient of another shape", wide.label, run))
-    if any(type(v) is float for v in (*ordinary.args, *ordinary.kwargs.values())) and row.kind == "derived":
+    scalars = any(type(v) is float for v in (*ordinary.args, *ordinary.kwargs.values()))
+    if scalars and row.kind == "derived" and row.positions:  # else the dtype is the default
         run = functools.partial(refusals.option_scalar, case=ordinary)
         checked.append(Item(op, "numpy scalars as options", ordinary.label, run))
     return checked

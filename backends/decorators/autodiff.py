@@ -114,6 +114,8 @@ class AutodiffBackend(Wrapper):
     @override
     def around(self, op: Op, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
         opened, wanted = self._opened(op, args)
+        for name in op.named:
+            kwargs = {**kwargs, name: map_handles(lambda value: self._open(op, value), kwargs[name])}
         recording = _recording.get()
         if "out" in kwargs:
             if not recording:

@@ -189,7 +189,8 @@ class ProfileBackend(Wrapper):
                 key.append(tuple(map(self._meta, value)) if several else self._meta(value))
         for name, value in kwargs.items():
             if name != "out":
-                key += (name, _frozen(value))
+                handle = name in op.named and type(value) not in _PLAIN
+                key += (name, self._meta(value) if handle else _frozen(value))
         return tuple(key)
 
     def _by_table(self, op: Op, args: Sequence[Any], kwargs: Mapping[str, Any]) -> _Cost:

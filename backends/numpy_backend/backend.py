@@ -14,7 +14,8 @@ from .. import random as host_random
 from ..errors import DtypeError, ShapeError
 from ..host import blas_threads, check_dtype, fill_value, host_array
 from ..methods import moved
-from ..protocol import Axis, Shape, Widths
+from ..options import as_integer
+from ..protocol import Axis, Shape, Tensor, Widths
 from ..shapes import (
     along,
     axes_in,
@@ -50,6 +51,7 @@ from .handles import (
     HANDLES,
     NAMES,
     NATIVE,
+    SCALARS,
     Array,
     agree,
     alike,
@@ -144,13 +146,23 @@ class NumpyBackend(NumpyDerived, NumpyPooling):
         *,
         seed: int,
         stream: int | str,
-        step: int = 0,
+        step: int | Tensor = 0,
         distribution: host_random.Distribution = "uniform",
         dtype: str | None = None,
     ) -> Array:
+        number = step if type(step) is int else self._counted(step)
         return host_random.draw(
-            extents("random", shape), seed, stream, step, distribution, dtype or self.default_dtype
+            extents("random", shape), seed, stream, number, distribution, dtype or self.default_dtype
         )
+
+    def _counted(self, step: Any) -> Any:
+        """Return the step that a tensor holds; a number stays."""
+        if type(step) in HANDLES:
+            host_random.check_counter(step.shape, self.dtype(step))
+            return int(step)
+        if type(step) not in SCALARS and as_integer(step) is None:
+            raise foreign_error("random", step)
+        return step
 
     # -- elementwise, select ---------------------------------------------------------------------
 

@@ -15,7 +15,8 @@ from typing_extensions import override
 from .. import random as host_random
 from ..errors import BackendError, DtypeError, ShapeError
 from ..host import check_dtype, fill_value, host_array
-from ..protocol import Axis, Shape
+from ..options import as_integer
+from ..protocol import Axis, Shape, Tensor
 from ..shapes import (
     axes_in,
     axes_of,
@@ -144,13 +145,23 @@ class TorchBackend(TorchDerived, TorchMoves):
         *,
         seed: int,
         stream: int | str,
-        step: int = 0,
+        step: int | Tensor = 0,
         distribution: host_random.Distribution = "uniform",
         dtype: str | None = None,
     ) -> Array:
         dtype = dtype or self.default_dtype
-        drawn = host_random.draw(extents("random", shape), seed, stream, step, distribution, dtype)
+        number = step if type(step) is int else self._counted(step)
+        drawn = host_random.draw(extents("random", shape), seed, stream, number, distribution, dtype)
         return self.from_host(drawn, dtype=dtype)
+
+    def _counted(self, step: Any) -> Any:
+        """Return the step that a tensor holds, which waits for a GPU; a number stays."""
+        if type(step) is _Tensor:
+            host_random.check_counter(self.shape(step), NAMES[step.dtype])
+            return int(step)
+        if type(step) not in (int, float, bool) and as_integer(step) is None:
+            raise foreign_error("random", step)
+        return step
 
     # -- elementwise, select ---------------------------------------------------------------------
 

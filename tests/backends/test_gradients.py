@@ -21,7 +21,7 @@ NOT_DIFFERENTIABLE = {
     "empty": "takes no tensor",
     "full": "takes no tensor",
     "arange": "takes no tensor",
-    "random": "takes no tensor",
+    "random": "takes a counter",
     "sign": "its derivative is 0 wherever it has one",
     "equal": "gives booleans",
     "less_equal": "gives booleans",

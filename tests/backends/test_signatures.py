@@ -63,8 +63,11 @@ def test_every_op_has_a_docstring(op: str) -> None:
 def test_tensors_are_parameters(op: str) -> None:
     row = OPS[op]
     assert set(row.tensors) <= set(row.signature.parameters)
-    kinds = {row.signature.parameters[name].kind for name in row.tensors}
-    assert kinds <= {inspect.Parameter.POSITIONAL_OR_KEYWORD}
+    kinds = {name: row.signature.parameters[name].kind for name in row.tensors}
+    positional = [name for name, kind in kinds.items() if kind is inspect.Parameter.POSITIONAL_OR_KEYWORD]
+    assert [list(row.signature.parameters)[i] for i in row.positions] == positional
+    # The only tensors by name are the counters of random ops: nothing is differentiated by them.
+    assert row.named == (("step",) if op in ("random", "bernoulli") else ())
 
 
 def test_every_docstring_of_a_primitive_gives_shapes() -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
 
-from lamina.backends import Backend, get_backend
+from lamina.backends import Backend, OptionError, get_backend
 from lamina.layers import Dropout, Dropout2d, Linear, Sequential, manual_seed
 
 Host = np.ndarray[Any, Any]
@@ -112,3 +115,47 @@ def test_inside_a_model_one_seed_gives_one_run(backend: Backend) -> None:
         model = Sequential(Linear(4, 8, backend=backend), Dropout(backend=backend))
         outputs.append(backend.to_host(model(backend.full((3, 4), 1.0))).tobytes())
     assert outputs[0] == outputs[1]
+
+
+def test_the_draws_are_a_cell_that_no_state_dict_holds(backend: Backend) -> None:
+    model = Sequential(Linear(4, 8, backend=backend), Dropout(backend=backend))
+    x = backend.full((3, 4), 1.0)
+    model(x)
+    assert list(model.state_dict()) == ["0.weight", "0.bias"]
+    assert [name for name, _ in model.named_buffers()] == ["1.draws"]
+    model.load_state_dict(model.state_dict())
+    layer = model[1]
+    assert layer.step == 1
+    assert backend.item(layer.draws.data) == 1
+    with pytest.raises(OptionError, match="Dropout: expected step to be an integer of at least 0, got -1"):
+        layer.step = -1
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda layer: pickle.loads(pickle.dumps(layer))])
+def test_a_copy_goes_on_from_the_same_draw(backend: Backend, copied: Callable[[Dropout], Dropout]) -> None:
+    layer = Dropout(backend=backend)
+    mask(layer, 40, 5)
+    twin = copied(layer)
+    assert twin.step == 1
+    assert not twin.draws.persistent
+    assert mask(layer, 40, 5).tobytes() == mask(twin, 40, 5).tobytes()
+    mask(layer, 40, 5)
+    assert (layer.step, twin.step) == (3, 2)
+
+
+def test_a_moved_layer_goes_on_from_the_same_draw(backend: Backend) -> None:
+    layer = Dropout(backend=backend)
+    twin = copy.deepcopy(layer)
+    masks = [mask(layer, 40, 5).tobytes() for _ in range(3)]
+    mask(twin, 40, 5)
+    twin.to("strict+numpy")
+    assert [mask(twin, 40, 5).tobytes() for _ in range(2)] == masks[1:]
+
+
+def test_a_run_draws_a_mask_for_each_batch(backend: Backend) -> None:
+    layer = Dropout(backend=backend)
+    twin = copy.deepcopy(layer)
+    run = backend.compile(lambda batch, numbers: (layer(batch[0]),))
+    (y,) = run((backend.full((10, 30), 1.0),), batch_size=4)
+    assert np.array_equal(backend.to_host(y), np.concatenate([mask(twin, n, 30) for n in (4, 4, 2)]))
+    assert layer.step == 3

@@ -235,7 +235,7 @@ class CrosscheckBackend(Wrapper):
     ) -> tuple[list[Any], list[Host] | str]:
         """Run the reference; return its tensors (in drift), and their values or the error it raised."""
         op, b = call.op, self.reference
-        drift = self.mode == "drift" and (bool(op.tensors) or op.gives == "cells")
+        drift = self.mode == "drift" and (bool(op.positions) or op.gives == "cells")
         if drift:
             handles, named = op.map_arguments(lambda pair: pair.reference, args, without_out(kwargs))
         else:
