@@ -48,6 +48,13 @@ class Backend(Primitives):
     dtype
         The default float dtype, "float32" or "float64".
 
+    Raises
+    ------
+    OptionError
+        If the dtype is another one.
+    TypeError
+        If the subclass lacks a primitive.
+
     """
 
     name: str = ""

@@ -54,8 +54,8 @@ class Plan:
         """Return the plan for an input (samples, channels, *size) and an output with `outputs` channels.
 
         A block's columns, input and output each fit the budget, STREAMED * cache_size bytes. There are two
-        exceptions: a block of one row may be larger, and so may the input of a block of rows, which also
-        has rows of its neighbours.
+        exceptions. A single row may exceed it. So may the input of some rows of an image, because
+        neighbouring blocks share input rows.
         """
         counts, budget = window.counts, STREAMED * cache_size
         columns = itemsize * channels * window.places * window.positions
@@ -75,7 +75,7 @@ class Plan:
 
     @property
     def chunks(self) -> list[Range]:
-        """The images of each block; if images are cut, each image once."""
+        """The ranges of images that share a block, or single images if images are cut."""
         return [(n, min(n + self.images, self.samples)) for n in range(0, self.samples, self.images)]
 
     def blocks(self, images: Range) -> Iterator[Block]:
@@ -101,7 +101,7 @@ class Plan:
 
 
 class Workspace:
-    """Storage that each block takes over from the block before."""
+    """Storage that each block reuses after the block before it."""
 
     def __init__(self, backend: Backend, dtype: str) -> None:
         self.backend = backend

@@ -30,7 +30,7 @@ class Border:
     mode: str
 
     def inner(self, size: Shape) -> Shape:
-        """Return the spatial size without the border."""
+        """Return the spatial size without the border, given the size with it."""
         return tuple(n - sum(pair) for n, pair in zip(size, self.sides, strict=True))
 
     def extend(self, b: Backend, x: Tensor, rows: tuple[int, int] | None = None) -> Tensor:
@@ -62,9 +62,10 @@ class Border:
         return grad
 
     def runs(self, size: int, rows: tuple[int, int]) -> Iterator[tuple[int, int, int]]:
-        """Yield (start, stop, source) for each run of padded rows whose source rows follow each other.
+        """Yield (start, stop, source) for each run of the padded rows `rows` with consecutive source rows.
 
-        size: the number of rows without padding. start, stop: counted from rows[0]. source: of the first row.
+        size: the number of rows without padding. start and stop count from rows[0]. source: the source row of
+        the run's first row.
         """
         places = sources(size, *self.sides[0], self.mode)[slice(*rows)]
         start = 0

@@ -45,7 +45,7 @@ class Convolution(Module):
     Raises
     ------
     OptionError
-        For a number of channels, kernel_size, stride, dilation or groups that is not at least 1; for
+        For channels, a kernel_size, stride, dilation or groups that are not integers of at least 1; for
         channels that are not divisible by groups; for negative padding, padding of another form, or "same"
         with a stride above 1; for an unknown padding_mode.
 

@@ -21,8 +21,8 @@ class Correlation:
     """y = w ⋆ x, the cross-correlation of x (N, C, *size) with w (O, C / groups, *kernel_size).
 
     y is (N, O, *counts). Besides its arguments and its result, each of the three methods below needs memory
-    for one block: at most 32 times the backend's `cache_size`, if a block of one row fits the budget (see
-    `Plan.of`). `weight_grad` needs room for one more gradient of w.
+    for one block: about 32 times the backend's `cache_size` at most, if one row fits the budget (see
+    `Plan.of`). `weight_grad` also needs memory for a second gradient of w.
     """
 
     backend: Backend
@@ -73,7 +73,7 @@ class Correlation:
         return y.whole()
 
     def weight_grad(self, grad: Tensor, x: Tensor) -> Tensor:
-        """Return dL/dw = Σ g columnsᵀ over the blocks, for grad g = dL/dy."""
+        """Return dL/dw = Σ g columnsᵀ over the blocks, where g is grad, dL/dy."""
         b, plan, work = self.backend, self._plan(), Workspace(self.backend, self.dtype)
         total: Tensor | None = None
         for images in plan.chunks:
@@ -86,7 +86,7 @@ class Correlation:
         return b.reshape(total, self.weight_shape)
 
     def input_grad(self, grad: Tensor, weight: Tensor) -> Tensor:
-        """Return dL/dx for grad g = dL/dy; each block computes fold(wᵀ g)."""
+        """Return dL/dx, where grad is dL/dy, called g below; each block computes fold(wᵀ g)."""
         b, plan, work = self.backend, self._plan(), Workspace(self.backend, self.dtype)
         matrix = self._transposed(b.reshape(weight, self._grouped(self.outputs, -1)))
         x = Assembly(work, plan, self.x_shape, (1, *self.x_shape[1:], 1))
@@ -131,7 +131,7 @@ class Correlation:
         """Return the gradient (1, C, *size, n) of whole images from the gradient of their input rows."""
         b, rows = self.backend, self.window.size[0]
         low, high = block.inputs
-        if (low, high) != (0, rows):  # no window touches the other rows
+        if (low, high) != (0, rows):  # a stride may leave the last rows in no window
             strip = b.pad(
                 strip, ((0, 0), (0, 0), (low, rows - high), *((0, 0) for _ in block.window.size[1:]))
             )

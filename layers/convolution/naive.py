@@ -46,9 +46,9 @@ class NaiveConv2d(Convolution):
 
     @override
     def backward(self, grad_output: Tensor) -> Tensor | None:
-        """dL/dw[o] = Σ g window, dL/db[o] = Σ g, dL/dx = Σ g w[o] at the window, with g = dL/dy[n, o, i, j].
+        """dL/dw[o] = Σ g window, dL/db[o] = Σ g, with g = dL/dy[n, o, i, j]; the sums run over n, i and j.
 
-        The first two sums run over n, i and j, the third over all elements of y whose window has the place.
+        dL/dx is the sum of g w[o] over all n, o, i and j, each added at the places of its window.
         """
         b = self.backend
         padded, window, y_shape = self.kept()

@@ -31,9 +31,9 @@ class ConvTranspose(Module):
         The number of places to cut off each side of y, in the forms of a convolution's padding, except
         "same" and "valid".
     output_padding
-        The number of places by which the end of each spatial axis of y is longer: one integer, or one for
-        each axis, below max(stride, dilation) of that axis. A convolution with a stride maps several input
-        sizes to one output size; y may have any of these input sizes.
+        How many places longer y is at the end of each spatial axis: one integer, or one for each axis, below
+        max(stride, dilation) of that axis. A convolution with a stride maps several input sizes to one output
+        size; this option selects which of these input sizes y has.
     groups, bias
         As for a convolution.
     padding_mode
@@ -46,7 +46,7 @@ class ConvTranspose(Module):
     Raises
     ------
     OptionError
-        For a number of channels, kernel_size, stride, dilation or groups that is not at least 1; for
+        For channels, a kernel_size, stride, dilation or groups that are not integers of at least 1; for
         channels that are not divisible by groups; for negative padding or padding of another form; for
         output_padding out of range; for a padding_mode other than "zeros".
 
@@ -116,16 +116,17 @@ class ConvTranspose(Module):
 
     @override
     def backward(self, grad_output: Tensor) -> Tensor | None:
-        """dL/dx = w ⋆ g, dL/dw = x ⋆ g, dL/db = Σ g, with g = dL/dy: (N, O, *output size).
+        """dL/dx = w columns, dL/dw = Σ x columnsᵀ, dL/db = Σ g, with g = dL/dy: (N, O, *output size).
 
-        ⋆ is the convolution that y is the input of; Σ runs over samples and places.
+        The columns are the windows of g in a convolution with these options. The sums run over samples and
+        places.
         """
         b = self.backend
         x, correlation, beyond = self.kept()
         self.check_gradient(grad_output, self.output_shape(b.shape(x)))
         if self.bias is not None:
             self.bias.accumulate(channel_sum(b, grad_output))
-        if any(beyond):  # the last places of y, so many on each axis, get only b
+        if any(beyond):  # the last `beyond` places of each axis of y hold b alone
             grad_output = b.slice(grad_output, (0,) * (self.rank + 2), correlation.x_shape)
         self.weight.accumulate(correlation.weight_grad(x, grad_output))
         return correlation.forward(grad_output, self.weight.data) if self.input_gradient else None
@@ -157,10 +158,8 @@ class ConvTranspose(Module):
             # A shorter input of `count - k` places gives an output of `size - k stride`.
             least.append(max(1, count - (size[-1] - 1) // self.stride[axis]))
         if min(size) < 1:
-            raise self.misfit(
-                f"with spatial size at least {tuple(least)}, for padding {self.padding} cuts the output",
-                shape,
-            )
+            advice = f"; padding {self.padding} cuts off the whole output"
+            raise self.misfit(f"with spatial size at least {tuple(least)}", shape, advice)
         window = Window.of(tuple(size), self.kernel_size, self.stride, padding, self.dilation)
         return window, tuple(beyond)
 

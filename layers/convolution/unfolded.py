@@ -12,10 +12,7 @@ from .correlation import Correlation
 class _Unfolded(Convolution):
     """Convolution in blocks.
 
-    `forward` keeps the input; `backward` makes the columns again. Besides input, output, weight and their
-    gradients, memory is needed for one block, at most 32 times the backend's `cache_size` (1 MB), and in
-    `backward` for two arrays of the weight's size. A block is larger only if the columns of one output row
-    exceed 8 times `cache_size`.
+    `forward` keeps the input; `backward` makes the columns again. `Conv2d` says how much memory both need.
     """
 
     @override
@@ -33,7 +30,7 @@ class _Unfolded(Convolution):
     def backward(self, grad_output: Tensor) -> Tensor | None:
         """dL/dw = Σ g columnsᵀ, dL/db = Σ g, dL/dx = fold(wᵀ g), with g = dL/dy: (N, O, *counts).
 
-        The sums run over samples and windows. `fold` is the adjoint of `unfold`.
+        The sums run over samples and windows. `fold` adds each column back to the places of its window.
         """
         x, correlation = self.kept()
         self.check_gradient(grad_output, correlation.y_shape)
@@ -52,9 +49,11 @@ class Conv1d(_Unfolded):
 class Conv2d(_Unfolded):
     """Convolution over (N, C, H, W).
 
-    Besides input, output, weight and their gradients, it needs at most 32 MB for any batch and image, and
-    two arrays of the weight's size. It needs more only if the columns of one output row exceed 8 MB: those
-    are C K W' numbers, for K places in the kernel and an output of width W'.
+    Besides input, output, weight and their gradients, it needs about 32 MB (32 times the backend's
+    `cache_size`) at most, for any batch and image, and in `backward` two arrays of the weight's size. It
+    needs more only if one output row has columns of over 8 MB, or reads input rows of over 8 MB, as with a
+    very large dilation. The columns of a row are C K W' numbers, for K places in the kernel and an output of
+    width W'.
     """
 
     rank = 2
@@ -63,7 +62,7 @@ class Conv2d(_Unfolded):
 class Conv3d(_Unfolded):
     """Convolution over (N, C, D, H, W).
 
-    It needs as much extra memory as Conv2d; the row of the output is here a slice (H', W').
+    It needs as much extra memory as Conv2d. An output row is here a slice of H' W' places.
     """
 
     rank = 3

@@ -59,7 +59,8 @@ class Trainer:
     ------
     OptionError
         If the loss or the optimizer is on another backend than the model, the loss has reduction "none", the
-        optimizer or penalty has another model's parameters, or an option is wrong.
+        optimizer or the penalty has another model's parameters, a metric has a reserved name, or a value is
+        out of range or of the wrong type.
 
     """
 
@@ -134,15 +135,15 @@ class Trainer:
         self.stopped = ""
         """The reason why the last fit stopped early.
 
-        Empty if it did not, or if the callback that stopped it gave no reason. A fit that fails its checks
-        leaves the value as it was.
+        Empty if it did not, or if the callback that stopped it gave no reason. A fit that refuses its data or
+        options leaves the reason as it was.
         """
         self.exploded = False
-        """Whether the loss became NaN or infinite in the last fit that passed its checks."""
+        """Whether the training loss became NaN or infinite in the last fit that took steps."""
 
     @property
     def epoch(self) -> int:
-        """The number of finished epochs, which is the number of rows of the history."""
+        """The number of finished epochs of all fits, which is the number of rows of the history."""
         return len(self.history)
 
     # -- methods for users --------------------------------------------------------------------------
@@ -183,8 +184,9 @@ class Trainer:
         Raises
         ------
         OptionError
-            If epochs or batch_size is not an integer of at least 1, `train` or `validation` has another form,
-            a metric does not return one number, or a callback monitors a column that the history lacks.
+            If epochs or batch_size is not an integer of at least 1, shuffle or drop_last is not a bool,
+            `train` or `validation` has another form, the schedule gives a factor that the optimizer refuses,
+            a metric does not return one number, or a callback monitors a column that this fit lacks.
         DataError
             If there are no samples, inputs and targets differ in number, a value is out of range (a label,
             an index, a weight), all samples are ignored or have weight 0, `check_finite` finds NaN or
@@ -194,7 +196,8 @@ class Trainer:
         ShapeError
             If the shapes do not fit the model or the loss, or a batch is too small for a layer.
         StateError
-            If the model has parameters that it did not have when the optimizer was made.
+            If the model has parameters that are newer than the optimizer, or a newer optimizer has taken over
+            the parameters.
 
         """
         epochs, batch_size = integer("fit", "epochs", epochs), integer("fit", "batch_size", batch_size)
