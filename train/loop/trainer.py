@@ -196,8 +196,8 @@ class Trainer:
         ShapeError
             If the shapes do not fit the model or the loss, or a batch is too small for a layer.
         StateError
-            If the model has parameters that are newer than the optimizer, or a newer optimizer has taken over
-            the parameters.
+            If the model has parameters that are newer than the optimizer, or its parameters have moved since,
+            to another backend or a newer optimizer.
 
         """
         epochs, batch_size = integer("fit", "epochs", epochs), integer("fit", "batch_size", batch_size)
