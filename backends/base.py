@@ -191,7 +191,7 @@ class Backend(Primitives):
             value = self.multiply(self.add(value, c, out=value), x, out=value)
         return self.add(value, rest[0], out=value)
 
-    # -- activations, and their gradients: from dL/dresult to dL/dx ---------------------------------
+    # -- activations, and their gradients, which turn grad = dL/dresult into dL/dx --------------------
 
     def relu(self, x: Tensor) -> Tensor:
         """Return max(x, 0); NaN stays NaN."""
@@ -236,24 +236,30 @@ class Backend(Primitives):
         return self.add(self.maximum(x, 0.0), self.log1p(self.exp(self.negative(self.abs(x)))))
 
     def softmax(self, x: Tensor, *, axis: int) -> Tensor:
-        """Return e^x / Σ e^x along axis; the maximum is subtracted from x first."""
+        """Return e^x / Σ e^x along axis; the maximum is subtracted from x first.
+
+        If the maximum along the axis is inf or -inf, the result there is NaN, as in torch.
+        """
         exp = self.exp(self.subtract(x, self._top("softmax", x, axis)))
         return self.divide(exp, self.sum(exp, axis=axis, keepdims=True))
 
     def softmax_grad(self, grad: Tensor, y: Tensor, *, axis: int) -> Tensor:
-        """Return y (grad - Σ grad y), where y is softmax's result."""
+        """Return y (grad - Σ grad y), summed along axis, where y is softmax's result."""
         _alike(self, "softmax_grad", grad, y)
         axis = axis_of("softmax_grad", axis, len(self.shape(y)))
         inner = self.sum(self.multiply(grad, y), axis=axis, keepdims=True)
         return self.multiply(y, self.subtract(grad, inner))
 
     def log_softmax(self, x: Tensor, *, axis: int) -> Tensor:
-        """Return x - ln Σ e^x along axis; the maximum is subtracted from x first."""
+        """Return x - ln Σ e^x along axis; the maximum is subtracted from x first.
+
+        If the maximum along the axis is inf or -inf, the result there is NaN, as in torch.
+        """
         shifted = self.subtract(x, self._top("log_softmax", x, axis))
         return self.subtract(shifted, self.log(self.sum(self.exp(shifted), axis=axis, keepdims=True)))
 
     def log_softmax_grad(self, grad: Tensor, y: Tensor, *, axis: int) -> Tensor:
-        """Return grad - e^y Σ grad, where y is log_softmax's result."""
+        """Return grad - e^y Σ grad, summed along axis, where y is log_softmax's result."""
         _alike(self, "log_softmax_grad", grad, y)
         axis = axis_of("log_softmax_grad", axis, len(self.shape(y)))
         return self.subtract(grad, self.multiply(self.exp(y), self.sum(grad, axis=axis, keepdims=True)))
