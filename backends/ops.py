@@ -16,6 +16,7 @@ from typing import Any, Literal
 from . import meta
 from .base import DERIVED, Backend
 from .gradients import VJP, VJPS
+from .number import Number
 from .tolerance import EXACT, FORWARD, SUMMED, Tolerance, ulp
 
 Kind = Literal[
@@ -23,7 +24,7 @@ Kind = Literal[
     "move", "index", "window", "storage", "control", "derived",
 ]  # fmt: skip
 Gives = Literal["tensor", "tensors", "cells", "host", "nothing"]
-_SCALARS = (int, float, bool, type(None))
+_SCALARS = (int, float, bool, type(None), Number)
 
 
 @dataclass(frozen=True)

@@ -31,6 +31,7 @@ DECORATORS = {
     "autodiff": ("decorators.autodiff", "AutodiffBackend"),
     "crosscheck": ("decorators.crosscheck", "CrosscheckBackend"),
     "profile": ("decorators.profile", "ProfileBackend"),
+    "jit": ("decorators.jit.decorator", "JitBackend"),
 }
 # Those that take another backend in brackets: crosscheck(numpy).
 REFERRING = ("crosscheck",)
@@ -210,8 +211,18 @@ def _make(text: str, dtype: str, source: str) -> Backend:
         module, cls = DECORATORS[name]
         wrapper: type[Wrapper] = getattr(importlib.import_module(f".{module}", __package__), cls)
         given = () if reference is None else (_make(reference, "float64", source),)
-        backend = wrapper(backend, *given)
+        backend = _shared(wrapper, backend) if wrapper.shared else wrapper(backend, *given)
     return backend
+
+
+def _shared(wrapper: type[Wrapper], inner: Backend) -> Backend:
+    """Return the one instance of a decorator around a raw backend."""
+    key = (f"{wrapper.name}+{inner.spec}", inner.device, inner.default_dtype)
+    if key in _instances:
+        return _instances[key]
+    backend = wrapper(inner)
+    backend._reduced = again, (key[0], key[2])
+    return _instances.setdefault(key, backend)
 
 
 def _parts(text: str) -> list[str]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 from typing_extensions import override
 
@@ -61,6 +61,8 @@ class Wrapper(Backend):
     """Base of the decorators: passes every call on to `inner`."""
 
     scoped = True
+    shared: ClassVar[bool] = False
+    """Whether `get_backend` makes one instance for each raw backend, which lasts as the raw one does."""
 
     def __init__(self, inner: Backend) -> None:
         self.inner = inner

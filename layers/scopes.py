@@ -7,13 +7,14 @@ a context variable; a layer's `forward` and `backward` look them up on backends 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextvars import ContextVar
 from typing import Any
 
 from .call import InstanceMethod, Setting
 from .module import Module
 
+_METHODS = ("forward", "backward")
 _names: ContextVar[Mapping[int, str]] = ContextVar("lamina_scopes", default={})  # noqa: B039  # never changed
 
 
@@ -26,24 +27,42 @@ def named_scopes(model: Module) -> contextlib.AbstractContextManager[None]:
     """
     if not model.backend.scoped or id(model) in _names.get():
         return contextlib.nullcontext()
-    return Setting(_names, {**_names.get(), **_scopes_of(model)})
+    names, modules = _scopes_of(model)
+    _name(modules)
+    setting = Setting(_names, {**_names.get(), **names})
+    return setting if type(model.backend).scoped else _unnamed_after(setting, modules)
 
 
-def _scopes_of(model: Module) -> dict[int, str]:
-    """Return {id(module): name}, and let every module in it look its name up when it runs."""
+@contextlib.contextmanager
+def _unnamed_after(setting: Setting[Mapping[int, str]], modules: list[Module]) -> Iterator[None]:
+    """Take the scoped methods away at the end, for a backend that has scopes while it traces a step."""
+    try:
+        with setting:
+            yield
+    finally:
+        for module in modules:
+            for method in _METHODS:
+                if isinstance(vars(module).get(method), _Scoped):
+                    del vars(module)[method]
+
+
+def _scopes_of(model: Module) -> tuple[dict[int, str], list[Module]]:
+    """Return {id(module): name}, and the modules."""
     if next(model.named_children(), None) is None:
-        modules = {id(model): model}
-        names = {id(model): type(model).__name__}
-    else:
-        names, modules = {id(model): ""}, {}
-        for _, parent in model.named_modules():
-            for name, child in parent.named_children():
-                modules[id(child)] = child
-                names.setdefault(id(child), name)
-    for module in modules.values():
-        for method in ("forward", "backward"):
+        return {id(model): type(model).__name__}, [model]
+    names, modules = {id(model): ""}, {id(model): model}
+    for _, parent in model.named_modules():
+        for name, child in parent.named_children():
+            modules[id(child)] = child
+            names.setdefault(id(child), name)
+    return names, list(modules.values())
+
+
+def _name(modules: list[Module]) -> None:
+    """Let every module look its name up when it runs."""
+    for module in modules:
+        for method in _METHODS:
             vars(module).setdefault(method, _Scoped(module, method))
-    return names
 
 
 class _Scoped(InstanceMethod):

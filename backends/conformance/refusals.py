@@ -20,7 +20,11 @@ _FLOATING = ("exp", "log", "log1p", "sqrt", "tanh", "divide", "pow", "max_pool")
 _CREATE = ("empty", "full", "from_host", "arange", "astype")
 
 
-_WITH_SCALARS = {op for op, row in OPS.items() if row.kind in ("binary", "select")} | {"less"}
+_WITH_SCALARS = {op for op, row in OPS.items() if row.kind in ("binary", "select")} | {
+    "less",
+    "random",
+    "bernoulli",
+}
 """The ops that take a Python scalar in place of a tensor."""
 
 

@@ -267,7 +267,7 @@ def tape_backend(backend: str | Backend | None = None) -> AutodiffBackend:
     chosen = get_backend(backend)
     if isinstance(chosen, AutodiffBackend):
         return chosen
-    if isinstance(chosen, Wrapper):
+    if isinstance(chosen, Wrapper) and not chosen.shared:
         raise BackendError(
             f"variable: expected a stack that begins with autodiff, or a raw backend, got {chosen.spec!r}"
         )
@@ -275,7 +275,7 @@ def tape_backend(backend: str | Backend | None = None) -> AutodiffBackend:
     return _around.setdefault(id(chosen), made)
 
 
-_around: dict[int, AutodiffBackend] = {}  # raw backends live as long as the process
+_around: dict[int, AutodiffBackend] = {}  # raw and shared backends live as long as the process
 
 
 def _listed(inputs: Any) -> list[Any]:

@@ -3,26 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any
 
 from typing_extensions import override
 
 from ..errors import StateError, foreign
 from ..host import Host
-from ..names import advice
 from ..ops import OPS, Op, map_handles
 from ..protocol import Run, Step
 from ..wrapper import Wrapper
+from .opaque import Opaque
 
 
-def _refuse(sign: str, op: str) -> Any:
-    def method(self: Handle, *_: object, **__: object) -> NoReturn:
-        raise TypeError(f"{sign} on an opaque tensor; use {op} of its backend")
-
-    return method
-
-
-class Handle:
+class Handle(Opaque):
     """A tensor that only its own `strict` backend can open; dead once `writes`, a list of one count, grows.
 
     Handles that may share memory share `writes`.
@@ -34,40 +27,11 @@ class Handle:
         self._owner, self._value = owner, value
         self._writes, self._version = writes, writes[0]
 
-    def __repr__(self) -> str:
-        return "<opaque tensor>"
-
-    if not TYPE_CHECKING:
-
-        def __getattr__(self, name: str) -> NoReturn:
-            if name.startswith("_"):
-                raise AttributeError(name)
-            hint = f"; use {name} of its backend" if name in OPS else advice(name, OPS)
-            raise AttributeError(f".{name} on an opaque tensor{hint}")
-
 
 class Cell(Handle):
     """A handle that may be assigned to."""
 
     __slots__ = ()
-
-
-_OPERATORS = {
-    "add": ("+", "add"), "sub": ("-", "subtract"), "mul": ("*", "multiply"), "truediv": ("/", "divide"),
-    "matmul": ("@", "matmul"), "pow": ("**", "pow"), "neg": ("-", "negative"), "abs": ("abs()", "abs"),
-    "eq": ("==", "equal"), "ne": ("!=", "equal"), "lt": ("<", "less"), "le": ("<=", "less_equal"),
-    "gt": (">", "greater"), "ge": (">=", "less_equal"), "invert": ("~", "logical_not"),
-    "getitem": ("[...]", "slice or take"), "setitem": ("[...] =", "slice_add or where"),
-    "bool": ("if, and, or, not", "where"), "len": ("len()", "shape"), "iter": ("a loop", "slice"),
-    "float": ("float()", "item"), "int": ("int()", "item"), "index": ("an index", "item"),
-    "array": ("a numpy function", "an op"), "copy": ("copy", "copy"), "deepcopy": ("deepcopy", "copy"),
-}  # fmt: skip
-# Python defines some of these for every object; a layer that compares or tests a tensor gets no answer.
-for _name, (_sign, _op) in _OPERATORS.items():
-    setattr(Handle, f"__{_name}__", _refuse(_sign, _op))
-    if _name in ("add", "sub", "mul", "truediv", "matmul", "pow"):
-        setattr(Handle, f"__r{_name}__", _refuse(_sign, _op))
-        setattr(Handle, f"__i{_name}__", _refuse(f"{_sign}=", _op))
 
 
 class StrictBackend(Wrapper):

@@ -1,0 +1,1 @@
+"""`jit`: a traced step becomes one native program."""

@@ -1,0 +1,66 @@
+"""`Through`: a backend that runs each op as a program of its own: traced, checked and interpreted."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from lamina.backends import Backend
+from lamina.backends.decorators.jit.decorator import JitBackend
+from lamina.backends.decorators.jit.instructions import Program
+from lamina.backends.decorators.jit.program import check, interpret
+from lamina.backends.decorators.jit.trace import Tracer
+from lamina.backends.meta import Meta
+from lamina.backends.ops import Op
+from lamina.backends.wrapper import Wrapper
+
+Pass = Any
+HOST = ("metadata", "control")
+
+
+class Through(Wrapper):
+    """`passes` run over each program before it is interpreted."""
+
+    name = "through"
+
+    def __init__(self, inner: Backend, *passes: Pass) -> None:
+        super().__init__(inner)
+        self.jit: Any = JitBackend(inner)  # type: ignore[abstract]  # made by funnelled
+        self.passes = passes
+
+    def around(self, op: Op, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+        if op.kind in HOST or op.name in ("to_host", "item", "cells", "empty"):
+            return getattr(self.jit, op.name)(*args, **kwargs)
+        tensors: list[Any] = []
+
+        def collect(x: Any) -> Any:
+            if self.jit._table.find(x) is None:
+                self.inner.shape(x)  # raises for what is no tensor
+                tensors.append(x)
+            return x
+
+        options = {name: value for name, value in kwargs.items() if name != "out"}
+        op.map_arguments(collect, args, options)
+
+        def step(batch: tuple[Any, ...], numbers: Any) -> tuple[Any, ...]:
+            handles = iter(batch)
+            given, named = op.map_arguments(
+                lambda x: x if self.jit._table.find(x) is not None else next(handles), args, options
+            )
+            result = getattr(self.jit, op.name)(*given, **named)
+            results = result if isinstance(result, tuple) else (result,)
+            self.there = [value is not None for value in results]
+            return tuple(value for value in results if value is not None)
+
+        metas = [Meta(tuple(self.inner.shape(x)), self.inner.dtype(x)) for x in tensors]
+        tracer = Tracer(self.inner, self.jit._table)
+        with self.jit._tracing(tracer):
+            traced = tracer.run(step, metas, ())
+        program: Program = traced.program
+        for apply in self.passes:
+            program = check(apply(program))
+        outputs = iter(interpret(program, self.inner, tensors, cells=traced.cells))
+        if op.gives == "nothing":
+            return None
+        results = tuple(next(outputs) if there else None for there in self.there)
+        return results[0] if op.gives == "tensor" else results
