@@ -268,20 +268,19 @@ class Module:
                         yield f"{path}.{local}" if path else local, item
 
 
-_PLAIN = frozenset({int, float, bool, str, type(None)})
+_PLAIN = frozenset({int, float, bool, str, type(None), Kept})
 
 
 def has_parameters(module: Module) -> bool:
     """Return whether a module holds parameters; fast if one is an attribute, or nothing could hold one."""
-    deep = False
-    for name, value in reversed(list(vars(module).items())):  # parameters are usually the last attributes
-        kind = type(value)
-        if kind is Parameter:
-            return True
-        if kind not in _PLAIN and name not in ("backend", "_kept"):
-            deep = True
-    deep = deep or type(module).named_children is not Module.named_children
-    return deep and next(module.named_parameters(), None) is not None
+    attributes = vars(module)
+    if Parameter in map(type, attributes.values()):
+        return True
+    if type(module).named_children is Module.named_children:
+        kinds = set(map(type, attributes.values())) - {type(attributes["backend"])}
+        if kinds <= _PLAIN:
+            return False
+    return next(module.named_parameters(), None) is not None
 
 
 class ParameterList(list[Parameter]):

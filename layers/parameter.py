@@ -66,18 +66,18 @@ class Parameter(Cell):
 
     def accumulate(self, grad: Tensor) -> None:
         """Assign the first gradient after `zero_grad`, add later ones. grad: the parameter's shape."""
-        b = self.backend
         if self.grad_out is grad:
             self.grad_out = None
         elif self.grad_out is not None:
             try:
-                b.assign(self._grad, grad)
+                self.backend.assign(self._grad, grad)
             except LaminaError as error:
                 self._check_gradient(grad)
                 raise self._refused(str(error), type(error)) from error
             self.grad_out = None
         else:
             self._check_gradient(grad)  # `add` would broadcast
+            b = self.backend
             b.assign(self._grad, b.add(self._grad, grad, out=self._grad))
 
     def zero_grad(self) -> None:

@@ -94,3 +94,20 @@ def check_out(op: str, out: Array, shape: Shape, dtype: np.dtype[Any]) -> Array:
     if out.dtype != dtype:
         raise DtypeError(f"{op}: expected out of the result's dtype {dtype}, got {out.dtype}")
     return out if type(out) is _ndarray else None
+
+
+_constants: dict[str, dict[float, Array]] = {"f": {}, "d": {}}
+_LARGEST = float(np.finfo(np.float32).max)
+
+
+def constant(value: float, dtype: np.dtype[Any]) -> Any:
+    """Return a Python float as a 0-d array; a ufunc takes as long to convert it as to run a small op."""
+    known = _constants[dtype.char]
+    array = known.get(value)
+    if array is None:
+        if not 0.0 < abs(value) <= _LARGEST:  # 0.0 and -0.0 are one key; numpy warns of larger ones
+            return value
+        if len(known) >= 1000:
+            known.clear()
+        array = known[value] = np.array(value, dtype)
+    return array

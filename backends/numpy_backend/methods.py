@@ -8,8 +8,9 @@ import numpy as np
 
 from ..errors import DtypeError
 from ..methods import Method, OpMethod, checker
+from ..quiet import silenced
 from ..shapes import broadcast
-from .handles import HANDLES, SCALARS, Array, agree, check_out, foreign_error, unfit
+from .handles import HANDLES, SCALARS, Array, agree, check_out, constant, foreign_error, unfit
 
 _ndarray = np.ndarray
 checked = checker(HANDLES, foreign_error)
@@ -17,6 +18,8 @@ checked = checker(HANDLES, foreign_error)
 
 def unary(ufunc: Any, *, floating: bool = True, silent: bool = False) -> Any:
     """Make an elementwise op of one tensor. silent: IEEE results such as log 0 raise no warning."""
+
+    function = silenced(ufunc) if silent else ufunc
 
     def make(op: str) -> Method:
         def apply(self: object, x: Array, *, out: Array = None) -> Array:
@@ -26,10 +29,7 @@ def unary(ufunc: Any, *, floating: bool = True, silent: bool = False) -> Any:
                 raise DtypeError(f"{op}: expected a floating tensor, got {x.dtype}; convert it with astype")
             if out is not None:
                 out = check_out(op, out, x.shape, x.dtype)
-            if silent:
-                with np.errstate(all="ignore"):
-                    return ufunc(x, out)
-            return ufunc(x, out)
+            return function(x, out)
 
         return apply
 
@@ -38,6 +38,8 @@ def unary(ufunc: Any, *, floating: bool = True, silent: bool = False) -> Any:
 
 def binary(ufunc: Any, *, floating: bool = False, silent: bool = False) -> Any:
     """Make an elementwise op of two operands."""
+
+    function = silenced(ufunc) if silent else ufunc
 
     def make(op: str) -> Method:
         def apply(self: object, x: Array, y: Array, *, out: Array = None) -> Array:
@@ -54,12 +56,11 @@ def binary(ufunc: Any, *, floating: bool = False, silent: bool = False) -> Any:
                 alike = type(x) is _ndarray and (type(y) in SCALARS or x.shape == y.shape)
                 shape = x.shape if alike else broadcast(np.shape(x), np.shape(y), op=op)
                 out = check_out(op, out, shape, dtype)
+            if type(y) is float:
+                y = constant(y, dtype)
             # `out` by name: np.maximum deprecates it by position.
             try:
-                if silent:
-                    with np.errstate(all="ignore"):
-                        return ufunc(x, y) if out is None else ufunc(x, y, out=out)
-                return ufunc(x, y) if out is None else ufunc(x, y, out=out)
+                return function(x, y) if out is None else function(x, y, out=out)
             except (TypeError, ValueError):
                 unfit(op, x, y)
                 raise

@@ -17,6 +17,7 @@ from ..errors import BackendError, DtypeError, ShapeError
 from ..host import check_dtype, fill_value, host_array
 from ..options import as_integer
 from ..protocol import Axis, Shape, Tensor
+from ..quiet import silenced
 from ..shapes import (
     axes_in,
     axes_of,
@@ -48,6 +49,7 @@ from .moves import TorchMoves
 
 _Tensor = torch.Tensor
 _is_inside = torch.is_inference_mode_enabled
+_silent_sqrt = silenced(np.sqrt)
 _sqrt: Any = unary(torch.sqrt).make("sqrt")
 
 
@@ -181,8 +183,7 @@ class TorchBackend(TorchDerived, TorchMoves):
             out = check_out("sqrt", out, x.shape, x.dtype)
         if out is None:
             out = torch.empty_like(x)
-        with np.errstate(all="ignore"):
-            np.sqrt(x.numpy(), out.numpy())
+        _silent_sqrt(x.numpy(), out.numpy())
         return out
 
     @override

@@ -115,27 +115,31 @@ class TorchDerived(Backend):
     def mean(self, x: Array, *, axis: Axis = None, keepdims: bool = False) -> Array:
         """Take the mean of everything in two calls that cost less than torch.mean."""
         if axis is None and not keepdims and type(x) is _Tensor and x.is_floating_point():
-            return x.sum().div(scalar(float(x.numel()), x.dtype))
+            return x.sum().div_(scalar(float(x.numel()), x.dtype))
         return super().mean(x, axis=axis, keepdims=keepdims)
 
     @override
     def linear(self, x: Array, weight: Array, bias: Array = None) -> Array:
-        """Return torch.addmm for a matrix x.
+        """Return x Wᵀ + b for a matrix x, in two calls that cost less than torch.addmm.
 
         A matrix that `cells` made has its transposed view as an attribute, `transposed`, and the last bias
-        that was found to fit, `bias`: a view or a comparison of shapes takes as long as a small op.
+        that fitted, `bias`: a view or a comparison of shapes takes as long as a small op.
         """
         if bias is None or type(x) is not _Tensor or x.ndim != 2:
             return super().linear(x, weight, bias)
         if type(weight) is not _Tensor or type(bias) is not _Tensor:
             alike("linear", x, weight, bias)
-        transposed = getattr(weight, "transposed", None)
-        if transposed is None or weight.bias is not bias:
+        try:
+            transposed, known = weight.transposed, weight.bias
+        except AttributeError:
+            transposed = known = None
+        if known is not bias:
+            alike("linear", weight, bias)
             check_linear(x.shape, weight.shape, bias.shape)
             if transposed is not None:
                 weight.bias = bias
         try:
-            return torch.addmm(bias, x, weight.t() if transposed is None else transposed)
+            return x.mm(weight.t() if transposed is None else transposed).add_(bias)
         except RuntimeError:
             alike("linear", x, weight, bias)
             check_linear(x.shape, weight.shape, bias.shape)
@@ -148,17 +152,15 @@ class TorchDerived(Backend):
             weight, total = out
             (samples, outputs), (rows, inputs), dtype = grad.shape, x.shape, x.dtype
             if (
-                type(weight) is type(total) is _Tensor
+                _belong(weight, total)
                 and samples == rows
                 and weight.shape == (outputs, inputs)
-                and total.shape == (outputs,)
-                and weight.dtype is total.dtype is grad.dtype is dtype
-                and (_is_inside() or not (weight.is_inference() or total.is_inference()))
+                and weight.dtype is grad.dtype is dtype
             ):
-                if samples > SHORT_SUM or self.device != "cpu":
-                    return torch.mm(grad.mT, x, out=weight), torch.sum(grad, 0, out=total)
-                # A product with ones: BLAS sums few rows in less time than torch.sum.
                 transposed = grad.mT
+                if samples > SHORT_SUM or self.device != "cpu":
+                    return torch.mm(transposed, x, out=weight), torch.sum(grad, 0, out=total)
+                # A product with ones: BLAS sums few rows in less time than torch.sum.
                 ones = ONES[dtype][samples]
                 return torch.mm(transposed, x, out=weight), torch.mv(transposed, ones, out=total)
         return super().linear_grad(grad, x, bias=bias, out=out)
@@ -233,18 +235,37 @@ class TorchDerived(Backend):
         out: Triple | None = None,
     ) -> Any:
         """Run five fused passes, in place if `out` is (parameter, first, second)."""
-        dtype = parameter.dtype if type(parameter) is _Tensor else None
-        for tensor in (gradient, first, second, *(out or ())):
-            if type(tensor) is not _Tensor or tensor.dtype is not dtype or tensor.shape != parameter.shape:
-                _refuse_step(parameter, tensor)
+        shape, dtype = (parameter.shape, parameter.dtype) if type(parameter) is _Tensor else (None, None)
         inside = out is not None and out[0] is parameter and out[1] is first and out[2] is second
-        if out is None or not inside or not all(map(writable, out)):
+        for tensor in (gradient, first, second, *(() if inside or out is None else out)):
+            if type(tensor) is not _Tensor or tensor.dtype is not dtype or tensor.shape != shape:
+                _refuse_step(parameter, tensor)
+        if not inside or not (_is_inside() or all(map(writable, (parameter, first, second)))):
             parameter, first, second = parameter.clone(), first.clone(), second.clone()
-        first.lerp_(gradient, 1.0 - beta1)
-        second.mul_(beta2).addcmul_(gradient, gradient, value=1.0 - beta2)
-        scaled = second.sqrt().div_(math.sqrt(correction2)).add_(fitting(epsilon, parameter.dtype))
-        parameter.addcdiv_(first, scaled, value=fitting(-learning_rate / correction1, parameter.dtype))
+        first.lerp_(gradient, scalar(1.0 - beta1, dtype))
+        second.mul_(scalar(beta2, dtype)).addcmul_(gradient, gradient, value=1.0 - beta2)
+        scaled = torch.add(scalar(epsilon, dtype), second.sqrt(), alpha=1.0 / math.sqrt(correction2))
+        parameter.addcdiv_(first, scaled, value=fitting(-learning_rate / correction1, dtype))
         return parameter, first, second
+
+
+def _belong(weight: Array, bias: Array) -> bool:
+    """Return whether two tensors are storage for the gradients of one linear layer.
+
+    A matrix that `cells` made remembers the bias that belongs to it.
+    """
+    try:
+        if weight.bias is bias is not None:
+            return True
+    except AttributeError:
+        pass
+    if not (type(weight) is type(bias) is _Tensor and weight.dtype is bias.dtype):
+        return False
+    if bias.shape != weight.shape[:1] or not (writable(weight) and writable(bias)):
+        return False
+    if hasattr(weight, "transposed"):
+        weight.bias = bias
+    return True
 
 
 def _refuse_step(parameter: Array, other: Array) -> None:

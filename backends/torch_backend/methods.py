@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from typing import Any
 
 import torch
@@ -146,7 +147,7 @@ def activation_grad(kernel: Any) -> Any:
     return OpMethod(make)
 
 
-_scalars: dict[tuple[Any, torch.dtype], Array] = {}
+_scalars: defaultdict[torch.dtype, dict[Any, Array]] = defaultdict(dict)
 
 
 def scalar(value: Any, dtype: torch.dtype) -> Array:
@@ -154,12 +155,13 @@ def scalar(value: Any, dtype: torch.dtype) -> Array:
 
     They are cached: torch takes as long to wrap a number as to run a small op.
     """
-    key = (value or str(value), dtype)  # 0.0 and -0.0 are equal, and their texts are not
-    tensor = _scalars.get(key)
+    known = _scalars[dtype]
+    key = value or str(value)  # 0.0 and -0.0 are equal, and their texts are not
+    tensor = known.get(key)
     if tensor is None:
-        if len(_scalars) > 1000:
-            _scalars.clear()
+        if len(known) > 1000:
+            known.clear()
         with InferenceMode(False):
             tensor = torch.tensor(value, dtype=dtype)
-        _scalars[key] = tensor
+        known[key] = tensor
     return tensor

@@ -71,9 +71,11 @@ class ElementwiseLoss(Loss):
 
     def size(self, losses: Shape, weight: Tensor | None) -> Total:
         """Return the denominator for losses (N, ...): elements, samples or twice these, each weighted."""
-        samples = float(losses[0]) if losses else 1.0
-        by_sample = {"sum": samples, "batchmean": samples, "half_batchmean": 2.0 * samples}
-        number = by_sample.get(self.reduction, float(math.prod(losses)))
+        if self.reduction in ("mean", "none"):
+            number = float(math.prod(losses))
+        else:
+            number = float(losses[0]) if losses else 1.0
+            number *= 2.0 if self.reduction == "half_batchmean" else 1.0
         return number if weight is None else self.counted(number, weight, "")
 
     def share(self, gradient: Tensor, total: Total, grad_output: Tensor | None) -> Tensor:
