@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from typing import Any, SupportsIndex
+from typing import Any, SupportsIndex, cast
 
 from .erf import ERF
 from .errors import DtypeError, OptionError, ShapeError, gradient_shape_error, unequal_dtypes
@@ -38,7 +38,7 @@ class _Nothing:
     __enter__ = __exit__ = "".format  # takes any arguments, and returns ""
 
 
-_NOTHING: Any = _Nothing()
+_NOTHING = cast(AbstractContextManager[None], _Nothing())
 
 
 class Backend(Primitives):

@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 
 try:
-    from numpy._core.umath import _extobj_contextvar, _make_extobj
-except ImportError:
-    _extobj_contextvar = _make_extobj = None
+    from numpy._core import umath as _umath
 
-_state: Any = _extobj_contextvar
-_QUIET: Any = _make_extobj(all="ignore") if _make_extobj else None
+    _state: Any = _umath._extobj_contextvar
+    _QUIET: Any = _umath._make_extobj(all="ignore")
+except (ImportError, AttributeError):
+    _state = _QUIET = None
 
 
 class _Quiet:

@@ -235,7 +235,8 @@ class TorchDerived(Backend):
         out: Triple | None = None,
     ) -> Any:
         """Run five fused passes, in place if `out` is (parameter, first, second)."""
-        shape, dtype = (parameter.shape, parameter.dtype) if type(parameter) is _Tensor else (None, None)
+        check("adam_step", parameter)
+        shape, dtype = parameter.shape, parameter.dtype
         inside = out is not None and out[0] is parameter and out[1] is first and out[2] is second
         for tensor in (gradient, first, second, *(() if inside or out is None else out)):
             if type(tensor) is not _Tensor or tensor.dtype is not dtype or tensor.shape != shape:
@@ -249,7 +250,7 @@ class TorchDerived(Backend):
         return parameter, first, second
 
 
-def _belong(weight: Array, bias: Array) -> bool:
+def _belong(weight: Any, bias: Array) -> bool:
     """Return whether two tensors are storage for the gradients of one linear layer.
 
     A matrix that `cells` made remembers the bias that belongs to it.
@@ -259,12 +260,12 @@ def _belong(weight: Array, bias: Array) -> bool:
             return True
     except AttributeError:
         pass
-    if not (type(weight) is type(bias) is _Tensor and weight.dtype is bias.dtype):
+    if type(weight) is not _Tensor or type(bias) is not _Tensor or weight.dtype is not bias.dtype:
         return False
     if bias.shape != weight.shape[:1] or not (writable(weight) and writable(bias)):
         return False
     if hasattr(weight, "transposed"):
-        weight.bias = bias
+        setattr(weight, "bias", bias)  # noqa: B010  # mypy knows no such attribute of a tensor
     return True
 
 
