@@ -345,7 +345,7 @@ class Backend(Primitives):
     # -- contractions, indices, random numbers ---------------------------------------------------
 
     def linear(self, x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-        """Return x Wᵀ + b: x (..., I), weight (O, I), bias (O,) -> (..., O)."""
+        """Return x Wᵀ + b: x (N, ..., I), weight (O, I), bias (O,) or None -> (N, ..., O)."""
         check_linear(self.shape(x), self.shape(weight), None if bias is None else self.shape(bias))
         y = self.matmul(x, self.permute_dims(weight, (1, 0)))
         return y if bias is None else self.add(y, bias)

@@ -62,7 +62,7 @@ class Linear(Module):
     def backward(self, grad_output: Tensor) -> Tensor | None:
         """dL/dW = gᵀ x, dL/db = Σ g, dL/dx = g W, with g = dL/dy: (N, ..., out_features).
 
-        All sums, including the one in gᵀ x, run over all axes but the last.
+        The sums in gᵀ x and Σ g run over all axes but the last.
         """
         (x,) = self.kept()
         weight, bias = self.weight, self.bias

@@ -54,8 +54,8 @@ class Plan:
         """Return the plan for an input (samples, channels, *size) and an output with `outputs` channels.
 
         A block's columns, input and output each fit the budget, STREAMED * cache_size bytes. There are two
-        exceptions. A single row may exceed it. So may the input of some rows of an image, because
-        neighbouring blocks share input rows.
+        exceptions. A single row may exceed it. So may a block's input if an image is cut: the windows at the
+        block's edge also reach input rows of the next block, which the estimate leaves out.
         """
         counts, budget = window.counts, STREAMED * cache_size
         columns = itemsize * channels * window.places * window.positions
@@ -119,8 +119,9 @@ class Assembly:
     """A tensor (N, C, *spatial), assembled from the results of blocks.
 
     If there is one chunk, its result with permuted axes is the tensor. If there are several, each result is
-    assigned to the chunk's cell. A chunk of one image has a cell of the shape `made`, in which the op returns
-    the result, so that the op can write into the cell. Results of a cut image's rows are added to zeros.
+    assigned to the chunk's cell. The cell of a one-image chunk has the shape `made`, which is the shape of
+    the block op's own result, so that the op can write into the cell through `out`. Results of a cut image's
+    rows are added to zeros.
     """
 
     def __init__(self, work: Workspace, plan: Plan, shape: Shape, made: Shape) -> None:
@@ -140,7 +141,7 @@ class Assembly:
         return self.cells.get(str(images[0])) if images[1] - images[0] == 1 else None
 
     def put(self, images: Range, value: Tensor) -> None:
-        """Store a chunk's result (C, *spatial, n), n images; axes may be merged or split, except the last."""
+        """Store a chunk's result, the elements of (C, *spatial, n) in their order, in any shape."""
         b, samples = self.backend, images[1] - images[0]
         if samples == 1 and not self.single:
             b.assign(self.cells[str(images[0])], value)

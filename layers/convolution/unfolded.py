@@ -49,11 +49,11 @@ class Conv1d(_Unfolded):
 class Conv2d(_Unfolded):
     """Convolution over (N, C, H, W).
 
-    Besides input, output, weight and their gradients, it needs about 32 MB (32 times the backend's
-    `cache_size`) at most, for any batch and image, and in `backward` two arrays of the weight's size. It
-    needs more only if one output row has columns of over 8 MB, or reads input rows of over 8 MB, as with a
-    very large dilation. The columns of a row are C K W' numbers, for K places in the kernel and an output of
-    width W'.
+    Besides input, output, weight and their gradients, it needs at most about 32 times the backend's
+    `cache_size` (32 MB by default; `autodiff` has no bound), for any batch and image, and in `backward` two
+    arrays of the weight's size. It needs more only if one output row has columns of over 8 MB, or reads input
+    rows of over 8 MB, as with a very large dilation. The columns of a row are C K W' numbers, for K places in
+    the kernel and an output of width W'.
     """
 
     rank = 2

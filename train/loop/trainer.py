@@ -47,7 +47,7 @@ class Trainer:
         it.
     clip_norm, clip_value
         Before each step, all gradients are scaled by one factor so that their joint norm is at most
-        clip_norm; then each element is clipped to ±clip_value. None does neither.
+        clip_norm; then each element is clipped to ±clip_value. None leaves the step out.
     seed
         The seed of the shuffle; equal seeds give equal batches on every backend.
     progress
@@ -135,11 +135,11 @@ class Trainer:
         self.stopped = ""
         """The reason why the last fit stopped early.
 
-        Empty if it did not, or if the callback that stopped it gave no reason. A fit that refuses its data or
-        options leaves the reason as it was.
+        Empty if it did not, or if the callback that stopped it gave no reason. A fit that is refused before
+        its callbacks start leaves the reason as it was.
         """
         self.exploded = False
-        """Whether the training loss became NaN or infinite in the last fit that took steps."""
+        """Whether the training loss became NaN or infinite in the last fit that started its callbacks."""
 
     @property
     def epoch(self) -> int:
@@ -230,7 +230,7 @@ class Trainer:
         """Return the model's outputs for inputs (N, ...), as a host array (N, ...).
 
         batch_size: by default at most 1,024, and less for large samples. Raises DataError if there are no
-        samples, ShapeError, DtypeError or DataError if the model refuses the inputs.
+        samples, and ShapeError, DtypeError or DataError if the model refuses the inputs.
         """
         b = self.backend
         batch_size = None if batch_size is None else integer("predict", "batch_size", batch_size)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, MutableMapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, NoReturn, Self
 
 from typing_extensions import override
 
@@ -25,7 +25,7 @@ class Rules:
         return {}
 
 
-class Options(MutableMapping[str, Any]):
+class Options(dict[str, Any]):
     """A group's options, as Python's own numbers.
 
     Options may change at any time: a schedule, a callback or the user assigns them, and the next step uses
@@ -33,13 +33,16 @@ class Options(MutableMapping[str, Any]):
     """
 
     def __init__(self, rules: type[Rules], defaults: Mapping[str, Any], own: Mapping[str, Any]) -> None:
+        super().__init__(defaults)
         self._rules = rules
-        self._values = dict(defaults)
-        self._values = self.replaced({**defaults, **own})
+        self.restore({**defaults, **own})
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Options, (self._rules, dict(self), {})
 
     def replaced(self, changes: Mapping[str, Any]) -> dict[str, Any]:
         """Return all options with these changes. Raises OptionError if one is unknown or out of range."""
-        owner, values = self._rules.__name__, dict(self._values)
+        owner, values = self._rules.__name__, dict(self)
         for name, value in changes.items():
             if name not in values:
                 raise OptionError(
@@ -52,7 +55,7 @@ class Options(MutableMapping[str, Any]):
 
     def initial_cells(self) -> dict[str, float]:
         """Return the cells that the group owns: {name: initial value}."""
-        return self._rules.initial_cells(self._values)
+        return self._rules.initial_cells(self)
 
     @override
     def update(self, other: Any = (), /, **changes: Any) -> None:
@@ -64,39 +67,35 @@ class Options(MutableMapping[str, Any]):
                 f"{self._rules.__name__}: expected {', '.join(fixed)} to stay as the optimizer was made, got "
                 f"{', '.join(f'{name}={values[name]!r}' for name in fixed)}; make a new optimizer"
             )
-        self._values = values
+        super().update(values)
 
     def _needs_other_cells(self, name: str, value: Any) -> bool:
-        return self._rules.initial_cells({**self._values, name: value}) != self.initial_cells()
+        return self._rules.initial_cells({**self, name: value}) != self.initial_cells()
 
     def restore(self, values: Mapping[str, Any]) -> None:
         """Set all options to a saved state's, whatever the cells' initial values were."""
-        self._values = self.replaced(values)
-
-    @override
-    def __getitem__(self, name: str) -> Any:
-        return self._values[name]
+        super().update(self.replaced(values))
 
     @override
     def __setitem__(self, name: str, value: Any) -> None:
         self.update({name: value})
 
     @override
-    def __delitem__(self, name: str) -> None:
-        owner = self._rules.__name__
-        raise OptionError(f"{owner}: expected the option {shown(name)} to stay, got its removal")
+    def __ior__(self, other: Any) -> Self:  # type: ignore[override]  # dict's has overloads
+        self.update(other)
+        return self
 
     @override
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._values)
+    def setdefault(self, name: str, default: Any = None, /) -> Any:
+        if name not in self:
+            self[name] = default  # raises: it is unknown
+        return self[name]
 
-    @override
-    def __len__(self) -> int:
-        return len(self._values)
+    def _refuse_removal(self, *names: Any) -> NoReturn:
+        which = f"the option {names[0]!r}" if names else "an option"
+        raise OptionError(f"{self._rules.__name__}: expected all options to stay, got {which} to remove")
 
-    @override
-    def __repr__(self) -> str:
-        return repr(self._values)
+    __delitem__ = pop = popitem = clear = _refuse_removal
 
 
 def _any_number(owner: str, option: str, value: Any) -> float:

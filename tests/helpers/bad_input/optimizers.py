@@ -158,7 +158,7 @@ COMBINED = (
         "Adam",
         "an option removed",
         lambda place: place.watch(Adam(one(place))).groups[0].options.__delitem__("lr"),
-        ("Adam: expected the option 'lr' to stay",),
+        ("Adam: expected all options to stay",),
         OptionError,
         once=True,
     ),
