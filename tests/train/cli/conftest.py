@@ -13,7 +13,6 @@ from idx_files import write_idx
 from typer.testing import CliRunner
 
 from lamina.train.cli import app
-from lamina.train.pictures.picture import Picture
 
 Run = Callable[..., Any]
 
@@ -31,22 +30,6 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("LAMINA_BACKEND", "numpy")
     monkeypatch.setenv("COLUMNS", "80")
     return tmp_path
-
-
-@pytest.fixture(autouse=True)
-def quick_pictures(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Leave the pictures' files almost empty, unless the test asks for `whole_pictures`.
-
-    The pictures have their own tests.
-    """
-    if "whole_pictures" not in request.fixturenames:
-        start = {"png": b"\x89PNG", "svg": b"<?xml"}
-        monkeypatch.setattr(Picture, "encoded", lambda picture, kind: start[kind])
-
-
-@pytest.fixture
-def whole_pictures() -> None:
-    """Let pictures be drawn as a user sees them."""
 
 
 @pytest.fixture

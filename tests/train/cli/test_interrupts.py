@@ -63,7 +63,7 @@ def test_ctrl_c_in_a_real_process(folder: Path) -> None:
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no such pipes")
 @pytest.mark.parametrize(
-    "words", [("backends",), ("summary", "disc", "--json"), ("train", "disc", "--epochs", "1")]
+    "words", [("summary", "disc"), ("summary", "disc", "--json"), ("train", "disc", "--epochs", "1")]
 )
 @pytest.mark.usefixtures("folder")
 def test_a_closed_pipe(words: tuple[str, ...]) -> None:
@@ -80,7 +80,7 @@ def test_a_closed_pipe(words: tuple[str, ...]) -> None:
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="this system has no /dev/full")
-@pytest.mark.parametrize("words", [("backends", "--json"), ("summary", "disc")])
+@pytest.mark.parametrize("words", [("summary", "disc", "--json"), ("summary", "disc")])
 def test_a_full_disk(words: tuple[str, ...]) -> None:
     with open("/dev/full", "w") as full:
         result = subprocess.run(

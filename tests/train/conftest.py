@@ -1,0 +1,20 @@
+"""Pictures that take no time, except where a test looks at them."""
+
+from __future__ import annotations
+
+import pytest
+
+from lamina.train.pictures.picture import Picture
+
+
+@pytest.fixture(autouse=True)
+def quick_pictures(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave the files of pictures almost empty, unless the test asks for `whole_pictures`."""
+    if "whole_pictures" not in request.fixturenames:
+        start = {"png": b"\x89PNG", "svg": b"<?xml"}
+        monkeypatch.setattr(Picture, "encoded", lambda picture, kind: start[kind])
+
+
+@pytest.fixture
+def whole_pictures() -> None:
+    """Let pictures be drawn as a user sees them."""
