@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import os
 import subprocess
 import sys
@@ -23,26 +24,36 @@ def files(*folders: str) -> list[Path]:
     return paths
 
 
+@functools.cache
+def statements(path: Path) -> tuple[tuple[ast.Import | ast.ImportFrom, bool], ...]:
+    """Return every import of a file, at any depth, and whether it stands under TYPE_CHECKING."""
+    found: list[tuple[ast.Import | ast.ImportFrom, bool]] = []
+
+    def visit(node: ast.AST, types: bool) -> None:
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            found.append((node, types))
+        elif not isinstance(node, ast.expr):
+            only_types = isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
+            body = {id(child) for child in node.body} if only_types else set()
+            for child in ast.iter_child_nodes(node):
+                visit(child, types or id(child) in body)
+
+    visit(ast.parse(path.read_text(encoding="utf-8")), False)
+    return tuple(found)
+
+
 def imports(path: Path, types: bool = True) -> Iterator[str]:
     """Yield the absolute names that a file imports, at any depth; types: also under TYPE_CHECKING."""
     package = ["lamina", *path.relative_to(ROOT).parent.parts]
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    hidden = set() if types else {id(node) for block in _type_blocks(tree) for node in ast.walk(block)}
-    for node in ast.walk(tree):
-        if id(node) in hidden:
+    for node, hidden in statements(path):
+        if hidden and not types:
             continue
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
+        else:
             start = package[: len(package) - node.level + 1] if node.level else []
             base = ".".join([*start, *(node.module or "").split(".")]).strip(".")
             yield from (f"{base}.{alias.name}" for alias in node.names)
-
-
-def _type_blocks(tree: ast.AST) -> Iterator[ast.AST]:
-    for node in ast.walk(tree):
-        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
-            yield from node.body
 
 
 def within(name: str, package: str) -> bool:
@@ -168,8 +179,7 @@ def test_the_package_imports_itself_relatively() -> None:
     wrong = [
         str(path.relative_to(ROOT))
         for path in files("backends", "layers", "train")
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
-        if isinstance(node, ast.Import | ast.ImportFrom)
+        for node, _ in statements(path)
         for name in (
             [alias.name for alias in node.names]
             if isinstance(node, ast.Import)

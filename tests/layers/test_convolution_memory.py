@@ -5,7 +5,6 @@ Measured on numpy, which tells tracemalloc of its arrays.
 
 from __future__ import annotations
 
-import gc
 import tracemalloc
 from typing import Any
 
@@ -21,7 +20,6 @@ MOST = 32 << 20
 def extra(layer: Any, shape: tuple[int, ...]) -> tuple[int, int]:
     """Return the most bytes in use at a time, less the result, in the forward and the backward pass."""
     x = np.ones(shape, np.float32)
-    gc.collect()
     tracemalloc.start()
     try:
         before, _ = tracemalloc.get_traced_memory()

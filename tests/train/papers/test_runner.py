@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import math
 import multiprocessing
@@ -174,7 +175,8 @@ def test_foreign_and_damaged_folders(tiny: Paper, tmp_path: Path) -> None:
 
 
 def test_a_missing_package_is_named(tiny: Paper, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    find = importlib.util.find_spec
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == "torch" else find(name))
     plan = replace(tiny.runs(tiny.options({}))[0].plan, engine="torch")
     without = replace(
         tiny, runs=lambda options: [replace(run, plan=plan) for run in tiny.runs(options)], draw=lambda *_: []
@@ -196,14 +198,18 @@ def test_options(tiny: Paper) -> None:
         reproduce(tiny, tiny.options({}), Path("never"), NUMPY, jobs=0)
 
 
-def test_libraries_that_load_later_have_one_thread() -> None:
+def test_the_libraries_of_the_runs_have_one_thread(tiny: Paper) -> None:
     pytest.importorskip("torch")
     code = (
-        "from lamina.train.papers.runner.runner import _one_thread; _one_thread()\n"
+        "from lamina.train.papers.runner.runner import _one_thread; _one_thread(('numpy', 'torch'))\n"
         "import torch; assert torch.get_num_threads() == 1, torch.get_num_threads()"
     )
     environment = {name: value for name, value in os.environ.items() if not name.endswith("_NUM_THREADS")}
     subprocess.run([sys.executable, "-c", code], check=True, env=environment)
+    runs = tiny.runs(tiny.options({}))
+    assert runner._libraries(runs, "numpy") == ("numpy",)
+    on_torch = [replace(run, plan=replace(run.plan, engine="torch")) for run in runs]
+    assert runner._libraries([*runs, *on_torch], "numpy") == ("numpy", "torch")
 
 
 def test_an_interrupt_while_writing_a_file_ends_the_processes(

@@ -7,7 +7,7 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,6 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from ....backends import Backend, get_backend
 from ....backends.host import limit_threads
 from ....backends.options import integer
-from ....backends.select import available
 from ...files import claimed
 from .folder import ReportFolder
 from .paper import Options, Paper, Results
@@ -61,7 +60,6 @@ def reproduce(
 
     """
     jobs = integer("reproduce", "jobs", jobs)
-    _one_thread()
     folder = ReportFolder(path, paper, options, backend.spec, backend.default_dtype)
     with claimed(path):
         return _reproduce(folder, paper, options, backend, jobs, console)
@@ -73,6 +71,7 @@ def _reproduce(
     runs = paper.runs(options)
     done = {run.key: outcome for run in runs if (outcome := folder.load(run)) is not None}
     waiting = [run for run in runs if run.key not in done and not run.missing]
+    _one_thread(_libraries(waiting, backend.spec))
     # closing: an interrupt while a file is written must end the processes too.
     outcomes = contextlib.closing(_outcomes(waiting, backend, jobs))
     with _progress(console, paper.name, len(done), waiting) as advance, outcomes as pairs:
@@ -102,7 +101,8 @@ def _side_by_side(runs: list[Run], spec: str, dtype: str, jobs: int) -> Iterator
     context = multiprocessing.get_context("spawn")
     longest = sorted(runs, key=lambda run: -run.plan.steps)
     before = set(multiprocessing.active_children())
-    with ProcessPoolExecutor(jobs, context, initializer=_worker) as pool:
+    libraries = _libraries(runs, spec)
+    with ProcessPoolExecutor(jobs, context, initializer=_worker, initargs=(libraries,)) as pool:
         try:
             futures = {pool.submit(perform, run, spec, dtype): run for run in longest}
             for future in as_completed(futures):
@@ -114,16 +114,21 @@ def _side_by_side(runs: list[Run], spec: str, dtype: str, jobs: int) -> Iterator
             raise
 
 
-def _worker() -> None:
+def _worker(libraries: tuple[str, ...]) -> None:
     """Prepare a worker: one thread, silent on Ctrl-C, and it ends with its parent."""
     signal.signal(signal.SIGINT, lambda number, frame: os._exit(130))
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    _one_thread()
+    _one_thread(libraries)
 
 
-def _one_thread() -> None:
-    """Load every library and pin it to one thread; one that is loaded later would bring its own threads."""
-    for name in available():
+def _libraries(runs: Sequence[Run], spec: str) -> tuple[str, ...]:
+    """Return the backends whose libraries the runs use."""
+    return (spec, "torch") if any(run.plan.engine == "torch" for run in runs) else (spec,)
+
+
+def _one_thread(libraries: Sequence[str]) -> None:
+    """Load libraries and pin them to one thread; one that is loaded later would bring its own threads."""
+    for name in libraries:
         get_backend(name)
     limit_threads(1)
 
