@@ -35,13 +35,20 @@ class Cube(Module):
         return self.backend.multiply(grad_output, self.backend.multiply(self.backend.square(x), self.factor))
 
 
+@pytest.mark.without_torch
 @each(EVERY)
 def test_every_row_is_proven(case: Any) -> None:
     """On numpy; torch is the second backend if it is installed."""
-    proof = check_case(case, get_backend("numpy", dtype="float64"))
+    numpy = get_backend("numpy", dtype="float64")
+    proof = check_case(case, numpy)
     assert proof.passed, str(proof)
-    if case in LAYER_CASES and case.whole_derivative:
+    if case.whole_derivative:
         assert {DIFFERENCES, GRAPH} <= set(proof.reports)
+        names = {"prediction"}
+        if case in LAYER_CASES:
+            names = {name for name, _ in case.build(numpy).named_parameters()}
+            names |= set() if case.integers else {"input"}
+        assert {d.name for d in proof.reports[DIFFERENCES].differences} == names
 
 
 def test_a_layer_of_the_users_own(backend: Backend) -> None:

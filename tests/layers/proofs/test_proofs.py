@@ -1,4 +1,7 @@
-"""Every row of the table, on every backend and stack: finite differences, torch, float32."""
+"""Every row of the table on every backend and stack: numpy's results, torch's, float32.
+
+`test_check` proves numpy's gradients by finite differences.
+"""
 
 from __future__ import annotations
 
@@ -21,10 +24,15 @@ from lamina.layers.proofs import (
     check_differences,
     compare_with_torch,
 )
+from lamina.layers.proofs.against_backend import compare_with_backend
 from lamina.layers.proofs.subject import bring, host
 
 EVERY = (*LAYER_CASES, *LOSS_CASES)
 WITH_TORCH = [case for case in EVERY if case.torch is not None]
+
+
+def oracle() -> Backend:
+    return get_backend("numpy", dtype="float64")
 
 
 # -- the table ------------------------------------------------------------------------------------
@@ -65,15 +73,12 @@ def test_building_a_case_leaves_the_seed_alone() -> None:
     assert all(np.array_equal(one[k], two[k]) for k in one)
 
 
-# -- finite differences ---------------------------------------------------------------------------
+# -- numpy ----------------------------------------------------------------------------------------
 
 
-@each([case for case in EVERY if case.whole_derivative])
-def test_finite_differences(case: Any, backend64: Backend) -> None:
-    report = check_differences(case.build(backend64), *case.inputs())
-    if case in LAYER_CASES:
-        names = {name for name, _ in case.build(backend64).named_parameters()}
-        assert {d.name for d in report.differences} == names | (set() if case.integers else {"input"})
+@each(EVERY)
+def test_results_gradients_and_state_are_those_of_numpy(case: Any, backend64: Backend) -> None:
+    report = compare_with_backend(case.build(backend64), oracle(), *case.inputs())
     assert report.passed, str(report)
 
 
@@ -104,10 +109,6 @@ def test_torch_at_the_edges(case: Any, backend64: Backend) -> None:
 
 
 # -- float32 against the float64 oracle -----------------------------------------------------------
-
-
-def oracle() -> Backend:
-    return get_backend("numpy", dtype="float64")
 
 
 def within_the_bar(actual: Any, expected: Any) -> None:
