@@ -51,6 +51,8 @@ class Tolerance:
             same = (actual == wide) | (np.isnan(actual) & np.isnan(wide))
             # What overflows the narrow dtype is inf there, and right to be.
             same |= np.isinf(actual) & (np.sign(actual) == np.sign(wide)) & (np.abs(wide) >= _largest(dtype))
+            if same.all():
+                return np.zeros(same.shape)
             allowed = self.allowed(wide, dtype, **how)
             ratio = np.abs(actual - wide) / allowed
         judged: Host = np.where(same, 0.0, np.where(np.isfinite(ratio), ratio, np.inf))

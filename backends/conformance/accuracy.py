@@ -88,6 +88,7 @@ _PI = Fraction(3141592653589793238462643383279502884197, 10**39)
 _BITS = 250
 
 
+@functools.cache
 def _exact_erf(x: float) -> Fraction:
     """Return 2/√π Σ (-1)ⁿ x^(2n+1) / (n! (2n+1)), in fixed point."""
     square = int(Fraction(x) ** 2 * 2**_BITS)

@@ -214,6 +214,7 @@ def _scatter_add(x: Host, indices: Host, values: Host, *, axis: int) -> Host:
     return result
 
 
+@functools.cache
 def _touched(window: Window) -> list[list[Any]]:
     """Return the pixel at each offset in the kernel of each window; None is padding."""
     size, kernel, stride = window.size, window.kernel_size, window.stride
