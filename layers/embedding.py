@@ -49,7 +49,7 @@ class Embedding(Module):
         self.num_embeddings, self.embedding_dim = num_embeddings, embedding_dim
         self.padding_idx = padding_idx
         self.validate = True
-        """Whether `forward` checks the range of the indices, which waits for the device."""
+        """Whether `forward` checks the indices' range on a GPU, which waits for it; a CPU always does."""
         self.weight = self.parameter((num_embeddings, embedding_dim), weight_init or Normal())
         if self.padding_idx is not None:
             b, rows = self.backend, self.backend.arange(0, num_embeddings)
@@ -63,16 +63,26 @@ class Embedding(Module):
         shape = b.shape(x)
         if b.dtype(x) != "int64":
             raise DtypeError(f"expected int64 indices, got {b.dtype(x)}")
-        count = math.prod(shape)
-        flat = b.reshape(x, (count,))
-        if self.validate and count > 0:
-            low, high = -b.item(b.max(b.negative(flat))), b.item(b.max(flat))
-            if low < 0 or high >= self.num_embeddings:
-                raise DataError(
-                    f"expected indices from 0 to {self.num_embeddings - 1}, got {low if low < 0 else high}"
-                )
+        flat = b.reshape(x, (math.prod(shape),))
+        if self.validate and b.device != "cpu":
+            self._check_range(flat)
+        try:
+            rows = b.take(self.weight.data, flat, axis=0)
+        except DataError:
+            self._check_range(flat)  # says it in the words of the layer
+            raise
         self.keep(flat, shape)
-        return b.reshape(b.take(self.weight.data, flat, axis=0), (*shape, self.embedding_dim))
+        return b.reshape(rows, (*shape, self.embedding_dim))
+
+    def _check_range(self, flat: Tensor) -> None:
+        b = self.backend
+        if b.shape(flat) == (0,):
+            return
+        low, high = -b.item(b.max(b.negative(flat))), b.item(b.max(flat))
+        if low < 0 or high >= self.num_embeddings:
+            raise DataError(
+                f"expected indices from 0 to {self.num_embeddings - 1}, got {low if low < 0 else high}"
+            )
 
     @override
     def backward(self, grad_output: Tensor) -> None:

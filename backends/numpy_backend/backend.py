@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -316,6 +317,8 @@ class NumpyBackend(NumpyDerived, NumpyPooling):
         check("take_along_axis", x, indices)
         along("take_along_axis", x.shape, indices.shape, axis)
         check_indices("take_along_axis", indices, x.shape[axis])
+        if x.ndim == 2 and x.flags.c_contiguous:
+            return x.reshape(-1).take(_places(x, indices, axis))
         return np.take_along_axis(x, indices, axis)
 
     @override
@@ -358,6 +361,9 @@ class NumpyBackend(NumpyDerived, NumpyPooling):
         check_values("scatter_add", along("scatter_add", x.shape, indices.shape, axis), values.shape)
         check_indices("scatter_add", indices, x.shape[axis])
         result = self.copy(x, out=out)
+        if result.ndim == 2 and result.flags.c_contiguous:
+            np.add.at(result.reshape(-1), _places(x, indices, axis).reshape(-1), values.reshape(-1))
+            return result
         grid = list(np.ogrid[tuple(map(slice, indices.shape))])
         grid[axis] = indices
         np.add.at(result, tuple(grid), values)
@@ -449,6 +455,20 @@ class NumpyBackend(NumpyDerived, NumpyPooling):
     def session(self) -> AbstractContextManager[None]:
         """Silence numpy's warnings."""
         return quiet()
+
+
+def _places(x: Array, indices: Array, axis: int) -> Array:
+    """Return where the elements of a matrix x at indices along an axis are in memory."""
+    rows, length = x.shape
+    if axis % 2 == 0:
+        return indices * length + np.arange(length)
+    return indices + (_starts(rows, length) if rows <= 4096 else _starts.__wrapped__(rows, length))
+
+
+@lru_cache(maxsize=64)
+def _starts(rows: int, length: int) -> Array:
+    """Return where the rows of a matrix begin, (rows, 1)."""
+    return (np.arange(rows) * length)[:, None]
 
 
 _ALL = slice(None)

@@ -50,8 +50,8 @@ class Loss:
         self.backend = get_backend(backend)
         self.reduction = reduction
         self.validate = True
-        """Whether each call checks the targets' values (labels in range, ...), outside `checked_targets()`.
-        The check waits for the device."""
+        """Whether each call checks the targets' values, outside `checked_targets()`: it waits for the device.
+        Labels need no check on a CPU, where an op refuses those out of range."""
         self._kept = Kept()
 
     def __call__(self, prediction: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 from typing_extensions import override
 
@@ -13,6 +14,23 @@ from .elementwise import ElementwiseLoss, Total
 
 NO_LABEL = -100
 """The default of `ignore_index`."""
+
+
+class Labels(NamedTuple):
+    """The labels of a batch and their weights, with an axis of extent 1 for the classes: (N, 1, ...)."""
+
+    column: Tensor
+    """The labels, int64; 0 where a sample is ignored."""
+    ignored: Tensor
+    """Where a label is `ignore_index`."""
+    weight: Tensor
+    """The weight of the label's -log p; 0 where a sample does not count."""
+    silent: Tensor
+    """Where that weight is 0: `ignored` itself if the other weights are all 1."""
+    even: Tensor | None
+    """What smoothing adds to the weight of every class, (N, 1, ...) or (N, C, ...)."""
+    total: Tensor
+    """The denominator, ()."""
 
 
 class NLLLoss(ElementwiseLoss):
@@ -52,15 +70,19 @@ class NLLLoss(ElementwiseLoss):
     @override
     def elements(self, prediction: Tensor, target: Tensor, weight: Tensor | None) -> tuple[Tensor, Total]:
         self._check_labels(prediction, target)
-        n, total = self._weighted_labels(prediction, target, self._by_class(prediction, weight))
-        self.keep(n, total, self.weight is None and weight is None)
-        return self._losses(prediction, n), total
+        labels = self._labels(prediction, target, self._by_class(prediction, weight))
+        losses = self._losses(prediction, target, labels)
+        self.keep(labels, prediction, self.weight is None and weight is None)
+        return losses, labels.total
 
     @override
     def backward(self, grad_output: Tensor | None = None) -> Tensor:
-        """dL/dlog p = n / Σ w, where n (N, C, ...) is -w_t at the label and 0 elsewhere."""
-        n, total, counts = self.kept(grad_output)
-        return self._share(n, total, counts, grad_output)
+        """dL/dlog p = -w_t / Σ w at the label and 0 elsewhere: (N, C, ...)."""
+        labels, prediction, counts = self.kept(grad_output)
+        b = self.backend
+        share = self._share(labels.weight, labels.total, counts, grad_output)
+        zeros = b.full(b.shape(prediction), 0.0, dtype=b.dtype(prediction))
+        return b.scatter_add(zeros, labels.column, b.negative(share), axis=1, out=zeros)
 
     @override
     def check_targets(self, prediction_shape: tuple[int, ...], target: Tensor) -> None:
@@ -89,41 +111,54 @@ class NLLLoss(ElementwiseLoss):
             )
         if b.dtype(target) != "int64":
             raise DtypeError(f"expected int64 labels, got {b.dtype(target)}; labels are class numbers")
-        if self.checks_values():
+        if b.device != "cpu" and self.checks_values():  # on a CPU, `_losses` finds a wrong label
             self.check_targets(tuple(shape), target)
         if self.reduction == "mean" and math.prod(labels) == 0:
             raise ShapeError(f"the mean over an empty batch is undefined: prediction {tuple(shape)}")
 
-    def _weighted_labels(
-        self, prediction: Tensor, target: Tensor, samples: Tensor | None
-    ) -> tuple[Tensor, Total]:
-        """Return n (N, C, ...), minus the weight of each log-probability, and the denominator.
+    def _labels(self, prediction: Tensor, target: Tensor, samples: Tensor | None) -> Labels:
+        """Return the labels and their weights: of classes, of samples (N, 1, ...), and of smoothing."""
+        b = self.backend
+        first, classes, *rest = b.shape(prediction)
+        column = b.reshape(target, (first, 1, *rest))
+        ignored = b.equal(column, self.ignore_index)
+        column = b.where(ignored, 0, column)
+        counted = b.astype(b.logical_not(ignored), b.dtype(prediction))
+        counted = counted if samples is None else b.multiply(counted, samples)
+        weight, of_classes = counted, self._class_weights(classes, 2 + len(rest))
+        if of_classes is not None:
+            of_labels = b.take(b.reshape(of_classes, (classes,)), b.reshape(column, (-1,)), axis=0)
+            weight = b.multiply(counted, b.reshape(of_labels, (first, 1, *rest)))
+        total = b.sum(weight)
+        if self.reduction == "sum":
+            total = b.multiply(b.sum(counted), 1.0 / max(math.prod(rest), 1))
+        even = None
+        if self.label_smoothing:
+            even = b.multiply(counted, self.label_smoothing / classes)
+            even = even if of_classes is None else b.multiply(even, of_classes)
+            weight = b.multiply(weight, 1.0 - self.label_smoothing)
+        plain = weight is counted and samples is None
+        return Labels(column, ignored, weight, ignored if plain else b.equal(weight, 0.0), even, total)
 
-        n holds labels, smoothing, class weights, samples' weights and ignored samples, so the numerator is
-        Σ n log p, and the gradient follows from n alone.
+    def _losses(self, log_p: Tensor, target: Tensor, labels: Labels, *, finite: bool = False) -> Tensor:
+        """Return the samples' losses (N, 1, ...), or (N, ...) with "none".
+
+        finite: whether log_p is finite where a sample does not count.
         """
         b = self.backend
-        shape = b.shape(prediction)
-        classes, rank = shape[1], len(shape)
-        if 0 <= self.ignore_index < classes:
-            # The one-hot row of a label below 0 is all zeros, as an ignored label needs.
-            target = b.where(b.equal(target, self.ignore_index), -1, target)
-        hot = b.one_hot(target, classes, dtype=b.dtype(prediction))
-        hot = hot if rank == 2 else b.permute_dims(hot, (0, rank - 1, *range(1, rank - 1)))
-        hot = hot if samples is None else b.multiply(hot, samples)
-        weight = self._class_weights(classes, rank)
-        u = hot if weight is None else b.multiply(hot, weight)
-        if self.reduction == "sum":
-            places = math.prod(shape) // max(classes * shape[0], 1)
-            total = b.multiply(b.sum(hot), 1.0 / max(places, 1))
-        else:
-            total = b.sum(u)
-        if self.label_smoothing:
-            even = self.label_smoothing / classes
-            counted = b.sum(hot, axis=1, keepdims=True)
-            u = b.add(b.multiply(hot, 1.0 - self.label_smoothing), b.multiply(counted, even))
-            u = u if weight is None else b.multiply(u, weight)
-        return b.negative(u), total
+        try:
+            picked = b.take_along_axis(log_p, labels.column, axis=1)
+        except DataError:
+            self.check_targets(tuple(b.shape(log_p)), target)  # says it in the words of labels
+            raise
+        losses = b.multiply(b.negative(picked), labels.weight)
+        if labels.silent is not labels.ignored or not finite:
+            # 0 log 0 is 0: an impossible class without weight adds nothing.
+            losses = b.where(labels.silent, 0.0, losses)
+        if labels.even is not None:
+            possible = b.where(b.equal(labels.even, 0.0), 0.0, log_p)
+            losses = b.subtract(losses, b.sum(b.multiply(labels.even, possible), axis=1, keepdims=True))
+        return b.reshape(losses, b.shape(target)) if self.reduction == "none" else losses
 
     def _class_weights(self, classes: int, rank: int) -> Tensor | None:
         if self.weight is None:
@@ -155,12 +190,6 @@ class NLLLoss(ElementwiseLoss):
         shape, own = b.shape(grad_output), b.shape(gradient)
         check_same_shape(f"{self}: backward", (own[0], *own[2:]), shape)
         return b.multiply(gradient, b.reshape(grad_output, (shape[0], 1, *shape[1:])))
-
-    def _losses(self, log_p: Tensor, n: Tensor) -> Tensor:
-        b = self.backend
-        # 0 log 0 is 0: an impossible class that is not the label adds nothing.
-        losses = b.multiply(n, b.where(b.equal(n, 0.0), 0.0, log_p))
-        return b.sum(losses, axis=1) if self.reduction == "none" else losses
 
 
 class CrossEntropyLoss(NLLLoss):
@@ -202,35 +231,51 @@ class CrossEntropyLoss(NLLLoss):
     @override
     def elements(self, prediction: Tensor, target: Tensor, weight: Tensor | None) -> tuple[Tensor, Total]:
         b = self.backend
+        counts = self.weight is None and weight is None
         if b.shape(target) == b.shape(prediction) and b.dtype(target) != "int64":
-            self._check_probabilities(prediction, target)
-            samples = self._by_class(prediction, weight)
-            if samples is not None:
-                prediction, target = self.selected(prediction, samples), self.selected(target, samples)
-            n, total = self._weighted_probabilities(prediction, target, samples)
-        else:
-            self._check_labels(prediction, target)
-            samples = self._by_class(prediction, weight)
-            prediction = self._counted(prediction, target, samples)
-            n, total = self._weighted_labels(prediction, target, samples)
+            return self._of_probabilities(prediction, target, weight, counts)
+        self._check_labels(prediction, target)
+        samples = self._by_class(prediction, weight)
+        labels = self._labels(prediction, target, samples)
+        # Where a sample does not count, softmax may be NaN.
+        prediction = b.where(labels.ignored, 0.0, prediction)
+        prediction = prediction if samples is None else self.selected(prediction, samples)
         log_p = b.log_softmax(prediction, axis=1)
-        self.keep(n, total, log_p, self.weight is None and weight is None)
-        return self._losses(log_p, n), total
+        losses = self._losses(log_p, target, labels, finite=True)
+        self.keep(labels, log_p, counts)
+        return losses, labels.total
 
     @override
     def backward(self, grad_output: Tensor | None = None) -> Tensor:
-        """dL/dx = (n - softmax(x) Σ_c n_c) / Σ w, where n = -w q: (N, C, ...)."""
-        n, total, log_p, counts = self.kept(grad_output)
-        gradient = self.backend.log_softmax_grad(n, log_p, axis=1)
-        return self._share(gradient, total, counts, grad_output)
-
-    def _counted(self, prediction: Tensor, target: Tensor, samples: Tensor | None) -> Tensor:
-        """Return the logits, 0 where a sample does not count: softmax may be NaN there."""
+        """dL/dx = (softmax(x) Σ_c w_c q_c - w q) / Σ w: (N, C, ...)."""
+        labels, log_p, counts = self.kept(grad_output)
         b = self.backend
-        first, _, *rest = b.shape(prediction)
-        ignored = b.reshape(b.equal(target, self.ignore_index), (first, 1, *rest))
-        prediction = b.where(ignored, 0.0, prediction)
-        return prediction if samples is None else self.selected(prediction, samples)
+        if not isinstance(labels, Labels):
+            n, total = labels
+            return self._share(b.log_softmax_grad(n, log_p, axis=1), total, counts, grad_output)
+        share = self._share(labels.weight, labels.total, counts, grad_output)
+        if labels.even is None:
+            gradient = b.multiply(b.exp(log_p), share)
+        else:
+            even = b.broadcast_to(self._share(labels.even, labels.total, counts, grad_output), b.shape(log_p))
+            whole = b.add(share, b.sum(even, axis=1, keepdims=True))
+            gradient = b.subtract(b.multiply(b.exp(log_p), whole), even)
+        return b.scatter_add(gradient, labels.column, b.negative(share), axis=1, out=gradient)
+
+    def _of_probabilities(
+        self, prediction: Tensor, target: Tensor, weight: Tensor | None, counts: bool
+    ) -> tuple[Tensor, Total]:
+        """Return the losses and the denominator for a target of probabilities."""
+        b = self.backend
+        self._check_probabilities(prediction, target)
+        samples = self._by_class(prediction, weight)
+        if samples is not None:
+            prediction, target = self.selected(prediction, samples), self.selected(target, samples)
+        n, total = self._weighted_probabilities(prediction, target, samples)
+        log_p = b.log_softmax(prediction, axis=1)
+        self.keep((n, total), log_p, counts)
+        losses = b.multiply(n, b.where(b.equal(n, 0.0), 0.0, log_p))
+        return b.sum(losses, axis=1) if self.reduction == "none" else losses, total
 
     def _check_probabilities(self, prediction: Tensor, target: Tensor) -> None:
         shape = self.check_pair(prediction, target)
@@ -245,6 +290,7 @@ class CrossEntropyLoss(NLLLoss):
     def _weighted_probabilities(
         self, prediction: Tensor, target: Tensor, samples: Tensor | None
     ) -> tuple[Tensor, Total]:
+        """Return minus the weight of each log-probability, (N, C, ...), and the denominator."""
         b = self.backend
         first, classes, *rest = b.shape(prediction)
         u = b.add(b.multiply(target, 1.0 - self.label_smoothing), self.label_smoothing / classes)

@@ -10,7 +10,7 @@ from ...backends import Backend, DataError
 from ...backends.archive import LARGEST
 from ...backends.meta import Meta
 from ...backends.shape_backend import ShapeBackend, SizeError
-from ...layers import Embedding, Module, inference
+from ...layers import Module, inference
 from ...layers.call import checked_targets
 
 FACTOR = 1024
@@ -87,8 +87,4 @@ def _on_shapes(module: Module, counter: ShapeBackend) -> Module:
     memo: dict[int, Any] = {id(module.backend): counter}
     for cell in (*module.parameters(), *(buffer for _, buffer in module.named_buffers())):
         memo[id(cell)] = cell.on_shapes(counter)
-    twin = copy.deepcopy(module, memo)
-    for _, part in twin.named_modules():
-        if isinstance(part, Embedding):
-            part.validate = False  # there are no indices
-    return twin
+    return copy.deepcopy(module, memo)
