@@ -27,7 +27,7 @@ _FACE = {
         "grad",
         "no_grad",
     ),
-    "layers": ("Module", "Parameter", "Sequential", "inference", "manual_seed"),
+    "layers": ("Loss", "Module", "Parameter", "Sequential", "inference", "manual_seed"),
     "train.loop.trainer": ("Trainer",),
     "layers.proofs.check": ("check",),
 }

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from .base import Backend
 from .errors import BackendError, OptionError, did_you_mean
 from .host import FLOAT_DTYPES, is_floating, limit_threads
-from .options import digits
+from .options import digits, shown
 from .wrapper import Wrapper
 
 RAW = {"numpy": ("numpy_backend", "NumpyBackend"), "torch": ("torch_backend", "TorchBackend")}
@@ -295,5 +295,5 @@ def _pin_threads() -> None:
         return
     threads = digits(text)
     if threads is None or len(threads) != 1 or not 1 <= threads[0] < 2**31:
-        raise OptionError(f"LAMINA_THREADS must be a whole number of at least 1, got {text!r:.80}")
+        raise OptionError(f"LAMINA_THREADS: expected an integer of at least 1, got {shown(text)}")
     limit_threads(threads[0])

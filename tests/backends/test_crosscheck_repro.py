@@ -117,12 +117,12 @@ def test_damaged_and_foreign_files_are_refused(tmp_path: Path) -> None:
         checked(AllWrong, tmp_path).take(*_taken(checked(AllWrong, tmp_path)), axis=0)
     path = caught.value.repro
     assert path is not None
-    with pytest.raises(DataError, match="does not exist"):
+    with pytest.raises(DataError, match="cannot be read: No such file"):
         replay(tmp_path / "none.npz")
     np.savez(tmp_path / "other.npz", x=np.ones(3))
     (tmp_path / "text.npz").write_text("no archive")
     (tmp_path / "empty.npz").write_bytes(b"")
-    for name in ("other.npz", "text.npz", "empty.npz", "."):
+    for name in ("other.npz", "text.npz", "empty.npz"):
         with pytest.raises(DataError, match="damaged, or not written by crosscheck"):
             replay(tmp_path / name)
     whole = path.read_bytes()

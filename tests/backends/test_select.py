@@ -203,7 +203,7 @@ def test_wrong_threads_raise_every_time(monkeypatch: pytest.MonkeyPatch, threads
     monkeypatch.setenv("LAMINA_THREADS", threads)
     for _ in range(2):
         with pytest.raises(
-            OptionError, match=f"LAMINA_THREADS must be a whole number of at least 1, got '{threads}'"
+            OptionError, match=f"LAMINA_THREADS: expected an integer of at least 1, got '{threads}'"
         ):
             get_backend("numpy")
 

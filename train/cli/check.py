@@ -79,7 +79,7 @@ def check(
         raise OptionError(
             f"--arguments, --input and --no-range: expected a class of your own, module:Class, got {name}"
         )
-    b = get_backend(backend, dtype="float64")
+    b = get_backend(dtype="float64")
     crosscheck = chosen_crosscheck(b, tolerance, keep_going)
     conformance = _conformance(b, as_json) if backend is not None and name is None else None
     if name is not None and ":" in name:

@@ -30,6 +30,8 @@ def run_folder(out: str | None, source: str) -> Iterator[Path]:
         after it.
 
     """
+    if out is not None and not out.strip():
+        raise OutputError(f"--out: expected a folder, got {out!r}")
     made: list[Path] = []
     with contextlib.ExitStack() as exits:
         exits.callback(_remove_empty, made)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib
+import math
 import os
 import sys
 from enum import StrEnum
@@ -13,11 +14,14 @@ import numpy as np
 import typer
 
 from ...backends import Backend, OptionError
+from ...backends.errors import did_you_mean
 from ...backends.options import digits
 from ...layers import Loss, Module, manual_seed
 from ...layers.proofs import Proof
 from ...layers.proofs import check as prove
 from ...layers.proofs.first_run import explained
+
+_MOST = 10**8
 
 
 class Prediction(StrEnum):
@@ -101,16 +105,7 @@ def _prediction_and_target(size: tuple[int, ...], prediction: Prediction, target
 
 
 def _instance(name: str, arguments: str, b: Backend) -> Any:
-    module, _, cls = name.partition(":")
-    sys.path.insert(0, os.getcwd())
-    try:
-        kind = getattr(importlib.import_module(module), cls)
-    except (ImportError, AttributeError) as error:
-        raise OptionError(f"{name}: {error}") from error
-    except Exception as error:  # whatever the user's file raises
-        raise OptionError(f"{name}: {module} cannot be imported: {explained(error)}") from error
-    finally:
-        sys.path.remove(os.getcwd())
+    kind = _imported(name)
     if isinstance(kind, type) and not issubclass(kind, (Module, Loss)):
         base = kind.__mro__[1]
         of = "" if base is object else f", a subclass of {base.__name__}"
@@ -123,15 +118,42 @@ def _instance(name: str, arguments: str, b: Backend) -> Any:
         options = {word.arg: ast.literal_eval(word.value) for word in call.keywords}
     except (SyntaxError, ValueError) as error:
         raise OptionError(
-            f'--arguments: expected values such as "3, bias=True", got {arguments!r}'
+            f'--arguments: expected values such as "3, bias=True", got {arguments!r:.80}'
         ) from error
     manual_seed(0)
     try:
         return kind(*positional, **options, backend=b)
     except TypeError as error:
-        raise OptionError(f"--arguments: {name}({arguments}, backend=...) fails: {error}") from error
+        raise OptionError(
+            f"--arguments: expected those of {name}(..., backend=...), got {arguments!r:.80}: {error}"
+        ) from error
     except Exception as error:
-        raise OptionError(f"{name}: __init__: {explained(error)}") from error
+        raise OptionError(f"{name}: expected __init__ to run, got {explained(error)}") from error
+
+
+def _imported(name: str) -> Any:
+    """Return what `module:Class` names."""
+    module, _, cls = name.partition(":")
+    if not all(part.isidentifier() for part in (*module.split("."), cls)):
+        raise OptionError(f"{name}: expected a module and a class, such as my_layers:Scale, got {name!r}")
+    sys.path.insert(0, os.getcwd())
+    try:
+        found = importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        raise OptionError(
+            f"{name}: expected a module in '{os.getcwd()}' or an installed one, got none named {error.name!r}"
+        ) from error
+    except Exception as error:  # whatever the user's file raises
+        raise OptionError(
+            f"{name}: expected a module that can be imported, got {explained(error)} in {module}"
+        ) from error
+    finally:
+        sys.path.remove(os.getcwd())
+    if not hasattr(found, cls):
+        raise OptionError(
+            f"{name}: expected a class of {module}, got none named {cls!r}.{did_you_mean(cls, vars(found))}"
+        )
+    return getattr(found, cls)
 
 
 def _shape(shape: str | None, name: str) -> tuple[int, ...]:
@@ -142,4 +164,6 @@ def _shape(shape: str | None, name: str) -> tuple[int, ...]:
     found = digits(shape)
     if found is None:
         raise OptionError(f"--input: expected a shape such as 4,3, got {shape!r:.80}")
+    if math.prod(found) > _MOST:
+        raise OptionError(f"--input: expected a shape of at most {_MOST:,} numbers, got {shape!r:.80}")
     return found

@@ -91,7 +91,7 @@ def reproduce(
     folder = out or Path(
         "reproduced" + ("-quick" if quick else "-full" if full else ""), *(paper,) * (paper != "all")
     )
-    b = get_backend(backend)
+    b = get_backend()
     reports = _run(plans, folder, paper == "all", b, jobs, as_json)
     if as_json:
         print_json({"folder": str(folder), "papers": [report.to_dict() for report in reports]})

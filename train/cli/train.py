@@ -58,7 +58,7 @@ def train(
     Exit codes: 1 if test outputs are NaN or infinite, or if backends diverge; 2 for an error; 3 if the
     training became NaN or infinite (the last finite network is saved); 130 after Ctrl-C.
     """
-    recipe = Recipe(source=source, **options)
+    recipe = Recipe(source=source, **options).settled()
     crosscheck = chosen_crosscheck(get_backend(), tolerance, keep_going)
     with run_folder(out, source) as folder:
         experiment = Experiment.prepare(recipe, progress=not as_json)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import secrets
 from pathlib import Path
@@ -32,14 +33,8 @@ def atomic_write(
         If the folder is missing or cannot be written, the disk is full, or `path` is not a plain file (or
         exists, without `replace`).
     """
-    target = Path(os.path.realpath(as_path("the file to write", path)))
+    target = check_target(as_path("the file to write", path))
     folder = target.parent
-    try:
-        _check(target, folder)
-    except OutputError:
-        raise
-    except OSError as error:  # a name that is too long, or a folder that may not be read
-        raise OutputError(_cannot(target, folder, error.strerror or str(error))) from error
     # Not the target's name plus a suffix, which may be too long.
     temporary = folder / f".lamina-{secrets.token_hex(8)}.tmp"
     try:
@@ -63,12 +58,26 @@ def atomic_write(
     _sync_folder(folder)
 
 
+def check_target(path: Path) -> Path:
+    """Return where a file will be written, with links followed; OutputError if it cannot be."""
+    target = Path(os.path.realpath(path))
+    try:
+        _check(target, target.parent)
+    except OutputError:
+        raise
+    except OSError as error:  # a name that is too long, or a folder that may not be read
+        raise OutputError(_cannot(target, target.parent, error.strerror or str(error))) from error
+    return target
+
+
 def _check(target: Path, folder: Path) -> None:
     """Raise early if the rename would fail, or would destroy a device such as a terminal."""
     if not folder.exists():
         raise OutputError(_cannot(target, folder, "the folder does not exist; create it, or name another"))
     if not folder.is_dir():
         raise OutputError(_cannot(target, folder, "that is a file, not a folder"))
+    if not os.access(folder, os.W_OK):
+        raise OutputError(_cannot(target, folder, os.strerror(errno.EACCES)))
     if target.is_dir():
         raise OutputError(_cannot(target, folder, "that is a folder; give the name of a file in it"))
     if target.exists() and not target.is_file():

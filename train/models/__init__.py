@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import MISSING, fields
 from functools import partial
 from typing import Any
 
@@ -58,10 +59,12 @@ def model_from_dict(config: dict[str, Any]) -> Description:
     kind = options.pop("kind", None)
     if not isinstance(kind, str) or kind not in _KINDS:
         raise DataError(f"expected a model of kind {', '.join(_KINDS)}, got {shown(kind)}")
-    try:
-        return _KINDS[kind](**options)
-    except TypeError as error:
-        raise DataError(f"expected a description of the model {kind}, got another: {error}") from error
+    known = {f.name: f.default is MISSING for f in fields(_KINDS[kind]) if f.init}  # type: ignore[arg-type]
+    if foreign := [name for name in options if name not in known]:
+        raise DataError(f"expected a description of the model {kind}, got one with {shown(foreign[0])}")
+    if absent := [name for name, needed in known.items() if needed and name not in options]:
+        raise DataError(f"expected a description of the model {kind}, got one without {absent[0]!r}")
+    return _KINDS[kind](**options)
 
 
 def models_for(shape: tuple[int, ...]) -> list[str]:

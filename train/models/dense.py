@@ -60,10 +60,10 @@ class Dense:
         object.__setattr__(self, "activation", tuple(self.activation))
         for name in self.activation:
             choice("dense", "activation", name, ACTIVATIONS)
-        if self.output:
+        if not isinstance(self.output, str) or self.output:
             choice("dense", "output", self.output, OUTPUTS)
         choice("dense", "initializer", self.initializer, INITIALIZERS)
-        if self.biases:
+        if not isinstance(self.biases, str) or self.biases:
             choice("dense", "biases", self.biases, BIASES)
         if len(self.activation) not in (1, len(self.hidden)):
             raise OptionError(

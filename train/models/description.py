@@ -81,7 +81,7 @@ class ImageModel:
     """The least height and width of an image."""
 
     def __post_init__(self) -> None:
-        if self.output:
+        if not isinstance(self.output, str) or self.output:
             choice(self.kind, "output", self.output, OUTPUTS)
         choice(self.kind, "initializer", self.initializer, INITIALIZERS)
         try:

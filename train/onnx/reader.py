@@ -89,7 +89,9 @@ def _parse(source: str | Path | bytes, label: str) -> Any:
     except OSError as error:
         raise DataError(f"Cannot read {label}: {error.strerror or error}.") from error
     except Exception as error:  # protobuf's DecodeError, and onnx's errors about missing data files
-        raise DataError(f"{label} is no ONNX file, or it is cut short or damaged: {error}") from error
+        raise DataError(
+            f"{label} is no ONNX file, or it is cut short or damaged: expected an ONNX model, got other bytes"
+        ) from error
     try:
         onnx.checker.check_model(proto)
         if len(proto.functions):
@@ -102,7 +104,10 @@ def _parse(source: str | Path | bytes, label: str) -> Any:
         raise
     except Exception as error:  # onnx's own errors, and Python's: names that are no UTF-8, say
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise DataError(f"{label} is no valid ONNX model, or it is cut short: {reason}") from error
+        raise DataError(
+            f"{label} is no valid ONNX model, or it is cut short: expected one that onnx accepts, got this: "
+            f"{reason}"
+        ) from error
     if missing := missing_operators(proto):
         listed = ", ".join(f"{operator} (node {name!r})" for operator, name in missing.items())
         raise DataError(f"{label} has operators that Lamina lacks: {listed}")

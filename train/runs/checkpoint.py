@@ -16,10 +16,11 @@ import safetensors
 import safetensors.numpy
 
 from ...backends import Backend, DataError, LaminaError
+from ...backends.options import shown
 from ...backends.shape_backend import ShapeBackend
 from ...layers import Module, Sequential
 from ...layers.random import seeded
-from ..files import atomic_write
+from ..files import as_path, atomic_write
 from ..models import Description, model_from_dict
 
 FORMAT = "1"
@@ -52,7 +53,7 @@ def save_model(path: str | Path, model: Module, description: dict[str, Any]) -> 
 def read_model(path: str | Path) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return (weights by name, description); DataError if the file is absent, damaged or not Lamina's."""
     try:
-        data = Path(path).read_bytes()
+        data = as_path("load_model", path).read_bytes()
     except OSError as error:
         raise DataError(f"Cannot read model '{path}': {error.strerror or error}.") from error
     mark = _MARK.search(data)
@@ -62,16 +63,20 @@ def read_model(path: str | Path) -> tuple[dict[str, Any], dict[str, Any]]:
             "it is damaged, or another program wrote it."
         )
     if _digest(data[: mark.start(1)] + _BLANK.encode() + data[mark.end(1) :]) != mark.group(1).decode():
-        raise DataError(f"'{path}' is damaged: its bytes do not match its checksum; use another copy.")
+        raise DataError(
+            f"'{path}' is damaged: expected bytes that match its checksum, got others; use another copy."
+        )
     try:
         length = int.from_bytes(data[:8], "little")
         head = json.loads(json.loads(data[8 : 8 + length])["__metadata__"][_KEY])
         if head["format"] == FORMAT:
             return safetensors.numpy.load(data), head["description"]
     except (safetensors.SafetensorError, ValueError, KeyError, TypeError, RecursionError) as error:
-        raise DataError(f"'{path}' cannot be read: {error}.") from error
+        raise DataError(
+            f"'{path}' cannot be read: expected a model of Lamina, got another file, or a damaged one."
+        ) from error
     raise DataError(
-        f"'{path}': expected format {FORMAT!r}, got {head['format']!r}; use the Lamina that wrote it."
+        f"'{path}': expected format {FORMAT!r}, got {shown(head['format'])}; use the Lamina that wrote it."
     )
 
 

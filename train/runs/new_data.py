@@ -53,7 +53,9 @@ def read_new_data(
     if not path.exists():
         if source in SOURCES and recipe is not None:
             raise DataError(f"expected the training's data set {recipe.source!r}, or a file, got {source!r}")
-        raise DataError(f"{path}: no such file or folder; expected a .csv, .tsv or .npz file, or IDX files")
+        raise DataError(
+            f"{path}: expected a .csv, .tsv or .npz file, or a folder of IDX files, got no such one"
+        )
     if file_kind(path) == "NPZ":
         rows = read_npz_rows(path, task=task)
         return _numbered(predictor, rows.inputs, rows.targets, rows.problem)
@@ -69,11 +71,11 @@ def read_new_data(
 def _own_test_set(predictor: Predictor, source: str | None, header: bool | None) -> NewData:
     recipe = predictor.recipe
     if recipe is None:
-        raise DataError("the model does not name the data set it was trained on; name a file of data")
+        raise DataError("expected a file of data, got none: the model does not name that of its training")
     if source is None and recipe.source not in SOURCES:
         raise DataError(
-            f"expected a file of data: the model was trained on {recipe.source!r}, which is opened only if "
-            "you name it; add --test-set to predict its test set alone"
+            f"expected a file of data, got none: the model was trained on {recipe.source!r}, which is opened "
+            "only if you name it; add --test-set to predict its test set alone"
         )
     if source is not None and (source in SOURCES) != (recipe.source in SOURCES):
         raise DataError(f"expected the training's data set, {recipe.source!r}, got {source!r}")

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ...backends import Backend, DataError, LaminaError
-from ...backends.host import Host
+from ...backends.host import Host, numbers
 from ...backends.options import choice, number, shown
 from ...layers import Module, inference, mode
 from ...layers.call import in_own_context
@@ -77,9 +77,14 @@ class Predictor:
     @classmethod
     def _described(cls, model: Module, description: dict[str, Any], path: Path) -> Predictor:
         try:
+            if not isinstance(description, dict):
+                raise DataError(f"expected a description, got {shown(description)}")
             if description.get("format", FORMAT) != FORMAT:
                 got = f"{shown(description['format'])}"
                 raise DataError(f"expected format {FORMAT!r}, got {got}; use the Lamina that wrote it")
+            absent = [key for key in _ENTRIES if key not in description]
+            if absent:
+                raise DataError(f"expected the entry {absent[0]!r}, got none")
             shape = model_from_dict(description["model"]).input_shape
             features = _names(description["features"])
             if features is not None and len(features) != math.prod(shape):
@@ -98,10 +103,6 @@ class Predictor:
             )
         except LaminaError as error:
             raise DataError(f"'{path}': expected a model of `lamina train`: {error}") from error
-        except (AttributeError, KeyError, TypeError) as error:
-            raise DataError(
-                f"'{path}': expected a model of `lamina train`; {error} is wrong or missing"
-            ) from error
 
     def check_finite(self) -> None:
         """Raise DataError if a weight is NaN or infinite."""
@@ -117,6 +118,7 @@ class Predictor:
     @in_own_context
     def __call__(self, inputs: Host) -> Host:
         """Return outputs (N, K) for raw inputs (N, ...): scores, or numbers in the units of the target."""
+        inputs = numbers("the model: inputs", inputs)
         if inputs.shape[1:] != self.input_shape or len(inputs) == 0:
             wanted = ", ".join(["N", *map(str, self.input_shape)])
             raise DataError(f"the model: expected inputs ({wanted}) with N at least 1, got {inputs.shape}")
@@ -166,6 +168,9 @@ class Predictor:
         return np.exp(top) if self.link == "exp" else top
 
 
+_ENTRIES = (
+    "model", "recipe", "classes", "features", "target", "scaling", "target_scaling", "threshold", "link",
+)  # fmt: skip
 _LINKS = ("softmax", "exp", "sigmoid", "none", "")
 
 

@@ -10,10 +10,11 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, get_args
 
 from ...backends import DataError, OptionError
-from ...backends.options import digits
+from ...backends.options import digits, shown
 from ..data import DISC_VARIANTS, MOST_DRAWN, Task
 from ..loop.schedule_parser import parse_schedule
 from ..models import ACTIVATIONS, INITIALIZERS, MODELS, OUTPUTS
+from ..models.description import LARGEST
 from .defaults import defaults_for
 from .names import LOSSES, OPTIMIZERS, OUTPUT_OF_LOSS
 from .option import option, options_of, real, whole, yes_or_no
@@ -28,7 +29,7 @@ def sizes(text: str) -> tuple[int, ...]:
     found = digits(text.replace("-", ","))
     if not found or min(found) < 1:
         raise OptionError(
-            f"--hidden: expected sizes such as 128,64 (or 0 for no hidden layer), got {text!r:.80}"
+            f"--hidden: expected sizes such as 128,64 (or 0 for no hidden layer), got {shown(text)}"
         )
     return found
 
@@ -109,7 +110,7 @@ class Recipe:
         "dense: sizes of the hidden layers, such as 128,64, or 0 for none",
         _NETWORK,
         parse=sizes,
-        check=whole(least=1),
+        check=whole(least=1, most=LARGEST),
     )
     activation: tuple[str, ...] | None = option(
         None,
@@ -226,18 +227,21 @@ class Recipe:
     @classmethod
     def from_dict(cls, options: Mapping[str, Any]) -> Recipe:
         """Return the recipe of `to_dict`, also after a way through JSON."""
+        what = "expected the options of a recipe, got"
+        if not isinstance(options, Mapping):
+            raise DataError(f"{what} {shown(options)}")
+        if foreign := [name for name in options if name not in ("source", *OPTIONS)]:
+            raise DataError(f"{what} others: {shown(foreign[0])}")
+        values: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in options.items()}
+        recipe = cls(**values)
+        for name, kind in _KINDS.items():
+            if not isinstance(getattr(recipe, name), kind):
+                raise DataError(f"{what} {name} = {shown(getattr(recipe, name))}")
         try:
-            values: dict[str, Any] = {
-                key: tuple(v) if isinstance(v, list) else v for key, v in options.items()
-            }
-            recipe = cls(**values)
-            for name, kind in _KINDS.items():
-                if not isinstance(getattr(recipe, name), kind):
-                    raise TypeError(f"{name} is {getattr(recipe, name)!r:.80}")
             for name, one in OPTIONS.items():
                 one.checked(getattr(recipe, name))
-        except (TypeError, AttributeError, OptionError) as error:
-            raise DataError(f"expected the options of a recipe, got others: {error}") from error
+        except OptionError as error:
+            raise DataError(f"{what} others: {error}") from error
         return recipe
 
 

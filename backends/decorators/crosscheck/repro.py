@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from ...archive import Archive
-from ...errors import DataError
+from ...errors import DataError, LaminaError
 from ...host import Host
 from ...ops import OPS
 from ...windows import Window
@@ -96,12 +96,16 @@ def load(path: str | os.PathLike[str]) -> Repro:
             raise DataError(f"{what}: expected {wrong[0]} to be text, got {about[wrong[0]]!r:.80}.")
     except MemoryError:
         raise
-    except FileNotFoundError:
-        raise DataError(f"{what} does not exist.") from None
+    except OSError as error:
+        raise DataError(f"{what} cannot be read: {error.strerror or error}.") from error
     except Exception as error:  # json and the constructors raise many kinds on damaged values
         if isinstance(error, DataError) and str(error).startswith(what):
             raise
-        raise DataError(f"{what} is damaged, or not written by crosscheck: {error!r}.") from error
+        why = f": {error}" if isinstance(error, LaminaError) else ""
+        raise DataError(
+            f"{what}: expected a file of crosscheck, got one that is damaged, or not written by "
+            f"crosscheck{why}"
+        ) from error
     sides = (
         [v for name, v in arrays.items() if name.startswith(side)] for side in ("primary.", "reference.")
     )

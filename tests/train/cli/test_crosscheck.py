@@ -55,25 +55,6 @@ def test_keep_going_ends_with_a_table(lamina: Any, folder: Path) -> None:
     assert (folder / "b" / "model.safetensors").exists()
 
 
-@pytest.mark.parametrize(
-    "line",
-    [
-        f"{TRAIN} --keep-going --backend numpy",
-        f"{TRAIN} --tolerance 2 --backend numpy",
-        "check ReLU --keep-going",
-    ],
-)
-def test_options_without_a_crosscheck(lamina: Any, line: str) -> None:
-    flag = "--tolerance" if "--tolerance" in line else "--keep-going"
-    assert f"{flag}: expected a backend with crosscheck, such as 'cross" in lamina(line, code=2).stderr
-
-
-def test_a_tolerance_of_0(lamina: Any, folder: Path) -> None:
-    (folder / "faulty.py").write_text(FAULTY)
-    line = f"{TRAIN} --backend crosscheck(numpy)+faulty:Faulty --tolerance 0"
-    assert "expected tolerance to be a number, above 0, got 0.0" in lamina(line, code=2).stderr
-
-
 def test_proofs_under_a_crosscheck(lamina: Any, folder: Path) -> None:
     (folder / "faulty.py").write_text(FAULTY)
     check = "check ReLU --backend crosscheck(numpy)+faulty:Faulty"

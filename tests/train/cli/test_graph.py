@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -70,34 +69,3 @@ def test_a_run_and_its_export(lamina: Run, files: Path) -> None:
         assert "Linear(3 -&gt; 3)" in text
         lamina(f"graph {source} --step --out net.gv --force")
         assert "CrossEntropyLoss" in Path("net.gv").read_text()
-
-
-MISTAKES = [
-    ("graph disk", "or a folder of IDX files, got 'disk'. Did you mean 'disc'?"),
-    ("graph disc --out net.jpg", "--out: expected a file that ends in one of .png, .svg, .* got 'net.jpg'"),
-    ("graph disc --to jpg", "--to: expected one of png, svg, pdf, dot, got 'jpg'"),
-    ("graph disc --to svg --out net.png", "--to: expected png, as --out ends, got 'svg'"),
-    ("graph disc --out no/net.svg", "Cannot write 'net.svg' in folder .*no': the folder does not exist"),
-    ("graph disc --out idx.svg/net.svg", "Cannot write 'net.svg'"),
-    ("graph digits --model lenet", "--model: lenet: expected images"),
-    ("graph disc --model lenett", "Did you mean 'lenet'?"),
-    ("graph absent.onnx", "No such file"),
-    ("graph run --model cnn", "--model: expected a data set, got the trained model 'run'"),
-    (
-        "graph disc --step --backend strict+numpy",
-        "--step: expected a stack that autodiff can begin, got 'strict\\+numpy'",
-    ),
-    ("graph disc --backend numpi", "Unknown backend 'numpi'"),
-    ("graph disc --stepp", "No such option: --stepp"),
-    ("grap disc", "No such command 'grap'"),
-]
-
-
-@pytest.mark.parametrize(("line", "message"), MISTAKES, ids=[line for line, _ in MISTAKES])
-def test_mistakes(lamina: Run, files: Path, line: str, message: str) -> None:
-    if " run " in f"{line} ":
-        lamina("train words.csv --epochs 1 --out run")
-    before = sorted(files.iterdir())
-    done = lamina(line, code=2)
-    assert re.search(message, " ".join(done.stderr.split()))
-    assert sorted(files.iterdir()) == before

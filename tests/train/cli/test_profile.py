@@ -148,35 +148,6 @@ def test_an_onnx_file_that_cannot_be_trained(lamina: Run, folder: Path) -> None:
     assert found["batch_size"] == 2  # which the file fixes
 
 
-MISTAKES = [
-    ("profile absent", "or a folder of IDX files, got 'absent'"),
-    ("profile absent.safetensors", "Cannot read model 'absent.safetensors'"),
-    ("profile words.csv --steps 0", "--steps: expected an integer of at least 1, got 0"),
-    ("profile words.csv --batch-size -1", "--batch-size: expected an integer of at least 1, got -1"),
-    ("profile words.csv --model jim", "--model: expected one of"),
-    ("profile words.csv --backend numpi", "Unknown backend 'numpi' (from --backend)"),
-    ("profile words.csv --backend autodif+numpy", "Unknown decorator 'autodif'"),
-    ("profile words.csv --out idx", "--out: expected an empty or new folder, got 'idx', which is not empty"),
-    ("profile words.csv --stesp 3", "No such option: --stesp"),
-    ("profile words.csv more", "unexpected extra argument"),
-]
-
-
-@pytest.mark.parametrize(("line", "message"), MISTAKES, ids=[line for line, _ in MISTAKES])
-def test_a_mistake_is_named(lamina: Run, files: Path, line: str, message: str) -> None:
-    result = lamina(line, code=2)
-    assert message in " ".join(result.stderr.replace("│", " ").split())
-    assert not result.stdout
-    assert message in lamina(f"{line} --json", code=2).json["error"]
-    assert not Path("runs").exists() or not list(Path("runs").iterdir())
-
-
-def test_flags_of_a_recipe_need_a_data_set(lamina: Run, files: Path) -> None:
-    lamina("train words.csv --epochs 1 --out run")
-    error = lamina("profile run --model cnn", code=2).stderr
-    assert "--model: expected a data set, got the trained model 'run'" in error
-
-
 # -- the pieces --------------------------------------------------------------------------------------
 
 

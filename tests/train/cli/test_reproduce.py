@@ -64,24 +64,6 @@ def test_options_are_listed_and_set(lamina: Lamina) -> None:
     assert found["papers"][0]["options"] == {"loss": "sum"}
 
 
-@pytest.mark.parametrize(
-    ("line", "said"),
-    [
-        ("reproduce tyni", "expected a paper (tiny, all), got 'tyni'. Did you mean 'tiny'?"),
-        ("reproduce tiny --set loss", "--set: expected NAME=VALUE"),
-        ("reproduce tiny --set los=sum", "option: expected one of loss, got 'los'"),
-        ("reproduce tiny --set loss=max", "loss: expected one of mean, sum, got 'max'"),
-        ("reproduce all --set loss=sum", "--set: expected one paper, got all"),
-        ("reproduce tiny --quick --full", "expected --quick or --full, got both"),
-        ("reproduce tiny --backend numpi", "Unknown backend 'numpi'"),
-    ],
-)
-def test_mistakes(lamina: Lamina, folder: Path, line: str, said: str) -> None:
-    result = lamina(line, code=2)
-    assert said in " ".join(result.stderr.split())
-    assert not list(folder.iterdir())
-
-
 def test_another_set_of_options_is_not_mixed(lamina: Lamina) -> None:
     lamina("reproduce tiny --jobs 1 --out here")
     said = lamina("reproduce tiny --jobs 1 --out here --set loss=sum", code=2).stderr

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,8 +11,6 @@ import pytest
 from idx_files import write_idx
 
 from lamina.backends import DataError, use_backend
-from lamina.train import Dense
-from lamina.train.runs.checkpoint import save_model
 from lamina.train.runs.experiment import Experiment
 from lamina.train.runs.folder import save_run
 from lamina.train.runs.names import LOSSES
@@ -38,15 +35,6 @@ def write(path: Path, columns: dict[str, Any], *, header: bool = True) -> Path:
     return path
 
 
-DESCRIPTION: dict[str, Any] = {
-    "format": "1", "classes": ["no", "yes"], "features": ["a", "b", "c"], "target": None, "scaling": None,
-    "target_scaling": None, "threshold": 0.5, "link": "softmax", "recipe": {},
-}  # fmt: skip
-# (key, value) of the wrong values below that are right there.
-FITTING: Any = [
-    ("classes", None), ("features", None), ("target", None), ("target", "x"), ("scaling", None),
-    ("target_scaling", None), ("threshold", 3),
-]  # fmt: skip
 FEATURES = {"a": X[:, 0], "b": X[:, 1], "c": X[:, 2]}
 
 
@@ -221,94 +209,6 @@ def test_a_score_of_nan_has_no_class(words: Predictor) -> None:
     assert np.isfinite(np.delete(certainties, 1)).all()
 
 
-@pytest.mark.parametrize(
-    ("columns", "header", "message"),
-    [
-        (
-            {"a": X[:, 0], "bb": X[:, 1], "c": X[:, 2]},
-            True,
-            r"expected a column 'b', got a, bb, c. Did you mean",
-        ),
-        ({"a": X[:, 0], "b": X[:, 1]}, True, "expected a column 'c'"),
-        ({"a": X[:, 0], "b": X[:, 1]}, False, r"expected 3 columns of features, got 2"),
-        ({"a": X[:, 0], "b": WORDS, "c": X[:, 2]}, True, "line 2, column 'b': expected a number"),
-    ],
-)
-def test_wrong_columns(
-    words: Predictor, tmp_path: Path, columns: dict[str, Any], header: bool, message: str
-) -> None:
-    with pytest.raises(DataError, match=message):
-        read_new_data(words, str(write(tmp_path / "new.csv", columns, header=header)))
-
-
-def test_wrong_sources_and_inputs(words: Predictor, tmp_path: Path) -> None:
-    for source, message in (
-        ("absent.csv", "no such file"),
-        ("absent.npz", "no such file"),
-        ("notes.txt", "no such file or folder; expected a .csv, .tsv or .npz file"),
-        (__file__, "expected a .csv, .tsv or .npz file, or a folder of IDX files"),
-        ("digits", "expected the training's data set .*, or a file, got 'digits'"),
-        (str(tmp_path), "expected a file train-images"),
-    ):
-        with pytest.raises(DataError, match=message):
-            read_new_data(words, source)
-    for inputs in (X[:, :2], X[:0]):
-        with pytest.raises(DataError, match=r"the model: expected inputs \(N, 3\)"):
-            words(inputs)
-
-
-def test_other_models_are_refused(words: Predictor, tmp_path: Path) -> None:
-    path = tmp_path / "m.safetensors"
-    dense = Dense((3,), (64, 64), 2)
-    whole = {**DESCRIPTION, "model": dense.to_dict()}
-    save_model(path, words.model, whole)
-    assert Predictor.load(path).classes == ("no", "yes")
-    for name in whole:
-        for value in (3, "x", [3], {"x": [1]}, [], None, True):
-            if (name, value) not in FITTING:
-                save_model(path, words.model, {**whole, name: value})
-                with pytest.raises(DataError, match=r"expected a model of `lamina train`|cannot be built"):
-                    Predictor.load(path)
-    for name in set(whole) - {"format"}:
-        save_model(path, words.model, {key: value for key, value in whole.items() if key != name})
-        with pytest.raises(DataError, match=r"expected a (model of `lamina train`|description)"):
-            Predictor.load(path)
-
-
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"format": "2"}, "expected format '1', got '2'; use the Lamina that wrote it"),
-        ({"classes": ["a", "b", "c"]}, r"expected outputs \(N, 3\), one for each class, got \(90, 2\)"),
-        (
-            {"target_scaling": {"mean": [0, 0, 0], "scale": [1, 1, 1]}},
-            r"expected outputs \(N, 3\) for",
-        ),
-        ({"features": ["a", "b"]}, "expected 3 names of features, got 2"),
-        ({"features": ["a", 3, "c"]}, "expected a list of names"),
-        ({"scaling": {"mean": [0], "scale": [1]}}, r"Scaling: expected inputs \(N, 1\), got \(90, 3\)"),
-        ({"scaling": {"mean": [[[[0]]]], "scale": "x"}}, "Scaling.from_dict: expected"),
-    ],
-)
-def test_a_description_that_does_not_fit(
-    words: Predictor, tmp_path: Path, changes: dict[str, Any], message: str
-) -> None:
-    model = Dense((3,), (64, 64), 2).to_dict()
-    save_model(tmp_path / "m.safetensors", words.model, {**DESCRIPTION, "model": model, **changes})
-    with pytest.raises(DataError, match=message):
-        Predictor.load(tmp_path / "m.safetensors")(X)
-
-
-@pytest.mark.parametrize("name", Recipe().to_dict())
-def test_a_recipe_of_wrong_types_is_refused(name: str) -> None:
-    unset = [] if getattr(Recipe(), name) is None else [None]
-    for value in ([1], -3.5, {"a": 1}, 1e400, [[]], "\x1b", *unset):
-        right = value == "\x1b" and name in ("source", "schedule", "target")
-        if not right and (name, value) != ("hidden", [1]):
-            with pytest.raises(DataError, match="expected the options of a recipe"):
-                Recipe.from_dict({name: value})
-
-
 def test_a_model_does_not_decide_what_is_opened(words: Predictor, tmp_path: Path) -> None:
     assert words.recipe is not None
     with pytest.raises(DataError, match=r"trained on '.*train.csv', which is opened only if you name it"):
@@ -320,16 +220,3 @@ def test_a_model_does_not_decide_what_is_opened(words: Predictor, tmp_path: Path
         read_new_data(huge, None)
     with pytest.raises(DataError, match="expected the training's data set, 'disc', got"):
         read_new_data(huge, "x.csv", test_set=True)
-
-
-def test_a_model_with_nan_is_refused(words: Predictor) -> None:
-    words.check_finite()
-    exploded = replace(words, model=copy.deepcopy(words.model))
-    state = exploded.model.state_dict()
-    for value in (np.nan, np.inf):
-        state["2.weight"][0, 0] = value
-        exploded.model.load_state_dict(state)
-        with pytest.raises(
-            DataError, match=f"expected finite weights, got {value} in '2.weight'; its training"
-        ):
-            exploded.check_finite()
