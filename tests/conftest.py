@@ -3,7 +3,7 @@
 `--backends a,b`: the backends to test; else LAMINA_BACKEND, else the raw backends that can run here. A named
 backend must run: its tests fail if it cannot.
 `--dependent`: only the tests that depend on the backend. Another environment runs the rest, once; tests
-marked `without_torch` also run where torch is not installed.
+marked `without_torch` also run where torch is not installed. Tests marked `raw_only` do not run on stacks.
 `--requires a,b`: modules that the run must be able to import, so that no test is skipped for lack of one.
 `--rows TEXT`: in a test over the rows of a table, only rows with this text in their name (`helpers/rows.py`).
 """
@@ -76,16 +76,22 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    if not config.getoption("--dependent"):
-        return
-    torch = importlib.util.find_spec("torch") is not None
     kept, dropped = [], []
     for item in items:
-        depends = any(fixture in getattr(item, "fixturenames", ()) for fixture in FIXTURES)
-        alone = not torch and item.get_closest_marker("without_torch") is not None
-        (kept if depends or alone else dropped).append(item)
+        (kept if _runs(item, config.getoption("--dependent")) else dropped).append(item)
     config.hook.pytest_deselected(items=dropped)
     items[:] = kept
+
+
+def _runs(item: pytest.Item, dependent: bool) -> bool:
+    """Whether a test is one of this run's."""
+    depends = any(fixture in getattr(item, "fixturenames", ()) for fixture in FIXTURES)
+    if not depends:
+        alone = importlib.util.find_spec("torch") is None and item.get_closest_marker("without_torch")
+        return not dependent or bool(alone)
+    values = getattr(item, "callspec").params.values()  # noqa: B009  # of a parametrised test
+    stacked = any(isinstance(value, str) and "+" in value for value in values)
+    return not (stacked and item.get_closest_marker("raw_only"))
 
 
 def _resolve(request: pytest.FixtureRequest, dtype: str) -> Backend:

@@ -292,7 +292,7 @@ def test_a_pickled_raw_backend_is_the_one_instance(backend: Any) -> None:
         again = pickle.loads(pickle.dumps(found))
         assert (again.spec, again.default_dtype) == (found.spec, dtype)
         if isinstance(found, Wrapper):
-            assert again.inner is found.inner  # type: ignore[attr-defined]
+            assert again.raw is found.raw
         else:
             assert again is found
             assert copy.copy(found) is copy.deepcopy(found) is found

@@ -68,6 +68,7 @@ def samples() -> Host:
         return np.concatenate([near, wide, bits, EDGES]).astype(np.float32)
 
 
+@pytest.mark.raw_only
 @pytest.mark.parametrize(("make", "formula", "tolerance"), FORMULAS, ids=names())
 def test_float32_is_within_its_bar(
     make: Callable[[Backend], Module],
@@ -86,6 +87,7 @@ def test_float32_is_within_its_bar(
     judge(f"{layer} on {backend!r}", y, expected, tolerance, cuda="cuda" in backend.spec)
 
 
+@pytest.mark.raw_only
 @pytest.mark.parametrize(("make", "formula", "tolerance"), FORMULAS, ids=names())
 def test_gradients_in_float32_are_within_the_bar(
     make: Callable[[Backend], Module],

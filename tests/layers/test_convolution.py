@@ -112,6 +112,7 @@ def agrees(report: Report) -> None:
 # -- float64: torch, and the definition -----------------------------------------------------------
 
 
+@pytest.mark.raw_only
 @OVER_DRAWN
 @given(drawn=convolutions())
 def test_conv2d_is_the_naive_one(drawn: Drawn, backend64: Backend) -> None:
@@ -121,6 +122,7 @@ def test_conv2d_is_the_naive_one(drawn: Drawn, backend64: Backend) -> None:
     agrees(Report(str(layer), str(naive), compare(Subject(layer).run(x), Subject(naive).run(x), close)))
 
 
+@pytest.mark.raw_only
 @OVER_DRAWN
 @given(drawn=convolutions())
 @pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel lengths:UserWarning")
@@ -141,6 +143,7 @@ def test_one_and_three_axes_are_torchs(drawn: Drawn, backend64: Backend) -> None
     agrees(compare_with_torch(layer, torch_convolution(rank, drawn.options), drawn.values("float64")))
 
 
+@pytest.mark.raw_only
 def test_a_plain_case_is_scipys(backend64: Backend) -> None:
     """correlate2d, as convolve2d turns the kernel over."""
     signal = pytest.importorskip("scipy.signal", reason="the oracle is scipy's")
@@ -161,6 +164,7 @@ def test_a_plain_case_is_scipys(backend64: Backend) -> None:
 # -- float32, against float64 ---------------------------------------------------------------------
 
 
+@pytest.mark.raw_only
 @OVER_DRAWN
 @given(drawn=convolutions())
 def test_float32_within_the_bound_of_its_sums(drawn: Drawn, backend: Backend) -> None:

@@ -184,6 +184,7 @@ def test_blocks_do_not_change_the_results(
     assert {kind_of(plan) for plan in made} == {block}
 
 
+@pytest.mark.raw_only
 @over_layers([row for row in LAYERS if row[0] is not ConvTranspose2d])
 @over_blocks
 def test_blocks_in_float32_are_within_the_bound(

@@ -54,6 +54,7 @@ def resnet(b: Backend) -> Sequential:
     )
 
 
+@pytest.mark.raw_only
 def test_a_small_resnet_learns(backend: Backend) -> None:
     """Bars that lie from those that stand."""
     b = backend

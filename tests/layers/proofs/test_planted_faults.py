@@ -15,6 +15,8 @@ from lamina.layers import Loss, Module
 from lamina.layers.proofs import LAYER_CASES, LOSS_CASES, check_differences
 from lamina.layers.proofs.check import DIFFERENCES, GRAPH, TORCH
 
+pytestmark = pytest.mark.raw_only
+
 # -- layers ---------------------------------------------------------------------------------------
 
 

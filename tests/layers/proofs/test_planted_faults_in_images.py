@@ -18,6 +18,8 @@ from lamina.layers.convolution.blocks import Plan
 from lamina.layers.proofs import LAYER_CASES
 from lamina.layers.proofs.check import DIFFERENCES, GRAPH, TORCH
 
+pytestmark = pytest.mark.raw_only
+
 # -- convolution ----------------------------------------------------------------------------------
 
 

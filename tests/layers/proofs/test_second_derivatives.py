@@ -16,6 +16,7 @@ from lamina.backends.ops import OPS
 from lamina.layers.proofs import LAYER_CASES, LOSS_CASES, LayerCase, LossCase
 
 torch = pytest.importorskip("torch", reason="torch.autograd is the oracle")
+pytestmark = pytest.mark.raw_only
 
 ACTIVATIONS = [
     "ReLU",

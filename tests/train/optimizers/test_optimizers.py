@@ -65,6 +65,7 @@ def torch_result(case: OptimizerCase) -> Any:
     return torch_trajectory(case)
 
 
+@pytest.mark.raw_only
 @each([case for case in OPTIMIZER_CASES if case.torch is not None])
 def test_a_thousand_steps_against_torch(case: OptimizerCase, backend64: Backend) -> None:
     report = compare_trajectories(case.name, "torch.optim", trajectory(case, backend64), torch_result(case))
@@ -102,6 +103,7 @@ def eps_inside_root(p: Host, g: Callable[[Host, int], Host], steps: int) -> Host
 FORMULAS = {"SGD ema": ema, "SGD lr_inside": lr_inside, "RMSprop eps_inside_root": eps_inside_root}
 
 
+@pytest.mark.raw_only
 @each([case for case in OPTIMIZER_CASES if case.torch is None])
 def test_a_thousand_steps_against_the_papers_formula(case: OptimizerCase, backend64: Backend) -> None:
     expected = formula_trajectory(FORMULAS[case.name])
