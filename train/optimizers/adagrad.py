@@ -50,7 +50,7 @@ class Adagrad(Optimizer):
         return {"sum": options["initial_accumulator_value"]}
 
     @override
-    def group_scalars(self, group: Group, step: int) -> Scalars:
+    def group_scalars(self, group: Group, step: Any) -> dict[str, Any]:
         """Return the decayed lr."""
         return {"lr": self.rate(group) / (1.0 + (step - 1) * group.options["lr_decay"])}
 

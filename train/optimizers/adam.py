@@ -8,6 +8,7 @@ from typing import Any
 from typing_extensions import override
 
 from ...backends import Tensor
+from ...backends.steps import one_minus_power
 from .group import Group
 from .optimizer import Optimizer, Scalars
 
@@ -44,10 +45,11 @@ class Adam(Optimizer):
         return {"first_moment": 0.0, "second_moment": 0.0}
 
     @override
-    def group_scalars(self, group: Group, step: int) -> Scalars:
+    def group_scalars(self, group: Group, step: Any) -> dict[str, Any]:
         """Return lr and the bias corrections 1 - βᵢ^t."""
         beta1, beta2 = group.options["betas"]
-        return {"lr": self.rate(group), "correction1": 1.0 - beta1**step, "correction2": 1.0 - beta2**step}
+        first, second = one_minus_power(beta1, step), one_minus_power(beta2, step)
+        return {"lr": self.rate(group), "correction1": first, "correction2": second}
 
     @override
     def update_group(self, group: Group, numbers: Scalars) -> dict[str, Tensor]:

@@ -12,14 +12,16 @@ from functools import partial
 from typing import Any
 
 from ...backends import OptionError, ShapeError, StateError, Tensor
+from ...backends.host import Host
 from ...backends.options import held, integer, number, shown
+from ...backends.steps import for_each, steps_after
 from ...layers.call import run_all
 from ...layers.module import Module, ParameterList
 from ...layers.parameter import Parameter
 from .group import Group, make_groups
 from .options import Rules
 
-Scalars = dict[str, float]
+Scalars = Mapping[str, float]
 
 
 class Optimizer(Rules):
@@ -62,8 +64,11 @@ class Optimizer(Rules):
 
     # -- what an optimizer defines, beside its `Rules` -----------------------------------------------
 
-    def group_scalars(self, group: Group, step: int) -> Scalars:
-        """Return a group's numbers for the step-th update, from 1; {"lr": ...} at least."""
+    def group_scalars(self, group: Group, step: Any) -> dict[str, Any]:
+        """Return a group's numbers for the step-th update, from 1; {"lr": ...} at least.
+
+        `step` is an int, or an int64 array (S,) for S updates: arithmetic alone, such as `(step > 1) * x`.
+        """
         return {"lr": self.rate(group)}
 
     def update_group(self, group: Group, numbers: Scalars) -> dict[str, Tensor]:
@@ -82,13 +87,11 @@ class Optimizer(Rules):
 
     def step(self) -> None:
         """Update the parameters from their gradients; a missing gradient counts as zero."""
-        self.finish_gradients()
         step = self.steps + 1
-        with self.groups[0].backend.unrecorded():
-            self.update(self.scalars(step))
+        self.update(self.scalars(step))
         self.steps = step
 
-    def scalars(self, step: int) -> Scalars:
+    def scalars(self, step: int) -> dict[str, float]:
         """Return the numbers of the step-th update: {"lr": ...}, or {"0.lr": ..., "1.lr": ...} for groups."""
         if len(self.groups) == 1:
             return self.group_scalars(self.groups[0], step)
@@ -98,12 +101,28 @@ class Optimizer(Rules):
             for name, value in self.group_scalars(group, step).items()
         }
 
+    def next_scalars(self, count: int) -> dict[str, Host]:
+        """Return the `scalars` of the next `count` updates, bit for bit: float64 (count,) by name."""
+        steps: Any = steps_after(self.steps, count)
+        try:
+            return {name: for_each(value, steps) for name, value in self.scalars(steps).items()}
+        except (TypeError, ValueError) as error:
+            raise OptionError(
+                f"{self._name}: expected group_scalars to take an array of steps (S,), too, got an error: "
+                f"{error}; write a choice as arithmetic, such as (step > 1) * x"
+            ) from error
+
     def update(self, scalars: Scalars) -> None:
-        """Assign the new values of all groups. scalars: the numbers of the step."""
-        for i, group in enumerate(self.groups):
-            numbers = scalars if len(self.groups) == 1 else _within(scalars, f"{i}.")
-            for name, value in self.update_group(group, numbers).items():
-                group.put(name, value)
+        """Assign the new values of all groups; a missing gradient counts as zero.
+
+        scalars: the numbers of the step. It may be traced; to count `steps` is up to the caller.
+        """
+        self.finish_gradients()
+        with self.groups[0].backend.unrecorded():
+            for i, group in enumerate(self.groups):
+                numbers = scalars if len(self.groups) == 1 else _within(scalars, f"{i}.")
+                for name, value in self.update_group(group, numbers).items():
+                    group.put(name, value)
 
     def finish_gradients(self) -> None:
         """Put zeros where a parameter has no gradient, so that the flat gradients are complete.

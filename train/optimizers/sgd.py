@@ -81,7 +81,7 @@ class SGD(Optimizer):
         return {"momentum": 0.0} if options["momentum"] else {}
 
     @override
-    def group_scalars(self, group: Group, step: int) -> Scalars:
+    def group_scalars(self, group: Group, step: Any) -> dict[str, Any]:
         """Return lr and the share of g in v."""
         options, lr = group.options, self.rate(group)
         if not options["momentum"]:
@@ -90,7 +90,7 @@ class SGD(Optimizer):
             return {"lr": 1.0, "share": lr}
         if options["momentum_form"] == "ema":
             return {"lr": lr, "share": 1.0 - options["momentum"]}
-        return {"lr": lr, "share": 1.0 if step == 1 else 1.0 - options["dampening"]}
+        return {"lr": lr, "share": 1.0 - (step > 1) * options["dampening"]}
 
     @override
     def update_group(self, group: Group, numbers: Scalars) -> dict[str, Tensor]:
