@@ -18,6 +18,7 @@ from bad_input import (
     layer_cases,
     loop,
     models,
+    onnx_files,
     optimizers,
     schedules,
     scores,
@@ -33,7 +34,19 @@ from lamina.train import data as data_sets
 from lamina.train.runs.names import OPTIMIZERS
 from lamina.train.runs.recipe import OPTIONS
 
-PARTS = (layer_cases, layer_calls, optimizers, schedules, loop, scores, files, data, models, command_line)
+PARTS = (
+    layer_cases,
+    layer_calls,
+    optimizers,
+    schedules,
+    loop,
+    scores,
+    files,
+    data,
+    models,
+    onnx_files,
+    command_line,
+)
 ROWS: tuple[Bad, ...] = tuple(row for part in PARTS for row in part.ROWS)
 
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from rows import each
 
-from lamina.backends import Backend, DataError, ShapeError, get_backend
-from lamina.layers import Conv2d, Linear, Module, Sequential, inference
+from lamina.backends import Backend, DataError, get_backend
+from lamina.layers import Module, inference
 from lamina.layers.proofs import LAYER_CASES, LayerCase
 from lamina.train.onnx import exporter, load_onnx, save_onnx
 from lamina.train.onnx.save import largest_difference
@@ -83,15 +83,6 @@ class Twice(Module):
         return self.backend.multiply(x, 2.0)
 
 
-def test_a_layer_without_an_exporter_is_named(tmp_path: Path) -> None:
-    net = Sequential({"first": Linear(2, 2, backend="numpy"), "odd": Twice("numpy")})
-    with pytest.raises(
-        DataError, match=r"^Twice at odd has no ONNX form; give it one with lamina.train.onnx.exp"
-    ):
-        save_onnx(tmp_path / "x.onnx", net)
-    assert not list(tmp_path.iterdir())
-
-
 def test_a_custom_exporter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("lamina.train.onnx.writer.EXPORTERS", dict(EXPORTERS))
     exporter(Twice)(lambda writer, module: writer.add("Mul", writer.value, writer.constant("two", 2.0)))
@@ -102,17 +93,5 @@ def test_a_custom_exporter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
 
 @each([case for case in LAYER_CASES if case not in WRITABLE])
 def test_batch_statistics_have_no_onnx_form(case: LayerCase, tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="without running statistics it has no ONNX form"):
+    with pytest.raises(DataError, match="without them it has no ONNX form"):
         save_onnx(tmp_path / "x.onnx", case.build(get_backend("numpy")), case.input_shape[1:])
-
-
-def test_the_input_shape_is_required_and_must_fit(tmp_path: Path) -> None:
-    with pytest.raises(ShapeError, match="the first layer does not know its input; pass input_shape"):
-        save_onnx(tmp_path / "x.onnx", Conv2d(1, 2, 3, backend="numpy"))
-    with pytest.raises(
-        ShapeError, match=r"Conv2d\(1 -> 2, 3x3\): expected input with size at least 3 on axis 2"
-    ):
-        save_onnx(tmp_path / "x.onnx", Conv2d(1, 2, 3, backend="numpy"), (1, 2, 2))
-    with pytest.raises(DataError, match="expected input_dtype 'float32' or 'int64', got 'float16'"):
-        save_onnx(tmp_path / "x.onnx", Linear(2, 2, backend="numpy"), input_dtype="float16")
-    assert not list(tmp_path.iterdir())

@@ -1,6 +1,6 @@
 """Files: written whole or not at all, never over another silently; folders with one writer; text."""
 
-from .atomic import OutputError, atomic_write
+from .atomic import OutputError, atomic_write, check_target
 from .claim import claimed, is_unused
 from .new_file import new_file
 from .paths import as_path
@@ -11,6 +11,7 @@ __all__ = [
     "OutputError",
     "as_path",
     "atomic_write",
+    "check_target",
     "claimed",
     "from_json",
     "is_unused",

@@ -127,7 +127,7 @@ def embedding(writer: Writer, module: layers.Embedding) -> None:
 def batch_norm(writer: Writer, module: BatchNorm) -> None:
     """BatchNormalization with the running statistics."""
     if module.running_mean is None:
-        raise DataError(f"{module}: without running statistics it has no ONNX form")
+        raise DataError(f"{module}: expected running statistics, got none: without them it has no ONNX form")
     momentum = 0.1 if module.momentum is None else module.momentum
     writer.add(
         "BatchNormalization",
@@ -185,7 +185,9 @@ def average_pool(writer: Writer, module: AvgPool) -> None:
     writer.add("AveragePool", **_window(module), count_include_pad=int(counts_padding))
     if module.divisor_override is not None:
         if module.ceil_mode:
-            raise DataError(f"{module}: divisor_override with ceil_mode has no ONNX form")
+            raise DataError(
+                f"{module}: expected divisor_override or ceil_mode, got both, which have no ONNX form"
+            )
         factor = float(np.prod(module.kernel_size)) / module.divisor_override
         writer.add("Mul", writer.value, writer.constant("factor", factor))
 

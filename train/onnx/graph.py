@@ -137,7 +137,7 @@ class Graph(Module):
         b = self.backend
         names = [i.name for i in self.inputs]
         if inputs.keys() != set(names):
-            raise DataError(f"expected the inputs {', '.join(names)}, got {', '.join(inputs)}")
+            raise DataError(f"expected the inputs {', '.join(names)}, got {', '.join(inputs) or 'none'}")
         for expected in self.inputs:
             expected.check(b, inputs[expected.name])
         shapes = tuple(tuple(b.shape(x)) for x in inputs.values())

@@ -73,5 +73,7 @@ class Node:
         """Return the i-th input's number of axes. Raises DataError if the file does not tell."""
         shape = self.shape(i)
         if shape is None:
-            raise self.error(f"the file does not tell how many axes its input {self.inputs[i]!r} has")
+            raise self.error(
+                f"expected the number of axes of its input {self.inputs[i]!r}, got none in the file"
+            )
         return len(shape)

@@ -10,10 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from ...backends import Backend, DataError, LaminaError, get_backend
-from ...backends.host import Host
+from ...backends import Backend, DataError, LaminaError, OptionError, get_backend
+from ...backends.host import Host, numbers
+from ...backends.options import shown
 from ...layers import inference
 from ...layers.random import seeded
+from ..files import as_path
 from . import operators  # noqa: F401  # fills the table
 from .budget import FOLDED, Budget
 from .graph import Function, Graph, Input, Step, evaluate
@@ -52,6 +54,10 @@ def load_onnx(
         If the file is absent, truncated or damaged, or uses an operator or type that Lamina lacks.
 
     """
+    if not isinstance(source, bytes):
+        source = as_path("load_onnx", source)
+    if constants is not None and not isinstance(constants, Mapping):
+        raise OptionError(f"load_onnx: expected constants to be a dict, got {shown(constants)}")
     label = "the ONNX model" if isinstance(source, bytes) else f"'{source}'"
     proto = _parse(source, label)
     b = get_backend(backend)
@@ -92,6 +98,10 @@ def _parse(source: str | Path | bytes, label: str) -> Any:
         raise DataError(
             f"{label} is no ONNX file, or it is cut short or damaged: expected an ONNX model, got other bytes"
         ) from error
+    if not proto.ir_version:
+        raise DataError(
+            f"{label} is no ONNX file, or it is cut short: expected an ONNX model, got one without a version"
+        )
     try:
         onnx.checker.check_model(proto)
         if len(proto.functions):
@@ -110,7 +120,7 @@ def _parse(source: str | Path | bytes, label: str) -> Any:
         ) from error
     if missing := missing_operators(proto):
         listed = ", ".join(f"{operator} (node {name!r})" for operator, name in missing.items())
-        raise DataError(f"{label} has operators that Lamina lacks: {listed}")
+        raise DataError(f"{label}: expected operators of Lamina, got some that it lacks: {listed}")
     return proto
 
 
@@ -148,8 +158,10 @@ class _Reader:
         self.stored = sum(value.nbytes for value in self.constants.values())
         self.budget = Budget(backend, self.stored, flops=FOLDED)
         if unknown := set(constants) - {value.name for value in graph.input}:
-            raise DataError(f"constants: the graph has no input {sorted(unknown)[0]!r}")
-        self.constants |= {name: np.asarray(value) for name, value in constants.items()}
+            raise DataError(
+                f"constants: expected inputs of the graph, got {shown(sorted(unknown, key=str)[0])}"
+            )
+        self.constants |= {name: numbers(f"constants: {name!r}", value) for name, value in constants.items()}
         self.inputs = [self._input(v) for v in graph.input if v.name not in self.constants]
         self.shapes: dict[str, Extents] = {
             value.name: _extents(value.type.tensor_type)
@@ -242,7 +254,7 @@ def _dtype(owner: str, name: str) -> str:
         return "int64"
     if name == "bool":
         return "bool"
-    raise DataError(f"{owner} has the type {name}, which no backend has")
+    raise DataError(f"{owner}: expected numbers or booleans, got the type {name}, which no backend has")
 
 
 def _extents(kind: Any) -> Extents:

@@ -8,12 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from ...backends import DataError, ShapeError
+from ...backends import DataError, OptionError, ShapeError
 from ...backends.host import Host
+from ...backends.options import choice, integer, shown
 from ...backends.protocol import Shape
 from ...layers import Module
 from ..data import Scaling
-from ..files import atomic_write
+from ..files import as_path, atomic_write, check_target
 from . import exporters  # noqa: F401  # fills the table
 from .library import onnx_library
 from .writer import Writer
@@ -59,28 +60,40 @@ def save_onnx(
     ------
     DataError
         If a layer has no ONNX form (the error names it), or the onnx package is absent.
+    OptionError
+        If an argument is of a wrong type.
     ShapeError
         If the input's shape is needed, or does not fit.
     OutputError
         If the file cannot be written.
 
     """
+    target = check_target(as_path("save_onnx", path))
+    if not isinstance(model, Module):
+        raise OptionError(f"save_onnx: expected model to be a Module, got {shown(model)}")
+    for what, given in (("scaling", scaling), ("output_scaling", output_scaling)):
+        if given is not None and not isinstance(given, Scaling):
+            raise OptionError(f"save_onnx: expected {what} to be a Scaling or None, got {shown(given)}")
+    choice("save_onnx", "input_dtype", input_dtype, ("float32", "int64"))
     shape = input_shape if input_shape is not None else model.input_shape
     if shape is None:
-        raise ShapeError("save_onnx: the first layer does not know its input; pass input_shape")
-    proto = _proto(model, tuple(shape), input_dtype, scaling, output_scaling)
+        raise ShapeError(
+            "save_onnx: expected input_shape, got none, and the first layer does not know its input"
+        )
+    if not isinstance(shape, (tuple, list)):
+        raise OptionError(f"save_onnx: expected input_shape to be a tuple of integers, got {shown(shape)}")
+    shape = tuple(integer("save_onnx", f"input_shape[{i}]", n) for i, n in enumerate(shape))
+    proto = _proto(model, shape, input_dtype, scaling, output_scaling)
     for key, value in (metadata or {}).items():
         proto.metadata_props.add(key=key, value=value)
-    atomic_write(path, proto.SerializeToString(), replace=replace)
+    atomic_write(target, proto.SerializeToString(), replace=replace)
 
 
 def _proto(
     model: Module, shape: Shape, dtype: str, scaling: Scaling | None, output_scaling: Scaling | None
 ) -> Any:
     helper, types = onnx_library("helper"), onnx_library().TensorProto
-    kind = {"float32": types.FLOAT, "int64": types.INT64}.get(dtype)
-    if kind is None:
-        raise DataError(f"save_onnx: expected input_dtype 'float32' or 'int64', got {dtype!r}")
+    kind = {"float32": types.FLOAT, "int64": types.INT64}[dtype]
     writer = Writer(model.backend, "input", (1, *shape))
     if scaling is not None:
         centred = writer.add("Sub", "input", writer.constant("input.mean", scaling.mean))

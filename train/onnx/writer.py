@@ -9,6 +9,7 @@ import numpy as np
 
 from ...backends import Backend, DataError
 from ...backends.host import Host
+from ...backends.options import shown
 from ...backends.protocol import Shape
 from ...layers import Module
 from .library import onnx_library
@@ -83,7 +84,7 @@ class Writer:
         if export is None:
             where = f" at {'.'.join(self.path)}" if self.path else ""
             raise DataError(
-                f"{type(module).__name__}{where} has no ONNX form; give it one with "
-                "lamina.train.onnx.exporter"
+                f"{type(module).__name__}{where} has no ONNX form: expected a layer with an exporter, got "
+                f"{shown(module)}; give it one with lamina.train.onnx.exporter"
             )
         export(self, module)

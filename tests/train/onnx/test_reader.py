@@ -11,43 +11,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lamina.backends import Backend, DataError, DtypeError, LaminaError, ShapeError, StateError, get_backend
+from lamina.backends import Backend, DataError, LaminaError, StateError, get_backend
 from lamina.layers import BatchNorm2d, Conv2d, Dropout, Linear, Module, ReLU, Sequential, manual_seed
 from lamina.train.onnx import budget, load_onnx, reader, save_onnx
 
 onnx = pytest.importorskip("onnx", reason="files are read with the onnx package")
-FLOAT, INT64 = 1, 7
-
-
-def model(
-    nodes: list[Any],
-    inputs: dict[str, tuple[int, list[Any]]],
-    weights: dict[str, Any] | None = None,
-    outputs: tuple[str, ...] = ("y",),
-    functions: list[Any] | None = None,
-    rank: int | None = None,
-) -> bytes:
-    """Return the bytes of a file; outputs have `rank` axes, by default as many as the first input."""
-    helper = onnx.helper
-    axes = [None] * (len(next(iter(inputs.values()))[1]) if rank is None else rank)
-    graph = helper.make_graph(
-        nodes,
-        "test",
-        [helper.make_tensor_value_info(name, kind, shape) for name, (kind, shape) in inputs.items()],
-        [helper.make_tensor_value_info(name, FLOAT, axes) for name in outputs],
-        [onnx.numpy_helper.from_array(np.asarray(v), name) for name, v in (weights or {}).items()],
-    )
-    imports = [helper.make_opsetid("", 22)]
-    if functions:
-        imports.append(helper.make_opsetid("own", 1))
-    proto = helper.make_model(graph, opset_imports=imports, ir_version=10, functions=functions or [])
-    return bytes(proto.SerializeToString())
-
-
-def node(operator: str, inputs: str, outputs: str = "y", **attributes: Any) -> Any:
-    return onnx.helper.make_node(
-        operator, inputs.split(), outputs.split(), name=operator.lower(), **attributes
-    )
+from onnx_models import FLOAT, model, node  # noqa: E402
 
 
 def host(b: Backend, x: Any) -> Any:
@@ -170,19 +139,6 @@ def test_dropout_acts_in_training() -> None:
 # -- errors ----------------------------------------------------------------------------------------
 
 
-def test_an_absent_file(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"Cannot read '.*none.onnx': No such file"):
-        load_onnx(tmp_path / "none.onnx")
-
-
-@pytest.mark.parametrize("data", [b"", b"hello", b"\x00" * 64, b"\x89PNG\r\n\x1a\n" * 9])
-def test_a_file_of_another_format(data: bytes, tmp_path: Path) -> None:
-    file = tmp_path / "a.onnx"
-    file.write_bytes(data)
-    with pytest.raises(DataError, match=r"'.*a.onnx' is no (ONNX file|valid ONNX model), or it is cut short"):
-        load_onnx(file)
-
-
 def test_a_truncated_file(tmp_path: Path) -> None:
     net = Sequential(Conv2d(2, 3, 3, backend="numpy"), BatchNorm2d(3, backend="numpy"), ReLU("numpy"))
     file = tmp_path / "net.onnx"
@@ -198,58 +154,6 @@ def test_a_truncated_file(tmp_path: Path) -> None:
         with contextlib.suppress(LaminaError):
             net = load_onnx(bytes(damaged), backend="numpy")
             net.run({i.name: np.ones((2, 2, 6, 6), np.float32) for i in net.inputs})
-
-
-def test_missing_operators_are_named() -> None:
-    nodes = [node("Sin", "x", "s"), node("Relu", "s", "r"), node("Cos", "r")]
-    with pytest.raises(DataError, match=r"lacks: Sin \(node 'sin'\), Cos \(node 'cos'\)"):
-        load_onnx(model(nodes, {"x": (FLOAT, [2])}))
-
-
-@pytest.mark.parametrize(
-    ("nodes", "inputs", "weights", "message"),
-    [
-        (
-            [node("Conv", "x w")],
-            {**IMAGE, "w": (FLOAT, [3, 2, 3, 3])},
-            {},
-            "Conv 'conv': expected its weight to be stored in the file, got 'w', which the model computes or",
-        ),
-        (
-            [node("Conv", "x w", auto_pad="SAME_UPPER", strides=[2, 2])],
-            {"x": (FLOAT, ["N", 2, "H", "W"])},
-            {"w": KERNEL},
-            "Conv 'conv': its padding .*SAME_UPPER.* depends on the image's size.*export it with",
-        ),
-        (
-            [node("Reshape", "x s", "h"), node("GlobalAveragePool", "h")],
-            {"x": (FLOAT, ["N", 2, 3, 3]), "s": (INT64, ["K"])},
-            {},
-            "does not tell how many axes its input 'h' has",
-        ),
-        (
-            [node("Gelu", "x", approximate="sigmoid")],
-            {"x": (FLOAT, [2])},
-            {},
-            "GELU: expected approximate to be 'none' or 'tanh', got 'sigmoid'",
-        ),
-        (
-            [node("Cast", "x", to=1)],
-            {"x": (8, [2])},
-            {},
-            "input 'x' has the type object, which no backend has",
-        ),
-        (
-            [node("MaxPool", "x", kernel_shape=[2, 2], pads=[2, 2, 2, 2])],
-            IMAGE,
-            {},
-            "MaxPool2d: expected padding of less than the kernel, which spans",
-        ),
-    ],
-)
-def test_a_node_that_cannot_be_built_is_named(nodes: Any, inputs: Any, weights: Any, message: str) -> None:
-    with pytest.raises(DataError, match=f"the ONNX model: .*{message}"):
-        load_onnx(model(nodes, inputs, weights), backend="numpy")
 
 
 MANY = np.array([10**6, 10**6])
@@ -354,28 +258,6 @@ def test_what_the_inputs_account_for_is_allowed() -> None:
     net = load_onnx(model(CONVOLUTION, IMAGE, {"w": KERNEL}), backend="numpy")
     for n in (1, 5, 1):
         assert net(np.ones((n, 2, 6, 6), np.float32)).shape == (n, 3, 4, 4)
-
-
-def test_an_input_of_another_shape_or_dtype(backend: Backend) -> None:
-    b = backend
-    net = load_onnx(model(CONVOLUTION, IMAGE, {"w": KERNEL}), backend=b)
-    with pytest.raises(ShapeError, match=r"input 'x': expected shape \(N, 2, 6, 6\), got \(1, 2, 5, 6\)"):
-        net(b.full((1, 2, 5, 6), 0.0))
-    with pytest.raises(DtypeError, match="input 'x': expected float32, got int64"):
-        net(b.full((1, 2, 6, 6), 0, dtype="int64"))
-
-
-def test_an_unknown_constant() -> None:
-    with pytest.raises(DataError, match="constants: the graph has no input 'v'"):
-        load_onnx(model(CONVOLUTION, IMAGE, {"w": KERNEL}), constants={"v": 1.0})
-
-
-def test_backward_through_a_function_is_refused() -> None:
-    net = load_onnx(model([node("Softsign", "x")], {"x": (FLOAT, [2])}), backend="numpy").train()
-    x = np.ones(2, np.float32)
-    net(x)
-    with pytest.raises(StateError, match="Softsign 'softsign': it is no layer of Lamina and has no backward"):
-        net.backward(x)
 
 
 def test_without_the_onnx_package(monkeypatch: pytest.MonkeyPatch) -> None:

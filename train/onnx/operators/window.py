@@ -14,8 +14,8 @@ def spatial_size(node: Node) -> tuple[int, ...]:
     shape = node.shape(0)
     if shape is None or any(n is None for n in shape[2:]):
         raise node.error(
-            f"its padding (auto_pad={node.get('auto_pad', 'NOTSET')}) depends on the image's size, which the "
-            "file does not tell; export it with a fixed image size"
+            "expected padding of a known size, or an image of one, got "
+            f"auto_pad={node.get('auto_pad', 'NOTSET')} without it; export it with a fixed image size"
         )
     return tuple(n or 0 for n in shape[2:])
 
