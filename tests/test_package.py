@@ -60,7 +60,7 @@ def within(name: str, package: str) -> bool:
     return name == package or name.startswith(package + ".")
 
 
-@pytest.mark.parametrize("library", ["torch", "numpy", "numba", "scipy"])
+@pytest.mark.parametrize("library", ["torch", "numpy", "llvmlite", "scipy"])
 def test_layers_and_optimizers_import_no_array_library(library: str) -> None:
     wrong = {
         str(path.relative_to(ROOT)): name
@@ -211,7 +211,7 @@ def run(code: str, **environment: str) -> subprocess.CompletedProcess[str]:
 def test_importing_is_silent_and_light(module: str) -> None:
     code = (
         f"import sys, {module}\n"
-        "heavy = {'torch', 'matplotlib', 'numba', 'sklearn', 'scipy'} & set(sys.modules)\n"
+        "heavy = {'torch', 'matplotlib', 'llvmlite', 'sklearn', 'scipy'} & set(sys.modules)\n"
         "assert not heavy, heavy"
     )
     # These names are wrong, but only the first use of a backend reads them.

@@ -1,0 +1,112 @@
+"""Transposition by blocks that fit in registers, and copies between arrays of any strides."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ..ir import Code, Terms, Value, bytes_of, vector
+from .loops import Loops, elementwise
+from .span import Array
+from .sums import nest
+
+
+def transpose(
+    code: Code, element: str, m: int, n: int, source: Value, row: int, target: Value, target_row: int
+) -> None:
+    """Write target[j target_row + i] = source[i row + j] for i < m, j < n, by blocks of whole vectors.
+
+    They are loops, not one long text: unrolled, a matrix of 1024 rows would compile for minutes.
+    """
+    size = side(code, element)
+    for i, rows, height in _parts(m, size):
+        for j, columns, width in _parts(n, size):
+            with code.loop(rows) as p, code.loop(columns) as q:
+                down, right = [(i, 1), (p, size)], [(j, 1), (q, size)]
+                scale = bytes_of(element)
+                here = code.at(source, *_scaled(down, row * scale), *_scaled(right, scale))
+                there = code.at(target, *_scaled(right, target_row * scale), *_scaled(down, scale))
+                _block(code, element, height, width, here, row, there, target_row)
+
+
+def side(code: Code, element: str) -> int:
+    """Return the rows and columns of a block."""
+    return 16 if element == "i1" else code.machine.lanes(element)
+
+
+def _parts(extent: int, size: int) -> list[tuple[int, int, int]]:
+    """Return (first, count, size) of the whole blocks along an axis, and of the rest."""
+    whole = extent // size
+    parts = [(0, whole, size), (whole * size, 1, extent % size)]
+    return [part for part in parts if part[1] and part[2]]
+
+
+def _scaled(terms: Terms, factor: int) -> Terms:
+    return [(index, scale * factor) for index, scale in terms]
+
+
+def _block(
+    code: Code,
+    element: str,
+    height: int,
+    width: int,
+    source: Value,
+    row: int,
+    target: Value,
+    target_row: int,
+) -> None:
+    """Transpose one block in registers: log2(side) rounds of shuffles that swap its off-diagonal quarters."""
+    stored = "i8" if element == "i1" else element
+    lanes, scale = side(code, element), bytes_of(stored)
+    kind = vector(stored, lanes)
+    rows = [
+        code.load(code.at(source, (i, row * scale)), kind, width)
+        if i < height
+        else Value(kind, "zeroinitializer")
+        for i in range(lanes)
+    ]
+    step = lanes // 2
+    while step:
+        low = [j if not j & step else lanes + j - step for j in range(lanes)]
+        high = [j + step if not j & step else lanes + j for j in range(lanes)]
+        for i in (i for i in range(lanes) if not i & step):
+            x, y = rows[i], rows[i + step]
+            rows[i], rows[i + step] = code.shuffle(x, y, low), code.shuffle(x, y, high)
+        step //= 2
+    for j in range(width):
+        code.store(rows[j], code.at(target, (j, target_row * scale)), height)
+
+
+def copy(code: Code, shape: Sequence[int], source: Array, target: Array) -> None:
+    """Write the source into the target, both of this shape, whatever their strides."""
+    if 0 in shape:
+        return
+    loops = Loops.over(shape, [source, target])
+    extents, (inner, outer) = loops.shape, loops.arrays
+    crossed = _crossed(extents, inner, outer)
+    if crossed is None:
+        elementwise(code, shape, [source], [target], lambda code, x: x)
+        return
+    down, right = crossed
+    others = [i for i in range(len(extents)) if i not in crossed]
+
+    def block(places: list[Terms]) -> None:
+        pointers = []
+        for array in (inner, outer):
+            scale = bytes_of(array.element)
+            strides = [array.strides[i] * scale for i in others]
+            pairs = zip(places, strides, strict=True)
+            terms = [term for place, stride in pairs for term in _scaled(place, stride)]
+            pointers.append(code.at(array.pointer, *terms))
+        m, n, row, column = extents[down], extents[right], inner.strides[down], outer.strides[right]
+        transpose(code, source.element, m, n, pointers[0], row, pointers[1], column)
+
+    nest(code, [()] * len(others), [extents[i] for i in others], block)
+
+
+def _crossed(shape: Sequence[int], source: Array, target: Array) -> tuple[int, int] | None:
+    """Return the axes along which the target and the source are contiguous, if they differ."""
+    down = [axis for axis in range(len(shape)) if target.strides[axis] == 1 and source.strides[axis]]
+    right = [axis for axis in range(len(shape)) if source.strides[axis] == 1 and target.strides[axis]]
+    if not down or not right or set(down) & set(right):
+        return None
+    return down[0], right[0]
