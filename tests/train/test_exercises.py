@@ -9,11 +9,10 @@ import shutil
 import sys
 from pathlib import Path
 
+import command as command_line
 import pytest
-from typer.testing import CliRunner
 
 from lamina.layers.proofs.check import ORACLES
-from lamina.train.cli import app
 
 FOLDER = Path(__file__).parents[2] / "docs" / "exercises"
 FILES = sorted(path.name for path in FOLDER.glob("*.py"))
@@ -44,7 +43,7 @@ def run(command: str, capsys: pytest.CaptureFixture[str]) -> tuple[int, str]:
     program, *words = shlex.split(command)
     if program == "lamina":
         sys.modules.pop(words[1].partition(":")[0], None)  # the file may have changed
-        result = CliRunner().invoke(app, words, prog_name="lamina")
+        result = command_line.run(words)
         return result.exit_code, result.stdout
     with pytest.raises(SystemExit) as exit_:
         runpy.run_path(words[0], run_name="__main__")

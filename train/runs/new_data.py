@@ -86,6 +86,12 @@ def _own_test_set(predictor: Predictor, source: str | None, header: bool | None)
         test = load(replace(recipe, source=source or recipe.source, header=header).settled()).test
     except (DataError, OptionError) as error:
         raise DataError(f"the data set of the training cannot be read: {error} Name another file.") from error
+    if predictor.features is not None and test.feature_names != predictor.features:
+        got = "none" if test.feature_names is None else _listed(test.feature_names)
+        raise DataError(
+            f"expected the columns of the training, {_listed(predictor.features)}, got {got}: the data have "
+            "changed; without --test-set, columns are selected by name"
+        )
     return _numbered(predictor, test.inputs, (test.targets, test.classes))
 
 

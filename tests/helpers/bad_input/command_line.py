@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
-import os
 from collections.abc import Iterator
-from pathlib import Path
 from unittest import mock
 
 import command
@@ -17,6 +15,7 @@ from lamina.train.runs.recipe import OPTIONS, Recipe
 
 from . import Bad, Place
 from .lines import NINES, bad_line, refused
+from .places import CHANGED, OUT
 from .values import ESCAPES, LONG
 
 # -- options that are declared in the recipe -------------------------------------------------------
@@ -247,74 +246,6 @@ SOURCES = (
     bad_line("predict run features.csv --no-header", "line 1, column 0", "expected a number", "'a'"),
 )  # fmt: skip
 
-# -- places to write -----------------------------------------------------------------------------
-
-CLOSED = PermissionError(13, "Permission denied")
-
-
-def _closed(words: list[str], *says: str) -> Bad:
-    """Return the row of a folder that may not be written: root may write all."""
-
-    @contextlib.contextmanager
-    def closed() -> Iterator[None]:
-        with (
-            mock.patch.object(Path, "mkdir", side_effect=CLOSED),
-            mock.patch.object(os, "access", return_value=False),
-        ):
-            yield
-
-    def call(place: Place) -> None:
-        refused(place, words, OutputError, closed())
-
-    return Bad(f"{words[0]} --out", "a closed folder", call, says, once=True)
-
-
-OUT = (
-    bad_line("train disc --out words.csv", "--out: expected a folder", "the existing file 'words.csv'"),
-    bad_line("train disc --out words.csv/x", "Cannot write the run folder 'words.csv/x': Not a directory",
-        form=OutputError),
-    bad_line("train disc --out idx", "--out: expected an empty or new folder", "'idx', which is not empty"),
-    bad_line(["train", "disc", f"--out={LONG}"], "Cannot write the run folder ", "File name too long",
-        form=OutputError),
-    bad_line(["train", "disc", "--out="], "--out: expected"),
-    _closed(["train", "disc", "--out=new"], "Permission denied"),
-    bad_line("profile words.csv --out idx", "--out: expected an empty or new folder",
-        "'idx', which is not empty"),
-    bad_line(["profile", "disc", f"--out={LONG}"], "File name too long", form=OutputError),
-    _closed(["profile", "disc", "--out=new"], "Permission denied"),
-    *(
-        bad_line([*line, f"--out={out}"], *says, form=form)
-        for line, end in ((["graph", "disc"], "svg"), (["export", "run"], "onnx"),
-            (["predict", "run", "features.csv"], "csv"))
-        for out, says, form in (
-            (f"no/x.{end}", (f"Cannot write 'x.{end}' in folder ", "the folder does not exist"), OutputError),
-            (f"words.csv/x.{end}", (f"x.{end}",), OutputError),
-            (f"{LONG}.{end}", ("cannot be written: File name too long",), OutputError),
-        )
-        if not (end == "onnx" and not importlib.util.find_spec("onnx"))
-    ),
-    bad_line("graph digits --model lenet", "--model: lenet: expected images", "(1, 8, 8)"),
-    bad_line("graph disc --step --backend strict+numpy", "--step: expected a stack that autodiff can begin",
-        "'strict+numpy'"),
-    _closed(["graph", "disc", "--out=x.svg"], "Permission denied"),
-    _closed(["predict", "run", "features.csv", "--out=x.csv"], "Permission denied"),
-    bad_line("graph disc --out words.csv --to png", "--out: expected a new file",
-        "'words.csv', which exists; add --force"),
-    bad_line("graph disc --out net.jpg", "--out: expected a file that ends in one of .png, .svg, ",
-        "'net.jpg'"),
-    bad_line("graph disc --to jpg", "--to: expected one of png, svg, pdf, dot", "'jpg'"),
-    bad_line(["graph", "disc", "--to="], "--to: expected one of png, svg, pdf, dot", "''"),
-    bad_line(["graph", "disc", f"--to={ESCAPES}"], "--to: expected one of png", r"\x1b"),
-    bad_line("graph disc --to svg --out net.png", "--to: expected png, as --out ends", "'svg'"),
-    bad_line("graph disc --out idx --to png --force", "Cannot write 'idx'", "that is a folder",
-        form=OutputError),
-    bad_line("export run --out x.onxx", "--out: expected a file that ends in .onnx", "'x.onxx'"),
-    bad_line("predict run features.csv --out words.csv", "--out: expected a new file",
-        "'words.csv', which exists"),
-    bad_line("predict run features.csv --out idx --force", "that is a folder", form=OutputError),
-    bad_line(["reproduce", "jin", f"--out={LONG}"], "File name too long", form=OutputError),
-)  # fmt: skip
-
 # -- the other commands, backends, what typer says -----------------------------------------------
 
 COMMANDS = list(command.commands().commands)
@@ -379,6 +310,18 @@ OTHERS = (
     *(bad_line(["reproduce", "jin", f"--jobs={v}"], "--jobs") for v in WHOLE),
     bad_line("reproduce jim", "expected a paper (chahed, ", "'jim'. Did you mean 'jin'?"),
     bad_line(["reproduce", ESCAPES], "expected a paper", r"\x1b"),
+    bad_line("reproduce jin --out idx", "'idx': expected a new folder, or one of `lamina reproduce`",
+        "another"),
+    bad_line("reproduce jin --out words.csv", "'words.csv': expected a new folder", "another"),
+    *(
+        bad_line(["reproduce", "jin", f"--out={name}"], f"'{name}' holds another experiment",
+            "expected paper 'jin'")
+        for name in ("report_number", "report_list", "report_null", "report_options", "report_other")
+    ),
+    *(
+        bad_line(["reproduce", "jin", f"--out={name}"], f"'{name}/experiment.json': expected JSON")
+        for name in ("report_empty", "report_text", "report_deep")
+    ),
     bad_line("reproduce jin --set loss", "--set: expected NAME=VALUE", "'loss'"),
     bad_line(["reproduce", "jin", "--set="], "--set: expected NAME=VALUE", "''"),
     bad_line("reproduce jin --set gradient=max", "jin: gradient: expected one of sum, mean", "'max'"),
@@ -449,7 +392,6 @@ OTHERS = (
         )
     ),
     bad_line("check --replay no.npz --keep-going", "--keep-going: expected a run of many ops", "--replay"),
-    # What typer says.
     bad_line("train disc --epoch 3", "No such option: --epoch"),
     bad_line("profile disc --stesp 3", "No such option: --stesp"),
     bad_line("graph disc --stepp", "No such option: --stepp"),
@@ -480,4 +422,4 @@ VARIABLES = (
         form=BackendError) for v in ("half", ESCAPES)),
 )  # fmt: skip
 
-ROWS: tuple[Bad, ...] = (*RECIPE, *SOURCES, *OUT, *OTHERS, *VARIABLES)
+ROWS: tuple[Bad, ...] = (*RECIPE, *SOURCES, *CHANGED, *OUT, *OTHERS, *VARIABLES)

@@ -25,6 +25,12 @@ from lamina.train.runs.recipe import Recipe
 from . import Bad, Place
 
 NINES = "9" * 5000
+REPORTS = {
+    "report_empty": "", "report_text": "x", "report_number": "3", "report_list": "[]", "report_null": "null",
+    "report_options": '{"options": 3}', "report_other": '{"paper": "chahed", "options": {}}',
+    "report_deep": "[" * 100_000,
+}  # fmt: skip
+"""Folders of reports, by their heads."""
 ENVIRONMENT = {"LAMINA_BACKEND": "numpy", "COLUMNS": "80"}
 UNSET = ("LAMINA_DTYPE", "LAMINA_SEED", "LAMINA_THREADS")
 MODULE = """
@@ -82,6 +88,9 @@ def shelf() -> Path:
         Path("text.safetensors").write_text("no model\n" * 99)
         Path("cut.safetensors").write_bytes(model[: len(model) // 2])
         Path("flipped.safetensors").write_bytes(model[:-9] + bytes([model[-9] ^ 1]) + model[-8:])
+        for name, head in REPORTS.items():
+            Path(name).mkdir()
+            Path(name, "experiment.json").write_text(head)
         Path("text.onnx").write_text("no model\n" * 99)
         Path("empty.onnx").write_bytes(b"")
         Path("binary.csv").write_bytes(bytes(range(256)))

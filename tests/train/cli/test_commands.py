@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import command
 import numpy as np
 import pytest
 from idx_files import write_idx
@@ -209,8 +210,8 @@ def test_a_damaged_model_is_refused(lamina: Any) -> None:
     data = bytearray(found.read_bytes())
     data[-5] ^= 1
     found.write_bytes(data)
-    for command in ("predict", "summary"):
-        assert "damaged" in lamina(f"{command} {found.parent}", code=2).stderr
+    for line in ("predict", "summary"):
+        assert "damaged" in lamina(f"{line} {found.parent}", code=2).stderr
 
 
 def test_nan_without_the_check_is_reported(lamina: Any, files: Path) -> None:
@@ -256,9 +257,7 @@ def test_a_rising_validation_loss_is_said_and_its_lowest_epoch_kept(lamina: Any)
 @pytest.mark.usefixtures("files")
 def test_nan_in_the_test_set_alone_is_said(lamina: Any) -> None:
     for seed in range(20):
-        found = CliRunner().invoke(
-            app, ["train", "nan.csv", "--no-standardize", "--epochs", "1", "--seed", str(seed)]
-        )
+        found = command.run(["train", "nan.csv", "--no-standardize", "--epochs", "1", "--seed", str(seed)])
         if found.exit_code and "Stopped" not in found.stdout:
             assert (
                 "Some outputs for the test set are NaN or infinite; --check-finite locates them"
@@ -324,8 +323,7 @@ def test_a_strict_stack(lamina: Any) -> None:
 
 
 def test_standalone_mode_off_returns_the_exit_code() -> None:
-    command = CliRunner()
-    assert command.invoke(app, ["summary", "disc", "--json"], standalone_mode=False).exit_code == 0
+    assert CliRunner().invoke(app, ["summary", "disc", "--json"], standalone_mode=False).exit_code == 0
 
 
 def test_results_are_printed_although_a_file_or_a_picture_fails(

@@ -67,7 +67,7 @@ def test_options_are_listed_and_set(lamina: Lamina) -> None:
 def test_another_set_of_options_is_not_mixed(lamina: Lamina) -> None:
     lamina("reproduce tiny --jobs 1 --out here")
     said = lamina("reproduce tiny --jobs 1 --out here --set loss=sum", code=2).stderr
-    assert "loss is 'mean' there and 'sum' here" in " ".join(said.split())
+    assert "expected loss 'sum', got 'mean'" in " ".join(said.split())
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows sends no SIGINT to one process")

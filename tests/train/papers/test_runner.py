@@ -113,9 +113,9 @@ def test_parallel_runs_give_the_same_numbers(tiny: Paper, tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"choices": {"loss": "sum"}}, "loss is 'mean' there and 'sum' here"),
-        ({"scale": "quick"}, "scale is 'standard' there and 'quick' here"),
-        ({"seed": 5}, "seed is 0 there and 5 here"),
+        ({"choices": {"loss": "sum"}}, "expected loss 'sum', got 'mean'"),
+        ({"scale": "quick"}, "expected scale 'quick', got 'standard'"),
+        ({"seed": 5}, "expected seed 5, got 0"),
     ],
 )
 def test_experiments_are_not_mixed(tiny: Paper, tmp_path: Path, change: dict[str, Any], message: str) -> None:
@@ -124,7 +124,7 @@ def test_experiments_are_not_mixed(tiny: Paper, tmp_path: Path, change: dict[str
     before = {path: path.read_bytes() for path in tmp_path.rglob("*.*")}
     with pytest.raises(DataError, match=message):
         reproduce(tiny, replace(options, **change), tmp_path, NUMPY)
-    with pytest.raises(DataError, match=r"backend is 'numpy' there and 'strict\+numpy' here"):
+    with pytest.raises(DataError, match=r"expected backend 'strict\+numpy', got 'numpy'"):
         reproduce(tiny, options, tmp_path, get_backend("strict+numpy"))
     assert {path: path.read_bytes() for path in tmp_path.rglob("*.*")} == before
 
@@ -134,17 +134,11 @@ def test_another_version_is_another_experiment(
 ) -> None:
     reproduce(tiny, tiny.options({}), tmp_path, NUMPY)
     monkeypatch.setattr(folder, "sources", lambda: "changed")
-    with pytest.raises(DataError, match=r"sources is '.*' there and 'changed' here"):
+    with pytest.raises(DataError, match=r"expected sources 'changed', got '"):
         reproduce(tiny, tiny.options({}), tmp_path, NUMPY)
 
 
-def test_foreign_and_damaged_folders(tiny: Paper, tmp_path: Path) -> None:
-    mine = tmp_path / "mine"
-    mine.mkdir()
-    (mine / "thesis.txt").write_text("mine")
-    with pytest.raises(DataError, match="was not made by `lamina reproduce`"):
-        reproduce(tiny, tiny.options({}), mine, NUMPY)
-    assert [path.name for path in mine.iterdir()] == ["thesis.txt"]
+def test_damaged_folders(tiny: Paper, tmp_path: Path) -> None:
     reproduce(tiny, tiny.options({}), tmp_path / "cut", NUMPY)
     path = tmp_path / "cut/runs/first-0.json"
     whole = json.loads(path.read_text())
@@ -157,20 +151,10 @@ def test_foreign_and_damaged_folders(tiny: Paper, tmp_path: Path) -> None:
     path.write_text(json.dumps({**whole, "series": {**whole["series"], "train_loss": [1.0] * 99}}))
     with pytest.raises(DataError, match=r"is damaged: the length of a series"):
         reproduce(tiny, tiny.options({}), tmp_path / "cut", NUMPY)
-    head = tmp_path / "cut/experiment.json"
-    about = head.read_text()
-    for text in ("3", "[]", '"x"', '{"options": 3}', "null"):
-        head.write_text(text)
-        with pytest.raises(DataError, match="holds another experiment"):
-            reproduce(tiny, tiny.options({}), tmp_path / "cut", NUMPY)
-    head.write_text("[" * 100_000)
-    with pytest.raises(DataError, match="cannot be read"):
-        reproduce(tiny, tiny.options({}), tmp_path / "cut", NUMPY)
-    head.write_text(about)
     with claimed(tmp_path / "cut"), pytest.raises(OutputError, match="in use by another run"):
         reproduce(tiny, tiny.options({}), tmp_path / "cut", NUMPY)
     path.write_text("{")
-    with pytest.raises(DataError, match=r"first-0\.json' cannot be read .* remove it"):
+    with pytest.raises(DataError, match=r"first-0\.json': expected JSON, got other text"):
         reproduce(tiny, tiny.options({}), tmp_path / "cut", NUMPY)
 
 

@@ -11,7 +11,8 @@ import numpy as np
 
 from .... import __version__
 from ....backends import DataError, LaminaError
-from ...files import OutputError, atomic_write, is_unused, to_json
+from ....backends.options import shown
+from ...files import OutputError, atomic_write, from_json, is_unused, to_json
 from .facts import sources
 from .paper import Options, Paper
 from .plan import network
@@ -52,7 +53,8 @@ class ReportFolder:
                 self._compare(_read(head))
             elif path.exists() and (not path.is_dir() or not is_unused(path)):
                 raise DataError(
-                    f"'{path}' was not made by `lamina reproduce`; name another folder with --out."
+                    f"'{path}': expected a new folder, or one of `lamina reproduce`, got another; name "
+                    "another folder with --out"
                 )
             (path / "runs").mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -92,7 +94,7 @@ class ReportFolder:
         ours = {**self.identity, **self.identity["options"]}
         del ours["options"]
         differences = [
-            f"{name} is {theirs.get(name)!r:.80} there and {ours[name]!r} here"
+            f"expected {name} {shown(ours[name])}, got {shown(theirs.get(name))}"
             for name in ours
             if theirs.get(name) != ours[name]
         ]
@@ -123,9 +125,9 @@ def _outcome(stored: dict[str, Any], run: Run) -> Outcome:
 
 def _read(path: Path) -> Any:
     try:
-        return json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError) as error:
-        raise DataError(f"'{path}' cannot be read ({error}); remove it to run that part again.") from error
+        return from_json(path.read_bytes(), f"'{path}'")
+    except OSError as error:
+        raise DataError(f"'{path}' cannot be read: {error.strerror or error}") from error
 
 
 def _number(value: Any) -> float:
