@@ -11,9 +11,11 @@ marked `without_torch` also run where torch is not installed. Tests marked `raw_
 from __future__ import annotations
 
 import functools
+import gc
 import importlib
 import importlib.util
 import os
+from collections.abc import Iterator
 
 # Before numpy and torch are imported. Tests run side by side, and small ops lose by threads.
 for _name in ("LAMINA_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
@@ -83,6 +85,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     items[:] = kept
 
 
+def pytest_collection_finish() -> None:
+    """Spare the garbage collector what lives as long as the run: the tests, and the modules they import."""
+    gc.collect()
+    gc.freeze()
+
+
 def _runs(item: pytest.Item, dependent: bool) -> bool:
     """Whether a test is one of this run's."""
     depends = any(fixture in getattr(item, "fixturenames", ()) for fixture in FIXTURES)
@@ -92,6 +100,14 @@ def _runs(item: pytest.Item, dependent: bool) -> bool:
     values = getattr(item, "callspec").params.values()  # noqa: B009  # of a parametrised test
     stacked = any(isinstance(value, str) and "+" in value for value in values)
     return not (stacked and item.get_closest_marker("raw_only"))
+
+
+@pytest.fixture(autouse=True, scope="session")
+def no_wait_for_the_disk() -> Iterator[None]:
+    """Files that a test writes need not survive a power failure."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda descriptor: None)
+        yield
 
 
 def _resolve(request: pytest.FixtureRequest, dtype: str) -> Backend:
