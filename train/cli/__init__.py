@@ -3,12 +3,13 @@
 import io
 import sys
 
-from . import backends, check, export, graph, predict, profile, reproduce, summary, train
+from . import backends, cache, check, export, graph, predict, profile, reproduce, summary, train
 from .app import app
 
 __all__ = [
     "app",
     "backends",
+    "cache",
     "check",
     "export",
     "graph",

@@ -27,6 +27,7 @@ LARGEST = 256 << 20
 VERSION = "1"
 """Of how a text is compiled and how its object is stored; part of every key."""
 _DIGEST = hashlib.sha256().digest_size
+_UNFINISHED = "unfinished-"
 _ABANDONED = 3600.0
 """Seconds after which another process's unfinished file counts as left behind."""
 
@@ -126,7 +127,7 @@ class Objects:
             self.place.mkdir(parents=True, mode=0o700, exist_ok=True)
             if not self._check_folder():
                 return
-            number, name = tempfile.mkstemp(suffix=".part", dir=self.place)
+            number, name = tempfile.mkstemp(prefix=_UNFINISHED, dir=self.place)
             try:
                 with os.fdopen(number, "wb") as stream:
                     stream.write(hashlib.sha256(code).digest() + code)
@@ -154,11 +155,13 @@ class Objects:
         found = []
         with contextlib.suppress(OSError):
             for path in self.place.iterdir():
-                if path.suffix not in (".o", ".part"):
-                    continue
+                ours = len(path.stem) == 2 * _DIGEST and path.suffix == ".o"
+                unfinished = path.name.startswith(_UNFINISHED)
+                if not ours and not unfinished:
+                    continue  # the folder may be one of the user's
                 with contextlib.suppress(OSError):  # another process may have deleted it
                     status = path.lstat()
-                    if path.suffix == ".o":
+                    if ours:
                         found.append((status.st_mtime, status.st_size, path))
                     elif time.time() - status.st_mtime > _ABANDONED:
                         path.unlink()

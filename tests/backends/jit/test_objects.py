@@ -103,13 +103,14 @@ def test_what_was_used_the_longest_ago_is_dropped_first(tmp_path: Path) -> None:
 
 def test_clear_deletes_the_objects_alone(cache: Objects) -> None:
     cache.put(KEY, CODE)
-    (cache.place / "notes.txt").write_text("mine")
-    old, new = cache.place / "a.part", cache.place / "b.part"
+    for name in ("notes.txt", "mine.o"):
+        (cache.place / name).write_text("mine")
+    old, new = cache.place / "unfinished-a", cache.place / "unfinished-b"
     for path in (old, new):
         path.write_text("unfinished")
     os.utime(old, (1000, 1000))
     assert cache.clear().entries == 1
-    assert sorted(p.name for p in cache.place.iterdir()) == ["b.part", "notes.txt"]
+    assert sorted(p.name for p in cache.place.iterdir()) == ["mine.o", "notes.txt", "unfinished-b"]
     assert cache.clear().entries == 0
 
 

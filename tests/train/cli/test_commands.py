@@ -30,7 +30,7 @@ RESULTS = {
 }
 
 
-@pytest.mark.parametrize("command", ["", "train", "summary", "predict", "backends"])
+@pytest.mark.parametrize("command", ["", "train", "summary", "predict", "backends", "cache"])
 def test_help_fits_80_columns_without_markup(lamina: Any, command: str) -> None:
     text = lamina(f"{command} --help").stdout
     assert max(map(len, text.splitlines())) <= 80
