@@ -7,6 +7,7 @@ has no derivative in the op table.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
@@ -79,8 +80,7 @@ class Backend(Primitives):
     def __init__(self, device: str = "cpu", dtype: str = "float32") -> None:
         if not is_floating(dtype):
             raise OptionError(f"{type(self).__name__}: expected dtype 'float32' or 'float64', got {dtype!r}")
-        missing = [op for op in PRIMITIVES if getattr(type(self), op) is getattr(Primitives, op)]
-        if missing:
+        if missing := _missing(type(self)):
             raise TypeError(f"{type(self).__name__} lacks the primitives {', '.join(missing)}")
         self.device = device
         self.default_dtype = dtype
@@ -530,6 +530,12 @@ def _of_one_shape(backend: Backend, op: str, p: Tensor, t: Tensor) -> None:
 
 def _names(cls: type) -> tuple[str, ...]:
     return tuple(n for n, member in vars(cls).items() if callable(member) and not n.startswith("_"))
+
+
+@functools.cache
+def _missing(cls: type[Backend]) -> list[str]:
+    """Return the primitives that a class of backends does not implement."""
+    return [op for op in PRIMITIVES if getattr(cls, op) is getattr(Primitives, op)]
 
 
 _NOT_OPS = ("details", "leaf", "unrecorded")

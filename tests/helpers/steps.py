@@ -9,8 +9,11 @@ import pytest
 
 from lamina.backends import Backend
 from lamina.backends.decorators.jit.decorator import JitBackend
-from lamina.backends.decorators.jit.instructions import Program
-from lamina.backends.decorators.jit.program import check, interpret
+from lamina.backends.decorators.jit.passes.cells import cells
+from lamina.backends.decorators.jit.passes.lower import lower
+from lamina.backends.decorators.jit.passes.simplify import simplify
+from lamina.backends.decorators.jit.passes.views import views
+from lamina.backends.decorators.jit.program import Pass, apply, interpret
 from lamina.backends.decorators.jit.trace import Traced
 from lamina.backends.host import Host
 from lamina.backends.meta import Meta
@@ -18,7 +21,8 @@ from lamina.layers import Loss, Module, named_scopes
 from lamina.layers.proofs.subject import bring, cotangent, host
 from lamina.train.optimizers import Optimizer
 
-Pass = Callable[[Program], Program]
+PASSES: tuple[Pass, ...] = (lower, cells, simplify, views)
+"""Every pass, in order."""
 
 
 def jit_around(backend: Backend) -> Any:
@@ -69,9 +73,7 @@ class Steps:
     def compiled(self, steps: int, *passes: Pass) -> list[Host]:
         """Run steps as one program, through passes."""
         traced = self.trace()
-        program = traced.program
-        for apply in passes:
-            program = check(apply(program))
+        program = apply(traced.program, passes)
         b: Any = self.backend
 
         def step(numbers: dict[str, float]) -> tuple[Any, ...]:

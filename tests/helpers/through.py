@@ -7,14 +7,12 @@ from typing import Any
 
 from lamina.backends import Backend
 from lamina.backends.decorators.jit.decorator import JitBackend
-from lamina.backends.decorators.jit.instructions import Program
-from lamina.backends.decorators.jit.program import check, interpret
+from lamina.backends.decorators.jit.program import Pass, apply, interpret
 from lamina.backends.decorators.jit.trace import Tracer
 from lamina.backends.meta import Meta
 from lamina.backends.ops import Op
 from lamina.backends.wrapper import Wrapper
 
-Pass = Any
 HOST = ("metadata", "control")
 
 
@@ -56,9 +54,7 @@ class Through(Wrapper):
         tracer = Tracer(self.inner, self.jit._table)
         with self.jit._tracing(tracer):
             traced = tracer.run(step, metas, ())
-        program: Program = traced.program
-        for apply in self.passes:
-            program = check(apply(program))
+        program = apply(traced.program, self.passes)
         outputs = iter(interpret(program, self.inner, tensors, cells=traced.cells))
         if op.gives == "nothing":
             return None

@@ -8,7 +8,7 @@ means, and every pass and the compiler are tested against it.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -33,6 +33,9 @@ from .instructions import (
     base_of,
     map_operands,
 )
+
+Pass = Callable[[Program], Program]
+"""Returns a program that computes the same."""
 
 # -- check -----------------------------------------------------------------------------------------
 
@@ -68,6 +71,13 @@ def check(program: Program) -> Program:
                 )
             known[value] = None
     _check_operands(iter(program.outputs), known)
+    return program
+
+
+def apply(program: Program, passes: Iterable[Pass]) -> Program:
+    """Return a program after passes, checked after each."""
+    for one in passes:
+        program = check(one(program))
     return program
 
 
