@@ -1,8 +1,8 @@
-"""`Backend`: the primitives, and the ops derived from them.
+"""`Backend`: the base class of all backends, with the derived ops.
 
-Each derived op has its *definition* here, in primitives. A backend may override a derived op for speed;
-tests compare the override with the definition. `autodiff` records the definition of each derived op that
-has no derivative in the op table.
+protocol.py declares the primitives. Each derived op has a *definition* here, made of primitives and other
+derived ops. A backend may override a derived op for speed; tests compare the override with the definition.
+If a derived op has no derivative in the op table, `autodiff` records the ops of its definition.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from .windows import Window, check_window
 VARIANCE_FLOOR = 9.999999960041972e-13
 """torch's lower bound on p (1 - p), the divisor in the gradient of binary cross-entropy.
 
-It is 1e-12 rounded to float32, for every dtype.
+The bound is 1e-12 rounded to float32. torch uses it for every dtype.
 """
 
 Pair = tuple[Tensor, Tensor]
@@ -34,9 +34,9 @@ Triple = tuple[Tensor, Tensor, Tensor]
 
 
 class _Nothing:
-    """A context that does nothing, in C: the two methods of `nullcontext` take as long as a small op."""
+    """A context manager that does nothing. Its methods run in C, those of `nullcontext` in slower Python."""
 
-    __enter__ = __exit__ = "".format  # takes any arguments, and returns ""
+    __enter__ = __exit__ = "".format  # takes any arguments and returns "", so errors are not suppressed
 
 
 _NOTHING = cast(AbstractContextManager[None], _Nothing())
@@ -45,36 +45,37 @@ _NOTHING = cast(AbstractContextManager[None], _Nothing())
 class Backend(Primitives):
     """The base of every backend.
 
-    A subclass must implement the primitives and may override derived ops for speed.
+    A subclass must implement every primitive, except the four that have a default here: `synchronize`,
+    `scope`, `session` and `compile`. It may override derived ops for speed.
 
     Parameters
     ----------
     device
-        Where the tensors live, such as "cpu" or "cuda:0".
+        The device that holds the tensors, such as "cpu" or "cuda:0".
     dtype
         The default float dtype, "float32" or "float64".
 
     Raises
     ------
     OptionError
-        If the dtype is another one.
+        If dtype is neither "float32" nor "float64".
     TypeError
-        If the subclass lacks a primitive.
+        If the subclass lacks a primitive that has no default.
 
     """
 
     name: str = ""
     """The name of the implementation for `get_backend`, such as "numpy"."""
     scoped: bool = False
-    """Whether `scope` has an effect; `named_scopes` does nothing if it is false."""
+    """Whether `scope` has an effect. If it has none, `lamina.layers.named_scopes` skips it."""
     cache_size: int = 1 << 20
-    """The size in bytes of one core's cache; ops and convolutions choose their block size from it."""
+    """The assumed size of one core's cache in bytes. Ops and convolutions choose their block size by it."""
     _text: str = ""
-    """The text that `get_backend` made this instance from; empty for an instance constructed directly."""
+    """The text from which `get_backend` made this raw backend; empty if the caller constructed it."""
     _reduced: tuple[Any, ...] = ()
     """What pickle stores: a function, and the arguments for which it returns this instance.
 
-    Empty for an instance constructed directly.
+    Empty unless `get_backend` returns this instance each time it is asked for this backend.
     """
 
     def __init__(self, device: str = "cpu", dtype: str = "float32") -> None:
@@ -92,8 +93,8 @@ class Backend(Primitives):
         return [name for name in super().__dir__() if name not in OTHER_NAMES]
 
     def __deepcopy__(self, memo: object) -> Backend:
-        # A copied model stays on this instance: backends are compared by identity, and a decorator refuses
-        # another instance's tensors.
+        # The copy of a model must keep this instance: backends are compared by identity, and a decorator
+        # refuses the tensors of another instance.
         return self
 
     def __reduce_ex__(self, protocol: SupportsIndex) -> str | tuple[Any, ...]:
@@ -102,48 +103,55 @@ class Backend(Primitives):
     @property
     def spec(self) -> str:
         """The text to pass to `get_backend` for this backend."""
-        # A subclass without its own `name` must not report its parent's.
+        # A subclass without its own `name` must not report its parent's name.
         name = vars(type(self)).get("name") or f"{type(self).__module__}:{type(self).__qualname__}"
         return self._text or (name if self.device == "cpu" else f"{name}:{self.device}")
 
     @property
     def raw(self) -> Backend:
-        """The innermost backend of a stack; for a raw backend, itself."""
+        """The innermost backend of a stack of decorators; a backend without decorators returns itself."""
         return self
 
     def details(self) -> dict[str, str | int]:
         """Return facts for `lamina backends` and for reports.
 
-        The default returns the device alone; Lamina's backends add their version and threads.
+        The default returns only the device. Lamina's own backends add the version of their library and the
+        number of threads.
         """
         return {"device": self.device}
 
-    # -- hooks that do nothing by default ------------------------------------------------------------
+    # -- hooks, each with a default ------------------------------------------------------------------
 
     def synchronize(self) -> None:
         """Wait until every issued op is done.
 
-        The default does nothing, for backends whose ops are done when they return.
+        The default does nothing. It suits backends whose ops are done when they return.
         """
 
     def scope(self, name: str) -> AbstractContextManager[None]:
-        """Return a context that tells decorators the name of the layer running in it."""
+        """Return a context manager that tells decorators the name of the layer that runs inside it."""
         return _NOTHING
 
     def session(self) -> AbstractContextManager[None]:
-        """Return a context to enter around each step; a backend may use it to make ops cheaper."""
+        """Return a context manager to enter around each step; a backend may run the ops inside it faster."""
         return _NOTHING
 
     def compile(self, step: Step) -> Run:
-        """Return a run of a step over batches; the default is a loop in Python."""
+        """Return a function that runs `step` on each batch of its data; the default loops in Python."""
         return Loop(self, step)
 
     def unrecorded(self) -> AbstractContextManager[None]:
-        """Return a context for handwritten backward passes; `autodiff` records nothing inside it."""
+        """Return a context manager inside which `autodiff` records nothing.
+
+        Handwritten backward passes and optimizer steps run inside it.
+        """
         return _NOTHING
 
     def leaf(self, cell: Tensor, owner: Any) -> None:
-        """Tell `autodiff` that `cell` belongs to the parameter `owner`, which has `grad` and `accumulate`."""
+        """Tell `autodiff` that `cell` holds the value of the parameter `owner`.
+
+        `autodiff` reads the gradient from `owner.grad` and adds to it through `owner.accumulate`.
+        """
 
     # -- elementwise ---------------------------------------------------------------------------
 
@@ -160,24 +168,24 @@ class Backend(Primitives):
         return self.minimum(self.maximum(x, low), high)
 
     def add_scaled(self, x: Tensor, y: Tensor, scale: float, *, out: Tensor | None = None) -> Tensor:
-        """Return x + scale y; x and y have equal shapes, and `out` may be x."""
+        """Return x + scale * y; x and y have equal shapes, and `out` may be x."""
         check_equal("add_scaled", self.shape(x), self.shape(y))
         return self.add(x, self.multiply(y, real("add_scaled", "scale", scale)), out=out)
 
     def expm1(self, x: Tensor) -> Tensor:
-        """Return e^x - 1, accurate near 0 too: floating x (*) -> (*)."""
+        """Return e^x - 1, accurate even near 0: floating x (*) -> (*)."""
         dtype = _floating(self, "expm1", x)
-        if dtype != "float64":  # a float32 `exp` may be off by 4 ULP, more than expm1 may
+        if dtype != "float64":  # expm1 may be off by 2 ULP only, but a float32 `exp` by 4 ULP
             return self.astype(self.expm1(self.astype(x, "float64")), dtype)
         near = self.clip(x, -1.0, 1.0)
-        # For |x| <= 1 the result is the series x + x² Σ xⁿ / (n + 2)!: there e^x - 1 would lose digits.
+        # For |x| <= 1, e^x - 1 would lose digits; the result is the series x + x² Σ xⁿ / (n + 2)!.
         series = self.multiply(self.square(near), self._polynomial(_EXPM1, near))
         inner = self.where(self.equal(near, 0.0), near, self.add(near, series))  # -0 stays -0
         outer = self.subtract(self.exp(x), 1.0)
         return self.where(self.less_equal(self.abs(x), 1.0), inner, outer)
 
     def erf(self, x: Tensor) -> Tensor:
-        """Return the error function 2/√π ∫ e^(-t²) dt from 0 to x: floating x (*) -> (*)."""
+        """Return the error function, (2/√π) ∫ e^(-t²) dt from t = 0 to x: floating x (*) -> (*)."""
         # erf.py gives the formula and its symbols.
         p, q, centre, end = ERF[_floating(self, "erf", x)]
         near = self.clip(x, -1.0, 1.0)
@@ -189,14 +197,14 @@ class Backend(Primitives):
         return self.where(self.less_equal(self.abs(x), 1.0), inner, outer)
 
     def _polynomial(self, coefficients: Sequence[float], x: Tensor) -> Tensor:
-        """Return Σ cᵢ xⁱ, by Horner's rule."""
+        """Return Σ cᵢ xⁱ by Horner's rule; cᵢ is the i-th of at least two coefficients."""
         *rest, last = coefficients
         value = self.multiply(x, last)
         for c in rest[:0:-1]:
             value = self.multiply(self.add(value, c, out=value), x, out=value)
         return self.add(value, rest[0], out=value)
 
-    # -- activations, and their gradients, which turn grad = dL/dresult into dL/dx --------------------
+    # -- activations y = f(x), and their gradients, which return dL/dx for grad = dL/dy ---------------
 
     def relu(self, x: Tensor) -> Tensor:
         """Return max(x, 0); NaN stays NaN."""
@@ -209,12 +217,12 @@ class Backend(Primitives):
         return self.where(self.less_equal(y, 0.0), 0.0, grad)
 
     def leaky_relu(self, x: Tensor, negative_slope: float) -> Tensor:
-        """Return x where x > 0, else negative_slope x."""
+        """Return x where x > 0, else negative_slope * x."""
         negative_slope = real("leaky_relu", "negative_slope", negative_slope)
         return self.where(self.greater(x, 0.0), x, self.multiply(x, negative_slope))
 
     def leaky_relu_grad(self, grad: Tensor, x: Tensor, negative_slope: float) -> Tensor:
-        """Return grad where x > 0, else negative_slope grad."""
+        """Return grad where x > 0, else negative_slope * grad."""
         _alike(self, "leaky_relu_grad", grad, x)
         negative_slope = real("leaky_relu_grad", "negative_slope", negative_slope)
         return self.where(self.greater(x, 0.0), grad, self.multiply(grad, negative_slope))
@@ -226,12 +234,12 @@ class Backend(Primitives):
         return self.divide(self.exp(self.minimum(x, 0.0)), self.add(tail, 1.0))
 
     def sigmoid_grad(self, grad: Tensor, y: Tensor) -> Tensor:
-        """Return grad y (1 - y), where y is sigmoid's result."""
+        """Return grad * y * (1 - y), where y is sigmoid's result."""
         _alike(self, "sigmoid_grad", grad, y)
         return self.multiply(grad, self.multiply(y, self.subtract(1.0, y)))
 
     def tanh_grad(self, grad: Tensor, y: Tensor) -> Tensor:
-        """Return grad (1 - y²), where y is tanh's result."""
+        """Return grad * (1 - y²), where y is tanh's result."""
         _alike(self, "tanh_grad", grad, y)
         return self.multiply(grad, self.subtract(1.0, self.square(y)))
 
@@ -241,7 +249,7 @@ class Backend(Primitives):
         return self.add(self.maximum(x, 0.0), self.log1p(self.exp(self.negative(self.abs(x)))))
 
     def softmax(self, x: Tensor, *, axis: int) -> Tensor:
-        """Return e^x / Σ e^x along axis; the maximum is subtracted from x first.
+        """Return e^x / Σ e^x along axis; the maximum along axis is subtracted from x first.
 
         If the maximum along the axis is inf or -inf, the result there is NaN, as in torch.
         """
@@ -249,14 +257,14 @@ class Backend(Primitives):
         return self.divide(exp, self.sum(exp, axis=axis, keepdims=True))
 
     def softmax_grad(self, grad: Tensor, y: Tensor, *, axis: int) -> Tensor:
-        """Return y (grad - Σ grad y), summed along axis, where y is softmax's result."""
+        """Return y * (grad - Σ (grad * y)), where y is softmax's result and the sum runs along axis."""
         _alike(self, "softmax_grad", grad, y)
         axis = axis_of("softmax_grad", axis, len(self.shape(y)))
         inner = self.sum(self.multiply(grad, y), axis=axis, keepdims=True)
         return self.multiply(y, self.subtract(grad, inner))
 
     def log_softmax(self, x: Tensor, *, axis: int) -> Tensor:
-        """Return x - ln Σ e^x along axis; the maximum is subtracted from x first.
+        """Return x - ln Σ e^x along axis; the maximum along axis is subtracted from x first.
 
         If the maximum along the axis is inf or -inf, the result there is NaN, as in torch.
         """
@@ -264,7 +272,7 @@ class Backend(Primitives):
         return self.subtract(shifted, self.log(self.sum(self.exp(shifted), axis=axis, keepdims=True)))
 
     def log_softmax_grad(self, grad: Tensor, y: Tensor, *, axis: int) -> Tensor:
-        """Return grad - e^y Σ grad, summed along axis, where y is log_softmax's result."""
+        """Return grad - e^y * Σ grad, where y is log_softmax's result and the sum runs along axis."""
         _alike(self, "log_softmax_grad", grad, y)
         axis = axis_of("log_softmax_grad", axis, len(self.shape(y)))
         return self.subtract(grad, self.multiply(self.exp(y), self.sum(grad, axis=axis, keepdims=True)))
@@ -283,7 +291,7 @@ class Backend(Primitives):
         return result if keepdims else self.sum(result, axis=axis)
 
     def _top(self, op: str, x: Tensor, axis: int) -> Tensor:
-        """Return the maximum of x along an axis, which keeps size 1; return 0 if the axis has size 0."""
+        """Return the maximum of x along axis, which keeps size 1; zeros if the axis has size 0."""
         shape = self.shape(x)
         axis = axis_of(op, axis, len(shape))
         dtype = _floating(self, op, x)
@@ -312,7 +320,7 @@ class Backend(Primitives):
     # -- statistics ----------------------------------------------------------------------------
 
     def mean(self, x: Tensor, *, axis: Axis = None, keepdims: bool = False) -> Tensor:
-        """Return Σ x / n along axis (int, tuple, or None for all axes); NaN if n = 0."""
+        """Return Σ x / n over the n elements along axis (int, tuple or None for all axes); NaN if n = 0."""
         _floating(self, "mean", x)
         axis = axes_in("mean", axis, len(self.shape(x)))
         total = self.sum(x, axis=axis, keepdims=keepdims)
@@ -321,8 +329,8 @@ class Backend(Primitives):
     def centre(self, x: Tensor, *, axis: Axis = None) -> Pair:
         """Return (x - mean, mean) for floating x; the mean keeps the reduced axes with size 1.
 
-        The mean is rounded: a float32 mean near 10⁴ is off by up to 5·10⁻⁴. The mean of the differences is
-        therefore subtracted from them as well. The returned mean does not include this correction.
+        The mean is rounded: a float32 mean near 10⁴ is off by up to 5·10⁻⁴, and so is every difference. The
+        mean of the differences is therefore subtracted from them. The returned mean is not corrected.
         """
         _floating(self, "centre", x)
         axis = axes_in("centre", axis, len(self.shape(x)))
@@ -331,9 +339,10 @@ class Backend(Primitives):
         return self.subtract(rest, self.mean(rest, axis=axis, keepdims=True), out=rest), mean
 
     def var(self, x: Tensor, *, axis: Axis = None, correction: float = 0.0, keepdims: bool = False) -> Tensor:
-        """Return Σ (x - mean)² / (n - correction) along axis; NaN or infinity if n <= correction.
+        """Return Σ (x - mean)² / (n - correction) over the n elements along axis.
 
-        The mean is computed first: a formula with Σ x² in one pass loses digits when the mean is large.
+        The result is NaN or infinity if n <= correction. The mean is computed before the squares: a formula
+        that sums x and x² in one pass would lose digits when the mean is large.
         """
         _floating(self, "var", x)
         axis = axes_in("var", axis, len(self.shape(x)))
@@ -345,7 +354,7 @@ class Backend(Primitives):
     # -- contractions, indices, random numbers ---------------------------------------------------
 
     def linear(self, x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-        """Return x Wᵀ + b: x (N, ..., I), weight (O, I), bias (O,) or None -> (N, ..., O)."""
+        """Return x weightᵀ + bias: x (N, ..., I), weight (O, I), bias (O,) or None -> (N, ..., O)."""
         check_linear(self.shape(x), self.shape(weight), None if bias is None else self.shape(bias))
         y = self.matmul(x, self.permute_dims(weight, (1, 0)))
         return y if bias is None else self.add(y, bias)
@@ -360,14 +369,15 @@ class Backend(Primitives):
     ) -> tuple[Tensor, Tensor | None]:
         """Return (gradᵀ x, Σ grad), the gradients of linear's weight (O, I) and bias (O,).
 
-        grad (N, ..., O), x (N, ..., I); the sums run over all axes but the last. With bias=False the second
-        gradient is None. `out` holds a tensor or None for each of the two gradients.
+        grad (N, ..., O) is the gradient of linear's result, x (N, ..., I) its input. Both sums run over all
+        axes except the last. With bias=False the second gradient is None. `out` is a pair: a tensor or None
+        for each of the two gradients.
         """
         shape, grad_shape = self.shape(x), self.shape(grad)
         if shape[:-1] != grad_shape[:-1] or len(shape) < 2 or len(grad_shape) < 2:
             raise ShapeError(
-                "linear_grad: expected grad (N, ..., O) and x (N, ..., I) with equal shapes but for the last "
-                f"axis, got {tuple(grad_shape)} and {tuple(shape)}"
+                "linear_grad: expected grad (N, ..., O) and x (N, ..., I) with equal shapes except for the "
+                f"last axis, got {tuple(grad_shape)} and {tuple(shape)}"
             )
         if len(shape) > 2:
             x = self.reshape(x, (-1, shape[-1]))
@@ -379,7 +389,7 @@ class Backend(Primitives):
     def one_hot(self, indices: Tensor, num_classes: int, *, dtype: str | None = None) -> Tensor:
         """Return 1 at each index, 0 elsewhere: (*) int64 -> (*, num_classes).
 
-        An index that is no class gives zeros only.
+        An index below 0 or above num_classes - 1 gives only zeros.
         """
         num_classes = integer("one_hot", "num_classes", num_classes, least=0)
         column = self.reshape(indices, (*self.shape(indices), 1))
@@ -395,7 +405,7 @@ class Backend(Primitives):
         step: int | Tensor = 0,
         dtype: str | None = None,
     ) -> Tensor:
-        """Return ones with the given probability, else zeros; seed, stream and step determine the draw."""
+        """Return 1 with the given probability, else 0, in each place; seed, stream and step fix the draw."""
         probability = number("bernoulli", "probability", probability, least=0, most=1)
         shape = extents("bernoulli", shape)
         uniform = self.random(shape, seed=seed, stream=stream, step=step, dtype=dtype)
@@ -404,11 +414,12 @@ class Backend(Primitives):
     # -- pooling -------------------------------------------------------------------------------
 
     def max_pool(self, x: Tensor, window: Window) -> Pair:
-        """Return each window's maximum and its index: floating x (N, C, *size) -> two (N, C, *counts).
+        """Return each window's maximum and index: floating x (N, C, *size) -> two tensors (N, C, *counts).
 
-        An index counts the places of one channel's image in row-major order, from 0 and without padding.
-        The first of equal maxima is chosen, NaN counts as the largest value, and padding is never chosen. A
-        window of padding alone (see `window.hollow`) gives -inf and the index -1.
+        The index is the place of the maximum in its channel's image, counted from 0 in row-major order,
+        without the padding. Padding is never the maximum. The first of equal maxima is chosen, and NaN counts
+        as the largest value. A window that covers no place of the image (see `window.hollow`) gives -inf and
+        the index -1.
         """
         check_window("max_pool", window)
         _floating(self, "max_pool", x)
@@ -439,10 +450,11 @@ class Backend(Primitives):
         distinct: bool = False,
         hollow: bool = False,
     ) -> Tensor:
-        """Return an image of zeros (N, C, *size) with grad (N, C, *counts) added at the indices.
+        """Return zeros (N, C, *size) with grad (N, C, *counts) added at the indices (N, C, *counts).
 
-        distinct=True is the caller's promise, which is not checked, that no index occurs twice in one image.
-        With hollow=True an index may be -1, and its gradient is dropped.
+        With distinct=True the caller promises that no index occurs twice in one channel of one sample. A
+        backend may rely on this promise; nothing checks it. With hollow=True an index may be -1, and its
+        gradient is dropped.
         """
         size = check_pool_grad(self.shape(grad), self.shape(indices), size)
         if hollow:
@@ -460,7 +472,7 @@ class Backend(Primitives):
     def sgd_step(
         self, parameter: Tensor, gradient: Tensor, learning_rate: float, *, out: Tensor | None = None
     ) -> Tensor:
-        """Return parameter - learning_rate gradient; `out` may be the parameter."""
+        """Return parameter - learning_rate * gradient; `out` may be the parameter."""
         check_equal("sgd_step", self.shape(parameter), self.shape(gradient))
         return self.add_scaled(parameter, gradient, -learning_rate, out=out)
 
@@ -481,12 +493,13 @@ class Backend(Primitives):
     ) -> Triple:
         """Return the new (parameter, first, second) of Adam: Kingma & Ba 2015, algorithm 1.
 
-            first = beta1 first + (1 - beta1) gradient
-            second = beta2 second + (1 - beta2) gradient²
-            parameter = parameter - learning_rate (first / correction1) / (√(second / correction2) + epsilon)
+            first = beta1 * first + (1 - beta1) * gradient
+            second = beta2 * second + (1 - beta2) * gradient²
+            update = (first / correction1) / (√(second / correction2) + epsilon)
+            parameter = parameter - learning_rate * update
 
-        At step t, from 1, the corrections are 1 - beta1^t and 1 - beta2^t. `out` may be (parameter, first,
-        second).
+        At step t, counted from 1, correction1 is 1 - beta1^t and correction2 is 1 - beta2^t. `out` may be
+        (parameter, first, second).
         """
         for tensor in (gradient, first, second):
             check_equal("adam_step", self.shape(parameter), self.shape(tensor))
@@ -500,11 +513,11 @@ class Backend(Primitives):
 
 
 _EXPM1 = tuple(1.0 / math.factorial(n + 2) for n in range(18))
-"""Coefficients of (e^x - 1 - x) / x²."""
+"""The coefficients of the series of (e^x - 1 - x) / x²."""
 
 
 def _floating(backend: Backend, op: str, x: Tensor) -> str:
-    """Return the dtype of a floating tensor; raise for another one."""
+    """Return the dtype of x; raise DtypeError unless x is floating."""
     dtype = backend.dtype(x)
     if not is_floating(dtype):
         raise DtypeError(f"{op}: expected a floating tensor, got {dtype}; convert it with astype")
@@ -512,8 +525,9 @@ def _floating(backend: Backend, op: str, x: Tensor) -> str:
 
 
 def _alike(backend: Backend, op: str, grad: Tensor, other: Tensor) -> None:
-    # Primitives would broadcast unequal shapes. In some definitions no primitive takes both tensors, so none
-    # would refuse unequal dtypes.
+    """Raise unless the two tensors have equal shapes and the same floating dtype."""
+    # Primitives would broadcast unequal shapes. Unequal dtypes would pass through `relu_grad`, for example:
+    # no primitive in its definition takes both tensors.
     first, second = backend.dtype(grad), backend.dtype(other)
     if first != second:
         raise unequal_dtypes(op, first, second)
@@ -523,12 +537,14 @@ def _alike(backend: Backend, op: str, grad: Tensor, other: Tensor) -> None:
 
 
 def _of_one_shape(backend: Backend, op: str, p: Tensor, t: Tensor) -> None:
+    """Raise ShapeError unless p and t have equal shapes."""
     if backend.shape(p) != backend.shape(t):
         first, second = tuple(backend.shape(p)), tuple(backend.shape(t))
         raise ShapeError(f"{op}: expected p and t of equal shapes, got {first} and {second}")
 
 
 def _names(cls: type) -> tuple[str, ...]:
+    """Return the names of a class's own public methods."""
     return tuple(n for n, member in vars(cls).items() if callable(member) and not n.startswith("_"))
 
 
@@ -542,7 +558,7 @@ _NOT_OPS = ("details", "leaf", "unrecorded")
 PRIMITIVES: tuple[str, ...] = _names(Primitives)
 DERIVED: tuple[str, ...] = tuple(n for n in _names(Backend) if n not in PRIMITIVES and n not in _NOT_OPS)
 
-# torch's and numpy's names for ops become attributes of Backend. Reading one raises an error that gives
-# Lamina's name. A `__getattr__` could do the same, but it would slow every attribute access.
+# Other libraries' names for ops become attributes of Backend. Reading such an attribute raises an error that
+# names the op to use. A `__getattr__` could do the same, but it would slow every attribute access down.
 for _name in OTHER_NAMES:
     setattr(Backend, _name, OtherName(_name))

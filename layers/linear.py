@@ -17,18 +17,21 @@ class Linear(Module):
     Parameters
     ----------
     in_features, out_features
-        The sizes of the last axis of input and output.
+        The sizes of the last axes of x and y.
     bias
         Whether to add b.
     weight_init, bias_init
-        The initializers of W (out_features, in_features) and b (out_features,); torch's default if None.
+        The initializers of W (out_features, in_features) and b (out_features,); None means torch's default.
     backend
-        The backend that computes; the current one if None.
+        The backend that the layer runs on; None means the current backend.
 
     Raises
     ------
     OptionError
-        If in_features or out_features is not an integer of at least 1.
+        If in_features or out_features is not an integer of at least 1, or weight_init or bias_init is not an
+        initializer.
+    BackendError
+        If the backend is unknown or cannot run.
 
     """
 
@@ -62,7 +65,7 @@ class Linear(Module):
     def backward(self, grad_output: Tensor) -> Tensor | None:
         """dL/dW = gᵀ x, dL/db = Σ g, dL/dx = g W, with g = dL/dy: (N, ..., out_features).
 
-        The sums in gᵀ x and Σ g run over all axes but the last.
+        The sums in gᵀ x and Σ g run over all axes except the last.
         """
         (x,) = self.kept()
         weight, bias = self.weight, self.bias
@@ -73,6 +76,7 @@ class Linear(Module):
             )
             weight.accumulate(grad_weight)
         except ShapeError:
+            # If the shape of grad_output is wrong, this raises an error that names the layer.
             self.check_gradient(grad_output, (*self.backend.shape(x)[:-1], self.out_features))
             raise
         if bias is not None and grad_bias is not None:

@@ -1,24 +1,26 @@
-"""Convolution. `MyConv2d`, below, shows the whole idea; the other files make it general and fast.
+"""Convolution. `MyConv2d`, below, shows the whole idea; the other files make the idea general and fast.
 
-An image has C channels, the output has O, the kernel has K places, and L windows fit into the image.
-`unfold` copies each window into a column of a matrix, so a convolution is a matrix product:
+An image has C channels, the output has O channels, the kernel has K places (a 3 x 3 kernel has 9), and L
+windows fit into the image. `unfold` copies each window into a column of a matrix, so a convolution is a
+matrix product:
 
     y = w columns        w (O, C K), columns (C K, L), y (O, L)
 
-The gradients take two more products and `fold`, which adds each column back to the places of its window:
+The gradients take two more matrix products. `fold` adds each column to the places of the window from which
+`unfold` would copy it:
 
     dL/dw = g columnsᵀ,  dL/dx = fold(wᵀ g),  g = dL/dy (O, L)
 
-At stride 1, a batch's columns take about K times the memory of its images, usually more than a cache holds.
-`Conv2d` therefore makes them block by block, each in the storage of the block before. The files:
+At stride 1, the columns of a batch take about K times the memory of its images, usually more than a cache
+holds. `Conv2d` therefore makes the columns in blocks, one after another in the same storage. The files:
 
 unfolded.py      Conv1d, Conv2d, Conv3d: forward and backward
 convolution.py   what all convolutions share: options, parameters, shapes
 correlation.py   the three products above, block by block, with groups
-blocks.py        how a batch is cut into blocks, and how their results are joined
+blocks.py        how a batch is cut into blocks, and how the results of the blocks are joined
 borders.py       padding with the image's own values
-transposed.py    ConvTranspose1d, ConvTranspose2d, ConvTranspose3d: the adjoint of a convolution as a layer
-naive.py         NaiveConv2d: the definition of Conv2d as loops; the tests compare the two
+transposed.py    ConvTranspose1d, ConvTranspose2d, ConvTranspose3d: the dL/dx of a convolution as a layer
+naive.py         NaiveConv2d: the definition of Conv2d as loops; the tests compare Conv2d with it
 """
 
 from __future__ import annotations
@@ -42,7 +44,7 @@ __all__ = [
 
 
 class MyConv2d(Module):
-    """A 2-D convolution with a square kernel, stride 1, no padding and no bias."""
+    """A 2-D convolution with a kernel of size x size places, stride 1, no padding and no bias."""
 
     def __init__(self, channels: int, outputs: int, size: int, backend: str | Backend | None = None) -> None:
         super().__init__(backend)

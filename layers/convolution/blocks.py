@@ -1,7 +1,9 @@
-"""How a convolution is cut into blocks (`Plan`), and how their results are joined (`Assembly`).
+"""How a convolution is cut into blocks (`Plan`), and how the results of the blocks are joined (`Assembly`).
 
-A block is some images of the batch, or some rows of one image. A row is all places with one index along the
-first spatial axis. The images of a block are the last axis of its tensors.
+A block is a range of whole images, or a range of rows of one image. A row is all places that share an index
+along the first spatial axis. In the tensors of a block, the images are the last axis.
+
+A chunk is a range of images: the images of one block, or one image that is cut into blocks.
 """
 
 from __future__ import annotations
@@ -16,19 +18,22 @@ from ...backends.protocol import Shape
 Range = tuple[int, int]
 """(first, last + 1)."""
 STREAMED = 8
-"""The budget of a block, in cache sizes: large matmuls gain more than the cache misses cost."""
+"""The budget of a block, as a multiple of the cache size.
+
+It is above 1 because larger matmuls save more time than the extra cache misses cost.
+"""
 
 
 @dataclass(frozen=True)
 class Block:
-    """Some output rows of some images."""
+    """The output rows `rows` of the images `images`."""
 
     images: Range
     rows: Range
     inputs: Range
-    """The input rows that the windows of the output rows touch."""
+    """The input rows that the windows of these output rows read."""
     window: Window
-    """These windows over these input rows; the images are an extra last axis."""
+    """The windows of these output rows over these input rows; the images are an additional last axis."""
 
     @property
     def samples(self) -> int:
@@ -38,7 +43,7 @@ class Block:
 
 @dataclass(frozen=True)
 class Plan:
-    """How a convolution over `samples` images is cut.
+    """How a convolution over `samples` images is cut into blocks.
 
     Each block has up to `images` whole images, or up to `rows` output rows of one image.
     """
@@ -53,16 +58,18 @@ class Plan:
     def of(window: Window, samples: int, channels: int, outputs: int, itemsize: int, cache_size: int) -> Plan:
         """Return the plan for an input (samples, channels, *size) and an output with `outputs` channels.
 
-        A block's columns, input and output each fit the budget, STREAMED * cache_size bytes. There are two
-        exceptions. A single row may exceed it. So may a block's input if an image is cut: the windows at the
-        block's edge also reach input rows of the next block, which the estimate leaves out.
+        The columns, the input and the output of a block each fit the budget, STREAMED * cache_size bytes,
+        with two exceptions. A block of a single output row may exceed the budget. If an image is cut, the
+        input of a block may exceed it too: the last windows of a block also read input rows of the next
+        block, and the estimate leaves these rows out.
         """
         counts, budget = window.counts, STREAMED * cache_size
         columns = itemsize * channels * window.places * window.positions
         places = max(channels * window.image_places, outputs * window.positions)
         most = max(columns, itemsize * places, 1)
-        # Images share a block only if the columns of each are at most `small` bytes. Pointwise windows have a
-        # lower limit: their columns are the image itself, which is copied only to join it with others.
+        # Several images share a block only if the columns of one image take at most `small` bytes. The limit
+        # is lower for pointwise windows: the columns of one image are then the image itself, without a copy,
+        # and only a block of several images needs a copy.
         small = cache_size // 4 if window.pointwise else cache_size
         images = 1 if columns > small else max(1, min(samples, budget // most))
         rows = counts[0] if most <= budget else min(counts[0], max(1, budget * counts[0] // most))
@@ -75,17 +82,19 @@ class Plan:
 
     @property
     def chunks(self) -> list[Range]:
-        """The ranges of images that share a block, or single images if images are cut."""
+        """The ranges of images that share a block; ranges of one image each if images are cut."""
         return [(n, min(n + self.images, self.samples)) for n in range(0, self.samples, self.images)]
 
     def blocks(self, images: Range) -> Iterator[Block]:
-        """Yield the blocks of a chunk, from its first rows to its last."""
+        """Yield the blocks of the chunk `images`, in the order of their rows."""
         window = self.window
         size, stride, span = window.size[0], window.stride[0], window.span[0]
         for top in range(0, window.counts[0], self.rows):
             bottom = min(top + self.rows, window.counts[0])
             start = top * stride - window.padding[0][0]
             stop = (bottom - 1) * stride + span - window.padding[0][0]
+            # The windows read the rows from start to stop of the padded image. Of these, the rows from low
+            # to high are in the image; `before` and `after` rows are padding.
             low = min(max(start, 0), size)
             high = max(min(stop, size), low)
             before = min(max(-start, 0), stop - start)
@@ -101,7 +110,7 @@ class Plan:
 
 
 class Workspace:
-    """Storage that each block reuses after the block before it."""
+    """Storage that the blocks of one convolution use one after another."""
 
     def __init__(self, backend: Backend, dtype: str) -> None:
         self.backend = backend
@@ -109,7 +118,11 @@ class Workspace:
         self.stores: dict[str, tuple[Shape, Tensor]] = {}
 
     def store(self, name: str, shape: Shape) -> Tensor:
-        """Return storage to pass as `out`: that of the last call with this name, if the shape is equal."""
+        """Return storage to pass as `out`.
+
+        If the last call with this name had the same shape, it returned the same storage; otherwise the storage
+        is new.
+        """
         if name not in self.stores or self.stores[name][0] != shape:
             self.stores[name] = (shape, self.backend.empty(shape, dtype=self.dtype))
         return self.stores[name][1]
@@ -118,10 +131,11 @@ class Workspace:
 class Assembly:
     """A tensor (N, C, *spatial), assembled from the results of blocks.
 
-    If there is one chunk, its result with permuted axes is the tensor. If there are several, each result is
-    assigned to the chunk's cell. The cell of a one-image chunk has the shape `made`, which is the shape of
-    the block op's own result, so that the op can write into the cell through `out`. Results of a cut image's
-    rows are added to zeros.
+    If images are cut, `add` adds the result of each block to its rows of a tensor of zeros. Otherwise each
+    chunk is one block, and `put` takes its result. The result of a single chunk becomes the tensor once its
+    axes are permuted. If there are several chunks, `put` assigns each result to a cell of its chunk. The cell
+    of a one-image chunk has the shape `made`. This is the shape in which an op makes the result of a block,
+    so the op can write into the cell through `out`.
     """
 
     def __init__(self, work: Workspace, plan: Plan, shape: Shape, made: Shape) -> None:
@@ -137,11 +151,15 @@ class Assembly:
             self.tensor, self.cells = self.backend.cells(shapes, dtype=work.dtype)
 
     def place(self, images: Range) -> Tensor | None:
-        """Return the cell for a chunk of one image, to pass as `out`; None if there is no such cell."""
+        """Return the cell of a chunk, to pass as `out`; None if it has no cell or several images."""
         return self.cells.get(str(images[0])) if images[1] - images[0] == 1 else None
 
     def put(self, images: Range, value: Tensor) -> None:
-        """Store a chunk's result, the elements of (C, *spatial, n) in their order, in any shape."""
+        """Store the result of a chunk of n images: the elements of (C, *spatial, n) in row-major order.
+
+        `value` may have any shape, but for a one-image chunk among several chunks it must have the shape
+        `made`.
+        """
         b, samples = self.backend, images[1] - images[0]
         if samples == 1 and not self.single:
             b.assign(self.cells[str(images[0])], value)
@@ -154,7 +172,10 @@ class Assembly:
             b.assign(self.cells[str(images[0])], images_first)
 
     def add(self, image: int, rows: Range, strip: Tensor) -> None:
-        """Add a strip (C, rows, *spatial[1:]), with axes merged or split, to these rows of a cut image."""
+        """Add `strip` to the rows `rows` of a cut image.
+
+        `strip` holds the elements of (C, n, *spatial[1:]) for n rows in row-major order, in any shape.
+        """
         assert self.tensor is not None
         b, channels, rest = self.backend, self.shape[1], self.shape[3:]
         values = b.reshape(strip, (1, channels, rows[1] - rows[0], *rest))
@@ -162,6 +183,6 @@ class Assembly:
         self.tensor = b.slice_add(self.tensor, values, starts, stops, out=self.tensor)
 
     def whole(self) -> Tensor:
-        """Return the tensor (N, C, *spatial); call it after the last `put` or `add`."""
+        """Return the tensor (N, C, *spatial) after the last `put` or `add`."""
         assert self.tensor is not None
         return self.tensor if self.single else self.backend.reshape(self.tensor, self.shape)

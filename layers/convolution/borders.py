@@ -1,4 +1,4 @@
-"""Padding with the image's own values: each padded place repeats a place of the image."""
+"""Padding with the image's own values: each place of the padding repeats a place of the image."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from ...backends import Backend, Tensor
 from ...backends.protocol import Shape
 
 MODES = ("zeros", "reflect", "replicate", "circular")
+"""The padding modes. `Window` pads with zeros; `Border` implements the other modes."""
 Sides = tuple[tuple[int, int], ...]
 
 
 def sources(size: int, before: int, after: int, mode: str) -> list[int]:
-    """Return the source index of each place of a padded axis."""
+    """Return, for each place of a padded axis, the index of its source: the place of the image it repeats."""
     places = range(-before, size + after)
     if mode == "replicate":
         return [min(max(i, 0), size - 1) for i in places]
@@ -24,19 +25,20 @@ def sources(size: int, before: int, after: int, mode: str) -> list[int]:
 
 @dataclass(frozen=True)
 class Border:
-    """Padding on each side, in a mode other than zeros."""
+    """Padding (before, after) on each spatial axis, in a mode other than "zeros"."""
 
     sides: Sides
     mode: str
 
     def inner(self, size: Shape) -> Shape:
-        """Return the spatial size without the border, given the size with it."""
+        """Return the spatial size without padding; `size` is the spatial size with padding."""
         return tuple(n - sum(pair) for n, pair in zip(size, self.sides, strict=True))
 
     def extend(self, b: Backend, x: Tensor, rows: tuple[int, int] | None = None) -> Tensor:
-        """Pad x (N, C, *spatial, ...) -> (N, C, *padded, ...), axis by axis.
+        """Return x with its padding: (N, C, *spatial, ...) -> (N, C, *padded, ...).
 
-        With `rows`, the result has only these of the padded rows (places along the first spatial axis).
+        If `rows` is given as (first, last + 1), the result has only this range of the padded rows. A row is
+        all places that share an index along the first spatial axis.
         """
         for axis, (before, after) in enumerate(self.sides, start=2):
             places = sources(b.shape(x)[axis], before, after, self.mode)
@@ -49,7 +51,8 @@ class Border:
     def extend_grad(self, b: Backend, grad: Tensor, *, first: int = 2) -> Tensor:
         """Return the adjoint of `extend`: (N, C, *padded, ...) -> (N, C, *spatial, ...).
 
-        The gradients of repeated places are summed. Axes before `first` stay padded.
+        Each place of the image gets the sum of the gradients of the padded places that repeat it. Axes before
+        `first` stay padded.
         """
         for axis in range(len(self.sides) + 1, first - 1, -1):
             before, after = self.sides[axis - 2]
@@ -62,10 +65,10 @@ class Border:
         return grad
 
     def runs(self, size: int, rows: tuple[int, int]) -> Iterator[tuple[int, int, int]]:
-        """Yield (start, stop, source) for each run of the padded rows `rows` with consecutive source rows.
+        """Cut the padded rows in the range `rows` into runs whose source rows are consecutive.
 
-        size: the number of rows without padding. start and stop count from rows[0]. source: the source row of
-        the run's first row.
+        Yield (start, stop, source) for each run. start and stop count from rows[0]; source is the source row
+        of the first row of the run. size: the number of rows without padding.
         """
         places = sources(size, *self.sides[0], self.mode)[slice(*rows)]
         start = 0
@@ -76,5 +79,5 @@ class Border:
 
 
 def least(padding: int, mode: str) -> int:
-    """Return the smallest size of an axis that allows this padding on one side."""
+    """Return the smallest size of an axis that allows `padding` places on one side in a mode of `Border`."""
     return padding + 1 if mode == "reflect" else padding if mode == "circular" else 1

@@ -22,32 +22,37 @@ class Convolution(Module):
     Parameters
     ----------
     in_channels, out_channels
-        C and O.
+        C and O, the numbers of channels of x and y.
     kernel_size, stride, dilation
-        One integer, or one for each spatial axis.
+        An integer for all spatial axes, or a sequence of one integer for each spatial axis.
     padding
-        The number of places added to each side. An integer holds for all sides. A sequence has one entry for
-        each spatial axis, either all integers or all pairs (before, after); or it has one integer for each
-        side, last axis first as in torch.nn.ZeroPad2d: (left, right, top, bottom). "valid" adds none. "same"
-        gives the output the input's size.
+        The number of places to add on each side: an integer for all sides; a sequence of one integer for each
+        spatial axis; a sequence of one pair (before, after) for each spatial axis; or a sequence of one
+        integer for each side, in the order of torch.nn.ZeroPad2d: (left, right, top, bottom), the last axis
+        first. "valid" adds no padding. "same" adds as much as gives the output the size of the input.
     groups
-        The number of groups. Channels are divided evenly among them, and an output channel reads only the
-        input channels of its group. groups = C gives a depthwise convolution.
+        The number of groups. Input and output channels are divided evenly among the groups. An output channel
+        reads only the input channels of its own group. groups = C gives a depthwise convolution.
     bias
         Whether to add b.
     padding_mode
-        What the added places hold: "zeros", or values of the image by "reflect", "replicate" or "circular".
+        The values of the padding. "zeros" pads with 0, "replicate" with the value at the edge of the image,
+        "reflect" with the image mirrored at its edge (the edge is not repeated), and "circular" with the
+        values from the opposite side.
     weight_init, bias_init
-        The initializers of w (O, C / groups, *kernel_size) and b (O,); torch's default if None.
+        The initializers of w (O, C / groups, *kernel_size) and b (O,); None means torch's default.
     backend
-        The backend that computes; the current one if None.
+        The backend that the layer runs on; None means the current backend.
 
     Raises
     ------
     OptionError
-        For channels, a kernel_size, stride, dilation or groups that are not integers of at least 1; for
-        channels that are not divisible by groups; for negative padding, padding of another form, or "same"
-        with a stride above 1; for an unknown padding_mode.
+        If in_channels, out_channels or groups is not an integer of at least 1; if groups does not divide both
+        in_channels and out_channels; if kernel_size, stride or dilation has an entry below 1 or another form;
+        if padding is negative, has another form, or is "same" with a stride above 1; if padding_mode is
+        unknown; if weight_init or bias_init is not an initializer.
+    BackendError
+        If the backend is unknown or cannot run.
 
     """
 
@@ -90,8 +95,8 @@ class Convolution(Module):
     def window(self, shape: Shape) -> Window:
         """Return the windows over an input (N, C, *spatial).
 
-        With a padding_mode other than "zeros", they are windows over the input with its padding already
-        added. Raises ShapeError if the input does not fit.
+        If padding_mode is not "zeros", the windows are those over the padded input. Raises ShapeError if the
+        input does not fit.
         """
         check_images(self, self.in_channels, self.rank, shape)
         for axis, pair in enumerate(self.padding, start=2):
@@ -110,7 +115,7 @@ class Convolution(Module):
 
     @property
     def border(self) -> Border | None:
-        """The padding with the image's own values; None if the padding is zeros."""
+        """The padding with the image's own values; None if padding_mode is "zeros"."""
         return None if self.padding_mode == "zeros" else Border(self.padding, self.padding_mode)
 
     @override
@@ -129,7 +134,7 @@ class Convolution(Module):
 def checked_channels(name: str, in_channels: int, out_channels: int, groups: int) -> tuple[int, int, int]:
     """Return the three numbers as ints.
 
-    Raises OptionError unless all are at least 1 and both numbers of channels are divisible by groups.
+    Raises OptionError unless all three are at least 1 and groups divides in_channels and out_channels.
     """
     in_channels = integer(name, "in_channels", in_channels)
     out_channels = integer(name, "out_channels", out_channels)
@@ -151,5 +156,5 @@ def check_images(layer: Module, channels: int, rank: int, shape: Shape) -> None:
 
 
 def channel_sum(b: Backend, grad: Tensor) -> Tensor:
-    """Return Σ g over samples and places: (N, O, *spatial) -> (O,)."""
+    """Return the sum of grad over samples and places: (N, O, *spatial) -> (O,)."""
     return b.sum(grad, axis=(0, *range(2, len(b.shape(grad)))))

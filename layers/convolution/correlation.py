@@ -1,9 +1,9 @@
 """Cross-correlation over 1 to 3 spatial axes, and its two gradients, by `unfold`, `matmul` and `fold`.
 
-Each window of the input becomes a column of C K numbers, for K places in the kernel; y = w columns. `fold`
-adds columns back to their windows. The columns of a batch are usually larger than the cache, so they are made
-block by block (blocks.py). The images of a block are its last axis, so that `unfold` copies long runs of
-numbers even if the images are small.
+`unfold` copies each window of the input into a column of C K numbers, for C channels and a kernel of K
+places; then y = w columns. `fold` adds each column to the places of its window. The columns of a batch are
+usually larger than the cache, so they are made in blocks (blocks.py). In the tensors of a block, the images
+are the last axis, so that `unfold` copies long runs of numbers even if the images are small.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from .borders import Border
 class Correlation:
     """y = w ⋆ x, the cross-correlation of x (N, C, *size) with w (O, C / groups, *kernel_size).
 
-    y is (N, O, *counts). Besides its arguments and its result, each of the three methods below needs memory
-    for one block: about 32 times the backend's `cache_size` at most, if one row fits the budget (see
-    `Plan.of`). `weight_grad` also needs memory for a second gradient of w.
+    y is (N, O, *counts). Besides arguments and result, `forward`, `weight_grad` and `input_grad` each need
+    memory for one block: at most about 32 times the backend's `cache_size`, if every row fits the budget of a
+    block (see `Plan.of`). `weight_grad` also needs memory for one more tensor of the shape of w.
     """
 
     backend: Backend
@@ -33,11 +33,11 @@ class Correlation:
     outputs: int
     groups: int
     border: Border | None = None
-    """The padding of x with its own values, in every mode but zeros; `window.size` includes it."""
+    """The padding of x if its mode is not "zeros"; `window.size` then includes the padding."""
 
     @property
     def x_shape(self) -> Shape:
-        """(N, C, *size), without the border."""
+        """(N, C, *size), without the padding of the border."""
         size = self.window.size
         return (self.samples, self.channels, *(size if self.border is None else self.border.inner(size)))
 
@@ -54,7 +54,7 @@ class Correlation:
     # -- the output and the two gradients ------------------------------------------------------------
 
     def forward(self, x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-        """Return w ⋆ x + bias; each block computes w columns + bias."""
+        """Return y = w ⋆ x + bias, where w is `weight`; each block computes w columns + bias."""
         b, plan, work = self.backend, self._plan(), Workspace(self.backend, self.dtype)
         matrix = b.reshape(weight, self._grouped(self.outputs, -1))
         if bias is not None:
@@ -73,7 +73,7 @@ class Correlation:
         return y.whole()
 
     def weight_grad(self, grad: Tensor, x: Tensor) -> Tensor:
-        """Return dL/dw = Σ g columnsᵀ over the blocks, where g is grad, dL/dy."""
+        """Return dL/dw, the sum of g columnsᵀ over the blocks, where g = dL/dy is `grad`."""
         b, plan, work = self.backend, self._plan(), Workspace(self.backend, self.dtype)
         total: Tensor | None = None
         for images in plan.chunks:
@@ -86,7 +86,7 @@ class Correlation:
         return b.reshape(total, self.weight_shape)
 
     def input_grad(self, grad: Tensor, weight: Tensor) -> Tensor:
-        """Return dL/dx, where grad is dL/dy, called g below; each block computes fold(wᵀ g)."""
+        """Return dL/dx; each block computes fold(wᵀ g), where w is `weight` and g = dL/dy is `grad`."""
         b, plan, work = self.backend, self._plan(), Workspace(self.backend, self.dtype)
         matrix = self._transposed(b.reshape(weight, self._grouped(self.outputs, -1)))
         x = Assembly(work, plan, self.x_shape, (1, *self.x_shape[1:], 1))
@@ -102,7 +102,7 @@ class Correlation:
     # -- blocks: columns, and back -----------------------------------------------------------------
 
     def _columns(self, x: Tensor, block: Block, work: Workspace) -> Tensor:
-        """Return the block's columns (C K, L), or (G, C K / G, L) for G groups."""
+        """Return the block's columns (C K, L), or (G, C K / G, L) for G groups; L windows, of all images."""
         b, images, window = self.backend, block.images, block.window
         if self.border is not None:
             x = self.border.extend(b, self._part(x, images, (0, b.shape(x)[2])), block.inputs)
@@ -112,14 +112,18 @@ class Correlation:
         if window.pointwise:
             return b.reshape(laid, self._grouped(self.channels, -1))
         if block.samples > 1 and not window.padded:
-            # `unfold` copies from `laid` many times. One copy into order makes each read contiguous.
+            # `laid` is a permuted view. It is copied once into contiguous memory, because `unfold` reads each
+            # number many times. If the window has padding, `unfold` itself makes a padded copy first.
             laid = b.copy(laid, out=work.store("laid", b.shape(laid)))
         depth = self.channels * window.places
         columns = b.unfold(laid, window, out=work.store("columns", (1, depth, window.positions)))
         return b.reshape(columns, self._grouped(depth, -1))
 
     def _folded(self, matrix: Tensor, g: Tensor, block: Block, work: Workspace) -> Tensor:
-        """Return fold(wᵀ g) over the block's input rows: (1, C, rows, *size[1:], images)."""
+        """Return fold(wᵀ g) over the block's input rows: (1, C, rows, *size[1:], images).
+
+        matrix: wᵀ. g: the block's part of dL/dy.
+        """
         b, window = self.backend, block.window
         depth, positions = self.channels * window.places, window.positions
         columns = b.matmul(matrix, g, out=work.store("columns", self._grouped(depth, positions)))
@@ -128,23 +132,27 @@ class Correlation:
         return b.fold(b.reshape(columns, (1, depth, positions)), window)
 
     def _uncut(self, strip: Tensor, block: Block) -> Tensor:
-        """Return the gradient (1, C, *size, n) of whole images from the gradient of their input rows."""
+        """Return dL/dx (1, C, *size, n) of a block of n whole images, without the padding of the border.
+
+        strip: dL/dx of the block's input rows.
+        """
         b, rows = self.backend, self.window.size[0]
         low, high = block.inputs
-        if (low, high) != (0, rows):  # a stride may leave the last rows in no window
+        if (low, high) != (0, rows):  # with a stride, the last rows may be in no window
             strip = b.pad(
                 strip, ((0, 0), (0, 0), (low, rows - high), *((0, 0) for _ in block.window.size[1:]))
             )
         return strip if self.border is None else self.border.extend_grad(b, strip)
 
     def _add_cut(self, x: Assembly, strip: Tensor, block: Block) -> None:
-        """Add the gradient of a block's input rows to x."""
+        """Add `strip`, dL/dx of a block's input rows, to the assembled dL/dx."""
         image, b = block.images[0], self.backend
         if self.border is None:
             x.add(image, block.inputs, strip)
             return
         strip = self.border.extend_grad(b, strip, first=3)
         shape = b.shape(strip)
+        # The rows are still those of the padded image. Add each row to the row of the image that it repeats.
         for start, stop, source in self.border.runs(self.x_shape[2], block.inputs):
             starts, stops = (0, 0, start, *(0 for _ in shape[3:])), (*shape[:2], stop, *shape[3:])
             x.add(image, (source, source + stop - start), b.slice(strip, starts, stops))
@@ -154,7 +162,7 @@ class Correlation:
         return self._images_last(self._part(grad, block.images, block.rows), self._grouped(self.outputs, -1))
 
     def _part(self, x: Tensor, images: Range, rows: Range) -> Tensor:
-        """Return some rows of some images of x (N, C, *spatial)."""
+        """Return the rows `rows` of the images `images` of x (N, C, *spatial)."""
         extents = self.backend.shape(x)
         if rows == (0, extents[2]) and images == (0, extents[0]):
             return x

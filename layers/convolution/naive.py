@@ -14,19 +14,20 @@ from .convolution import Convolution, channel_sum
 
 
 class NaiveConv2d(Convolution):
-    """Convolution over (N, C, H, W), one window at a time, as in Jin, Shen & Zhu (docs/papers/jin.md), II-B.
+    """Convolution over (N, C, H, W), one window at a time.
 
-    It is slow and obviously correct; the tests compare `Conv2d` with it.
+    Section II-B of Jin, Shen & Zhu (docs/papers/jin.md) describes this algorithm. It is slow and obviously
+    correct; the tests compare `Conv2d` with it.
     """
 
     rank = 2
 
     @override
     def forward(self, x: Tensor) -> Tensor:
-        """y[n, o, i, j] = Σ window w[o] + b[o]: (N, C, H, W) -> (N, O, H', W').
+        """y[n, o, i, j] = Σ (window * w[o]) + b[o]: (N, C, H, W) -> (N, O, H', W').
 
-        window (C / groups, *kernel_size) is the part of sample n's padded input that the kernel covers at
-        (i, j), in the channels of o's group. The sum runs over all its elements.
+        The window (C / groups, *kernel_size) is the part of sample n's padded input that the kernel covers at
+        (i, j), in the channels of o's group. The sum runs over all elements of the window.
         """
         b = self.backend
         y_shape = self.output_shape(b.shape(x))
@@ -46,9 +47,9 @@ class NaiveConv2d(Convolution):
 
     @override
     def backward(self, grad_output: Tensor) -> Tensor | None:
-        """dL/dw[o] = Σ g window, dL/db[o] = Σ g, with g = dL/dy[n, o, i, j]; the sums run over n, i and j.
+        """dL/dw[o] = Σ g * window, dL/db[o] = Σ g, with g = dL/dy[n, o, i, j]; the sums run over n, i and j.
 
-        dL/dx is the sum of g w[o] over all n, o, i and j, each added at the places of its window.
+        dL/dx starts as zeros; for each n, o, i and j, g * w[o] is added to the places of the window.
         """
         b = self.backend
         padded, window, y_shape = self.kept()
@@ -83,14 +84,20 @@ class NaiveConv2d(Convolution):
         return self.backend.slice(self.weight.data, (o, 0, 0, 0), (o + 1, *shape[1:]))
 
     def _bounds(self, n: int, o: int, starts: Shape, stops: Shape) -> tuple[Shape, Shape]:
-        """Return the start and stop indices of the window that output channel o reads from sample n."""
+        """Return the starts and stops, on all axes of x, of a window that channel o reads from sample n.
+
+        starts, stops: the window's bounds on the spatial axes.
+        """
         width = self.in_channels // self.groups
         first = o // (self.out_channels // self.groups) * width
         return (n, first, *starts), (n + 1, first + width, *stops)
 
 
 def _places(y_shape: Shape, window: Window) -> Iterator[tuple[int, int, tuple[Shape, Shape]]]:
-    """Yield the sample, output channel and window bounds of each element of y, in row-major order."""
+    """Yield (n, o, (starts, stops)) for each element of y, in row-major order.
+
+    starts and stops are the bounds, on the spatial axes, of the window that the element reads.
+    """
     for n, o, *place in product(*map(range, y_shape)):
         starts = tuple(p * s for p, s in zip(place, window.stride, strict=True))
         spans = (d * (k - 1) + 1 for d, k in zip(window.dilation, window.kernel_size, strict=True))

@@ -1,4 +1,4 @@
-"""Transposed convolution: the adjoint of a convolution's forward map."""
+"""Transposed convolution: a layer whose forward pass is the input gradient of a convolution."""
 
 from __future__ import annotations
 
@@ -17,38 +17,43 @@ from .correlation import Correlation
 
 
 class ConvTranspose(Module):
-    """Each place of x adds a multiple of the kernel to y; neighbouring places do so `stride` places apart.
+    """Each place of x adds a multiple of the kernel to y.
 
-    The forward pass computes the input gradient of a convolution with these options, plus b.
+    The kernels that two neighbouring places of x add lie `stride` places apart in y. The forward pass
+    computes the input gradient of a convolution with these options, plus b.
 
     Parameters
     ----------
     in_channels, out_channels
-        C and O.
+        C and O, the numbers of channels of x and y.
     kernel_size, stride, dilation
-        One integer, or one for each spatial axis.
+        An integer for all spatial axes, or a sequence of one integer for each spatial axis.
     padding
-        The number of places to cut off each side of y, in the forms of a convolution's padding, except
-        "same" and "valid".
+        The number of places to cut off each side of y. It takes the forms that a convolution's padding takes,
+        except "same" and "valid".
     output_padding
-        How many places longer y is at the end of each spatial axis: one integer, or one for each axis, below
-        max(stride, dilation) of that axis. A convolution with a stride maps several input sizes to one output
-        size; this option selects which of these input sizes y has.
+        The number of places to add to y at the end of each spatial axis: an integer for all axes, or a
+        sequence of one integer for each axis. It must be below max(stride, dilation) on each axis. A
+        convolution with a stride maps several input sizes to the same output size; output_padding selects
+        which of these input sizes y has.
     groups, bias
         As for a convolution.
     padding_mode
         Only "zeros", as in torch.
     weight_init, bias_init
-        The initializers of w (C, O / groups, *kernel_size) and b (O,); torch's default if None.
+        The initializers of w (C, O / groups, *kernel_size) and b (O,); None means torch's default.
     backend
-        The backend that computes; the current one if None.
+        The backend that the layer runs on; None means the current backend.
 
     Raises
     ------
     OptionError
-        For channels, a kernel_size, stride, dilation or groups that are not integers of at least 1; for
-        channels that are not divisible by groups; for negative padding or padding of another form; for
-        output_padding out of range; for a padding_mode other than "zeros".
+        If in_channels, out_channels or groups is not an integer of at least 1; if groups does not divide both
+        in_channels and out_channels; if kernel_size, stride or dilation has an entry below 1 or another form;
+        if padding is negative or has another form; if output_padding is out of range; if padding_mode is not
+        "zeros"; if weight_init or bias_init is not an initializer.
+    BackendError
+        If the backend is unknown or cannot run.
 
     """
 
@@ -87,8 +92,8 @@ class ConvTranspose(Module):
             o >= max(s, d) for o, s, d in zip(self.output_padding, self.stride, self.dilation, strict=True)
         ):
             raise OptionError(
-                f"{name}: expected output_padding below stride {self.stride} or dilation {self.dilation}, "
-                f"got {self.output_padding}"
+                f"{name}: expected output_padding below the larger of stride {self.stride} and dilation "
+                f"{self.dilation}, got {self.output_padding}"
             )
         shape = (in_channels, out_channels // groups, *self.kernel_size)
         self.weight = self.parameter(shape, weight_init or TorchDefault())
@@ -98,8 +103,8 @@ class ConvTranspose(Module):
     def forward(self, x: Tensor) -> Tensor:
         """x: (N, C, *size) -> (N, O, *output size).
 
-        On each axis, the output size is (size - 1) stride + dilation (kernel_size - 1) + 1 - before - after
-        + output_padding, for a padding of (before, after).
+        On each axis, with padding (before, after), the output size is
+        (size - 1) * stride + dilation * (kernel_size - 1) + 1 - before - after + output_padding.
         """
         b, shape = self.backend, self.backend.shape(x)
         window, beyond = self._geometry(shape)
@@ -118,15 +123,14 @@ class ConvTranspose(Module):
     def backward(self, grad_output: Tensor) -> Tensor | None:
         """dL/dx = w columns, dL/dw = Σ x columnsᵀ, dL/db = Σ g, with g = dL/dy: (N, O, *output size).
 
-        The columns are the windows of g in a convolution with these options. The sums run over samples and
-        places.
+        The columns are those of g in a convolution with these options. The sums run over samples and places.
         """
         b = self.backend
         x, correlation, beyond = self.kept()
         self.check_gradient(grad_output, self.output_shape(b.shape(x)))
         if self.bias is not None:
             self.bias.accumulate(channel_sum(b, grad_output))
-        if any(beyond):  # the last `beyond` places of each axis of y hold b alone
+        if any(beyond):  # the last `beyond` places of each axis of y hold only b
             grad_output = b.slice(grad_output, (0,) * (self.rank + 2), correlation.x_shape)
         self.weight.accumulate(correlation.weight_grad(x, grad_output))
         return correlation.forward(grad_output, self.weight.data) if self.input_gradient else None
@@ -137,9 +141,10 @@ class ConvTranspose(Module):
         return (shape[0], self.out_channels, *(n + o for n, o in zip(window.size, beyond, strict=True)))
 
     def _geometry(self, shape: Shape) -> tuple[Window, tuple[int, ...]]:
-        """Return the windows of the convolution that maps y to x, and y's excess on each axis.
+        """Return the windows of the convolution that maps y to x, and `beyond`.
 
-        The excess is the number of places at the end of y that are outside that convolution's input.
+        For each axis, `beyond` is the number of places at the end of y that are not in the input of this
+        convolution.
         """
         check_images(self, self.in_channels, self.rank, shape)
         if min(shape[2:]) < 1:
@@ -148,15 +153,19 @@ class ConvTranspose(Module):
         for axis, count in enumerate(shape[2:]):
             before, after = self.padding[axis]
             full = (count - 1) * self.stride[axis] + self.dilation[axis] * (self.kernel_size[axis] - 1) + 1
+            # output_padding first reduces the cut at the end of y. The rest of it, `more`, is then added.
             after, more = max(after - self.output_padding[axis], 0), max(self.output_padding[axis] - after, 0)
-            # A convolution may leave up to stride - 1 places at the end of its input unread.
+            # A convolution may leave up to stride - 1 places at the end of its input unread, so its input can
+            # include this many additional places.
             if more < self.stride[axis]:
                 full, more = full + more, 0
             size.append(full - before - after)
             padding.append((before, after))
             beyond.append(more)
-            # A shorter input of `count - k` places gives an output of `size - k stride`.
-            least.append(max(1, count - (size[-1] - 1) // self.stride[axis]))
+            # Each place fewer in x makes y `stride` places shorter. y keeps at least one place if x loses up
+            # to k places. A negative k means that y has no place now, and that x needs -k more places.
+            k = (size[-1] - 1) // self.stride[axis]
+            least.append(max(1, count - k))
         if min(size) < 1:
             advice = f"; padding {self.padding} cuts off the whole output"
             raise self.misfit(f"with spatial size at least {tuple(least)}", shape, advice)

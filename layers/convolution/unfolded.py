@@ -12,7 +12,8 @@ from .correlation import Correlation
 class _Unfolded(Convolution):
     """Convolution in blocks.
 
-    `forward` keeps the input; `backward` makes the columns again. `Conv2d` says how much memory both need.
+    `forward` keeps the input, not the columns; `backward` makes the columns again. The docstring of `Conv2d`
+    says how much memory the two need.
     """
 
     @override
@@ -49,11 +50,12 @@ class Conv1d(_Unfolded):
 class Conv2d(_Unfolded):
     """Convolution over (N, C, H, W).
 
-    Besides input, output, weight and their gradients, it needs at most about 32 times the backend's
-    `cache_size` (32 MB by default; `autodiff` has no bound), for any batch and image, and in `backward` two
-    arrays of the weight's size. It needs more only if one output row has columns of over 8 MB, or reads input
-    rows of over 8 MB, as with a very large dilation. The columns of a row are C K W' numbers, for K places in
-    the kernel and an output of width W'.
+    Besides input, output, weight and their gradients, `forward` and `backward` each need at most about 32
+    times the backend's `cache_size`, which is 32 MiB by default, for any number and size of images.
+    `backward` also needs memory for two tensors of the weight's size. There are two exceptions. A single
+    output row may need more memory if its columns, or the input rows that it reads, take more than 8 times
+    `cache_size`; its columns are C K W' numbers, for K places in the kernel and an output of width W'. On
+    `autodiff`, and in a step that `jit` compiles, the memory has no such bound.
     """
 
     rank = 2
@@ -62,7 +64,7 @@ class Conv2d(_Unfolded):
 class Conv3d(_Unfolded):
     """Convolution over (N, C, D, H, W).
 
-    It needs as much extra memory as Conv2d. An output row is here a slice of H' W' places.
+    It needs as much extra memory as Conv2d. Here an output row is a slice of H' W' places.
     """
 
     rank = 3

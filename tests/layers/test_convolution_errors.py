@@ -33,7 +33,7 @@ def says(text: str) -> str:
 
 SIZES = " to be an integer of at least 1, or 2 of them, got "
 MODES = "expected padding_mode to be one of zeros, reflect, replicate, circular, got "
-BEYOND = "expected output_padding below stride {1} or dilation (1, 1), got {0}"
+BEYOND = "expected output_padding below the larger of stride {1} and dilation (1, 1), got {0}"
 SIDES = (
     "expected padding to be an integer, one or (before, after) for each of 2 axes, the sides (left, right, "
     "top, bottom), 'same' or 'valid', and not negative, got "

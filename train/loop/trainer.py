@@ -35,32 +35,37 @@ class Trainer:
     model, loss, optimizer
         The three must be on one backend.
     schedule
-        A `Schedule`: it gives a factor for the learning rate in each epoch.
+        A `Schedule`: in each epoch it gives a factor that multiplies the learning rate. None keeps the
+        learning rate constant.
     metrics
-        Extra columns of the history: names mapped to functions of (outputs (N, ...), targets (N, ...)) on the
-        host. The history always has the loss, and the accuracy if the targets are class labels. Wrap a metric
-        that a callback monitors in `larger_is_better` or `smaller_is_better`.
+        Additional scores for the history. Each name maps to a function that takes the outputs (N, ...) and
+        the targets (N, ...) on the host and returns a number. The history always has the loss, and the
+        accuracy if the targets are class labels. If a callback without a `mode` monitors a metric, wrap the
+        metric in `larger_is_better` or `smaller_is_better`.
     callbacks
-        They are called in the given order.
+        `on_fit_start`, `on_step` and `on_epoch_end` of the callbacks run in the given order, `on_fit_end` in
+        reverse order.
     penalty
-        A penalty on parameters of the model. Its gradient is added at each step; the reported loss excludes
-        it.
+        An `L2Penalty` on parameters of the model. Each step adds the gradient of the penalty; the reported
+        loss does not include the penalty.
     clip_norm, clip_value
-        Before each step, all gradients are scaled by one factor so that their joint norm is at most
-        clip_norm; then each element is clipped to ±clip_value. None leaves the step out.
+        Before each update, one factor scales all gradients so that their joint 2-norm is at most clip_norm.
+        Then each element is clipped to ±clip_value. None turns that scaling or clipping off.
     seed
         The seed of the shuffle; equal seeds give equal batches on every backend.
     progress
         Whether to show a progress bar.
     check_finite
-        Whether NaN and infinities in the data raise DataError before training or evaluation starts.
+        Whether `fit` and `evaluate` raise DataError, before they start, if the data have NaN or infinity.
 
     Raises
     ------
     OptionError
         If the loss or the optimizer is on another backend than the model, the loss has reduction "none", the
-        optimizer or the penalty has another model's parameters, a metric has a reserved name, or a value is
-        out of range or of the wrong type.
+        optimizer or the penalty was made for another model's parameters, a metric is named "loss" or
+        "accuracy", or a value is out of range or of the wrong type.
+    StateError
+        If the constructor of the model or of the loss did not call `super().__init__()`.
 
     """
 
@@ -131,19 +136,19 @@ class Trainer:
         self.check_finite = flag("Trainer", "check_finite", check_finite)
         self.history = History()
         self.columns: tuple[str, ...] = ()
-        """The names in the rows of the running or last fit."""
+        """The names of the history's columns in the running fit, or else in the last fit."""
         self.stopped = ""
         """The reason why the last fit stopped early.
 
-        Empty if it did not, or if the callback that stopped it gave no reason. A fit that is refused before
-        its callbacks start leaves the reason as it was.
+        Empty if the fit did not stop early, or if the callback that stopped it gave no reason. A fit that
+        raises an error before its callbacks start does not change the reason.
         """
         self.exploded = False
         """Whether the training loss became NaN or infinite in the last fit that started its callbacks."""
 
     @property
     def epoch(self) -> int:
-        """The number of finished epochs of all fits, which is the number of rows of the history."""
+        """The number of finished epochs in all fits, which is the number of rows of the history."""
         return len(self.history)
 
     # -- methods for users --------------------------------------------------------------------------
@@ -159,45 +164,48 @@ class Trainer:
         shuffle: bool = True,
         drop_last: bool = False,
     ) -> History:
-        """Train for `epochs` more epochs and return the history of all epochs, those of earlier fits too.
+        """Train for `epochs` more epochs; return the history of all epochs, including those of earlier fits.
 
-        The data are checked before any parameter changes: one batch of each size passes through model and
-        loss, or all batches if a layer such as Embedding refuses some values. After an interrupt (Ctrl-C) the
-        model keeps all steps taken, also those of the unfinished epoch (unless `BestWeights` restores the
-        best), but `history` has only the finished epochs. `model.train()` and `model.eval()` have no effect
-        on a fit. Other threads may call `predict` during a fit.
+        Before any parameter changes, `fit` checks the data: it runs one batch of each size through the model
+        and the loss, or all batches if the model has a layer, such as Embedding, that refuses some values.
+        After an interrupt (Ctrl-C), the model keeps the steps of the unfinished epoch, unless a `BestWeights`
+        callback restores earlier weights; `history` has only the finished epochs. `model.train()` and
+        `model.eval()` have no effect on a fit. Other threads may call `predict` during a fit.
 
         Parameters
         ----------
         train, validation
             Each is a Dataset, a tuple (inputs, targets), or a tuple (inputs, targets, weights). Inputs and
-            targets are (N, ...); weights are (N,), one for each sample, or (N, ...), one for each loss that
-            an unreduced loss would return. Weights affect the loss, not the accuracy or the metrics.
+            targets are (N, ...). Weights are (N,), one for each sample. If the loss with reduction "none" has
+            more axes, weights may have these axes too, up to one weight for each element of that loss.
+            Weights affect the loss, not the accuracy or the metrics.
         epochs, batch_size
-            At least 1. A batch_size above the number of samples gives one batch of all samples, or DataError
-            with drop_last. Validation uses the same batch_size.
+            Integers of at least 1. If batch_size is above the number of samples, all samples form one batch;
+            with drop_last this is a DataError. Validation uses the same batch_size.
         shuffle
-            Whether to shuffle the samples in each epoch.
+            Whether to shuffle the training samples in each epoch.
         drop_last
-            Whether to drop the last training batch of each epoch if it is not full.
+            Whether to drop the last training batch of each epoch if it has fewer than batch_size samples.
 
         Raises
         ------
         OptionError
             If epochs or batch_size is not an integer of at least 1, shuffle or drop_last is not a bool,
             `train` or `validation` has another form, the schedule gives a factor that the optimizer refuses,
-            a metric does not return one number, or a callback monitors a column that this fit lacks.
+            a metric does not return one number, a callback monitors a column that this fit does not have, a
+            callback needs a `mode`, or parameters of the model were replaced after the optimizer or the
+            penalty was made.
         DataError
-            If there are no samples, inputs and targets differ in number, a value is out of range (a label,
-            an index, a weight), all samples are ignored or have weight 0, `check_finite` finds NaN or
+            If there are no samples, the numbers of inputs, targets and weights differ, a label, an index or a
+            weight is out of range, all samples have an ignored label or weight 0, `check_finite` finds NaN or
             infinity, or drop_last leaves no batch.
         DtypeError
             If the data are not numbers, or have a dtype that the model or the loss does not take.
         ShapeError
             If the shapes do not fit the model or the loss, or a batch is too small for a layer.
         StateError
-            If the model has parameters that are newer than the optimizer, or its parameters have moved since,
-            to another backend or a newer optimizer.
+            If the model got parameters after the optimizer was made, or if the optimizer's parameters have
+            since been moved to another backend or put into other groups by a newer optimizer.
 
         """
         epochs, batch_size = integer("fit", "epochs", epochs), integer("fit", "batch_size", batch_size)
@@ -229,8 +237,9 @@ class Trainer:
     def predict(self, inputs: Any, *, batch_size: int | None = None) -> Host:
         """Return the model's outputs for inputs (N, ...), as a host array (N, ...).
 
-        batch_size: by default at most 1,024, and less for large samples. Raises DataError if there are no
-        samples, and ShapeError, DtypeError or DataError if the model refuses the inputs.
+        batch_size: None means up to 1,024, and fewer if the samples are large. Raises OptionError if
+        batch_size is not an integer of at least 1, DataError if there are no samples, and ShapeError,
+        DtypeError or DataError if the model refuses the inputs.
         """
         b = self.backend
         batch_size = None if batch_size is None else integer("predict", "batch_size", batch_size)
@@ -249,8 +258,10 @@ class Trainer:
     def evaluate(self, data: Dataset | Pair, *, batch_size: int | None = None) -> dict[str, float]:
         """Return the loss over a data set, the metrics, and the accuracy if the targets are class labels.
 
-        data: as for `fit`. batch_size: by default at most 1,024, and less for large samples. Raises
-        OptionError, DataError, DtypeError or ShapeError if the data do not fit, as `fit` does.
+        The keys are "loss", "accuracy" and the names of the metrics. data: as for `fit`. batch_size: None
+        means up to 1,024, and fewer if the samples are large. Raises OptionError, DataError, DtypeError or
+        ShapeError if the data or batch_size do not fit. The loss is NaN if all samples have an ignored label
+        or weight 0.
         """
         batch_size = None if batch_size is None else integer("evaluate", "batch_size", batch_size)
         samples = self._samples(data, "evaluate")
@@ -260,8 +271,8 @@ class Trainer:
     def train_step(self, x: Tensor, y: Tensor, weight: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
         """Take one step on the batch x (N, ...), y (N, ...), with optional weights (N,) or (N, ...).
 
-        Return (prediction, numerator, denominator), all from before the step. The last two are 0-d handles;
-        `loss.reduced(numerator, denominator)` returns the loss.
+        Return (prediction, numerator, denominator), all from before the parameters change. The last two are
+        0-d handles; `loss.reduced(numerator, denominator)` returns the loss.
         """
         with self.backend.session(), named_scopes(self.model):
             self.optimizer.zero_grad()
@@ -295,7 +306,8 @@ class Trainer:
         )
         scores = self._learn(in_order, cuts(samples.size, batch_size)[:steps])
         if any((callback.monitor or "").startswith("train_") for callback in self.callbacks):
-            # A monitored score must be that of the weights at the end of the epoch.
+            # A monitored score must belong to the weights at the end of the epoch, but `_learn` scores each
+            # batch before its step.
             scores = self._score(samples, batch_size)
         row |= _prefixed("train", scores)
         if held_out is not None:
@@ -305,7 +317,7 @@ class Trainer:
         return row
 
     def _learn(self, samples: Samples, batches: list[tuple[int, int]]) -> dict[str, float]:
-        """Take a step on each batch; return the scores of the predictions, each made before its step."""
+        """Take a step on each batch; return the scores of the predictions made before each step."""
         listeners = [c for c in self.callbacks if type(c).on_step is not Callback.on_step]
         tally = Tally.of(samples, self.loss, self.metrics)
         for step, (first, last) in enumerate(batches, start=1):
@@ -326,7 +338,7 @@ class Trainer:
         return tally.scores(samples)
 
     def _stops(self, row: dict[str, float], samples: Samples) -> bool:
-        """Run the callbacks after an epoch; return whether training stops."""
+        """Run the callbacks' `on_epoch_end`; return whether training stops."""
         stop = [callback.on_epoch_end(self, row) for callback in self.callbacks]
         if math.isfinite(row["train_loss"]):
             return any(stop)
@@ -365,7 +377,7 @@ class Trainer:
 
 @contextmanager
 def _named(part: str) -> Iterator[None]:
-    """Put `part`, a method or a data set, before the text of each error."""
+    """Put `part`, the name of a method or of a data set, before the text of each error."""
     try:
         yield
     except LaminaError as error:
