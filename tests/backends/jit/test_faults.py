@@ -105,7 +105,7 @@ def lost_tail(patch: Patch) -> None:
 
 def lost_rows(patch: Patch) -> None:
     right = contract._heights
-    patch.setattr(contract, "_heights", lambda rows, most: right(rows, most)[:1])
+    patch.setattr(contract, "_heights", lambda rows, *how: right(rows, *how)[:1])
 
 
 def swapped_operands(patch: Patch) -> None:

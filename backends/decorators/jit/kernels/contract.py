@@ -32,8 +32,8 @@ _REUSED = 24
 """Rows of the result from which a panel pays for its copy."""
 _RUN = 256
 """The most terms of a panel: it stays in the cache while all rows use it."""
-_WELL = 0.7
-"""The part of the highest tile that one of even height must have."""
+_ENOUGH = 10
+"""Sums of a tile from which their latency is hidden well."""
 
 
 @dataclass(frozen=True)
@@ -78,11 +78,11 @@ def plan(machine: Machine, product: Product, a: Array, b: Array, along: Along = 
         first = b.permuted([*batch, rank + sums, *terms])
         a, b = first, a.permuted([*batch, *(axis + 1 for axis in terms), rank])
         product, axes = replace(product, rows=product.columns, columns=product.rows), axes[::-1]
-    width, heights = _tiles(machine, a.element, product)
-    count, size = math.prod(product.terms), bytes_of(a.element)
-    stride, line = b.strides[-1], width * machine.vector_bytes
+    count, size, stride = math.prod(product.terms), bytes_of(a.element), b.strides[-1]
     far = abs(b.strides[-2]) * size >= _FAR and count >= 64 and product.rows >= _REUSED
     panels = product.columns > 1 and (stride not in (0, 1) or (stride == 1 and far))
+    width, heights = _tiles(machine, a.element, product, panels)
+    line = width * machine.vector_bytes
     crossed = abs(a.strides[-1]) * size >= _FAR // 2 and a.strides[rank] == 1
     packed = crossed and count >= 64 and product.columns * size >= 4 * line
     workspace = (_run(count) + product.rows) * line if panels else 0
@@ -90,35 +90,41 @@ def plan(machine: Machine, product: Product, a: Array, b: Array, along: Along = 
     return Plan(product, a, b, axes, width, heights, panels, packed, workspace)
 
 
-def _tiles(machine: Machine, element: str, product: Product) -> tuple[int, tuple[tuple[int, int], ...]]:
-    """Return the tiles' width and heights that take the least time by a count of loads and multiply-adds."""
+def _tiles(
+    machine: Machine, element: str, product: Product, panels: bool
+) -> tuple[int, tuple[tuple[int, int], ...]]:
+    """Return the tiles' width and heights that take the least time.
+
+    A cycle does two loads or two multiply-adds; of equal times, the one with fewer loads is taken.
+    """
     columns = -(-product.columns // machine.lanes(element))
     options = []
     for width in range(1, min(columns, _WIDEST) + 1):
         spare = 2 if machine.registers == 32 else 1
-        heights = _heights(product.rows, max((machine.registers - width - spare) // width, 1))
+        most = max((machine.registers - width - spare) // width, 1)
+        # A panel comes from the second cache: a high tile reads it less often.
+        well = most if panels else most // 2
+        heights = _heights(product.rows, most, max(-(-_ENOUGH // width), well))
         whole, rest = divmod(columns, width)
-        cost = whole * _cost(heights, width) + (_cost(heights, rest) if rest else 0)
-        options.append((cost, len(heights) + bool(rest), -width, heights))
-    _, _, width, heights = min(options, default=(0, 0, -1, ()))
-    return -width, heights
+        columns_of = [(whole, width)] + [(1, rest)] * bool(rest)
+        tiles = [(n * c, h, w) for n, h in heights for c, w in columns_of]
+        steps = sum(count * max(h * w, h + w + 1) for count, h, w in tiles)
+        loads = sum(count * (h + w) for count, h, w in tiles)
+        options.append((steps, loads, width, heights))
+    _, _, width, heights = min(options, default=(0, 0, 1, ()))
+    return width, heights
 
 
-def _heights(rows: int, most: int) -> tuple[tuple[int, int], ...]:
-    """Return tiles of one height if one fits well, else of two heights that differ by 1."""
+def _heights(rows: int, most: int, least: int) -> tuple[tuple[int, int], ...]:
+    """Return tiles of one height of at least `least`, else of two heights that differ by 1."""
     if rows <= most:
         return ((1, rows),)
-    even = next((h for h in range(most, 0, -1) if rows % h == 0), 0)
-    if even >= _WELL * most:
+    even = next((h for h in range(most, least - 1, -1) if rows % h == 0), 0)
+    if even:
         return ((rows // even, even),)
     count = -(-rows // most)
     low, more = divmod(rows, count)
-    return ((more, low + 1), (count - more, low))
-
-
-def _cost(heights: Sequence[tuple[int, int]], width: int) -> int:
-    """Return half cycles for one step of the sum: two loads or two multiply-adds take a cycle."""
-    return sum(count * max(h * width, h + width + 1) for count, h in heights)
+    return tuple(group for group in ((more, low + 1), (count - more, low)) if group[0])
 
 
 def _run(count: int) -> int:
