@@ -120,8 +120,8 @@ class Workspace:
     def store(self, name: str, shape: Shape) -> Tensor:
         """Return storage to pass as `out`.
 
-        If the last call with this name had the same shape, it returned the same storage; otherwise the storage
-        is new.
+        If the last call with this name had the same shape, it returned the same storage. Otherwise the
+        storage is new.
         """
         if name not in self.stores or self.stores[name][0] != shape:
             self.stores[name] = (shape, self.backend.empty(shape, dtype=self.dtype))
