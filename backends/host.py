@@ -12,6 +12,7 @@ import numpy as np
 import threadpoolctl
 
 from .errors import DataError, DtypeError, scalar_dtype_error
+from .options import shown
 
 FLOAT_DTYPES = ("float32", "float64")
 DTYPES = (*FLOAT_DTYPES, "int64", "bool")
@@ -124,7 +125,7 @@ def _place(wrong: Host) -> str:
 def check_dtype(op: str, dtype: str) -> None:
     """Raise unless `dtype` is one that the protocol knows."""
     if dtype not in DTYPES:
-        raise DtypeError(f"{op}: dtype must be one of {', '.join(DTYPES)}, got {dtype!r}")
+        raise DtypeError(f"{op}: expected dtype to be one of {', '.join(DTYPES)}, got {shown(dtype)}")
 
 
 def fill_value(op: str, value: Any, dtype: str) -> Any:

@@ -56,10 +56,13 @@ def digits(text: str) -> tuple[int, ...] | None:
 def integer(owner: str, option: str, value: Any, *, least: int | None = 1, most: int | None = None) -> int:
     """Return an option's value as an int.
 
-    Raises OptionError, naming the owner (a layer, a call), unless it is an integer from `least` to `most`.
+    Raises OptionError, naming the owner (a layer, a call), unless it is an integer from `least` to `most`;
+    without `most`, below 2**63.
     A flag of the command line is its own owner: its `option` is "".
     """
     found = as_integer(value)
+    if found is not None and most is None and found >= 2**63:
+        raise OptionError(f"{owner}: expected {_subject(option)}an integer below 2**63, got {shown(value)}")
     if found is None or (least is not None and found < least) or (most is not None and found > most):
         ends = [f"at {word} {end}" for word, end in (("least", least), ("most", most)) if end is not None]
         bounds = f" of {' and '.join(ends)}" if ends else ""
@@ -81,7 +84,7 @@ def number(
     """Return an option's value as a float.
 
     Raises OptionError, naming the owner, unless it is a number within the bounds. `least` and `most` include
-    their end, `above` and `below` do not. Infinities need `infinite=True`.
+    their end, `above` and `below` do not. Infinities need `infinite=True`; other numbers must fit float32.
     """
     found = as_number(value)
     fits = (
@@ -98,7 +101,19 @@ def number(
         kind = "a number" if infinite else "a finite number"
         wanted = f"{kind}, {bounds}" if bounds else kind
         raise OptionError(f"{owner}: expected {_subject(option)}{wanted}, got {shown(value)}")
-    return found
+    return held(owner, option, found)
+
+
+LARGEST = (2.0 - 2.0**-23) * 2.0**127
+"""The largest float32: a larger number would become infinite in a tensor."""
+
+
+def held(owner: str, option: str, value: float) -> float:
+    """Return a number that float32 holds, or an infinity; OptionError for a larger one."""
+    if LARGEST < abs(value) < math.inf:
+        end = f"at most {LARGEST:.2g}" if value > 0 else f"at least -{LARGEST:.2g}"
+        raise OptionError(f"{owner}: expected {_subject(option)}{end}, the largest float32, got {value:g}")
+    return value
 
 
 def flag(owner: str, option: str, value: Any) -> bool:
@@ -115,19 +130,6 @@ def choice(owner: str, option: str, value: Any, known: Iterable[str]) -> str:
         raise OptionError(
             f"{owner}: expected {_subject(option)}one of {', '.join(names)}, got {shown(value)}."
             f"{did_you_mean(value, names)}"
-        )
-    return value
-
-
-LARGEST = (2.0 - 2.0**-23) * 2.0**127
-"""The largest float32."""
-
-
-def held(owner: str, option: str, value: float) -> float:
-    """Return a number that float32 holds: a larger one would become infinite in a step. Else OptionError."""
-    if abs(value) > LARGEST:
-        raise OptionError(
-            f"{owner}: expected {_subject(option)}at most {LARGEST:.2g}, the largest float32, got {value:g}"
         )
     return value
 

@@ -62,9 +62,14 @@ def get_backend(name: str | Backend | None = None, *, dtype: str | None = None) 
     """
     if isinstance(name, Backend):
         if dtype not in (None, name.default_dtype):
-            raise OptionError(f"{name!r} has its dtype already: name {name.spec!r} to have it in {dtype}")
+            raise OptionError(
+                f"get_backend: expected dtype {name.default_dtype}, which {name!r} has, got {shown(dtype)}; "
+                f"name {name.spec!r} to have it in another dtype"
+            )
         return name
     if name is not None:
+        if not isinstance(name, str):
+            raise BackendError(f"get_backend: expected a backend or the name of one, got {shown(name)}")
         return _make(name, _dtype(dtype), "from the argument")
     chosen = _chosen.get()
     if chosen is not None and dtype in (None, chosen.default_dtype):
@@ -173,7 +178,7 @@ def _dtype(dtype: str | None) -> str:
         if value is not None:
             if not is_floating(value):
                 raise OptionError(
-                    f"Unknown dtype {value!r} (from {source}). Available: float32, float64."
+                    f"Unknown dtype {shown(value)} (from {source}). Available: float32, float64."
                     f"{did_you_mean(value, FLOAT_DTYPES)}"
                 )
             return value
@@ -192,10 +197,10 @@ def _make(text: str, dtype: str, source: str) -> Backend:
                 f"Unknown decorator {name!r} in backend {text!r} ({source}). Available decorators: "
                 f"{', '.join(order)}.{did_you_mean(name, order)}"
             )
-    if _bracket(raw)[0] in DECORATORS:
+    if _bracket(raw)[0] in DECORATORS or (names and not raw):
         raise BackendError(
             f"Backend {text!r} ({source}) must end in one that computes: {', '.join(available())}, "
-            f"for example '{text}+{available()[-1]}'."
+            f"for example '{text.rstrip(' +')}+{available()[-1]}'."
         )
     if names != sorted(set(names), key=order.index):
         raise BackendError(

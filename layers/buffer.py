@@ -36,5 +36,4 @@ class Buffer(Cell):
     ) -> None:
         self.persistent = persistent
         shape = check_shape("buffer", shape)
-        fill = {"int64": int, "bool": bool}.get(dtype or "", float)(value)
-        self._place(shape, backend, dtype, backend.full(shape, fill, dtype=dtype))
+        self._place(shape, backend, dtype, backend.full(shape, value, dtype=dtype))

@@ -9,6 +9,8 @@ from contextlib import AbstractContextManager
 from contextvars import ContextVar, Token, copy_context
 from typing import Any, Generic, ParamSpec, TypeVar
 
+from ..backends.options import flag
+
 T = TypeVar("T")
 P = ParamSpec("P")
 INFERENCE: ContextVar[bool] = ContextVar("lamina_inference", default=False)
@@ -57,7 +59,8 @@ def inference() -> AbstractContextManager[None]:
 
 def mode(*, training: bool) -> AbstractContextManager[None]:
     """Run every module in training or evaluation, inside a `with`, whatever `train()` and `eval()` set."""
-    return Setting(TRAINING, training)
+    known = training is True or training is False  # a check that costs nothing
+    return Setting(TRAINING, training if known else flag("mode", "training", training))
 
 
 def without_input_gradient(module: Any) -> AbstractContextManager[None]:

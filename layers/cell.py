@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, TypeVar
 
 from ..backends import Backend, OptionError, Tensor
 from ..backends.host import is_floating
-from ..backends.options import as_integer
+from ..backends.options import as_integer, shown
 from ..backends.protocol import Shape
 from .call import REHEARSAL
 
@@ -93,5 +94,14 @@ def check_shape(owner: str, shape: Any) -> Shape:
     """Return a shape as a tuple of ints; raise OptionError for anything else."""
     extents = tuple(map(as_integer, shape)) if isinstance(shape, (tuple, list)) else (None,)
     if any(n is None or n < 0 for n in extents):
-        raise OptionError(f"{owner}: expected shape to be a tuple of integers, such as (3,), got {shape!r}")
-    return tuple(n for n in extents if n is not None)
+        raise OptionError(
+            f"{owner}: expected shape to be a tuple of integers, such as (3,), got {shown(shape)}"
+        )
+    found = tuple(n for n in extents if n is not None)
+    if math.prod(found) > MOST:
+        raise OptionError(f"{owner}: expected a shape of at most {MOST:,} elements, got {shown(found)}")
+    return found
+
+
+MOST = 2**36
+"""The most elements of a cell: 256 GiB in float32."""

@@ -50,7 +50,9 @@ class Embedding(Module):
         self.padding_idx = padding_idx
         self.validate = True
         """Whether `forward` checks the indices' range on a GPU, which waits for it; a CPU always does."""
-        self.weight = self.parameter((num_embeddings, embedding_dim), weight_init or Normal())
+        self.weight = self.parameter(
+            (num_embeddings, embedding_dim), Normal() if weight_init is None else weight_init
+        )
         if self.padding_idx is not None:
             b, rows = self.backend, self.backend.arange(0, num_embeddings)
             padding = b.reshape(b.equal(rows, self.padding_idx), (num_embeddings, 1))

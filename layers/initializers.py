@@ -7,8 +7,8 @@ from typing import Literal
 
 from typing_extensions import override
 
-from ..backends import Backend, OptionError, Tensor
-from ..backends.options import number
+from ..backends import Backend, Tensor
+from ..backends.options import choice, held, number
 from ..backends.protocol import Shape
 
 
@@ -49,6 +49,7 @@ class Uniform(Initializer):
     def __init__(self, a: float = 0.0, b: float = 1.0) -> None:
         self.a = number("Uniform", "a", a)
         self.b = number("Uniform", "b", b, least=self.a)
+        held("Uniform", "b - a", self.b - self.a)
 
     @override
     def __call__(self, backend: Backend, shape: Shape, fan: Shape, seed: int, stream: int | str) -> Tensor:
@@ -96,14 +97,12 @@ Mode = Literal["fan_in", "fan_out"]
 class _Kaiming(Initializer):
     def __init__(self, negative_slope: float = 0.0, mode: Mode = "fan_in") -> None:
         name = type(self).__name__
-        if mode not in ("fan_in", "fan_out"):
-            raise OptionError(f"{name}: expected mode to be 'fan_in' or 'fan_out', got {mode!r}")
         self.negative_slope = number(name, "negative_slope", negative_slope)
-        self.mode = mode
+        self.mode = choice(name, "mode", mode, ("fan_in", "fan_out"))
 
     def _std(self, fan: Shape) -> float:
         size = fans(fan)[0 if self.mode == "fan_in" else 1]
-        return math.sqrt(2.0 / (1.0 + self.negative_slope**2) / size)
+        return math.sqrt(2.0 / size) / math.hypot(1.0, self.negative_slope)
 
 
 class KaimingUniform(_Kaiming):
@@ -132,10 +131,17 @@ class TorchDefault(Initializer):
         return _uniform(backend, shape, -bound, bound, seed, stream)
 
 
+def or_torchs(initializer: Initializer | None) -> Initializer:
+    """Return an initializer, or torch's default if it is None."""
+    return TorchDefault() if initializer is None else initializer
+
+
 def _uniform(b: Backend, shape: Shape, low: float, high: float, seed: int, stream: int | str) -> Tensor:
-    return b.add(b.multiply(b.random(shape, seed=seed, stream=stream), high - low), low)
+    width = held("initializer", "the width of its interval", high - low)
+    return b.add(b.multiply(b.random(shape, seed=seed, stream=stream), width), low)
 
 
 def _normal(b: Backend, shape: Shape, mean: float, std: float, seed: int, stream: int | str) -> Tensor:
+    std = held("initializer", "its standard deviation", std)
     z = b.random(shape, seed=seed, stream=stream, distribution="normal")
     return b.add(b.multiply(z, std), mean)

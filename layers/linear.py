@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing_extensions import override
 
 from ..backends import Backend, ShapeError, Tensor
-from ..backends.options import integer
+from ..backends.options import flag, integer
 from ..backends.protocol import Shape
-from .initializers import Initializer, TorchDefault
+from .initializers import Initializer, or_torchs
 from .module import Module
 
 
@@ -47,12 +47,14 @@ class Linear(Module):
     ) -> None:
         in_features = integer("Linear", "in_features", in_features)
         out_features = integer("Linear", "out_features", out_features)
+        bias = flag("Linear", "bias", bias)
         super().__init__(backend)
         self.in_features = in_features
         self.out_features = out_features
         shape = (out_features, in_features)
-        self.weight = self.parameter(shape, weight_init or TorchDefault())
-        self.bias = self.parameter((out_features,), bias_init or TorchDefault(), fan=shape) if bias else None
+        weight_init, bias_init = or_torchs(weight_init), or_torchs(bias_init)
+        self.weight = self.parameter(shape, weight_init)
+        self.bias = self.parameter((out_features,), bias_init, fan=shape) if bias else None
 
     @override
     def forward(self, x: Tensor) -> Tensor:

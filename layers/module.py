@@ -4,12 +4,22 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, ClassVar, TypeVar
 
-from ..backends import Backend, DtypeError, ShapeError, StateError, Tensor, get_backend
+from ..backends import (
+    Backend,
+    DtypeError,
+    LaminaError,
+    OptionError,
+    ShapeError,
+    StateError,
+    Tensor,
+    get_backend,
+)
 from ..backends.errors import did_you_mean
 from ..backends.host import is_floating
+from ..backends.options import flag, shown
 from ..backends.protocol import Shape
 from .buffer import Buffer
 from .call import INFERENCE, TRAINING, WITHOUT_INPUT_GRADIENT, InstanceMethod, Kept, run_all
@@ -90,15 +100,25 @@ class Module:
 
     def parameter(self, shape: Shape, initializer: Initializer, *, fan: Shape | None = None) -> Parameter:
         """Return a new parameter on this module's backend."""
-        check_made(self)
-        return Parameter(shape, initializer, self.backend, fan=fan)
+        return self._new(shape, lambda: Parameter(shape, initializer, self.backend, fan=fan))
 
     def buffer(
         self, shape: Shape, value: float, *, dtype: str | None = None, persistent: bool = True
     ) -> Buffer:
         """Return a new buffer on this module's backend; no `state_dict` holds one that is not persistent."""
+        return self._new(
+            shape, lambda: Buffer(shape, value, self.backend, dtype=dtype, persistent=persistent)
+        )
+
+    def _new(self, shape: Shape, make: Callable[[], C]) -> C:
         check_made(self)
-        return Buffer(shape, value, self.backend, dtype=dtype, persistent=persistent)
+        name = type(self).__name__  # the repr may need attributes that are not set yet
+        try:
+            return make()
+        except LaminaError as error:
+            raise type(error)(f"{name}: {error}") from error
+        except MemoryError as error:
+            raise OptionError(f"{name}: expected a shape that fits the memory, got {shown(shape)}") from error
 
     def keep(self, *values: Any) -> None:
         """Keep the values that `backward` needs, in place of the last call's; none under `inference()`."""
@@ -196,6 +216,7 @@ class Module:
 
     def train(self: Self, mode: bool = True) -> Self:
         """Set the default mode of calls: training, or evaluation if `mode` is False."""
+        mode = flag(f"{type(self).__name__}.train", "mode", mode)
         for _, module in self.named_modules():
             module._training = mode
         return self
@@ -227,6 +248,11 @@ class Module:
         A shared parameter needs one of its names; if its values differ, the last holds, as in torch. An
         interrupt (Ctrl-C) waits until all values are assigned.
         """
+        if not isinstance(state, Mapping):
+            raise OptionError(
+                f"load_state_dict: expected a mapping of names to arrays, got {shown(state)}; "
+                "pass a state_dict()"
+            )
         own = dict(self._saved_cells())
         assigned = {id(own[name]) for name in state if name in own}
         unknown = [f"{name!r}.{did_you_mean(str(name), own)}" for name in state if name not in own]

@@ -9,6 +9,7 @@ from typing import Any
 from typing_extensions import override
 
 from ..backends import Backend, DtypeError, LaminaError, OptionError, ShapeError, StateError, Tensor
+from ..backends.options import shown
 from ..backends.protocol import Shape
 from .cell import Cell, check_shape
 from .initializers import Initializer
@@ -41,7 +42,7 @@ class Parameter(Cell):
     ) -> None:
         if not callable(initializer) or isinstance(initializer, type):
             raise OptionError(
-                f"parameter: expected an initializer such as Constant(0.5), got {initializer!r}"
+                f"parameter: expected an initializer such as Constant(0.5), got {shown(initializer)}"
             )
         shape = check_shape("parameter", shape)
         seed, stream = next_stream()
@@ -66,19 +67,18 @@ class Parameter(Cell):
 
     def accumulate(self, grad: Tensor) -> None:
         """Assign the first gradient after `zero_grad`, add later ones. grad: the parameter's shape."""
-        if self.grad_out is grad:
-            self.grad_out = None
-        elif self.grad_out is not None:
+        if (place := self.grad_out) is None:
+            self._check_gradient(grad)  # `add` would broadcast
+            b = self.backend
+            b.assign(self._grad, b.add(self._grad, grad, out=self._grad))
+            return
+        if place is not grad:
             try:
                 self.backend.assign(self._grad, grad)
             except LaminaError as error:
                 self._check_gradient(grad)
                 raise self._refused(str(error), type(error)) from error
-            self.grad_out = None
-        else:
-            self._check_gradient(grad)  # `add` would broadcast
-            b = self.backend
-            b.assign(self._grad, b.add(self._grad, grad, out=self._grad))
+        self.grad_out = None
 
     def zero_grad(self) -> None:
         """Forget the gradient."""

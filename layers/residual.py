@@ -79,11 +79,16 @@ class Residual(Module):
 
     def _unequal(self, y: Shape, other: Shape) -> Exception:
         what, advice = (
-            ("the input has", "add a shortcut that changes the input's shape")
+            ("input", "add a shortcut that changes the input's shape")
             if self.shortcut is None
-            else ("the shortcut gives", "give both the same shape")
+            else ("shortcut", "give both the same shape")
         )
-        return named_error(ShapeError(f"the layers give {tuple(y)}, {what} {tuple(other)}; {advice}"), self)
+        return named_error(
+            ShapeError(
+                f"expected layers that give the {what}'s shape {tuple(other)}, got {tuple(y)}; {advice}"
+            ),
+            self,
+        )
 
     def __repr__(self) -> str:
         inner = "".join(

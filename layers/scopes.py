@@ -11,6 +11,8 @@ from collections.abc import Iterator, Mapping
 from contextvars import ContextVar
 from typing import Any
 
+from ..backends import OptionError
+from ..backends.options import shown
 from .call import InstanceMethod, Setting
 from .module import Module
 
@@ -25,6 +27,8 @@ def named_scopes(model: Module) -> contextlib.AbstractContextManager[None]:
     for its backward pass; the names of nested containers add up. A model without sub-modules has its class's
     name. On a raw backend this does nothing.
     """
+    if not isinstance(model, Module):
+        raise OptionError(f"named_scopes: expected model to be a Module, got {shown(model)}")
     if not model.backend.scoped or id(model) in _names.get():
         return contextlib.nullcontext()
     names, modules = _scopes_of(model)

@@ -15,6 +15,7 @@ from ..backends import LaminaError, ShapeError
 from ..backends.notebook import Shown, table
 from ..backends.protocol import Shape
 from ..backends.shape_backend import ShapeBackend
+from .cell import check_shape
 
 if TYPE_CHECKING:
     from .module import Module
@@ -104,10 +105,11 @@ def _twin(model: Module, input_shape: Shape | None, what: str) -> tuple[Shape, M
         raise ShapeError(
             f"{type(model).__name__}.{what}: the first layer does not know its input; pass input_shape"
         )
+    shape = check_shape(f"{type(model).__name__}.{what}", shape)
     counter = ShapeBackend(dtype=model.backend.default_dtype)  # type: ignore[abstract]  # made by funnelled
     twin = copy.deepcopy(model).to(counter).eval()
     counter.costs.clear()
-    return tuple(shape), twin, counter
+    return shape, twin, counter
 
 
 def _run(twin: Module, counter: ShapeBackend, shape: Shape, what: str) -> None:

@@ -6,13 +6,17 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..backends import OptionError
-from ..backends.options import as_integer, entries, integer
+from ..backends.options import as_integer, entries, shown
 from ..backends.protocol import Shape
 from .module import Module
 
 Sizes = int | Sequence[int]
 Sides = tuple[tuple[int, int], ...]
 Padding = int | str | Sequence[int] | Sequence[Sequence[int]]
+
+
+MOST = 2**31 - 1
+"""The largest size."""
 
 
 def axes(rank: int) -> str:
@@ -23,19 +27,24 @@ def axes(rank: int) -> str:
 def sizes(layer: str, option: str, value: Sizes, rank: int, least: int = 1) -> tuple[int, ...]:
     """Return one integer for each spatial axis, from one integer for all or from a sequence of them."""
     each = entries(value, rank)
-    if rank == len(each) == 1:
-        return (integer(layer, option, each[0], least=least),)
     numbers = tuple(n for n in map(as_integer, each) if n is not None and n >= least)
     if not len(numbers) == len(each) == rank:
         wanted = f"an integer of at least {least}" + (f", or {rank} of them" if rank > 1 else "")
-        raise OptionError(f"{layer}: expected {option} to be {wanted}, got {value!r}")
+        raise OptionError(f"{layer}: expected {option} to be {wanted}, got {shown(value)}")
+    return limited(layer, option, value, numbers)
+
+
+def limited(layer: str, option: str, value: object, numbers: tuple[int, ...]) -> tuple[int, ...]:
+    """Return an option's integers; OptionError if one is beyond the libraries' 32 bits."""
+    if max(numbers, default=0) > MOST:
+        raise OptionError(f"{layer}: expected {option} to be at most {MOST}, got {shown(value)}")
     return numbers
 
 
 def numeric_sides(layer: str, value: Padding, window: tuple[tuple[int, ...], ...]) -> Sides:
     """Return `sides` of a padding that may not be "same" or "valid". window: the rest of their arguments."""
     if isinstance(value, str):
-        raise OptionError(f"{layer}: expected padding in numbers, got {value!r}")
+        raise OptionError(f"{layer}: expected padding in numbers, got {shown(value)}")
     return sides(layer, value, *window)
 
 
@@ -77,8 +86,10 @@ def sides(
             else "an integer, (before, after)"
         )
         raise OptionError(
-            f"{layer}: expected padding to be {wanted}, 'same' or 'valid', and not negative, got {value!r}"
+            f"{layer}: expected padding to be {wanted}, 'same' or 'valid', and not negative, "
+            f"got {shown(value)}"
         )
+    limited(layer, "padding", value, tuple(n for pair in pairs for n in pair))
     return tuple((before, after) for before, after in pairs)
 
 

@@ -2,29 +2,39 @@
 
 from __future__ import annotations
 
+import inspect
 import tempfile
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import command
+import pytest
 from bad_input import (
     Bad,
     Place,
     command_line,
     complaint,
+    containers,
     data,
     files,
+    initializers,
     layer_calls,
     layer_cases,
+    layer_options,
     loop,
+    losses,
     models,
+    modules,
     onnx_files,
     optimizers,
     schedules,
     scores,
+    states,
 )
 from rows import each
 
+import lamina.layers
 from lamina.backends import Backend, get_backend
 from lamina.layers import mode
 from lamina.layers.proofs import LayerCase
@@ -37,14 +47,6 @@ from lamina.train.runs.recipe import OPTIONS
 PARTS = (
     layer_cases,
     layer_calls,
-    optimizers,
-    schedules,
-    loop,
-    scores,
-    files,
-    data,
-    models,
-    onnx_files,
     command_line,
 )
 ROWS: tuple[Bad, ...] = tuple(row for part in PARTS for row in part.ROWS)
@@ -76,6 +78,41 @@ def test_shapes_that_no_row_refuses_are_taken(case: LayerCase, backend: Backend)
         assert tuple(b.shape(y)) == tuple(layer.output_shape(shape)), shape
         grad = layer.backward(b.full(b.shape(y), 1.0))
         assert case.integers or tuple(b.shape(grad)) == shape
+
+
+# -- the table is whole ----------------------------------------------------------------------------
+
+SUBJECTS = {row.subject.partition(".")[0] for row in ROWS}
+NO_INPUT = {
+    "Cell",  # made by its subclasses
+    "inference",  # takes nothing
+    "TorchDefault",  # takes nothing
+    "without_input_gradient",  # compares its argument with modules
+}
+
+
+def test_there_are_enough_rows() -> None:
+    assert len({str(row) for row in ROWS}) == len(ROWS) >= 400
+
+
+def test_everything_public_of_layers_is_a_subject() -> None:
+    assert set(lamina.layers.__all__) - SUBJECTS == NO_INPUT
+
+
+@pytest.mark.parametrize("table", [layer_options.OPTIONS, losses.OPTIONS_OF, initializers.OPTIONS])
+def test_every_option_has_bad_values(table: dict[str, Any]) -> None:
+    for name, row in table.items():
+        options = row[1] if table is layer_options.OPTIONS else row
+        declared = set(inspect.signature(getattr(lamina.layers, name)).parameters) - {"backend"}
+        assert declared == set(options), name
+
+
+def test_every_layer_loss_and_initializer_has_its_options_in_the_table() -> None:
+    public = {name: getattr(lamina.layers, name) for name in lamina.layers.__all__}
+    bases = (lamina.layers.Module, lamina.layers.Loss, lamina.layers.Initializer)
+    made = {n for n, c in public.items() if isinstance(c, type) and issubclass(c, bases) and c not in bases}
+    tables = {*layer_options.OPTIONS, *losses.OPTIONS_OF, *initializers.OPTIONS}
+    assert made - tables == {"Residual", "Sequential"}  # of layers: `containers.py`
 
 
 def test_every_part_of_training_has_rows() -> None:

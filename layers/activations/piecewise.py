@@ -61,7 +61,8 @@ class Hardtanh(Module):
         self.min_val = number(name, "min_val", min_val, infinite=True)
         self.max_val = number(name, "max_val", max_val, infinite=True)
         if not self.min_val < self.max_val:
-            raise OptionError(f"{name}: expected min_val below max_val, got {min_val!r} and {max_val!r}")
+            got = f"{self.min_val:g} and {self.max_val:g}"
+            raise OptionError(f"{name}: expected min_val below max_val, got {got}")
 
     @override
     def forward(self, x: Tensor) -> Tensor:

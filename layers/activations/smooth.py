@@ -6,8 +6,8 @@ import math
 
 from typing_extensions import override
 
-from ...backends import Backend, OptionError, Tensor
-from ...backends.options import number
+from ...backends import Backend, Tensor
+from ...backends.options import choice, number
 from ..module import Module
 
 
@@ -112,10 +112,8 @@ class GELU(Module):
     _cubic = 0.044715
 
     def __init__(self, approximate: str = "none", *, backend: str | Backend | None = None) -> None:
-        if approximate not in ("none", "tanh"):
-            raise OptionError(f"GELU: expected approximate to be 'none' or 'tanh', got {approximate!r}")
         super().__init__(backend)
-        self.approximate = approximate
+        self.approximate = choice("GELU", "approximate", approximate, ("none", "tanh"))
 
     @override
     def forward(self, x: Tensor) -> Tensor:

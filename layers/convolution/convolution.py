@@ -7,10 +7,10 @@ from typing import ClassVar
 from typing_extensions import override
 
 from ...backends import Backend, OptionError, Tensor
-from ...backends.options import integer
+from ...backends.options import choice, flag, integer
 from ...backends.protocol import Shape
 from ...backends.windows import Window
-from ..initializers import Initializer, TorchDefault
+from ..initializers import Initializer, or_torchs
 from ..module import Module
 from ..window_options import Padding, Sizes, axes, check_span, described, sides, sizes
 from .borders import MODES, Border, least
@@ -77,10 +77,7 @@ class Convolution(Module):
     ) -> None:
         name = type(self).__name__
         in_channels, out_channels, groups = checked_channels(name, in_channels, out_channels, groups)
-        if padding_mode not in MODES:
-            raise OptionError(
-                f"{name}: expected padding_mode to be one of {', '.join(MODES)}, got {padding_mode!r}"
-            )
+        padding_mode, bias = choice(name, "padding_mode", padding_mode, MODES), flag(name, "bias", bias)
         super().__init__(backend)
         self.in_channels, self.out_channels, self.groups = in_channels, out_channels, groups
         self.kernel_size = sizes(name, "kernel_size", kernel_size, self.rank)
@@ -89,8 +86,9 @@ class Convolution(Module):
         self.padding = sides(name, padding, self.kernel_size, self.stride, self.dilation)
         self.padding_mode = padding_mode
         shape = (out_channels, in_channels // groups, *self.kernel_size)
-        self.weight = self.parameter(shape, weight_init or TorchDefault())
-        self.bias = self.parameter((out_channels,), bias_init or TorchDefault(), fan=shape) if bias else None
+        weight_init, bias_init = or_torchs(weight_init), or_torchs(bias_init)
+        self.weight = self.parameter(shape, weight_init)
+        self.bias = self.parameter((out_channels,), bias_init, fan=shape) if bias else None
 
     def window(self, shape: Shape) -> Window:
         """Return the windows over an input (N, C, *spatial).

@@ -7,9 +7,10 @@ from typing import ClassVar
 from typing_extensions import override
 
 from ...backends import Backend, OptionError, Tensor
+from ...backends.options import choice, flag
 from ...backends.protocol import Shape
 from ...backends.windows import Window
-from ..initializers import Initializer, TorchDefault
+from ..initializers import Initializer, or_torchs
 from ..module import Module
 from ..window_options import Padding, Sizes, described, numeric_sides, sizes
 from .convolution import channel_sum, check_images, checked_channels
@@ -79,8 +80,8 @@ class ConvTranspose(Module):
     ) -> None:
         name = type(self).__name__
         in_channels, out_channels, groups = checked_channels(name, in_channels, out_channels, groups)
-        if padding_mode != "zeros":
-            raise OptionError(f"{name}: expected padding_mode 'zeros', got {padding_mode!r}")
+        choice(name, "padding_mode", padding_mode, ("zeros",))
+        bias = flag(name, "bias", bias)
         super().__init__(backend)
         self.in_channels, self.out_channels, self.groups = in_channels, out_channels, groups
         self.kernel_size = sizes(name, "kernel_size", kernel_size, self.rank)
@@ -96,8 +97,9 @@ class ConvTranspose(Module):
                 f"{self.dilation}, got {self.output_padding}"
             )
         shape = (in_channels, out_channels // groups, *self.kernel_size)
-        self.weight = self.parameter(shape, weight_init or TorchDefault())
-        self.bias = self.parameter((out_channels,), bias_init or TorchDefault(), fan=shape) if bias else None
+        weight_init, bias_init = or_torchs(weight_init), or_torchs(bias_init)
+        self.weight = self.parameter(shape, weight_init)
+        self.bias = self.parameter((out_channels,), bias_init, fan=shape) if bias else None
 
     @override
     def forward(self, x: Tensor) -> Tensor:

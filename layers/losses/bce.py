@@ -52,7 +52,7 @@ class BCELoss(_BinaryCrossEntropy):
         backend: str | Backend | None = None,
     ) -> None:
         super().__init__(reduction, backend=backend)
-        self.weight = weight
+        self.weight = self.weights("weight", weight)
 
     @override
     def elements(self, prediction: Tensor, target: Tensor, weight: Tensor | None) -> tuple[Tensor, Total]:
@@ -109,8 +109,8 @@ class BCEWithLogitsLoss(_BinaryCrossEntropy):
         backend: str | Backend | None = None,
     ) -> None:
         super().__init__(reduction, backend=backend)
-        self.weight = weight
-        self.pos_weight = pos_weight
+        self.weight = self.weights("weight", weight)
+        self.pos_weight = self.weights("pos_weight", pos_weight)
 
     @override
     def elements(self, prediction: Tensor, target: Tensor, weight: Tensor | None) -> tuple[Tensor, Total]:

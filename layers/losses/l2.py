@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from ...backends import OptionError, Tensor
-from ...backends.options import number
+from ...backends.options import number, shown
 from ..parameter import Parameter
 
 
@@ -28,7 +28,7 @@ class L2Penalty:
         self.parameters = list(parameters) if isinstance(parameters, Iterable) else []
         if not self.parameters or not all(isinstance(p, Parameter) for p in self.parameters):
             raise OptionError(
-                f"L2Penalty: expected parameters, as model.parameters() gives them, got {parameters!r}"
+                f"L2Penalty: expected parameters, as model.parameters() gives them, got {shown(parameters)}"
             )
 
     def __repr__(self) -> str:

@@ -3,11 +3,25 @@
 from __future__ import annotations
 
 import copy
+import functools
 import inspect
-from functools import lru_cache
+import math
+from collections.abc import Callable
 from typing import Any, TypeVar
 
-from ...backends import Backend, OptionError, ShapeError, StateError, Tensor, get_backend
+from ...backends import (
+    Backend,
+    DataError,
+    DtypeError,
+    OptionError,
+    ShapeError,
+    StateError,
+    Tensor,
+    get_backend,
+)
+from ...backends.errors import foreign
+from ...backends.host import is_floating
+from ...backends.options import choice
 from ...backends.protocol import Shape
 from ..call import CHECKED_TARGETS, INFERENCE, Kept
 from ..faults import raise_named
@@ -40,15 +54,12 @@ class Loss:
         if "forward" in vars(cls) and "terms" not in vars(cls):
             # The terms that it inherits are those of another forward.
             cls.terms = Loss.terms  # type: ignore[method-assign]
+        if inspect.isfunction(own := vars(cls).get("backward")):
+            setattr(cls, "backward", _named(own))  # noqa: B010
 
     def __init__(self, reduction: str = "mean", *, backend: str | Backend | None = None) -> None:
-        if reduction not in self.reductions:
-            known = ", ".join(map(repr, self.reductions))
-            raise OptionError(
-                f"{type(self).__name__}: expected reduction to be one of {known}, got {reduction!r}"
-            )
+        self.reduction = choice(type(self).__name__, "reduction", reduction, self.reductions)
         self.backend = get_backend(backend)
-        self.reduction = reduction
         self.validate = True
         """Whether each call checks the targets' values, outside `checked_targets()`: it waits for the device.
         Labels need no check on a CPU, where an op refuses those out of range."""
@@ -144,6 +155,22 @@ class Loss:
 
     # -- for the losses' own use ---------------------------------------------------------------------
 
+    def weights(self, option: str, value: Tensor | None) -> Tensor | None:
+        """Return an option's weights; raise unless they are None, or floating and finite on this backend."""
+        if value is None:
+            return None
+        b, name = self.backend, type(self).__name__
+        try:
+            shape, dtype = b.shape(value), b.dtype(value)
+        except DtypeError as error:
+            raise foreign(f"{name}: {option}", value, f"a tensor of {b!r}") from error
+        if not is_floating(dtype):
+            raise DtypeError(f"{name}: expected {option} to be floating, got {dtype}; convert it with astype")
+        largest = 0.0 if 0 in shape else b.item(b.max(b.abs(value)))
+        if not largest < math.inf:
+            raise DataError(f"{name}: expected {option} to be finite, got {largest}")
+        return value
+
     def checks_values(self) -> bool:
         """Return whether this call checks the values of prediction and target."""
         return self.validate and not CHECKED_TARGETS.get()
@@ -174,7 +201,7 @@ class Loss:
                 f"expected a target of the prediction's shape {tuple(shape)}, got {tuple(other)}"
             )
         if 0 in shape and self.reduction not in ("sum", "none"):
-            raise ShapeError(f"the mean over an empty batch is undefined: prediction {tuple(shape)}")
+            raise ShapeError(f"expected at least one element for the mean, got prediction {tuple(shape)}")
         return shape
 
     def check_weight(self, name: str, weight: Tensor | None, shape: Shape) -> None:
@@ -213,14 +240,27 @@ class Loss:
             return self.forward(prediction, target)
         if not _takes_weight(type(self).forward):
             raise OptionError(
-                "expected no weight, for forward(prediction, target) takes none; give it weight=None as a "
-                "third parameter"
+                "expected no weight, for forward(prediction, target) takes none, got one; give it "
+                "weight=None as a third parameter"
             )
         forward: Any = self.forward
         return forward(prediction, target, weight)  # type: ignore[no-any-return]
 
 
-@lru_cache(maxsize=64)
+def _named(own: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """Return a loss's `backward` whose errors name the loss."""
+
+    @functools.wraps(own)
+    def backward(self: Loss, *gradient: Tensor, **named: Tensor) -> Tensor:
+        try:
+            return own(self, *gradient, **named)
+        except Exception as error:
+            raise_named(error, self)
+
+    return backward
+
+
+@functools.lru_cache(maxsize=64)
 def _takes_weight(forward: Any) -> bool:
     try:
         inspect.signature(forward).bind(None, None, None, None)

@@ -8,6 +8,7 @@ from typing import NamedTuple
 from typing_extensions import override
 
 from ...backends import Backend, DataError, DtypeError, OptionError, ShapeError, Tensor
+from ...backends.host import is_floating
 from ...backends.options import integer, number
 from ..parameter import check_same_shape
 from .elementwise import ElementwiseLoss, Total
@@ -64,8 +65,10 @@ class NLLLoss(ElementwiseLoss):
         backend: str | Backend | None = None,
     ) -> None:
         super().__init__(reduction, backend=backend)
-        self.weight = weight
-        self.ignore_index = integer(type(self).__name__, "ignore_index", ignore_index, least=None)
+        self.weight = self.weights("weight", weight)
+        if weight is not None and len(shape := self.backend.shape(weight)) != 1:
+            raise ShapeError(f"{type(self).__name__}: expected weight to have shape (C,), got {tuple(shape)}")
+        self.ignore_index = integer(type(self).__name__, "ignore_index", ignore_index, least=-(2**63))
 
     @override
     def elements(self, prediction: Tensor, target: Tensor, weight: Tensor | None) -> tuple[Tensor, Total]:
@@ -93,7 +96,9 @@ class NLLLoss(ElementwiseLoss):
         counted = b.logical_not(b.equal(target, self.ignore_index))
         # Ignored labels are treated as class 0 here.
         labels = b.where(counted, target, 0)
-        low, high = -b.item(b.max(b.negative(labels))), b.item(b.max(labels))
+        # -2**63 has no opposite.
+        opposite = b.negative(b.maximum(labels, 1 - 2**63))
+        low, high = -b.item(b.max(opposite)), b.item(b.max(labels))
         if low < 0 or high >= classes:
             raise DataError(
                 f"expected labels to be class numbers from 0 to {classes - 1}, got {low if low < 0 else high}"
@@ -109,12 +114,14 @@ class NLLLoss(ElementwiseLoss):
                 "expected a prediction (N, C, ...) and labels (N, ...), "
                 f"got {tuple(shape)} and {tuple(labels)}"
             )
+        if not is_floating(dtype := b.dtype(prediction)):
+            raise DtypeError(f"expected a floating prediction, got {dtype}; convert it with astype")
         if b.dtype(target) != "int64":
             raise DtypeError(f"expected int64 labels, got {b.dtype(target)}; labels are class numbers")
         if b.device != "cpu" and self.checks_values():  # on a CPU, `_losses` finds a wrong label
             self.check_targets(tuple(shape), target)
         if self.reduction == "mean" and math.prod(labels) == 0:
-            raise ShapeError(f"the mean over an empty batch is undefined: prediction {tuple(shape)}")
+            raise ShapeError(f"expected at least one label for the mean, got prediction {tuple(shape)}")
 
     def _labels(self, prediction: Tensor, target: Tensor, samples: Tensor | None) -> Labels:
         """Return the labels and their weights: of classes, of samples (N, 1, ...), and of smoothing."""
@@ -127,7 +134,11 @@ class NLLLoss(ElementwiseLoss):
         counted = counted if samples is None else b.multiply(counted, samples)
         weight, of_classes = counted, self._class_weights(classes, 2 + len(rest))
         if of_classes is not None:
-            of_labels = b.take(b.reshape(of_classes, (classes,)), b.reshape(column, (-1,)), axis=0)
+            try:
+                of_labels = b.take(b.reshape(of_classes, (classes,)), b.reshape(column, (-1,)), axis=0)
+            except DataError:
+                self.check_targets((first, classes, *rest), target)  # as in `_losses`
+                raise
             weight = b.multiply(counted, b.reshape(of_labels, (first, 1, *rest)))
         total = b.sum(weight)
         if self.reduction == "sum":

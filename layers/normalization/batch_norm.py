@@ -6,8 +6,8 @@ from typing import ClassVar
 
 from typing_extensions import override
 
-from ...backends import Backend, OptionError, ShapeError, Tensor
-from ...backends.options import integer, number
+from ...backends import Backend, ShapeError, Tensor
+from ...backends.options import choice, flag, integer, number
 from ...backends.protocol import Shape
 from ...backends.shapes import count
 from ..initializers import Constant
@@ -59,13 +59,15 @@ class BatchNorm(Module):
         backend: str | Backend | None = None,
     ) -> None:
         name = type(self).__name__
-        if momentum_of not in ("new", "old"):
-            raise OptionError(f"{name}: expected momentum_of to be 'new' or 'old', got {momentum_of!r}")
+        momentum_of = choice(name, "momentum_of", momentum_of, ("new", "old"))
         num_features = integer(name, "num_features", num_features)
         super().__init__(backend)
         self.num_features, self.eps = num_features, number(name, "eps", eps, least=0)
         self.momentum = None if momentum is None else number(name, "momentum", momentum, least=0, most=1)
-        self.momentum_of, self.biased_running_variance = momentum_of, biased_running_variance
+        self.momentum_of = momentum_of
+        self.biased_running_variance = flag(name, "biased_running_variance", biased_running_variance)
+        affine, bias = flag(name, "affine", affine), flag(name, "bias", bias)
+        track_running_stats = flag(name, "track_running_stats", track_running_stats)
         shape = (num_features,)
         self.weight = self.parameter(shape, Constant(1.0)) if affine else None
         self.bias = self.parameter(shape, Constant(0.0)) if affine and bias else None

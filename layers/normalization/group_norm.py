@@ -7,7 +7,7 @@ import math
 from typing_extensions import override
 
 from ...backends import Backend, OptionError, Tensor
-from ...backends.options import integer, number
+from ...backends.options import flag, integer, number
 from ...backends.protocol import Shape
 from ..initializers import Constant
 from ..module import Module
@@ -49,6 +49,7 @@ class GroupNorm(Module):
         super().__init__(backend)
         self.num_groups, self.num_channels = num_groups, num_channels
         self.eps = number("GroupNorm", "eps", eps, least=0)
+        affine, bias = flag("GroupNorm", "affine", affine), flag("GroupNorm", "bias", bias)
         self.weight = self.parameter((num_channels,), Constant(1.0)) if affine else None
         self.bias = self.parameter((num_channels,), Constant(0.0)) if affine and bias else None
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing_extensions import override
 
 from ...backends import Backend, OptionError, Tensor
-from ...backends.options import as_integer, entries, number
+from ...backends.options import as_integer, entries, flag, number, shown
 from ...backends.protocol import Shape
 from ..initializers import Constant
 from ..module import Module
@@ -42,12 +42,15 @@ class LayerNorm(Module):
         shape = tuple(as_integer(n) or 0 for n in entries(normalized_shape, 1))
         if not shape or min(shape) < 1:
             raise OptionError(
-                f"LayerNorm: expected normalized_shape to be integers of at least 1, got {normalized_shape!r}"
+                f"LayerNorm: expected normalized_shape to be integers of at least 1, "
+                f"got {shown(normalized_shape)}"
             )
         super().__init__(backend)
         self.normalized_shape, self.eps = shape, number("LayerNorm", "eps", eps, least=0)
-        self.weight = self.parameter(shape, Constant(1.0)) if elementwise_affine else None
-        self.bias = self.parameter(shape, Constant(0.0)) if elementwise_affine and bias else None
+        affine = flag("LayerNorm", "elementwise_affine", elementwise_affine)
+        bias = flag("LayerNorm", "bias", bias)
+        self.weight = self.parameter(shape, Constant(1.0)) if affine else None
+        self.bias = self.parameter(shape, Constant(0.0)) if affine and bias else None
 
     @override
     def forward(self, x: Tensor) -> Tensor:

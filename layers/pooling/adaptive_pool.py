@@ -9,10 +9,11 @@ from typing import ClassVar
 from typing_extensions import override
 
 from ...backends import Backend, OptionError, Tensor
-from ...backends.options import as_integer, entries
+from ...backends.options import as_integer, entries, shown
 from ...backends.protocol import Shape
+from ..cell import MOST
 from ..module import Module
-from ..window_options import axes
+from ..window_options import axes, limited
 
 
 class AdaptiveAvgPool(Module):
@@ -39,8 +40,9 @@ class AdaptiveAvgPool(Module):
         if len(numbers) != self.rank or not all(n is None or n >= 1 for n in numbers):
             raise OptionError(
                 f"{type(self).__name__}: expected output_size to be an integer of at least 1, None, or "
-                f"{self.rank} of these, got {output_size!r}"
+                f"{self.rank} of these, got {shown(output_size)}"
             )
+        limited(type(self).__name__, "output_size", output_size, tuple(n for n in numbers if n is not None))
         self.output_size = numbers
 
     @override
@@ -115,7 +117,10 @@ class AdaptiveAvgPool(Module):
         if len(shape) != self.rank + 2 or 0 in shape[2:]:
             raise self.misfit(f"(N, C, {axes(self.rank)}) with at least one place", shape)
         wanted = (n if m is None else m for n, m in zip(shape[2:], self.output_size, strict=True))
-        return (*shape[:2], *wanted)
+        y_shape = (*shape[:2], *wanted)
+        if math.prod(y_shape) > MOST:
+            raise self.misfit(f"whose output {y_shape} has at most {MOST:,} elements", shape)
+        return y_shape
 
     @override
     def extra_repr(self) -> str:

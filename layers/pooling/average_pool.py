@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing_extensions import override
 
 from ...backends import Backend, OptionError, Tensor
-from ...backends.options import as_integer
+from ...backends.options import as_integer, flag, shown
 from ...backends.windows import Window
-from ..window_options import Padding, Sizes, described
+from ..window_options import MOST, Padding, Sizes, described
 from .pool import Pool, parts
 
 
@@ -43,13 +43,13 @@ class AvgPool(Pool):
         super().__init__(
             kernel_size, stride, padding, dilation, ceil_mode, wide_padding=wide_padding, backend=backend
         )
-        divisor = as_integer(divisor_override)
-        if divisor_override is not None and not divisor:
+        name, divisor = type(self).__name__, as_integer(divisor_override)
+        if divisor_override is not None and (not divisor or abs(divisor) > MOST):
             raise OptionError(
-                f"{type(self).__name__}: expected divisor_override to be an integer other than 0, "
-                f"got {divisor_override!r}"
+                f"{name}: expected divisor_override to be an integer other than 0, at most {MOST}, "
+                f"got {shown(divisor_override)}"
             )
-        self.count_include_pad = bool(count_include_pad)
+        self.count_include_pad = flag(name, "count_include_pad", count_include_pad)
         self.divisor_override = divisor
 
     @override

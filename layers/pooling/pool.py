@@ -8,6 +8,7 @@ from typing import ClassVar
 from typing_extensions import override
 
 from ...backends import Backend, OptionError
+from ...backends.options import flag, shown
 from ...backends.protocol import Shape
 from ...backends.windows import Window
 from ..module import Module
@@ -56,13 +57,14 @@ class Pool(Module):
         self.stride = self.kernel_size if stride is None else sizes(name, "stride", stride, self.rank)
         self.dilation = sizes(name, "dilation", dilation, self.rank)
         self.padding = numeric_sides(name, padding, (self.kernel_size, self.stride, self.dilation))
-        self.ceil_mode = bool(ceil_mode)
+        self.ceil_mode = flag(name, "ceil_mode", ceil_mode)
         spans = tuple(d * (k - 1) + 1 for d, k in zip(self.dilation, self.kernel_size, strict=True))
+        wide_padding = flag(name, "wide_padding", wide_padding)
         most = tuple(span - 1 if wide_padding else span // 2 for span in spans)
         if any(max(pair) > limit for pair, limit in zip(self.padding, most, strict=True)):
             limit = "less than" if wide_padding else "at most half"
             raise OptionError(
-                f"{name}: expected padding of {limit} the kernel, which spans {spans}, got {padding!r}"
+                f"{name}: expected padding of {limit} the kernel, which spans {spans}, got {shown(padding)}"
             )
 
     def window(self, shape: Shape) -> Window:

@@ -131,7 +131,7 @@ ERRORS = [
     ("strict+strict+numpy", r"decorators stand once each, in this order: .*strict"),
     ("strict", r"must end in one that computes: .*'strict\+(numpy|torch)'"),
     ("numpy+strict", r"Unknown decorator 'numpy'"),
-    ("strict+", r"Unknown backend ''"),
+    ("strict+", r"Backend 'strict\+' .* must end in one that computes: .*, for example 'strict\+\w+'"),
     ("numpy:cuda", r"Backend 'numpy:cuda' cannot run: numpy has no device 'cuda'"),
     ("strict+numpy:gpu", r"numpy has no device 'gpu'"),
     ("no_such_module:Backend", r"cannot import 'no_such_module'"),

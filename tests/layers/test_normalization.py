@@ -12,10 +12,6 @@ import pytest
 
 from lamina.backends import (
     Backend,
-    DtypeError,
-    LaminaError,
-    ShapeError,
-    StateError,
     get_backend,
 )
 from lamina.layers import (
@@ -25,7 +21,6 @@ from lamina.layers import (
     GroupNorm,
     LayerNorm,
     Linear,
-    Module,
     Sequential,
     inference,
 )
@@ -94,17 +89,6 @@ def test_batch_norm_in_float32_at_a_mean_of_10000(
         np.testing.assert_allclose(
             layer.state_dict()[name], exact.state_dict()[name], rtol=1e-6, err_msg=name
         )
-
-
-def test_a_failed_forward_pass_leaves_the_statistics_alone(backend: Backend) -> None:
-    layer = BatchNorm1d(3, backend=backend)
-    before = layer.state_dict()
-    for bad in (draw(1, 3), draw(4, 2), draw(4, 3, 2, 2)):
-        with pytest.raises(ShapeError, match=r"^BatchNorm1d\(3\)"):
-            layer(backend.from_host(bad))
-    with pytest.raises(DtypeError, match=r"^BatchNorm1d\(3\).*float64"):
-        layer(backend.from_host(draw(4, 3), dtype="float64"))
-    assert all(np.array_equal(before[name], value) for name, value in layer.state_dict().items())
 
 
 def test_the_convention_of_the_paper(backend64: Backend) -> None:
@@ -199,20 +183,6 @@ def test_statistics_move_to_another_backend_and_dtype(backend: Backend) -> None:
     model.eval()(model.backend.from_host(draw(2, 4)))
 
 
-def test_loading_raises_before_anything_is_changed(backend: Backend) -> None:
-    model = small(backend)
-    before = model.state_dict()
-    state = {name: value + 1 for name, value in before.items()}
-    for broken, error in (
-        ({k: v for k, v in state.items() if k != "1.running_var"}, StateError),
-        ({**state, "1.running_mean": np.zeros(4)}, ShapeError),
-        ({**state, "1.num_batches_tracked": np.array(["many"])}, LaminaError),
-    ):
-        with pytest.raises(error, match=r"running_var|running_mean|num_batches_tracked"):
-            model.load_state_dict(broken)
-        assert all(np.array_equal(before[name], value) for name, value in model.state_dict().items())
-
-
 def test_it_goes_to_torch_and_back() -> None:
     torch = pytest.importorskip("torch")
     model = small(get_backend("numpy"))
@@ -222,41 +192,3 @@ def test_it_goes_to_torch_and_back() -> None:
     back = small(get_backend("numpy"))
     back.load_state_dict(twin.state_dict())
     assert all(np.array_equal(back.state_dict()[name], value) for name, value in model.state_dict().items())
-
-
-@pytest.mark.parametrize(
-    ("make", "shape", "message"),
-    [
-        (
-            lambda: BatchNorm1d(3),
-            (1, 3),
-            r"BatchNorm1d\(3\): expected more than one value.*\(1, 3\)",
-        ),
-        (lambda: BatchNorm2d(3), (1, 3, 1, 1), r"BatchNorm2d\(3\): expected more than one value per channel"),
-        (
-            lambda: BatchNorm1d(3),
-            (4, 3, 2, 2),
-            r"BatchNorm1d\(3\): expected input \(N, 3\) or \(N, 3, L\)",
-        ),
-        (lambda: BatchNorm2d(3), (4, 2, 5, 5), r"expected input \(N, 3, H, W\), got \(4, 2, 5, 5\)"),
-        (lambda: BatchNorm3d(3), (4, 3, 5, 5), r"expected input \(N, 3, D, H, W\), got \(4, 3, 5, 5\)"),
-        (lambda: LayerNorm((2, 3)), (4, 3, 2), r"LayerNorm\(2, 3\): expected input \(N, ..., 2, 3\), got"),
-        (lambda: LayerNorm(3), (3,), r"LayerNorm\(3\): expected input \(N, ..., 3\), got \(3,\)"),
-        (
-            lambda: GroupNorm(2, 4),
-            (2, 6, 3),
-            r"GroupNorm\(2, 4\): expected input \(N, 4, ...\), got \(2, 6, 3\)",
-        ),
-    ],
-)
-def test_misfits_are_named(make: Any, shape: tuple[int, ...], message: str) -> None:
-    layer: Module = make()
-    with pytest.raises(ShapeError, match=message):
-        layer(layer.backend.full(shape, 1.0))
-
-
-def test_a_gradient_of_another_shape_is_refused(backend: Backend) -> None:
-    layer = BatchNorm1d(3, backend=backend)
-    layer(backend.from_host(draw(4, 3)))
-    with pytest.raises(ShapeError, match=r"BatchNorm1d\(3\): expected a gradient of shape \(4, 3\), got"):
-        layer.backward(backend.from_host(draw(1, 3)))

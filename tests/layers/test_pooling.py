@@ -9,16 +9,14 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from lamina.backends import Backend, OptionError, ShapeError, get_backend
+from lamina.backends import Backend, ShapeError, get_backend
 from lamina.layers import (
-    AdaptiveAvgPool2d,
     AvgPool1d,
     AvgPool2d,
     AvgPool3d,
     MaxPool1d,
     MaxPool2d,
     MaxPool3d,
-    Module,
 )
 
 KINDS: dict[str, Any] = {
@@ -152,65 +150,3 @@ def test_images_laid_innermost(kind: Any, backend64: Backend) -> None:
     assert np.array_equal(b.to_host(layer(turned)), b.to_host(y))
     g = b.from_host(np.random.default_rng(1).standard_normal(b.shape(y)))
     assert np.array_equal(b.to_host(layer.backward(g)), b.to_host(plain.backward(g)))
-
-
-@pytest.mark.parametrize(
-    ("make", "message"),
-    [
-        (
-            lambda: MaxPool2d(0),
-            "MaxPool2d: expected kernel_size to be an integer of at least 1, or 2 of them, got 0",
-        ),
-        (
-            lambda: MaxPool2d((2, 2, 2)),
-            r"kernel_size to be .*, got \(2, 2, 2\)",
-        ),
-        (lambda: MaxPool1d(2, stride=0), "MaxPool1d: expected stride to be an integer of at least 1, got 0"),
-        (
-            lambda: MaxPool2d(3, padding=2),
-            r"expected padding of at most half the kernel, which spans \(3, 3\)",
-        ),
-        (lambda: AvgPool2d(2, padding=((0, 2), (0, 0))), "expected padding of at most half"),
-        (lambda: AvgPool2d(2, padding="same"), "expected padding in numbers, got 'same'"),
-        (lambda: AvgPool2d(2, padding=-1), "and not negative, got -1"),
-        (
-            lambda: AvgPool2d(2, divisor_override=0),
-            "expected divisor_override to be an integer other than 0, got 0",
-        ),
-        (lambda: AdaptiveAvgPool2d(0), "expected output_size to be an integer of at least 1"),
-        (lambda: AdaptiveAvgPool2d((1, 2, 3)), r"output_size to be .*got \(1, 2, 3\)"),
-    ],
-)
-def test_options_are_checked(make: Any, message: str) -> None:
-    with pytest.raises(OptionError, match=message):
-        make()
-
-
-@pytest.mark.parametrize(
-    ("make", "shape", "message"),
-    [
-        (
-            lambda: MaxPool2d(5),
-            (2, 3, 4, 9),
-            r"MaxPool2d\(5x5\): expected input with size at least 5 on axis 2 .*, got \(2, 3, 4, 9\)",
-        ),
-        (lambda: AvgPool2d(2), (3, 4, 4), r"expected input \(N, C, H, W\), got \(3, 4, 4\); a single sample"),
-        (lambda: AvgPool1d(2), (3, 4, 4, 4), r"AvgPool1d\(2\): expected input \(N, C, L\), got"),
-        (lambda: AdaptiveAvgPool2d(1), (3, 4, 0, 4), "AdaptiveAvgPool2d.*with at least one place, got"),
-    ],
-)
-def test_misfits_are_named(make: Any, shape: tuple[int, ...], message: str) -> None:
-    layer: Module = make()
-    with pytest.raises(ShapeError, match=message):
-        layer(layer.backend.full(shape, 1.0))
-
-
-def test_a_gradient_of_another_shape_is_refused(backend: Backend) -> None:
-    for layer in (
-        MaxPool2d(2, backend=backend),
-        AvgPool2d(2, backend=backend),
-        AdaptiveAvgPool2d(2, backend=backend),
-    ):
-        layer(backend.full((1, 1, 4, 4), 1.0))
-        with pytest.raises(ShapeError, match=r"Pool2d\(.*\): expected a gradient of shape \(1, 1, 2, 2\)"):
-            layer.backward(backend.full((1, 1, 1, 2), 1.0))

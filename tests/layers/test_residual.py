@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
-import pytest
 
-from lamina.backends import Backend, OptionError, ShapeError, get_backend
+from lamina.backends import Backend
 from lamina.backends.numpy_backend import NumpyBackend
 from lamina.layers import (
     AdaptiveAvgPool2d,
@@ -18,7 +16,6 @@ from lamina.layers import (
     CrossEntropyLoss,
     Flatten,
     Linear,
-    Module,
     ReLU,
     Residual,
     Sequential,
@@ -155,50 +152,3 @@ def test_train_and_eval_reach_the_layers_inside(backend: Backend) -> None:
     before = model.state_dict()
     model(backend.full((2, 1, 8, 8), 1.0))
     assert all(np.array_equal(value, before[name]) for name, value in model.state_dict().items())
-
-
-@pytest.mark.parametrize(
-    ("make", "message"),
-    [
-        (
-            lambda b: Residual(Linear(3, 4, backend=b)),
-            r"Residual: the layers give \(2, 4\), the input has \(2, 3\); add a shortcut that changes the "
-            "input's shape",
-        ),
-        (
-            lambda b: Residual(Linear(3, 4, backend=b), shortcut=Linear(3, 5, backend=b)),
-            r"Residual: the layers give \(2, 4\), the shortcut gives \(2, 5\); give both the same "
-            "shape",
-        ),
-        (
-            lambda b: Residual(Linear(3, 1, backend=b)),  # it would broadcast
-            r"Residual: the layers give \(2, 1\), the input has \(2, 3\); add a shortcut .*",
-        ),
-        (
-            lambda b: Residual(Linear(5, 3, backend=b)),
-            r"Linear\(5 -> 3\): expected input \(N, \.\.\., 5\), got .*",
-        ),
-    ],
-)
-def test_shapes_that_cannot_be_added(make: Any, message: str, backend: Backend) -> None:
-    layer: Module = make(backend)
-    with pytest.raises(ShapeError, match=f"^{message}$"):
-        layer(backend.full((2, 3), 1.0))
-    with pytest.raises(ShapeError, match=f"^{message}$"):
-        layer.output_shape((2, 3))
-
-
-def test_a_model_says_at_once_what_cannot_be_added() -> None:
-    b = get_backend("numpy")
-    message = r"layer '1' does not fit after Linear\(2 -> 3\): Residual: the layers give \(1, 4\), the input"
-    with pytest.raises(ShapeError, match=message):
-        Sequential(Linear(2, 3, backend=b), Residual(Linear(3, 4, backend=b)))
-
-
-def test_a_shortcut_must_be_a_module_on_the_backend() -> None:
-    b, other = get_backend("numpy"), get_backend("numpy", dtype="float64")
-    with pytest.raises(OptionError, match=r"^Residual: expected shortcut .* on .*, got 3$"):
-        Residual(Linear(3, 3, backend=b), shortcut=3)  # type: ignore[arg-type]
-    message = r"^Residual: expected shortcut .* on <.*float32>, got Linear\(3 -> 3\) on <.*float64>$"
-    with pytest.raises(OptionError, match=message):
-        Residual(Linear(3, 3, backend=b), shortcut=Linear(3, 3, backend=other))

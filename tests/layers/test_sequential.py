@@ -19,6 +19,7 @@ from lamina.layers import (
     ReLU,
     Sequential,
     Sigmoid,
+    Softmax,
     Tanh,
     manual_seed,
     named_scopes,
@@ -132,3 +133,11 @@ def test_the_layers_are_named_by_scopes_in_forward_and_backward() -> None:
     with named_scopes(model.to(get_backend("numpy"))):
         copy.deepcopy(model)
     assert len(paths) == 4  # the names are those of one thread's call
+
+
+def test_sizes_that_fit_inputs_of_more_axes() -> None:
+    b = get_backend("numpy")
+    model = Sequential(
+        Linear(4, 3, backend=b), Softmax(2, backend=b), Flatten(backend=b), Linear(6, 1, backend=b)
+    )
+    assert b.shape(model(b.from_host(np.ones((5, 2, 4))))) == (5, 1)

@@ -9,7 +9,7 @@ from typing_extensions import override
 
 from ...backends import OptionError, StateError
 from ...backends.errors import did_you_mean
-from ...backends.options import flag, held, number, shown
+from ...backends.options import flag, number, shown
 
 
 class Rules:
@@ -99,11 +99,11 @@ class Options(dict[str, Any]):
 
 
 def _any_number(owner: str, option: str, value: Any) -> float:
-    return held(owner, option, number(owner, option, value))
+    return number(owner, option, value)
 
 
 def _not_negative(owner: str, option: str, value: Any) -> float:
-    return held(owner, option, number(owner, option, value, least=0.0))
+    return number(owner, option, value, least=0.0)
 
 
 def _fraction(owner: str, option: str, value: Any) -> float:

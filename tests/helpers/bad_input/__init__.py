@@ -117,6 +117,7 @@ def _faults(bad: Bad, error: Exception) -> list[str]:
         return [f"expected a {bad.error.__name__}"]
     message = str(error)
     free = isinstance(error, OTHER_FORMS) or isinstance(error.__cause__, OSError)
+    free = free or message.startswith("Unknown ")  # "Unknown dtype 'half' (from --dtype). Available: ..."
     wanted = bad.says if free else (*bad.says, "expected ", "got ")
     faults = [f"{text!r} is missing" for text in wanted if not any(t in message for t in _alternatives(text))]
     if message.count("\n") >= MOST_LINES:

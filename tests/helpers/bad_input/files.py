@@ -200,7 +200,8 @@ TARGETS: list[tuple[Any, tuple[str, ...]]] = [
     ("3", ("a target column from 0 to 2", "3")),
     (3, ("a target column from 0 to 2", "3")),
     (-4, ("a target column from 0 to 2", "-4")),
-    (10**30, ("a target column from 0 to 2", "1000")),
+    (10**15, ("a target column from 0 to 2", "1000")),
+    (10**30, ("an integer below 2**63", "1000")),
     ("9" * 5000, ("one of height, weight, kind", "'999")),
     *(
         (v, ("expected target to be an integer",))

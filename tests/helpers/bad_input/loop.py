@@ -347,7 +347,7 @@ OPTIONS = [
         lambda place: watched(place, trainer_of(place.backend, schedule=ExponentialLR(10.0))).fit(
             (X, LABELS), epochs=99
         ),
-        ("Adam: expected lr times lr_factor to be at most 3.4e+38",), OptionError, once=True,
+        ("ExponentialLR: expected the factor at epoch 98 to be at most 3.4e+38",), OptionError, once=True,
     ),
 ]  # fmt: skip
 
