@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Iterator
 
 import numpy as np
+import pytest
 
 from lamina.backends import Backend
 from lamina.backends.numpy_backend import NumpyBackend

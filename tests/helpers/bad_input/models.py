@@ -317,7 +317,7 @@ RUNS = [
     ),
     _loaded("images of 2**31 rows", "cnn: expected images",
             model={**CNN((1, 8, 8), 1).to_dict(), "input_shape": [1, 2**31, 9]}),
-    _loaded("the largest images", "'0.weight' to be",
+    _loaded("the largest images", "cannot be built here", "a shape of at most 68,719,476,736 elements",
             model=CNN((1, 2**31 - 1, 2**31 - 1), 1, width=2**31 - 1).to_dict()),
     _loaded("20,000 layers", "cannot be built here", "weights of 20001 layers",
         model=Dense((3,), (4,) * 20_000, 2).to_dict()),
