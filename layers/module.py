@@ -116,6 +116,8 @@ class Module:
         try:
             return make()
         except LaminaError as error:
+            if error.names_layer:
+                raise
             raise type(error)(f"{name}: {error}") from error
         except MemoryError as error:
             raise OptionError(f"{name}: expected a shape that fits the memory, got {shown(shape)}") from error
