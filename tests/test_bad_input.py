@@ -2,36 +2,18 @@
 
 from __future__ import annotations
 
+import importlib
 import inspect
 import tempfile
 from collections import Counter
 from pathlib import Path
+from pkgutil import iter_modules
 from typing import Any
 
+import bad_input
 import command
 import pytest
-from bad_input import (
-    Bad,
-    Place,
-    command_line,
-    complaint,
-    containers,
-    data,
-    files,
-    initializers,
-    layer_calls,
-    layer_cases,
-    layer_options,
-    loop,
-    losses,
-    models,
-    modules,
-    onnx_files,
-    optimizers,
-    schedules,
-    scores,
-    states,
-)
+from bad_input import Bad, Place, command_line, complaint, initializers, layer_cases, layer_options, losses
 from rows import each
 
 import lamina.layers
@@ -44,12 +26,8 @@ from lamina.train import data as data_sets
 from lamina.train.runs.names import OPTIMIZERS
 from lamina.train.runs.recipe import OPTIONS
 
-PARTS = (
-    layer_cases,
-    layer_calls,
-    command_line,
-)
-ROWS: tuple[Bad, ...] = tuple(row for part in PARTS for row in part.ROWS)
+PARTS = [importlib.import_module(f"bad_input.{part.name}") for part in iter_modules(bad_input.__path__)]
+ROWS: tuple[Bad, ...] = tuple(row for part in PARTS for row in getattr(part, "ROWS", ()))
 
 
 def _check(row: Bad, backend: Backend, tmp_path: Path) -> None:
