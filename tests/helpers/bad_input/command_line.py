@@ -248,11 +248,15 @@ SOURCES = (
 
 # -- the other commands, backends, what typer says -----------------------------------------------
 
-COMMANDS = list(command.commands().commands)
+COMMANDS = [
+    name
+    for name, one in command.commands().commands.items()
+    if any("--backend" in option.opts for option in one.params)
+]
 STARTS = {
     "train": ["disc"], "predict": ["run", "features.csv"], "graph": ["disc"], "profile": ["disc"],
     "summary": ["disc"],
-    "export": ["run"], "reproduce": ["jin"], "check": ["Linear"], "backends": [],
+    "export": ["run"], "reproduce": ["jin"], "check": ["Linear"], "backends": [], "cache": [],
 }  # fmt: skip
 
 
@@ -396,7 +400,7 @@ OTHERS = (
     bad_line("profile disc --stesp 3", "No such option: --stesp"),
     bad_line("graph disc --stepp", "No such option: --stepp"),
     *(bad_line([c, *STARTS[c], *("more",) * (1 + (c == "backends"))],
-        "unexpected extra argument") for c in COMMANDS),
+        "unexpected extra argument") for c in command.commands().commands),
     *(bad_line([c], "Missing argument") for c in ("predict", "export", "reproduce")),
     bad_line("trian disc", "No such command 'trian'"),
     bad_line("grap disc", "No such command 'grap'"),

@@ -126,7 +126,7 @@ def _rows() -> tuple[Bad, ...]:
              "the number of axes of its input 'h'", "none in the file"),
         read("an unknown approximation", model([node("Gelu", "x", approximate="sigmoid")],
             {"x": (FLOAT, [2])}),
-             "expected approximate to be 'none' or 'tanh'", "'sigmoid'"),
+             "expected approximate to be one of none, tanh", "'sigmoid'"),
         read("an input of text", model([node("Cast", "x", to=1)], {"x": (8, [2])}),
             "input 'x': expected numbers or booleans", "the type object"),
         read("padding as large as the kernel",
