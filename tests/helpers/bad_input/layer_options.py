@@ -105,7 +105,7 @@ def _plain(rank: int) -> dict[str, list[Rule]]:
 
 
 def _transposed(rank: int) -> dict[str, list[Rule]]:
-    beyond = ("output_padding below stride", [1, 2, (1,) * rank, 100])
+    beyond = ("output_padding below the larger of stride", [1, 2, (1,) * rank, 100])
     return _convolution(rank) | {
         "padding": [*_sides(rank), ("padding in numbers", ["same", "valid", "", ESCAPES])],
         "padding_mode": [("one of zeros", ["reflect", "circular", *NOT_NAMES])],
