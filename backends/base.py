@@ -112,6 +112,11 @@ class Backend(Primitives):
         """The innermost backend of a stack of decorators; a backend without decorators returns itself."""
         return self
 
+    @property
+    def tracing(self) -> bool:
+        """Whether the calling thread traces a step: its ops compute nothing, and its code runs only then."""
+        return False
+
     def details(self) -> dict[str, str | int]:
         """Return facts for `lamina backends` and for reports.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -61,6 +61,12 @@ class Loop(Run):
         except BaseException as error:
             error.steps_done = len(results)  # type: ignore[attr-defined]
             raise
+
+
+def key_of(step: Step) -> Callable[[], Any]:
+    """Return the step's attribute `key`, or a function that returns None."""
+    key: Callable[[], Any] = getattr(step, "key", lambda: None)
+    return key
 
 
 def batches(b: Primitives, data: Sequence[Tensor], order: Host | None, plan: Plan) -> Iterator[Any]:

@@ -55,7 +55,10 @@ NO_NUMBERS: Mapping[str, Host] = MappingProxyType({})
 Step = Callable[[tuple[Tensor, ...], Mapping[str, float]], tuple[Tensor, ...]]
 """A function of a batch, tensors (n, ...), and of the step's numbers; it returns tensors () or (n, ...).
 
-While it is traced, each number is a `Number`, which has no value.
+While it is traced, each number is a `Number`, which has no value. If what the code does depends on something
+that is neither an argument nor in a cell, such as an option of a layer, the step has an attribute `key`: a
+function that returns it, as one hashable object. A run asks it before its first step; a backend that traces
+steps traces them again for another answer.
 """
 
 

@@ -79,6 +79,11 @@ class Wrapper(Backend):
     def raw(self) -> Backend:
         return self.inner.raw
 
+    @property
+    @override
+    def tracing(self) -> bool:
+        return self.inner.tracing
+
     @override
     def details(self) -> dict[str, str | int]:
         return self.inner.details()

@@ -11,10 +11,19 @@ from lamina.backends.optable import page
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+IN_ORDER = ("jit.md",)
+"""Pages whose blocks use what earlier blocks define."""
+
+
+def blocks(path: Path) -> list[str]:
+    found = re.findall(r"```python\n(.*?)```", path.read_text(encoding="utf-8"), re.DOTALL)
+    return ["\n".join(found[: i + 1]) for i in range(len(found))] if path.name in IN_ORDER else found
+
+
 BLOCKS = [
     pytest.param(code, id=f"{path.relative_to(ROOT)}-{i}")
     for path in PAGES
-    for i, code in enumerate(re.findall(r"```python\n(.*?)```", path.read_text(encoding="utf-8"), re.DOTALL))
+    for i, code in enumerate(blocks(path))
 ]
 
 

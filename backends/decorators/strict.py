@@ -9,6 +9,7 @@ from typing_extensions import override
 
 from ..errors import StateError, foreign
 from ..host import Host
+from ..loop import key_of
 from ..ops import OPS, Op, map_handles
 from ..protocol import Run, Step
 from ..wrapper import Wrapper
@@ -83,6 +84,7 @@ class StrictBackend(Wrapper):
             results: Any = step(self._closed(batch), numbers)
             return tuple([self._open(op, x) for x in results]) if type(results) is tuple else results
 
+        opened_step.key = key_of(step)  # type: ignore[attr-defined]
         run = self.inner.compile(opened_step)
 
         def opened_run(data: Sequence[Any], order: Host | None = None, **options: Any) -> tuple[Any, ...]:

@@ -86,7 +86,15 @@ class Optimizer(Rules):
             group.storage.zero_grad()
 
     def step(self) -> None:
-        """Update the parameters from their gradients; a missing gradient counts as zero."""
+        """Update the parameters from their gradients; a missing gradient counts as zero.
+
+        Raises StateError in a step that is compiled: the program would keep the numbers of its first step.
+        """
+        if self.groups[0].backend.tracing:
+            raise StateError(
+                f"{self._name}: expected a compiled step to call update(numbers), got step(); pass its run "
+                "next_scalars(steps) as numbers"
+            )
         step = self.steps + 1
         self.update(self.scalars(step))
         self.steps = step

@@ -12,6 +12,7 @@ import contextlib
 import threading
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from typing_extensions import override
@@ -19,7 +20,7 @@ from typing_extensions import override
 from ...base import Backend
 from ...errors import BackendError
 from ...host import Host
-from ...loop import Loop
+from ...loop import Loop, key_of
 from ...meta import Meta
 from ...ops import OPS, Op
 from ...protocol import NO_NUMBERS, Run, Shape, Step, Tensor
@@ -129,18 +130,23 @@ class JitBackend(Wrapper):
                 self._tracer, self.scoped, self.cache_size = None, False, self.inner.cache_size
 
     @property
+    @override
+    def tracing(self) -> bool:
+        return self.tracer_here is not None
+
+    @property
     def tracer_here(self) -> Tracer | None:
         """The tracer of the calling thread, if it traces a step."""
         tracer = self._tracer
         return tracer if tracer is not None and tracer.thread == threading.get_ident() else None
 
 
-class CompiledRun(Loop):
-    """A run of a step as a program, one for each shape of its batch."""
+class CompiledRun(Run):
+    """A run of a step as a program: one for each shape of the batch, and for each answer of `step.key`."""
 
     def __init__(self, backend: JitBackend, step: Step) -> None:
-        super().__init__(backend.inner, self._run)
-        self._jit, self._eager = backend, step
+        self._jit, self._step = backend, step
+        self._key = key_of(step)
         self._programs: dict[Any, Traced | None] = {}
 
     @override
@@ -154,22 +160,23 @@ class CompiledRun(Loop):
     ) -> tuple[Tensor, ...]:
         if (tracer := self._jit.tracer_here) is not None:
             tracer.refuse("run: expected compiled steps to run outside other steps, got one inside")
-        return super().__call__(data, order, batch_size=batch_size, numbers=numbers)
+        loop = Loop(self._jit.inner, partial(self._run, self._key()))
+        return loop(data, order, batch_size=batch_size, numbers=numbers)
 
-    def _run(self, batch: tuple[Tensor, ...], numbers: Mapping[str, float]) -> tuple[Tensor, ...]:
+    def _run(self, key: Any, batch: tuple[Tensor, ...], numbers: Mapping[str, float]) -> tuple[Tensor, ...]:
         inner = self._jit.inner
         inputs = tuple(Meta(tuple(inner.shape(x)), inner.dtype(x)) for x in batch)
-        key = inputs, tuple(numbers)
-        if key not in self._programs:
-            self._programs[key] = self._traced(inputs, tuple(numbers))
-        traced = self._programs[key]
+        wanted = key, inputs, tuple(numbers)
+        if wanted not in self._programs:
+            self._programs[wanted] = self._traced(inputs, tuple(numbers))
+        traced = self._programs[wanted]
         if traced is None:
-            return self._eager(batch, numbers)
+            return self._step(batch, numbers)
         return interpret(traced.program, inner, batch, numbers=numbers, cells=traced.cells)
 
     def _traced(self, inputs: Sequence[Meta], numbers: Sequence[str]) -> Traced | None:
         try:
-            return self._jit.trace(self._eager, inputs, numbers)
+            return self._jit.trace(self._step, inputs, numbers)
         except TooLargeError as error:
             if None not in self._programs.values():
                 warnings.warn(f"the step runs eagerly: {error}", stacklevel=2)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from steps import jit_around
 
-from lamina.backends import Backend, BackendError, get_backend, variable
+from lamina.backends import Backend, BackendError, StateError, get_backend, variable
 from lamina.backends.decorators.jit import trace
 from lamina.backends.decorators.jit.decorator import JitBackend
 from lamina.backends.errors import TraceError
@@ -19,7 +19,7 @@ from lamina.backends.numpy_backend import NumpyBackend
 from lamina.backends.ops import OPS
 from lamina.layers import Linear, MSELoss, ReLU, Sequential
 from lamina.layers.random import seeded
-from lamina.train.optimizers import Adam
+from lamina.train.optimizers import SGD, Adam
 
 OWN = ("cells", "compile")
 
@@ -157,6 +157,56 @@ def test_each_shape_is_traced_once(backend: Backend) -> None:
     for _ in range(3):
         run((b.full((5, 2), 1.0),), batch_size=2)
     assert runs == [(2, 2), (2, 2), (1, 2), (1, 2)]
+
+
+class Scaling:
+    """A step with an option that may change between runs."""
+
+    def __init__(self, b: Any) -> None:
+        self.b, self.factor, self.traces = b, 2.0, 0
+
+    def key(self) -> float:
+        return self.factor
+
+    def __call__(self, batch: Any, numbers: Any) -> Any:
+        self.traces += self.b.tracing
+        return (self.b.multiply(batch[0], self.factor),)
+
+
+@pytest.mark.parametrize("text", ["jit+numpy", "strict+jit+numpy"])
+def test_a_step_is_traced_again_for_another_key(text: str) -> None:
+    b = get_backend(text)
+    step = Scaling(b)
+    run, x = b.compile(step), b.full((2,), 1.0)
+    found = []
+    for factor in (2.0, 3.0, 2.0):
+        step.factor = factor
+        found.append(b.to_host(run((x,), batch_size=2)[0]).tolist())
+    assert found == [[2.0, 2.0], [3.0, 3.0], [2.0, 2.0]]
+    assert step.traces == 4
+    assert not b.tracing
+
+
+def test_an_optimizers_step_is_refused() -> None:
+    """Its numbers would be those of the first step for ever."""
+    b = jit_around(get_backend("numpy"))
+    model = Linear(2, 1, backend=b)
+    optimizer = SGD(model.parameters(), lr=0.1)
+
+    def step(batch: Any, numbers: Any) -> Any:
+        optimizer.zero_grad()
+        prediction = model(batch[0])
+        model.backward(prediction)
+        optimizer.step()
+        return (prediction,)
+
+    x = b.full((4, 2), 1.0)
+    with pytest.raises(
+        StateError, match=r"SGD: expected a compiled step to call update\(numbers\), got step"
+    ):
+        b.compile(step)((x,), batch_size=2)
+    step((x,), {})
+    assert optimizer.steps == 1
 
 
 def test_a_large_step_runs_eagerly_and_says_so_once(monkeypatch: pytest.MonkeyPatch) -> None:
