@@ -44,7 +44,7 @@ __all__ = [
 
 
 class MyConv2d(Module):
-    """A 2-D convolution with a kernel of size x size places, stride 1, no padding and no bias."""
+    """A 2-D convolution with a square kernel, stride 1, no padding and no bias."""
 
     def __init__(self, channels: int, outputs: int, size: int, backend: str | Backend | None = None) -> None:
         super().__init__(backend)
