@@ -12,7 +12,7 @@ from typing_extensions import override
 from .errors import DataError, DtypeError, OptionError, ShapeError
 from .host import Host
 from .options import integer
-from .protocol import NO_NUMBERS, Primitives, Run, Step, Tensor
+from .protocol import NO_NUMBERS, Primitives, Run, Shape, Step, Tensor
 
 GATHERED = 32 * 2**20
 """Most bytes of shuffled rows that a run holds beside the data, unless one batch has more."""
@@ -121,11 +121,16 @@ def check_results(b: Primitives, results: Any, rows: int) -> None:
     if type(results) is not tuple:
         raise DtypeError(f"run: expected the step to return a tuple of tensors, got {type(results).__name__}")
     for i, shape in enumerate(map(b.shape, results)):
-        if shape and shape[0] != rows:
-            raise ShapeError(
-                f"run: expected result {i} of the step to be 0-d or to have the batch's {rows} rows, "
-                f"got shape {tuple(shape)}"
-            )
+        check_result(i, shape, rows)
+
+
+def check_result(i: int, shape: Shape, rows: int) -> None:
+    """Raise ShapeError unless the i-th result of a step on a batch of `rows` is () or (rows, ...)."""
+    if shape and shape[0] != rows:
+        raise ShapeError(
+            f"run: expected result {i} of the step to be 0-d or to have the batch's {rows} rows, "
+            f"got shape {tuple(shape)}"
+        )
 
 
 def joined(b: Primitives, results: Sequence[tuple[Tensor, ...]]) -> tuple[Tensor, ...]:

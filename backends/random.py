@@ -25,18 +25,23 @@ def generator(seed: int, stream: int | str, step: int = 0) -> np.random.Generato
     return np.random.Generator(np.random.Philox(**_words(seed, stream, step)))
 
 
-def _words(seed: int, stream: int | str, step: int) -> dict[str, Any]:
-    """Return key and counter of (seed, stream, step)."""
+def philox_key(seed: int, stream: int | str) -> tuple[int, int]:
+    """Return the two words of the generator's key."""
     if isinstance(stream, str):
         stream = int.from_bytes(hashlib.sha256(stream.encode()).digest()[:8], "little")
     if type(seed) is not int or not 0 <= seed < _WORD:
         seed = integer("random", "seed", seed, least=0, most=_WORD - 1)
     if type(stream) is not int:
         stream = integer("random", "stream", stream, least=None)
+    return seed, stream % _WORD
+
+
+def _words(seed: int, stream: int | str, step: int) -> dict[str, Any]:
+    """Return key and counter of (seed, stream, step)."""
     if type(step) is not int:
         step = integer("random", "step", step, least=None)
     # As arrays of words: a plain list would be read as floats and lose bits above 2**53.
-    key = np.array([seed, stream % _WORD], dtype=np.uint64)
+    key = np.array(philox_key(seed, stream), dtype=np.uint64)
     return {"key": key, "counter": np.array([0, 0, 0, step % _WORD], dtype=np.uint64)}
 
 

@@ -12,22 +12,25 @@ import contextlib
 import threading
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
+import numpy as np
 from typing_extensions import override
 
 from ...base import Backend
 from ...errors import BackendError
 from ...host import Host
-from ...loop import Loop, key_of
+from ...loop import Loop, Plan, check_result, check_run, key_of
 from ...meta import Meta
 from ...ops import OPS, Op
 from ...protocol import NO_NUMBERS, Run, Shape, Step, Tensor
 from ...shapes import cell_shapes
 from ...wrapper import Wrapper
+from .bound import Bound, host_view
 from .cells import CellTable
-from .program import interpret
+from .compiler import Native, native
+from .instructions import Value
+from .program import NoRuleError
 from .trace import TooLargeError, Traced, Tracer, compare, run_apart
 
 _METHODS = tuple(name for name in OPS if name != "compile")
@@ -141,13 +144,23 @@ class JitBackend(Wrapper):
         return tracer if tracer is not None and tracer.thread == threading.get_ident() else None
 
 
-class CompiledRun(Run):
-    """A run of a step as a program: one for each shape of the batch, and for each answer of `step.key`."""
+class Compiled(NamedTuple):
+    """A step for one shape of its batch: machine code, and the flat buffers of its cells by name."""
+
+    code: Native
+    cells: dict[str, Any]
+
+
+class CompiledRun(Loop):
+    """A run of a step as native code, compiled for each shape of its batch and each answer of `step.key`.
+
+    Whole batches run natively. The last one, if it is shorter, runs eagerly: to compile it takes longer.
+    """
 
     def __init__(self, backend: JitBackend, step: Step) -> None:
-        self._jit, self._step = backend, step
-        self._key = key_of(step)
-        self._programs: dict[Any, Traced | None] = {}
+        super().__init__(backend, step)
+        self._jit, self._key = backend, key_of(step)
+        self._compiled: dict[Any, Compiled | None] = {}
 
     @override
     def __call__(
@@ -160,24 +173,81 @@ class CompiledRun(Run):
     ) -> tuple[Tensor, ...]:
         if (tracer := self._jit.tracer_here) is not None:
             tracer.refuse("run: expected compiled steps to run outside other steps, got one inside")
-        loop = Loop(self._jit.inner, partial(self._run, self._key()))
-        return loop(data, order, batch_size=batch_size, numbers=numbers)
+        b = self._jit.inner
+        plan = check_run(b, data, order, batch_size=batch_size, numbers=numbers)
+        whole = plan.rows // batch_size
+        inputs = tuple(Meta((batch_size, *b.shape(x)[1:]), b.dtype(x)) for x in data)
+        compiled = self._compiled_for(inputs, tuple(numbers), ordered=order is not None) if whole else None
+        if compiled is None:
+            return super().__call__(data, order, batch_size=batch_size, numbers=numbers)
+        return self._run(compiled, data, order, plan, numbers)
 
-    def _run(self, key: Any, batch: tuple[Tensor, ...], numbers: Mapping[str, float]) -> tuple[Tensor, ...]:
-        inner = self._jit.inner
-        inputs = tuple(Meta(tuple(inner.shape(x)), inner.dtype(x)) for x in batch)
-        wanted = key, inputs, tuple(numbers)
-        if wanted not in self._programs:
-            self._programs[wanted] = self._traced(inputs, tuple(numbers))
-        traced = self._programs[wanted]
-        if traced is None:
-            return self._step(batch, numbers)
-        return interpret(traced.program, inner, batch, numbers=numbers, cells=traced.cells)
+    def _run(
+        self,
+        compiled: Compiled,
+        data: Sequence[Tensor],
+        order: Host | None,
+        plan: Plan,
+        numbers: Mapping[str, Host],
+    ) -> tuple[Tensor, ...]:
+        """Run the whole batches natively, then the rest eagerly."""
+        b, whole, metas = self._jit.inner, plan.rows // plan.batch_size, compiled.code.outputs
+        shapes = [(plan.rows, *m.shape[1:]) if m.shape else (plan.steps,) for m in metas]
+        results = tuple(b.empty(s, dtype=m.dtype) for s, m in zip(shapes, metas, strict=True))
+        outputs = [host_view(x) for x in results]
+        cells = {name: host_view(flat) for name, flat in compiled.cells.items()}
+        before = {name: flat.copy() for name, flat in cells.items()} if compiled.code.table.flagged else {}
+        bound = Bound(compiled.code, [host_view(x) for x in data], order, numbers, outputs, cells, whole)
+        if not bound.run():
+            # An index is out of range: the eager run raises the error in its step.
+            for name, flat in cells.items():
+                flat[...] = before[name]
+            return super().__call__(data, order, batch_size=plan.batch_size, numbers=numbers)
+        if whole < plan.steps:
+            self._rest(data, order, plan, numbers, outputs)
+        return results
 
-    def _traced(self, inputs: Sequence[Meta], numbers: Sequence[str]) -> Traced | None:
+    def _rest(
+        self,
+        data: Sequence[Tensor],
+        order: Host | None,
+        plan: Plan,
+        numbers: Mapping[str, Host],
+        outputs: Sequence[Host],
+    ) -> None:
+        """Run the last batch, which is shorter."""
+        whole = plan.rows // plan.batch_size
+        rows = (
+            np.arange(whole * plan.batch_size, plan.rows)
+            if order is None
+            else order[whole * plan.batch_size :]
+        )
+        left = {name: values[whole:] for name, values in numbers.items()}
         try:
-            return self._jit.trace(self._step, inputs, numbers)
-        except TooLargeError as error:
-            if None not in self._programs.values():
-                warnings.warn(f"the step runs eagerly: {error}", stacklevel=2)
-            return None
+            last = super().__call__(data, rows, batch_size=len(rows), numbers=left)
+        except BaseException as error:
+            error.steps_done = whole  # type: ignore[attr-defined]
+            raise
+        for output, value in zip(outputs, last, strict=True):
+            output[len(output) - len(value) :] = host_view(value)  # type: ignore[arg-type]
+
+    def _compiled_for(
+        self, inputs: tuple[Meta, ...], numbers: tuple[str, ...], *, ordered: bool
+    ) -> Compiled | None:
+        """Return the code for batches of these shapes; None if the step runs eagerly."""
+        key = self._key(), inputs, numbers, ordered
+        if key not in self._compiled:
+            try:
+                traced = self._jit.trace(self.step, inputs, numbers)
+                _check_outputs(traced.program.outputs, inputs[0].shape[0])
+                self._compiled[key] = Compiled(native(traced.program, ordered=ordered), traced.cells)
+            except (TooLargeError, NoRuleError) as error:
+                if None not in self._compiled.values():
+                    warnings.warn(f"the step runs eagerly: {error}", stacklevel=4)
+                self._compiled[key] = None
+        return self._compiled[key]
+
+
+def _check_outputs(outputs: Sequence[Value], rows: int) -> None:
+    for i, value in enumerate(outputs):
+        check_result(i, value.meta.shape, rows)

@@ -384,7 +384,7 @@ class Code:
         write(inner, *(parameters[str(operand)] for operand in operands))
         alias = " " if overlapping else " noalias "
         heads = [f"{p.type}{alias if p.type is POINTER else ' '}{p.text}" for p in parameters.values()]
-        name = self.module.kernel(f"({', '.join(heads)}) #0 {inner.body()}")
+        name = self.module.kernel(f"({', '.join(heads)})", inner.body())
         self.put(f"call void @{name}({', '.join(map(str, distinct))})")
 
 
@@ -399,22 +399,28 @@ def constant(element: str, x: float) -> str:
     return str(int(x))
 
 
+_FEW_USES = 1
+
+
 class Module:
     """What is compiled at once: functions to call from Python, and the kernels that they share."""
 
     def __init__(self, machine: Machine) -> None:
         self.machine = machine
         self._declared: set[str] = set()
-        self._kernels: dict[str, str] = {}
+        self._kernels: dict[tuple[str, str], str] = {}
+        self._uses: dict[str, int] = {}
         self._functions: list[tuple[str, Sequence[str], Code]] = []
 
     def declare(self, text: str) -> None:
         """Add a declaration once."""
         self._declared.add(text)
 
-    def kernel(self, text: str) -> str:
+    def kernel(self, head: str, body: str) -> str:
         """Return the name of the kernel that reads so."""
-        return self._kernels.setdefault(text, f"kernel{len(self._kernels)}")
+        name = self._kernels.setdefault((head, body), f"kernel{len(self._kernels)}")
+        self._uses[name] = self._uses.get(name, 0) + 1
+        return name
 
     def function(self, name: str, types: Sequence[Type]) -> tuple[Code, list[Value]]:
         """Start a function that can be called by name; return its code and its parameters."""
@@ -433,7 +439,10 @@ class Module:
         bits = 8 * self.machine.vector_bytes
         wide = f'nounwind "prefer-vector-width"="{bits}" "min-legal-vector-width"="{bits}"'
         lines = sorted(self._declared)
-        lines += [f"define internal void @{name}{text}" for text, name in self._kernels.items()]
+        for (head, body), name in self._kernels.items():
+            # A kernel of many layers is compiled once; those of one or two are faster inside their callers.
+            often = self._uses[name] > _FEW_USES
+            lines.append(f"define internal void @{name}{head} #{int(not often)} {body}")
         lines += [f"define void @{n}({', '.join(p)}) #1 {code.body()}" for n, p, code in self._functions]
         lines += [f"attributes #0 = {{ noinline {wide} }}", f"attributes #1 = {{ {wide} }}"]
         return "\n".join(lines) + "\n"

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from ...base import Backend
-from ...errors import LaminaError, StateError
+from ...errors import LaminaError, StateError, TraceError
 from ...meta import Meta
 from ...number import Number
 from ...ops import OPS
@@ -42,6 +42,10 @@ Pass = Callable[[Program], Program]
 
 class ProgramError(StateError):
     """A program makes no sense: a fault of the tracer or of a pass."""
+
+
+class NoRuleError(TraceError):
+    """An op of the program has no rule for compiled code."""
 
 
 def check(program: Program) -> Program:

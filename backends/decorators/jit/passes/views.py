@@ -33,7 +33,7 @@ def views(program: Program) -> Program:
     body = []
     for instruction in program.body:
         found = instruction.mapped(resolve)
-        if isinstance(found, Call) and (view := _moved(found)) is not None:
+        if isinstance(found, Call) and (view := view_of(found)) is not None:
             seen[found.result] = view
         body.append(found)
     return without_dead_code(replace(program, body=tuple(body)))
@@ -70,7 +70,7 @@ def reshaped(shape: Shape, strides: tuple[int, ...], new: Shape) -> tuple[int, .
     return tuple(0 if n == 1 else next(found) for n in new)
 
 
-def _moved(call: Call) -> View | None:
+def view_of(call: Call) -> View | None:
     """Return a move's result as a view; None for another op, or for a reshape that copies."""
     if call.op not in ("reshape", "permute_dims", "broadcast_to", "slice"):
         return None

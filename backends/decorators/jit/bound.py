@@ -1,0 +1,95 @@
+"""`Bound`: native code with its arrays. They are checked once; then a call costs what the code costs."""
+
+from __future__ import annotations
+
+import ctypes
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from ...host import Host
+from .compiler import Native
+from .emit.step import RUN
+
+LONGEST_CALL = 0.1
+"""Seconds that one native call should last at most: Python handles Ctrl-C only between calls."""
+
+
+def host_view(tensor: Any) -> Host:
+    """Return a tensor of a backend on the CPU as an array that shares its memory, if it can."""
+    return tensor if type(tensor) is np.ndarray else np.asarray(tensor)
+
+
+class Bound:
+    """Native code, and the memory of one run.
+
+    Parameters
+    ----------
+    native
+        The code.
+    data
+        An array for each input of the program, with the rows of all batches.
+    order
+        The order of the rows; None for the rows as they stand.
+    numbers
+        The values of each named number, one for each step.
+    outputs
+        An array for each output, with room for all steps.
+    cells
+        The flat buffer of each of the program's buffers, by its name.
+    steps
+        How many steps there are.
+
+    """
+
+    def __init__(
+        self,
+        native: Native,
+        data: Sequence[Host],
+        order: Host | None,
+        numbers: Mapping[str, Host],
+        outputs: Sequence[Host],
+        cells: Mapping[str, Host],
+        steps: int,
+    ) -> None:
+        table = native.table
+        self.steps, self.flag = steps, np.zeros(1, np.uint8)
+        data = [np.ascontiguousarray(x) for x in data]
+        found_numbers: Any = {name: values[:steps] for name, values in numbers.items()}
+        values = np.empty((steps, len(table.numbers)))
+        for i, expression in enumerate(table.numbers):
+            values[:, i] = expression.value(found_numbers)
+        workspace = np.empty(table.workspace + 64, np.uint8)
+        start = -workspace.ctypes.data % 64
+        order = None if order is None else np.ascontiguousarray(order)
+        found = [
+            workspace[start:],
+            self.flag,
+            self.flag if order is None else order,
+            values,
+            *data,
+            *outputs,
+            *(cells[buffer.name] for buffer in table.buffers),
+            *(np.ascontiguousarray(constant.array) for constant in table.constants),
+        ]
+        self.addresses = np.array([x.ctypes.data for x in found], np.uint64)
+        self._alive = found
+        self._function = native.library.function(RUN, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64)
+        self._pointer = self.addresses.ctypes.data
+
+    def run(self) -> bool:
+        """Run all steps; return whether every index was in range. Nothing runs after one that was not."""
+        done, count = 0, 1
+        while done < self.steps and not self.flag[0]:
+            count = min(count, self.steps - done)
+            start = time.perf_counter()
+            self._function(self._pointer, done, count)
+            seconds = time.perf_counter() - start
+            done += count
+            if seconds < LONGEST_CALL / 4:
+                count *= 4
+            elif seconds > LONGEST_CALL:
+                count = max(count // 4, 1)
+        return not self.flag[0]

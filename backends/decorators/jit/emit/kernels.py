@@ -1,0 +1,124 @@
+"""`Kernels`: writes each group of a program as a call of a kernel."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from ....number import Number
+from ..instructions import Operand, Value, base_of
+from ..ir import Code, bytes_of, vector
+from ..ir import Value as Register
+from ..kernels.loops import elementwise
+from ..kernels.span import Array
+from ..passes.fuse import Group
+from ..passes.layout import Layout
+from ..program import NoRuleError
+from .arrays import element_of, spread
+from .expressions import evaluate, inputs_of
+from .roots import ROOTS, Writer
+
+Arrays = Mapping[Operand, Array]
+
+
+class Kernels:
+    """Writes groups into the code of a step.
+
+    Parameters
+    ----------
+    code
+        The step's code.
+    pointer
+        Returns the address of a value.
+    number
+        Returns the value of a number that changes from step to step, as a double.
+    workspace
+        The address of memory that a kernel may use while it runs.
+    layout
+        How values lie in memory.
+    flag
+        The address of a byte that a kernel sets to 1 if it meets an index out of range.
+
+    """
+
+    def __init__(
+        self,
+        code: Code,
+        pointer: Callable[[Value], Register],
+        number: Callable[[Number], Register],
+        workspace: Callable[[int], Register],
+        flag: Register,
+        layout: Layout,
+    ) -> None:
+        self.code, self.pointer, self.number = code, pointer, number
+        self.workspace, self.flag, self.layout = workspace, flag, layout
+
+    def group(self, group: Group) -> None:
+        """Write one group."""
+        if group.root is None:
+            self._map(group)
+            return
+        rule = ROOTS.get(group.root.op)
+        if rule is None:
+            raise NoRuleError(
+                f"{group.root.op}: expected an op with a rule for compiled code, got one without"
+            )
+        rule(Writer(self, group))
+
+    def launch(
+        self,
+        operands: Sequence[Operand],
+        numbers: Sequence[tuple[Number, str]],
+        write: Callable[..., None],
+        *extra: Register,
+    ) -> None:
+        """Call a kernel on operands and numbers: write(code, arrays, number, *extra)."""
+        operands = list(dict.fromkeys(operands))
+        numbers = list({(x.key, element): (x, element) for x, element in numbers}.values())
+        addresses = [self._address(x) for x in operands]
+        scalars = [self.scalar(x, element) for x, element in numbers]
+
+        def body(code: Code, *found: Register) -> None:
+            pointers, rest = found[: len(addresses)], found[len(addresses) :]
+            values = {(x.key, e): v for (x, e), v in zip(numbers, rest, strict=False)}
+            arrays = {x: self.array(x, p) for x, p in zip(operands, pointers, strict=True)}
+            write(code, arrays, lambda x, element: values[x.key, element], *rest[len(scalars) :])
+
+        self.code.kernel([*addresses, *scalars, *extra], body)
+
+    def _address(self, operand: Operand) -> Register:
+        base, offset = self.pointer(base_of(operand)), self.layout.offset(operand)
+        return self.code.at(base, (offset, bytes_of(element_of(operand)))) if offset else base
+
+    def array(self, operand: Operand, pointer: Register) -> Array:
+        """Return an operand as the array that begins at a pointer."""
+        layout = self.layout
+        return Array(pointer, element_of(operand), layout.strides(operand), layout.padded(operand))
+
+    def scalar(self, number: Number, element: str) -> Register:
+        """Return a number that changes from step to step, rounded to an element."""
+        value = self.number(number)
+        return (
+            value
+            if element == "double"
+            else self.code.new(vector(element, 1), f"fptrunc {value} to {element}")
+        )
+
+    def _map(self, group: Group) -> None:
+        """Write elementwise ops alone."""
+        shape = group.results[0].meta.shape
+        reads, numbers = inputs_of(group.after)
+
+        def write(code: Code, arrays: Arrays, number: Any) -> None:
+            inputs = [spread(arrays[x], x.meta.shape, shape) for x in reads]
+            outputs = [arrays[x] for x in group.results]
+
+            def expression(code: Code, *values: Register) -> list[Register]:
+                lanes = values[0].type.lanes
+                known = dict(zip(reads, values, strict=True))
+                evaluate(code, group.after, known, lanes, number)
+                return [known[x] for x in group.results]
+
+            elementwise(code, shape, inputs, outputs, expression)
+
+        self.launch([*reads, *group.results], numbers, write)

@@ -1,0 +1,339 @@
+"""The ops that are no map: how each becomes kernels."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from ....host import is_floating
+from ....number import Number
+from ....ops import OPS
+from ....protocol import Shape
+from ....random import philox_key
+from ....shapes import axes_in, axis_of, slices, widths_of
+from ..instructions import Operand
+from ..ir import INDEX, POINTER, Code, bytes_of, scalar
+from ..ir import Value as Register
+from ..kernels import gather, random
+from ..kernels.argmax import argmax
+from ..kernels.contract import Along, Product, contract, plan
+from ..kernels.dot import dot, suits
+from ..kernels.elementwise import convert
+from ..kernels.loops import elementwise
+from ..kernels.reduce import MAX, SUM, Reducer, reduce
+from ..kernels.span import Array, Span
+from ..kernels.transpose import copy
+from ..passes.views import row_major, view_of
+from ..program import NoRuleError
+from .arrays import element_of, spread
+from .expressions import evaluate, inputs_of
+
+if TYPE_CHECKING:
+    from ..passes.fuse import Group
+    from .kernels import Kernels
+
+
+class Writer:
+    """One group that has a root, and what its rule needs."""
+
+    def __init__(self, kernels: Kernels, group: Group) -> None:
+        assert group.root is not None
+        self.kernels, self.group, self.call = kernels, group, group.root
+        bound = OPS[self.call.op].signature.bind(*self.call.args, **self.call.options)
+        bound.apply_defaults()
+        self.arguments = bound.arguments
+        self.result = self.call.result
+        self.shape = self.result.meta.shape
+
+    def __getitem__(self, name: str) -> Any:
+        """Return an argument by its name."""
+        return self.arguments[name]
+
+    def launch(self, operands: list[Operand], write: Callable[..., None], *extra: Register) -> None:
+        """Call write(code, *arrays, result, *extra) as a kernel."""
+
+        def body(code: Code, arrays: Any, number: Any, *rest: Register) -> None:
+            write(code, *(arrays[x] for x in operands), arrays[self.result], *rest)
+
+        self.kernels.launch([*operands, self.result], (), body, *extra)
+
+    def fill(self, value: float) -> None:
+        """Fill the result with a number."""
+
+        def write(code: Code, result: Array) -> None:
+            constant(code, self.shape, result, lambda code, kind: code.number(scalar(kind.element), value))
+
+        self.launch([], write)
+
+
+def constant(code: Code, shape: Shape, output: Array, expression: Callable[..., Register]) -> None:
+    """Write one number everywhere."""
+    # The loops read the output for the width of their vectors alone; LLVM drops the unused loads.
+    elementwise(
+        code, shape, [output], [output], lambda code, x: code.splat(expression(code, x.type), x.type.lanes)
+    )
+
+
+# -- create ----------------------------------------------------------------------------------------
+
+
+def _full(w: Writer) -> None:
+    value = w["value"]
+
+    def write(code: Code, result: Array, *scalars: Register) -> None:
+        def expression(code: Code, kind: Any) -> Register:
+            return scalars[0] if scalars else code.number(scalar(kind.element), value)
+
+        constant(code, w.shape, result, expression)
+
+    if isinstance(value, Number):
+        w.launch([], write, w.kernels.scalar(value, element_of(w.result)))
+    else:
+        w.launch([], write)
+
+
+def _random(w: Writer) -> None:
+    if w["distribution"] != "uniform":
+        raise NoRuleError("random: expected uniform numbers inside a compiled step, got normal ones")
+    key = philox_key(w["seed"], w["stream"])
+    step = w["step"]
+    operands = [] if type(step) is int else [step]
+
+    def write(code: Code, *arrays: Array) -> None:
+        counter = code.load(arrays[0].pointer, INDEX) if operands else code.number(INDEX, step)
+        result = arrays[-1]
+        size = bytes_of(result.element)
+
+        def put(value: Register, place: Any) -> None:
+            code.store(value, code.at(result.pointer, *((i, f * size) for i, f in place)))
+
+        random.uniform(code, math.prod(w.shape), *key, counter, result.element, put)
+
+    w.launch(operands, write)
+
+
+# -- reductions and products -----------------------------------------------------------------------
+
+
+def _reduced(w: Writer, reducer: Reducer) -> None:
+    """Reduce what the ops before compute from their operands; finish with the ops after."""
+    group, x = w.group, w["x"]
+    shape, rank = x.meta.shape, len(x.meta.shape)
+    found = axes_in(w.call.op, w["axis"], rank)
+    axes = range(rank) if found is None else [found] if isinstance(found, int) else found
+    axes = sorted(axis % rank for axis in axes)
+    keepdims = w["keepdims"]
+    if reducer is MAX and element_of(x) == "i1":
+        raise NoRuleError("max: expected numbers inside a compiled step, got bool")
+    reads, numbers = inputs_of(group.before) if group.before else ([x], [])
+    beside, more = inputs_of(group.after)
+    beside = [operand for operand in beside if operand is not w.result]
+    (output,) = group.results
+    element = element_of(w.result)
+
+    def kept(array: Array, own: Shape) -> Array:
+        """Return an array of the result's shape with a stride for each axis of what is reduced."""
+        strides = spread(array, own, w.shape).strides
+        return replace(array, strides=along_axes(strides, rank, axes, keepdims=keepdims))
+
+    def write(code: Code, arrays: Any, number: Any) -> None:
+        def expression(code: Code, *values: Register) -> Register:
+            known = dict(zip(reads, values, strict=True))
+            evaluate(code, group.before, known, values[0].type.lanes, number)
+            return convert(code, known[x], element)
+
+        def finish(code: Code, total: Register, *values: Register) -> Register:
+            known: Any = {w.result: total, **dict(zip(beside, values, strict=True))}
+            evaluate(code, group.after, known, total.type.lanes, number)
+            last: Register = known[output]
+            return last
+
+        inputs = [spread(arrays[operand], operand.meta.shape, shape) for operand in reads]
+        others = [kept(arrays[operand], operand.meta.shape) for operand in beside]
+        result = kept(arrays[output], output.meta.shape)
+        reduce(code, shape, axes, inputs, result, reducer, expression, finish, beside=others, element=element)
+
+    w.kernels.launch([*reads, *beside, output], [*numbers, *more], write)
+
+
+def along_axes(strides: tuple[int, ...], rank: int, axes: list[int], *, keepdims: bool) -> tuple[int, ...]:
+    """Return strides along a reduction's kept axes as strides along all axes: 0 along those that go."""
+    if keepdims:
+        return tuple(0 if axis in axes else strides[axis] for axis in range(rank))
+    left = iter(strides)
+    return tuple(0 if axis in axes else next(left) for axis in range(rank))
+
+
+def _argmax(w: Writer) -> None:
+    x = w["x"]
+    rank = len(x.meta.shape)
+    axis = axis_of("argmax", w["axis"], rank) % rank
+    strides = along_axes(row_major(w.shape), rank, [axis], keepdims=w["keepdims"])
+
+    def write(code: Code, source: Array, result: Array) -> None:
+        argmax(code, x.meta.shape, axis, [source], replace(result, strides=strides))
+
+    w.launch([x], write)
+
+
+def _matmul(w: Writer) -> None:
+    a, b = w["x"], w["y"]
+    if not is_floating(a.meta.dtype):
+        raise NoRuleError(f"matmul: expected floats inside a compiled step, got {a.meta.dtype}")
+    batch = w.shape[:-2]
+    product = Product(w.shape[-2], w.shape[-1], (a.meta.shape[-1],), batch)
+
+    def spread_out(array: Array, shape: Shape) -> Array:
+        return spread(array, shape, (*batch, *shape[-2:]))
+
+    machine = w.kernels.code.machine
+    nowhere = Register(POINTER, "null")
+    first = spread_out(w.kernels.array(a, nowhere), a.meta.shape)
+    second = spread_out(w.kernels.array(b, nowhere), b.meta.shape)
+    short = suits(machine, product, first, second)
+    along: Along = "rows" if product.columns < min(product.rows, machine.lanes(first.element)) else "columns"
+    need = 0 if short else plan(machine, product, first, second, along).workspace
+    extra = [w.kernels.workspace(need)] if need else []
+
+    beside, numbers = inputs_of(w.group.after)
+    beside = [operand for operand in beside if operand is not w.result]
+
+    def write(code: Code, arrays: Any, number: Any, *space: Register) -> None:
+        x, y = spread_out(arrays[a], a.meta.shape), spread_out(arrays[b], b.meta.shape)
+        others = {operand: spread(arrays[operand], operand.meta.shape, w.shape) for operand in beside}
+
+        def start(span: Span) -> Register:
+            return code.number(span.type(x.element), 0.0)
+
+        def finish(value: Register, span: Span) -> None:
+            known: Any = {w.result: value, **{operand: span.load(array) for operand, array in others.items()}}
+            evaluate(code, w.group.after, known, span.width, number)
+            for result in w.group.results:
+                span.store(known[result], arrays[result])
+
+        if short:
+            dot(code, product, x, y, start, finish)
+        else:
+            planned = plan(machine, product, x, y, along)
+            contract(code, planned, start, finish, workspace=space[0] if space else None)
+
+    w.kernels.launch([a, b, *beside, *w.group.results], numbers, write, *extra)
+
+
+# -- moves and indices -----------------------------------------------------------------------------
+
+
+def _moved(w: Writer) -> None:
+    """Copy a move whose result must lie in memory."""
+    view = view_of(w.call)
+    x = w["x"]
+
+    def write(code: Code, source: Array, result: Array) -> None:
+        if view is None:  # a reshape that joins axes which do not lie in order: the old shape has the order
+            copy(code, x.meta.shape, source, replace(result, strides=row_major(x.meta.shape)))
+        else:
+            copy(code, w.shape, source, result)
+
+    w.launch([x if view is None else view], write)
+
+
+def _concat(w: Writer) -> None:
+    axis = w["axis"] % len(w.shape)
+    strides = row_major(w.shape)
+    start = 0
+    for part in w["tensors"]:
+
+        def write(code: Code, source: Array, result: Array, part: Any = part, start: int = start) -> None:
+            place = code.at(result.pointer, (start * strides[axis], bytes_of(result.element)))
+            copy(code, part.meta.shape, source, replace(result, pointer=place))
+
+        w.launch([part], write)
+        start += part.meta.shape[axis]
+
+
+def _pad(w: Writer) -> None:
+    x, widths = w["x"], widths_of(w["x"].meta.shape, w["widths"])
+    w.fill(w["value"])
+    offset = sum(before * s for (before, _), s in zip(widths, row_major(w.shape), strict=True))
+
+    def write(code: Code, source: Array, result: Array) -> None:
+        place = code.at(result.pointer, (offset, bytes_of(result.element)))
+        copy(code, x.meta.shape, source, replace(result, pointer=place))
+
+    w.launch([x], write)
+
+
+def _copy_first(w: Writer) -> None:
+    x = w["x"]
+
+    def write(code: Code, source: Array, result: Array) -> None:
+        copy(code, w.shape, source, result)
+
+    w.launch([x], write)
+
+
+def _slice_add(w: Writer) -> None:
+    _copy_first(w)
+    values, strides = w["values"], row_major(w.shape)
+    place = slices("slice_add", w.shape, w["starts"], w["stops"], w["steps"])
+    offset = sum((part.start or 0) * s for part, s in zip(place, strides, strict=True))
+    steps = tuple((part.step or 1) * s for part, s in zip(place, strides, strict=True))
+
+    def write(code: Code, source: Array, result: Array) -> None:
+        start = code.at(result.pointer, (offset, bytes_of(result.element)))
+        target = replace(result, pointer=start, strides=steps)
+        elementwise(code, values.meta.shape, [target, source], [target], Code.add)
+
+    w.launch([values], write)
+
+
+def _take(w: Writer) -> None:
+    x, axis = w["x"], w["axis"] % len(w["x"].meta.shape)
+
+    def write(code: Code, source: Array, indices: Array, result: Array, flag: Register) -> None:
+        gather.take(code, w.shape, axis, x.meta.shape[axis], source, indices, result, flag=flag)
+
+    w.launch([x, w["indices"]], write, w.kernels.flag)
+
+
+def _take_along_axis(w: Writer) -> None:
+    x, axis = w["x"], w["axis"] % len(w["x"].meta.shape)
+
+    def write(code: Code, source: Array, indices: Array, result: Array, flag: Register) -> None:
+        gather.take_along_axis(code, w.shape, axis, x.meta.shape[axis], source, indices, result, flag=flag)
+
+    w.launch([x, w["indices"]], write, w.kernels.flag)
+
+
+def _added(w: Writer, kernel: Callable[..., None]) -> None:
+    _copy_first(w)
+    axis, values = w["axis"] % len(w.shape), w["values"]
+
+    def write(code: Code, indices: Array, source: Array, result: Array, flag: Register) -> None:
+        kernel(code, values.meta.shape, axis, w.shape[axis], result, indices, source, flag=flag)
+
+    w.launch([w["indices"], values], write, w.kernels.flag)
+
+
+ROOTS: dict[str, Callable[[Writer], None]] = {
+    "full": _full,
+    "random": _random,
+    "sum": lambda w: _reduced(w, SUM),
+    "max": lambda w: _reduced(w, MAX),
+    "argmax": _argmax,
+    "matmul": _matmul,
+    "reshape": _moved,
+    "permute_dims": _moved,
+    "broadcast_to": _moved,
+    "slice": _moved,
+    "concat": _concat,
+    "pad": _pad,
+    "slice_add": _slice_add,
+    "take": _take,
+    "take_along_axis": _take_along_axis,
+    "index_add": lambda w: _added(w, gather.index_add),
+    "scatter_add": lambda w: _added(w, gather.scatter_add),
+}
+"""By op: writes the kernels of a group with that root."""

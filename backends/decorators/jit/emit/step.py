@@ -1,0 +1,238 @@
+"""A program as native code: a function that runs the step for each batch.
+
+The function gets a table of addresses, the number of its first step and how many steps to run. In each step
+it finds the batch's rows (gathers them, if they have an order), the step's numbers and the places of its
+results; then it calls the kernels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from ....meta import Meta
+from ....number import Number
+from ....protocol import Shape
+from ..instructions import Buffer, Call, Constant, Load, Operand, Program, Region, Store, Value, base_of
+from ..ir import ELEMENTS, INDEX, POINTER, Code, Index, Module, bytes_of, scalar
+from ..ir import Value as Register
+from ..kernels import gather
+from ..kernels.span import Array
+from ..kernels.transpose import copy
+from ..machine import Machine
+from ..passes.fuse import Group
+from ..passes.layout import Layout, layout
+from ..passes.memory import BYTES, Memory, Scratch, memory, size_of
+from ..passes.views import row_major
+from .kernels import Kernels
+
+INDEXED = ("take", "take_along_axis", "index_add", "scatter_add")
+RUN = "run"
+"""The name of the function."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """What the addresses in the table are, in this order after workspace, flag, order and numbers."""
+
+    inputs: tuple[Value, ...]
+    outputs: tuple[Value, ...]
+    buffers: tuple[Buffer, ...]
+    constants: tuple[Constant, ...]
+    numbers: tuple[Number, ...]
+    """The expressions whose values are a row of the array of numbers, for each step."""
+    workspace: int
+    """The bytes of the workspace."""
+    flagged: bool
+    """Whether a kernel may find an index out of range."""
+
+    @property
+    def first(self) -> dict[str, int]:
+        """Where each part of the table begins."""
+        ends, at = {}, 4
+        for name in ("inputs", "outputs", "buffers", "constants"):
+            ends[name] = at
+            at += len(getattr(self, name))
+        return ends | {"end": at}
+
+
+def write(program: Program, groups: Sequence[Group], machine: Machine, *, ordered: bool) -> tuple[str, Table]:
+    """Return the text of a module, and the table that its function needs.
+
+    ordered: whether the rows of a batch are gathered by their numbers, or lie one after the other.
+    """
+    module = Module(machine)
+    found = layout(program, groups, machine.lanes("float"))
+    plan = memory(program, groups, found)
+    constants = tuple(i for i in program.body if isinstance(i, Constant))
+    calls = [i for i in program.body if isinstance(i, Call)]
+    numbers = {number.key: number for call in calls for number in call.numbers()}
+    flagged = any(call.op in INDEXED for call in calls)
+    table = Table(
+        program.inputs, program.outputs, program.buffers, constants, tuple(numbers.values()), 0, flagged
+    )
+    staging = {}
+    size = plan.size
+    for value in program.inputs:
+        staging[value] = size
+        size += size_of(value.meta)
+    scratch = size
+    code, (addresses, first, count) = module.function(RUN, [POINTER, INDEX, INDEX])
+    writer = _Step(code, program, table, plan, found, staging, scratch, addresses)
+    writer.run(groups, first, count, ordered=ordered)
+    return module.text(), replace(table, workspace=scratch + writer.scratch_size)
+
+
+class _Step:
+    def __init__(
+        self,
+        code: Code,
+        program: Program,
+        table: Table,
+        plan: Memory,
+        layout: Layout,
+        staging: dict[Value, int],
+        scratch: int,
+        addresses: Register,
+    ) -> None:
+        self.code, self.program, self.table, self.plan, self.layout = code, program, table, plan, layout
+        self.staging = staging
+        self.scratch, self.scratch_size = scratch, 0
+        self.addresses = addresses
+        at = table.first
+        self.workspace, self.flag, self.order, self.numbers = (self._entry(i) for i in range(4))
+        self.data = [self._entry(at["inputs"] + i) for i in range(len(table.inputs))]
+        self.results = [self._entry(at["outputs"] + i) for i in range(len(table.outputs))]
+        self.buffers = {b: self._entry(at["buffers"] + i) for i, b in enumerate(table.buffers)}
+        self.known: dict[Value, Register] = {
+            c.result: self._entry(at["constants"] + i) for i, c in enumerate(table.constants)
+        }
+        self.places: dict[tuple[str, int], Register] = {}
+        for value, offset in plan.offsets.items():
+            self.known[value] = self._at(self.workspace, offset)
+        for value, region in plan.regions.items():
+            self.known[value] = self._region(region)
+
+    def run(self, groups: Sequence[Group], first: Register, count: Register, *, ordered: bool) -> None:
+        """Write the loop over steps."""
+        code = self.code
+        self._copy_cells(Load)
+        with code.loop(count) as i:
+            k = code.sum([(first, 1), (i, 1)])
+            self._inputs(k, ordered=ordered)
+            values = self._numbers(k)
+            places = [
+                self._of_step(p, v.meta, k) for p, v in zip(self.results, self.table.outputs, strict=True)
+            ]
+            for value, place in self.plan.outputs.items():
+                self.known[value] = places[place]
+            kernels = Kernels(
+                code, self.known.__getitem__, lambda x: values[x.key], self._scratch, self.flag, self.layout
+            )
+            for group in groups:
+                kernels.group(group)
+            for each in self.plan.copies:
+                self._copy(each.source, each.target, places)
+        self._copy_cells(Store)
+
+    def _entry(self, place: int) -> Register:
+        return self.code.load(self.code.at(self.addresses, (place, 8)), POINTER)
+
+    def _at(self, base: Register, offset: int) -> Register:
+        """Return an address, the same register for the same place."""
+        key = base.text, offset
+        if key not in self.places:
+            self.places[key] = self.code.at(base, (offset, 1)) if offset else base
+        return self.places[key]
+
+    def _region(self, region: Region) -> Register:
+        """Return where a region lies: in its cell, or in a copy."""
+        copied = self.plan.cells.get((region.buffer, region.offset))
+        return self._cell(region) if copied is None else self._at(self.workspace, copied)
+
+    def _cell(self, region: Region) -> Register:
+        return self._at(self.buffers[region.buffer], region.offset * BYTES[region.buffer.dtype])
+
+    def _copy_cells(self, kind: type[Load] | type[Store]) -> None:
+        """Copy the cells that are loaded into their padded places, or those that are stored back."""
+        regions = [i.region for i in self.program.body if isinstance(i, kind)]
+        for region in dict.fromkeys(regions):
+            if (row := self.layout.copies.get((region.buffer, region.offset))) is None:
+                continue
+            element = ELEMENTS[region.buffer.dtype]
+            strides = row_major(region.shape)
+            padded = row_major((*region.shape[:-1], row))
+            sides = [(self._cell(region), strides), (self._region(region), padded)]
+            (source, inner), (target, outer) = sides if kind is Load else sides[::-1]
+            self._move(region.shape, element, (source, inner), (target, outer))
+
+    def _move(
+        self,
+        shape: Shape,
+        element: str,
+        source: tuple[Register, tuple[int, ...]],
+        target: tuple[Register, tuple[int, ...]],
+    ) -> None:
+        """Copy a tensor from one address and strides to others."""
+
+        def write(code: Code, first: Register, second: Register) -> None:
+            copy(code, shape, Array(first, element, source[1]), Array(second, element, target[1]))
+
+        self.code.kernel([source[0], target[0]], write, overlapping=True)
+
+    def _scratch(self, size: int) -> Register:
+        self.scratch_size = max(self.scratch_size, size)
+        return self._at(self.workspace, self.scratch)
+
+    def _of_step(self, base: Register, meta: Meta, k: Index) -> Register:
+        """Return the place of a step's part in an array of all steps."""
+        return self.code.at(base, (k, meta.size * BYTES[meta.dtype]))
+
+    def _numbers(self, k: Index) -> dict[Any, Register]:
+        row = self.code.at(self.numbers, (k, 8 * len(self.table.numbers)))
+        kind = scalar("double")
+        return {
+            x.key: self.code.load(self.code.at(row, (i, 8)), kind) for i, x in enumerate(self.table.numbers)
+        }
+
+    def _inputs(self, k: Index, *, ordered: bool) -> None:
+        """Find the rows of the batch."""
+        for value, data in zip(self.table.inputs, self.data, strict=True):
+            if not ordered:
+                self.known[value] = self._of_step(data, value.meta, k)
+                continue
+            target = self.known[value] = self.code.at(self.workspace, (self.staging[value], 1))
+            indices = self.code.at(self.order, (k, 8 * value.meta.shape[0]))
+            self.code.kernel([data, indices, target], lambda code, *p, v=value: _gather(code, v, *p))
+
+    def _copy(
+        self, source: Operand | Scratch, target: Region | Scratch | int, places: Sequence[Register]
+    ) -> None:
+        """Write a copy that is left for the step's end."""
+        shape, element = source.meta.shape, ELEMENTS[source.meta.dtype]
+        if isinstance(source, Scratch):
+            start, strides = self._at(self.workspace, source.offset), row_major(shape)
+        else:
+            base, offset = self.known[base_of(source)], self.layout.offset(source) * bytes_of(element)
+            start = self.code.at(base, (offset, 1)) if offset else base
+            strides = self.layout.strides(source)
+        there = row_major(shape)
+        if isinstance(target, Scratch):
+            place = self._at(self.workspace, target.offset)
+        elif isinstance(target, Region):
+            place = self._region(target)
+            if (row := self.layout.copies.get((target.buffer, target.offset))) is not None:
+                there = row_major((*shape[:-1], row))
+        else:
+            place = places[target]
+        if start.text != place.text:
+            self._move(shape, element, (start, strides), (place, there))
+
+
+def _gather(code: Code, value: Value, data: Register, indices: Register, target: Register) -> None:
+    """Write the gather of a batch's rows; their numbers are checked before the run."""
+    meta, element = value.meta, ELEMENTS[value.meta.dtype]
+    strides = row_major(meta.shape)
+    arrays = Array(data, element, strides), Array(indices, "i64", (1,)), Array(target, element, strides)
+    gather.take(code, meta.shape, 0, 0, *arrays)

@@ -1,0 +1,225 @@
+"""`fuse`: which instructions one kernel computes together.
+
+A kernel that writes a tensor to memory for the next one to read it spends more time on memory than on
+arithmetic, and at small sizes more on starting loops than on running them. So elementwise ops move into the
+kernel of what they work on:
+
+- An op joins the kernel of its operand. `relu(x @ w + b)` is one kernel: the sum with b and the maximum with
+  0 are computed while the product is still in registers. The update of a weight joins the product that is its
+  gradient.
+- An op that one other op reads waits for its reader, and is computed where that is: the mask `y <= 0` of a
+  ReLU's gradient, the square inside a sum of squares.
+
+Two things forbid it. A kernel runs where its root is in the program, so all that a new op reads must be there
+by then. And if an op reads another view of a value that the kernel computes (its transpose, its first row),
+the element that it needs may not be there yet: it must wait for the whole value.
+
+At last the kernels are put in order: what reads a cell comes before what overwrites it, if that is possible.
+Then an update can be written in place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, field
+
+from ....meta import Meta
+from ..instructions import Call, Load, Operand, Program, Store, Value, base_of
+
+
+@dataclass(frozen=True, eq=False)
+class Group:
+    """The instructions of one kernel.
+
+    Parameters
+    ----------
+    root
+        The op that decides the loops: a product, a reduction, a gather; None if all are elementwise.
+    before
+        Elementwise ops whose results only the root reads, element by element.
+    after
+        Elementwise ops on the root's result, or all ops of a group without a root, in order.
+    results
+        The values that other groups read: they are written to memory.
+
+    """
+
+    root: Call | None
+    before: tuple[Call, ...]
+    after: tuple[Call, ...]
+    results: tuple[Value, ...]
+
+    @property
+    def calls(self) -> tuple[Call, ...]:
+        """All instructions, in order."""
+        return (*self.before, *([] if self.root is None else [self.root]), *self.after)
+
+    def reads(self) -> Iterator[Value]:
+        """Yield the values that it reads from memory."""
+        inside = {value for call in self.calls for value in call.results}
+        for call in self.calls:
+            for operand in call.operands():
+                if base_of(operand) not in inside:
+                    yield base_of(operand)
+
+
+@dataclass
+class _Draft:
+    root: Call | None
+    before: list[Call] = field(default_factory=list)
+    after: list[Call] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What may be fused."""
+
+    maps: Collection[str]
+    """The elementwise ops."""
+    costly: Collection[str]
+    """The elementwise ops that are too long for a product's kernel, which repeats them for each register."""
+
+
+def fuse(program: Program, rules: Rules) -> list[Group]:
+    """Return a program's calls in groups, in the order in which they run."""
+    return _Fusion(program, rules).run()
+
+
+class _Fusion:
+    def __init__(self, program: Program, rules: Rules) -> None:
+        self.program, self.rules = program, rules
+        self.drafts: list[_Draft] = []
+        self.place: dict[Value, int] = {}
+        """The number of the draft that computes a value."""
+        self.waiting: dict[Value, Call] = {}
+        """The ops that wait for their only reader, by their results."""
+        self.readers: dict[Value, list[tuple[Call | None, Operand]]] = {}
+        for instruction in program.body:
+            reader = instruction if isinstance(instruction, Call) else None
+            for operand in instruction.operands():
+                self.readers.setdefault(base_of(operand), []).append((reader, operand))
+        for value in program.outputs:
+            self.readers.setdefault(value, []).append((None, value))
+
+    def run(self) -> list[Group]:
+        for call in self.program.body:
+            if not isinstance(call, Call):
+                continue
+            if call.op not in self.rules.maps:
+                self._root(call)
+            elif self._waits(call):
+                self.waiting[call.result] = call
+            else:
+                self._join(call)
+        return self._ordered(list(map(self._finished, self.drafts)))
+
+    def _waits(self, call: Call) -> bool:
+        """Whether an elementwise op has one reader that can compute it: elementwise, or a reduction."""
+        readers = self.readers.get(call.result, [])
+        if len({id(reader) for reader, _ in readers}) != 1:
+            return False
+        reader, _ = readers[0]
+        if reader is None or any(operand is not call.result for _, operand in readers):
+            return False
+        if reader.op in self.rules.maps:
+            return reader.result.meta.shape == call.result.meta.shape
+        return reader.op == "sum"
+
+    def _tree(self, call: Call) -> list[Call]:
+        """Return an op, after the ops that wait for it."""
+        found: dict[Value, Call] = {}
+
+        def visit(one: Call) -> None:
+            for operand in one.operands():
+                if isinstance(operand, Value) and operand in self.waiting:
+                    visit(self.waiting[operand])
+            found[one.result] = one
+
+        visit(call)
+        return list(found.values())
+
+    def _root(self, call: Call) -> None:
+        draft = _Draft(call)
+        for operand in call.operands():
+            if isinstance(operand, Value) and operand in self.waiting:
+                draft.before += self._tree(self.waiting[operand])
+        self._add(draft)
+
+    def _add(self, draft: _Draft) -> None:
+        for call in (*draft.before, *([draft.root] if draft.root else []), *draft.after):
+            self.place.update(dict.fromkeys(call.results, len(self.drafts)))
+        self.drafts.append(draft)
+
+    def _join(self, call: Call) -> None:
+        """Add an op, and those that wait for it, to the last draft that computes an operand; or make one."""
+        tree = self._tree(call)
+        made = {value for one in tree for value in one.results}
+        outside = [x for one in tree for x in one.operands() if base_of(x) not in made]
+        last = max((self.place[base_of(x)] for x in outside if base_of(x) in self.place), default=-1)
+        if last >= 0 and self._accepts(last, tree, outside):
+            self.drafts[last].after += tree
+            self.place.update(dict.fromkeys(made, last))
+        else:
+            self._add(_Draft(None, after=tree))
+
+    def _accepts(self, place: int, tree: Sequence[Call], outside: Sequence[Operand]) -> bool:
+        draft, shape = self.drafts[place], tree[-1].result.meta.shape
+        inside = [x for x in outside if self.place.get(base_of(x)) == place]
+        if any(type(x) is not Value or x.meta.shape != shape for x in inside):
+            return False
+        if draft.root is None:
+            return draft.after[-1].result.meta.shape == shape
+        if draft.root.op == "matmul":
+            return all(one.op not in self.rules.costly for one in tree)
+        if draft.root.op != "sum" or draft.after or not _same_kind(draft.root, tree):
+            return False
+        # A reduction has one result: that of the op, if nothing else reads the sum.
+        return all(reader in tree for reader, _ in self.readers[draft.root.result])
+
+    def _finished(self, draft: _Draft) -> Group:
+        calls = (*draft.before, *([draft.root] if draft.root else []), *draft.after)
+        own = {id(call) for call in calls}
+        results = tuple(
+            value
+            for call in calls
+            for value in call.results
+            if any(reader is None or id(reader) not in own for reader, _ in self.readers.get(value, []))
+        )
+        return Group(draft.root, tuple(draft.before), tuple(draft.after), results)
+
+    def _ordered(self, groups: list[Group]) -> list[Group]:
+        """Put what reads a cell before what overwrites it, where no value forbids it."""
+        made = {value: i for i, group in enumerate(groups) for value in group.results}
+        needs = [{made[value] for value in group.reads() if value in made} for group in groups]
+        loads = [i for i in self.program.body if isinstance(i, Load)]
+        for store in (i for i in self.program.body if isinstance(i, Store)):
+            writer = made.get(base_of(store.value))
+            if writer is None:
+                continue
+            read = {load.result for load in loads if load.region.overlaps(store.region)}
+            readers = {i for i, g in enumerate(groups) if i != writer and not read.isdisjoint(g.reads())}
+            for reader in readers:
+                if not _reaches(needs, reader, writer):
+                    needs[writer].add(reader)
+        order: list[int] = []
+        while len(order) < len(groups):
+            order.append(next(i for i in range(len(groups)) if i not in order and needs[i] <= set(order)))
+        return [groups[i] for i in order]
+
+
+def _reaches(needs: Sequence[set[int]], start: int, wanted: int) -> bool:
+    """Whether a group needs another, directly or through others."""
+    seen, left = set[int](), [start]
+    while left:
+        one = left.pop()
+        if one == wanted:
+            return True
+        if one not in seen:
+            seen.add(one)
+            left += needs[one]
+    return False
+
+
+def _same_kind(root: Call, tree: Sequence[Call]) -> bool:
+    kind: Meta = root.result.meta
+    return all(one.result.meta == kind for one in tree)

@@ -1,0 +1,199 @@
+"""`memory`: where each value lies.
+
+Most values need memory only from the kernel that computes them to the last one that reads them; places are
+used again. Some values need none of their own: what a step loads lies in its cell, and what it returns or
+stores is written where it belongs, if no later kernel reads what was there before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from ....meta import Meta
+from ..instructions import Buffer, Load, Operand, Program, Region, Store, Value, base_of
+from .fuse import Group
+from .layout import Layout, sized
+
+ALIGNMENT = 64
+"""Bytes: a cache line, and the widest vector."""
+BYTES = {"float32": 4, "float64": 8, "int64": 8, "bool": 1}
+
+
+@dataclass(frozen=True)
+class Scratch:
+    """A place in the workspace for a value on its way from one cell to another."""
+
+    offset: int
+    meta: Meta
+
+
+@dataclass(frozen=True)
+class Copy:
+    """What is copied after the last kernel."""
+
+    source: Operand | Scratch
+    target: Region | Scratch | int
+    """A region, or the number of an output."""
+
+
+@dataclass
+class Memory:
+    """The places of a program's values."""
+
+    regions: dict[Value, Region] = field(default_factory=dict)
+    """The values that lie in a cell."""
+    outputs: dict[Value, int] = field(default_factory=dict)
+    """The values that are computed in an output, by its number."""
+    offsets: dict[Value, int] = field(default_factory=dict)
+    """The places of the others in the workspace, in bytes."""
+    size: int = 0
+    """The bytes of the workspace."""
+    cells: dict[tuple[Buffer, int], int] = field(default_factory=dict)
+    """The places of copied cells in the workspace, in bytes."""
+    copies: list[Copy] = field(default_factory=list)
+    """What is left to copy at the end, in order."""
+
+
+def memory(program: Program, groups: Sequence[Group], layout: Layout) -> Memory:
+    """Return the places of all values of a forwarded program."""
+    return _Planner(program, groups, layout).run()
+
+
+class _Planner:
+    def __init__(self, program: Program, groups: Sequence[Group], layout: Layout) -> None:
+        self.program, self.groups, self.layout, self.plan = program, groups, layout, Memory()
+        self.loads = {i.result: i.region for i in program.body if isinstance(i, Load)}
+        self.stores = [i for i in program.body if isinstance(i, Store)]
+        self.made = {value: place for place, group in enumerate(groups) for value in group.results}
+        self.last = self._last_reads()
+
+    def run(self) -> Memory:
+        """Plan the stores and the outputs, then the workspace."""
+        plan = self.plan
+        plan.regions.update(self.loads)
+        late: list[Copy] = []
+        for store in self.stores:
+            if not self._written_in_place(store):
+                late.append(Copy(store.value, store.region))
+        for place, value in enumerate(self.program.outputs):
+            if value in self.made and value not in plan.regions and value not in plan.outputs:
+                plan.outputs[value] = place
+            else:
+                plan.copies.append(Copy(value, place))
+        self._place()
+        for (buffer, offset), region in {(r.buffer, r.offset): r for r in self._regions()}.items():
+            if (buffer, offset) in self.layout.copies:
+                plan.cells[buffer, offset] = plan.size
+                row = self.layout.copies[buffer, offset]
+                plan.size += aligned(sized(region.shape, row) * BYTES[buffer.dtype])
+        plan.copies += self._apart(late)  # outputs are copied before the cells change
+        return plan
+
+    def _regions(self) -> list[Region]:
+        return [i.region for i in self.program.body if isinstance(i, (Load, Store))]
+
+    def _apart(self, late: list[Copy]) -> list[Copy]:
+        """Return copies between cells such that none reads what another has overwritten."""
+        first, then = [], []
+        for copy in late:
+            assert not isinstance(copy.source, Scratch)
+            region = self.loads.get(base_of(copy.source))
+            targets = [other.target for other in late if other is not copy]
+            if region is not None and any(isinstance(t, Region) and region.overlaps(t) for t in targets):
+                scratch = Scratch(self.plan.size, copy.source.meta)
+                self.plan.size += size_of(scratch.meta)
+                first.append(Copy(copy.source, scratch))
+                copy = Copy(scratch, copy.target)
+            then.append(copy)
+        return first + then
+
+    def _written_in_place(self, store: Store) -> bool:
+        """Let a value be computed in the region that it is stored to, if that is safe."""
+        value, plan = store.value, self.plan
+        if type(value) is not Value or value not in self.made or value in plan.regions:
+            return False
+        made = self.made[value]
+        for loaded, region in self.loads.items():
+            if region.overlaps(store.region) and not self._done_before(loaded, region, store.region, made):
+                return False
+        plan.regions[value] = store.region
+        return True
+
+    def _done_before(self, loaded: Value, region: Region, target: Region, made: int) -> bool:
+        """Whether nothing reads a loaded value after the kernel that overwrites it.
+
+        The kernel itself may read it if it is elementwise and reads each element where it writes it.
+        """
+        last = self.last.get(loaded, -1)
+        if last < made:
+            return True
+        group = self.groups[made]
+        return last == made and region == target and _plainly(group, loaded)
+
+    def _last_reads(self) -> dict[Value, int]:
+        """Return the number of the last group that reads each value; what is copied at the end comes last."""
+        last: dict[Value, int] = {}
+        for place, group in enumerate(self.groups):
+            for value in group.reads():
+                last[value] = place
+        end = len(self.groups)
+        for store in self.stores:
+            value = base_of(store.value)
+            if type(store.value) is not Value or value not in self.made:
+                last[value] = end
+        for value in self.program.outputs:
+            last[value] = end
+        return last
+
+    def _size(self, value: Value) -> int:
+        return aligned(self.layout.size(value) * BYTES[value.meta.dtype])
+
+    def _place(self) -> None:
+        """Give each remaining value a place in the workspace, used again after its last read."""
+        free: list[tuple[int, int]] = [(0, 1 << 62)]
+        ends: list[tuple[int, int, int]] = []
+        for place, group in enumerate(self.groups):
+            for end in [end for end in ends if end[0] < place]:
+                ends.remove(end)
+                free = _joined([*free, end[1:]])
+            for value in group.results:
+                if value in self.plan.regions or value in self.plan.outputs:
+                    continue
+                size = self._size(value)
+                offset, length = next((o, n) for o, n in free if n >= size)
+                free.remove((offset, length))
+                free = _joined([*free, (offset + size, length - size)])
+                self.plan.offsets[value] = offset
+                self.plan.size = max(self.plan.size, offset + size)
+                ends.append((max(self.last.get(value, place), place), offset, size))
+
+
+def aligned(size: int) -> int:
+    """Return a number of bytes, up to a whole cache line."""
+    return -(-max(size, 1) // ALIGNMENT) * ALIGNMENT
+
+
+def size_of(meta: Meta) -> int:
+    """Return the bytes of a tensor, up to a whole cache line."""
+    return aligned(meta.size * BYTES[meta.dtype])
+
+
+def _joined(free: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Return free places in order, neighbours joined."""
+    result: list[tuple[int, int]] = []
+    for offset, size in sorted(free):
+        if result and sum(result[-1]) == offset:
+            result[-1] = (result[-1][0], result[-1][1] + size)
+        elif size:
+            result.append((offset, size))
+    return result
+
+
+def _plainly(group: Group, value: Value) -> bool:
+    """Whether a group reads a value only elementwise, where it writes its results."""
+    early = [x for call in group.calls if call not in group.after for x in call.operands()]
+    if any(base_of(x) is value for x in early):
+        return False
+    operands = [x for call in group.after for x in call.operands() if base_of(x) is value]
+    return value.meta.shape == group.after[-1].result.meta.shape and all(type(x) is Value for x in operands)
