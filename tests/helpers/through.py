@@ -7,6 +7,7 @@ from typing import Any
 
 from lamina.backends import Backend
 from lamina.backends.decorators.jit.decorator import JitBackend
+from lamina.backends.decorators.jit.instructions import Program
 from lamina.backends.decorators.jit.program import Pass, apply, interpret
 from lamina.backends.decorators.jit.trace import Tracer
 from lamina.backends.meta import Meta
@@ -55,8 +56,12 @@ class Through(Wrapper):
         with self.jit._tracing(tracer):
             traced = tracer.run(step, metas, ())
         program = apply(traced.program, self.passes)
-        outputs = iter(interpret(program, self.inner, tensors, cells=traced.cells))
+        outputs = iter(self.run(program, tensors, traced.cells))
         if op.gives == "nothing":
             return None
         results = tuple(next(outputs) if there else None for there in self.there)
         return results[0] if op.gives == "tensor" else results
+
+    def run(self, program: Program, tensors: Sequence[Any], cells: Mapping[str, Any]) -> tuple[Any, ...]:
+        """Run a program of one op."""
+        return interpret(program, self.inner, tensors, cells=cells)

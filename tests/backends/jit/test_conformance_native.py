@@ -1,0 +1,50 @@
+"""Every conformance case of an op with a rule, as machine code: values, accuracy, long sums."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from rows import each_op
+from through import Through
+
+from lamina.backends import get_backend
+from lamina.backends.conformance import items
+from lamina.backends.conformance.suite import attempt
+from lamina.backends.decorators.jit.bound import Bound, host_view
+from lamina.backends.decorators.jit.compiler import native
+from lamina.backends.decorators.jit.instructions import Program
+from lamina.backends.errors import DataError
+from lamina.backends.ops import OPS
+
+CHECKS = ("values", "ulps", "long sum")
+WINDOWS = ("unfold", "fold", "max_pool", "max_pool_grad")
+"""Ops without a rule yet."""
+NORMAL = "normal"
+"""Only initializers draw normal numbers, and no step does."""
+
+
+class Natively(Through):
+    """Runs each op as machine code."""
+
+    def run(self, program: Program, tensors: Sequence[Any], cells: Mapping[str, Any]) -> tuple[Any, ...]:
+        outputs = [np.empty(value.meta.shape or (1,), value.meta.dtype) for value in program.outputs]
+        places = {name: host_view(flat) for name, flat in cells.items()}
+        bound = Bound(native(program), [host_view(x) for x in tensors], None, {}, outputs, places, 1)
+        if not bound.run():
+            raise DataError("expected indices in range, got another")
+        pairs = zip(outputs, program.outputs, strict=True)
+        return tuple(
+            self.inner.from_host(array.reshape(value.meta.shape), dtype=value.meta.dtype)
+            for array, value in pairs
+        )
+
+
+@each_op([op for op in OPS if op not in WINDOWS])
+def test_every_op_runs_natively(op: str) -> None:
+    backend = Natively(get_backend("numpy"))
+    wanted = [item for item in items(op) if item.check in CHECKS and NORMAL not in item.label]
+    results = [attempt(item, backend) for item in wanted]
+    failures = [f"{r.check} [{r.label}]: {r.message}" for r in results if not r.passed]
+    assert not failures, "\n".join(failures[:10])
