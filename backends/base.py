@@ -1,26 +1,26 @@
 """`Backend`: the base class of all backends, with the derived ops.
 
-protocol.py declares the primitives. Each derived op has a *definition* here, made of primitives and other
-derived ops. A backend may override a derived op for speed; tests compare the override with the definition.
-If a derived op has no derivative in the op table, `autodiff` records the ops of its definition.
+protocol.py declares the primitives. Each derived op has a *definition* made of primitives and other derived
+ops. functions.py defines elementwise ops and activations; the other definitions are here. A backend may
+override a derived op for speed; tests compare the override with the definition. If a derived op has no
+derivative in the op table, `autodiff` records the ops of its definition.
 """
 
 from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from typing import Any, SupportsIndex, cast
 
-from .erf import ERF
-from .errors import DtypeError, OptionError, ShapeError, gradient_shape_error, unequal_dtypes
+from .errors import OptionError, ShapeError
+from .functions import Functions, check_floating
 from .host import is_floating
 from .loop import Loop
 from .names import OTHER_NAMES, OtherName
-from .options import integer, number, real
-from .protocol import Axis, Operand, Primitives, Run, Scalar, Shape, Step, Tensor
-from .shapes import axes_in, axis_of, check_equal, check_linear, check_pool_grad, count, extents, reduced
+from .options import integer, number
+from .protocol import Axis, Primitives, Run, Shape, Step, Tensor
+from .shapes import axes_in, check_equal, check_linear, check_pool_grad, count, extents
 from .windows import Window, check_window
 
 VARIANCE_FLOOR = 9.999999960041972e-13
@@ -42,7 +42,7 @@ class _Nothing:
 _NOTHING = cast(AbstractContextManager[None], _Nothing())
 
 
-class Backend(Primitives):
+class Backend(Functions):
     """The base of every backend.
 
     A subclass must implement every primitive, except the four that have a default here: `synchronize`,
@@ -158,152 +158,6 @@ class Backend(Primitives):
         `autodiff` reads the gradient from `owner.grad` and adds to it through `owner.accumulate`.
         """
 
-    # -- elementwise ---------------------------------------------------------------------------
-
-    def square(self, x: Tensor, *, out: Tensor | None = None) -> Tensor:
-        """Return x²."""
-        return self.multiply(x, x, out=out)
-
-    def less(self, x: Operand, y: Operand) -> Tensor:
-        """Return x < y (False where either is NaN)."""
-        return self.greater(y, x)
-
-    def clip(self, x: Tensor, low: Scalar, high: Scalar) -> Tensor:
-        """Return min(max(x, low), high); NaN stays NaN."""
-        return self.minimum(self.maximum(x, low), high)
-
-    def add_scaled(self, x: Tensor, y: Tensor, scale: float, *, out: Tensor | None = None) -> Tensor:
-        """Return x + scale * y; x and y have equal shapes, and `out` may be x."""
-        check_equal("add_scaled", self.shape(x), self.shape(y))
-        return self.add(x, self.multiply(y, real("add_scaled", "scale", scale)), out=out)
-
-    def expm1(self, x: Tensor) -> Tensor:
-        """Return e^x - 1, accurate even near 0: floating x (*) -> (*)."""
-        dtype = _floating(self, "expm1", x)
-        if dtype != "float64":  # expm1 may be off by 2 ULP only, but a float32 `exp` by 4 ULP
-            return self.astype(self.expm1(self.astype(x, "float64")), dtype)
-        near = self.clip(x, -1.0, 1.0)
-        # For |x| <= 1, e^x - 1 would lose digits; the result is the series x + x² Σ xⁿ / (n + 2)!.
-        series = self.multiply(self.square(near), self._polynomial(_EXPM1, near))
-        inner = self.where(self.equal(near, 0.0), near, self.add(near, series))  # -0 stays -0
-        outer = self.subtract(self.exp(x), 1.0)
-        return self.where(self.less_equal(self.abs(x), 1.0), inner, outer)
-
-    def erf(self, x: Tensor) -> Tensor:
-        """Return the error function, (2/√π) ∫ e^(-t²) dt from t = 0 to x: floating x (*) -> (*)."""
-        # erf.py gives the formula and its symbols.
-        p, q, centre, end = ERF[_floating(self, "erf", x)]
-        near = self.clip(x, -1.0, 1.0)
-        inner = self.add(near, self.multiply(near, self._polynomial(p, self.square(near))))
-        z = self.clip(self.abs(x), 1.0, end)
-        v = self.divide(self.subtract(z, centre), self.add(z, centre))
-        tail = self.multiply(self.exp(self.negative(self.square(z))), self._polynomial(q, v))
-        outer = self.multiply(self.sign(x), self.subtract(1.0, tail))
-        return self.where(self.less_equal(self.abs(x), 1.0), inner, outer)
-
-    def _polynomial(self, coefficients: Sequence[float], x: Tensor) -> Tensor:
-        """Return Σ cᵢ xⁱ by Horner's rule; cᵢ is the i-th of at least two coefficients."""
-        *rest, last = coefficients
-        value = self.multiply(x, last)
-        for c in rest[:0:-1]:
-            value = self.multiply(self.add(value, c, out=value), x, out=value)
-        return self.add(value, rest[0], out=value)
-
-    # -- activations y = f(x), and their gradients, which return dL/dx for grad = dL/dy ---------------
-
-    def relu(self, x: Tensor) -> Tensor:
-        """Return max(x, 0); NaN stays NaN."""
-        _floating(self, "relu", x)
-        return self.maximum(x, 0.0)
-
-    def relu_grad(self, grad: Tensor, y: Tensor) -> Tensor:
-        """Return 0 where y <= 0 (so relu'(0) = 0), else grad; y is relu's input or its result."""
-        _alike(self, "relu_grad", grad, y)
-        return self.where(self.less_equal(y, 0.0), 0.0, grad)
-
-    def leaky_relu(self, x: Tensor, negative_slope: float) -> Tensor:
-        """Return x where x > 0, else negative_slope * x."""
-        negative_slope = real("leaky_relu", "negative_slope", negative_slope)
-        return self.where(self.greater(x, 0.0), x, self.multiply(x, negative_slope))
-
-    def leaky_relu_grad(self, grad: Tensor, x: Tensor, negative_slope: float) -> Tensor:
-        """Return grad where x > 0, else negative_slope * grad."""
-        _alike(self, "leaky_relu_grad", grad, x)
-        negative_slope = real("leaky_relu_grad", "negative_slope", negative_slope)
-        return self.where(self.greater(x, 0.0), grad, self.multiply(grad, negative_slope))
-
-    def sigmoid(self, x: Tensor) -> Tensor:
-        """Return 1 / (1 + e^-x), computed as e^min(x, 0) / (1 + e^-|x|), which cannot overflow."""
-        _floating(self, "sigmoid", x)
-        tail = self.exp(self.negative(self.abs(x)))
-        return self.divide(self.exp(self.minimum(x, 0.0)), self.add(tail, 1.0))
-
-    def sigmoid_grad(self, grad: Tensor, y: Tensor) -> Tensor:
-        """Return grad * y * (1 - y), where y is sigmoid's result."""
-        _alike(self, "sigmoid_grad", grad, y)
-        return self.multiply(grad, self.multiply(y, self.subtract(1.0, y)))
-
-    def tanh_grad(self, grad: Tensor, y: Tensor) -> Tensor:
-        """Return grad * (1 - y²), where y is tanh's result."""
-        _alike(self, "tanh_grad", grad, y)
-        return self.multiply(grad, self.subtract(1.0, self.square(y)))
-
-    def softplus(self, x: Tensor) -> Tensor:
-        """Return ln(1 + e^x), computed as max(x, 0) + log1p(e^-|x|)."""
-        _floating(self, "softplus", x)
-        return self.add(self.maximum(x, 0.0), self.log1p(self.exp(self.negative(self.abs(x)))))
-
-    def softmax(self, x: Tensor, *, axis: int) -> Tensor:
-        """Return e^x / Σ e^x along axis; the maximum along axis is subtracted from x first.
-
-        If the maximum along the axis is inf or -inf, the result there is NaN, as in torch.
-        """
-        exp = self.exp(self.subtract(x, self._top("softmax", x, axis)))
-        return self.divide(exp, self.sum(exp, axis=axis, keepdims=True))
-
-    def softmax_grad(self, grad: Tensor, y: Tensor, *, axis: int) -> Tensor:
-        """Return y * (grad - Σ (grad * y)), where y is softmax's result and the sum runs along axis."""
-        _alike(self, "softmax_grad", grad, y)
-        axis = axis_of("softmax_grad", axis, len(self.shape(y)))
-        inner = self.sum(self.multiply(grad, y), axis=axis, keepdims=True)
-        return self.multiply(y, self.subtract(grad, inner))
-
-    def log_softmax(self, x: Tensor, *, axis: int) -> Tensor:
-        """Return x - ln Σ e^x along axis; the maximum along axis is subtracted from x first.
-
-        If the maximum along the axis is inf or -inf, the result there is NaN, as in torch.
-        """
-        shifted = self.subtract(x, self._top("log_softmax", x, axis))
-        return self.subtract(shifted, self.log(self.sum(self.exp(shifted), axis=axis, keepdims=True)))
-
-    def log_softmax_grad(self, grad: Tensor, y: Tensor, *, axis: int) -> Tensor:
-        """Return grad - e^y * Σ grad, where y is log_softmax's result and the sum runs along axis."""
-        _alike(self, "log_softmax_grad", grad, y)
-        axis = axis_of("log_softmax_grad", axis, len(self.shape(y)))
-        return self.subtract(grad, self.multiply(self.exp(y), self.sum(grad, axis=axis, keepdims=True)))
-
-    def logsumexp(self, x: Tensor, *, axis: int, keepdims: bool = False) -> Tensor:
-        """Return ln Σ e^x along axis.
-
-        If the maximum along the axis is inf or -inf, the result is that maximum. If the axis has size 0, the
-        result is -inf.
-        """
-        top = self._top("logsumexp", x, axis)
-        # inf - inf would be NaN, so an infinite maximum is not subtracted.
-        shift = self.where(self.equal(self.abs(top), float("inf")), 0.0, top)
-        total = self.sum(self.exp(self.subtract(x, shift)), axis=axis, keepdims=True)
-        result = self.add(shift, self.log(total))
-        return result if keepdims else self.sum(result, axis=axis)
-
-    def _top(self, op: str, x: Tensor, axis: int) -> Tensor:
-        """Return the maximum of x along axis, which keeps size 1; zeros if the axis has size 0."""
-        shape = self.shape(x)
-        axis = axis_of(op, axis, len(shape))
-        dtype = _floating(self, op, x)
-        if shape[axis] == 0:
-            return self.full(reduced(shape, axis, True), 0.0, dtype=dtype)
-        return self.max(x, axis=axis, keepdims=True)
-
     # -- losses --------------------------------------------------------------------------------
 
     def binary_cross_entropy(self, p: Tensor, t: Tensor) -> Tensor:
@@ -326,7 +180,7 @@ class Backend(Primitives):
 
     def mean(self, x: Tensor, *, axis: Axis = None, keepdims: bool = False) -> Tensor:
         """Return Σ x / n over the n elements along axis (int, tuple or None for all axes); NaN if n = 0."""
-        _floating(self, "mean", x)
+        check_floating(self, "mean", x)
         axis = axes_in("mean", axis, len(self.shape(x)))
         total = self.sum(x, axis=axis, keepdims=keepdims)
         return self.divide(total, float(count(self.shape(x), axis)))
@@ -337,7 +191,7 @@ class Backend(Primitives):
         The mean is rounded: a float32 mean near 10⁴ is off by up to 5·10⁻⁴, and so is every difference. The
         mean of the differences is therefore subtracted from them. The returned mean is not corrected.
         """
-        _floating(self, "centre", x)
+        check_floating(self, "centre", x)
         axis = axes_in("centre", axis, len(self.shape(x)))
         mean = self.mean(x, axis=axis, keepdims=True)
         rest = self.subtract(x, mean)
@@ -349,7 +203,7 @@ class Backend(Primitives):
         The result is NaN or infinity if n <= correction. The mean is computed before the squares: a formula
         that sums x and x² in one pass would lose digits when the mean is large.
         """
-        _floating(self, "var", x)
+        check_floating(self, "var", x)
         axis = axes_in("var", axis, len(self.shape(x)))
         correction = number("var", "correction", correction)
         centred = self.subtract(x, self.mean(x, axis=axis, keepdims=True))
@@ -427,7 +281,7 @@ class Backend(Primitives):
         the index -1.
         """
         check_window("max_pool", window)
-        _floating(self, "max_pool", x)
+        check_floating(self, "max_pool", x)
         shape = window.windows_of("max_pool", self.shape(x))
         samples, channels, positions = *shape[:2], window.positions
         every = (samples, channels, 1, positions)
@@ -517,30 +371,6 @@ class Backend(Primitives):
         return self.add_scaled(parameter, update, -learning_rate / correction1, out=out_p), first, second
 
 
-_EXPM1 = tuple(1.0 / math.factorial(n + 2) for n in range(18))
-"""The coefficients of the series of (e^x - 1 - x) / x²."""
-
-
-def _floating(backend: Backend, op: str, x: Tensor) -> str:
-    """Return the dtype of x; raise DtypeError unless x is floating."""
-    dtype = backend.dtype(x)
-    if not is_floating(dtype):
-        raise DtypeError(f"{op}: expected a floating tensor, got {dtype}; convert it with astype")
-    return dtype
-
-
-def _alike(backend: Backend, op: str, grad: Tensor, other: Tensor) -> None:
-    """Raise unless the two tensors have equal shapes and the same floating dtype."""
-    # Primitives would broadcast unequal shapes. Unequal dtypes would pass through `relu_grad`, for example:
-    # no primitive in its definition takes both tensors.
-    first, second = backend.dtype(grad), backend.dtype(other)
-    if first != second:
-        raise unequal_dtypes(op, first, second)
-    _floating(backend, op, grad)
-    if backend.shape(grad) != backend.shape(other):
-        raise gradient_shape_error(op, backend.shape(grad), backend.shape(other))
-
-
 def _of_one_shape(backend: Backend, op: str, p: Tensor, t: Tensor) -> None:
     """Raise ShapeError unless p and t have equal shapes."""
     if backend.shape(p) != backend.shape(t):
@@ -561,7 +391,9 @@ def _missing(cls: type[Backend]) -> list[str]:
 
 _NOT_OPS = ("details", "leaf", "unrecorded")
 PRIMITIVES: tuple[str, ...] = _names(Primitives)
-DERIVED: tuple[str, ...] = tuple(n for n in _names(Backend) if n not in PRIMITIVES and n not in _NOT_OPS)
+DERIVED: tuple[str, ...] = tuple(
+    n for n in (*_names(Functions), *_names(Backend)) if n not in PRIMITIVES and n not in _NOT_OPS
+)
 
 # Other libraries' names for ops become attributes of Backend. Reading such an attribute raises an error that
 # names the op to use. A `__getattr__` could do the same, but it would slow every attribute access down.

@@ -120,8 +120,8 @@ class Workspace:
     def store(self, name: str, shape: Shape) -> Tensor:
         """Return storage to pass as `out`.
 
-        If the last call with this name had the same shape, it returned the same storage. Otherwise the
-        storage is new.
+        If the previous call with this name had the same shape, return the storage that it returned. Otherwise
+        return new storage.
         """
         if name not in self.stores or self.stores[name][0] != shape:
             self.stores[name] = (shape, self.backend.empty(shape, dtype=self.dtype))
@@ -132,10 +132,10 @@ class Assembly:
     """A tensor (N, C, *spatial), assembled from the results of blocks.
 
     If images are cut, `add` adds the result of each block to its rows of a tensor of zeros. Otherwise each
-    chunk is one block, and `put` takes its result. The result of a single chunk becomes the tensor once its
-    axes are permuted. If there are several chunks, `put` assigns each result to a cell of its chunk. The cell
-    of a one-image chunk has the shape `made`. This is the shape in which an op makes the result of a block,
-    so the op can write into the cell through `out`.
+    chunk is one block, and `put` takes its result. If there is only one chunk, its result, with the axes
+    permuted, is the tensor. If there are several chunks, `put` assigns each result to a cell of its chunk.
+    The cell of a one-image chunk has the shape `made`. This is the shape in which an op makes the result of a
+    block, so the op can write into the cell through `out`.
     """
 
     def __init__(self, work: Workspace, plan: Plan, shape: Shape, made: Shape) -> None:

@@ -102,7 +102,10 @@ class Correlation:
     # -- blocks: columns, and back -----------------------------------------------------------------
 
     def _columns(self, x: Tensor, block: Block, work: Workspace) -> Tensor:
-        """Return the block's columns (C K, L), or (G, C K / G, L) for G groups; L windows, of all images."""
+        """Return the block's columns: (C K, L), or (G, C K / G, L) for G groups.
+
+        L is the number of windows in all images of the block together.
+        """
         b, images, window = self.backend, block.images, block.window
         if self.border is not None:
             x = self.border.extend(b, self._part(x, images, (0, b.shape(x)[2])), block.inputs)

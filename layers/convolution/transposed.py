@@ -20,7 +20,7 @@ from .correlation import Correlation
 class ConvTranspose(Module):
     """Each place of x adds a multiple of the kernel to y.
 
-    The kernels that two neighbouring places of x add lie `stride` places apart in y. The forward pass
+    Neighbouring places of x add their multiples at positions `stride` places apart in y. The forward pass
     computes the input gradient of a convolution with these options, plus b.
 
     Parameters

@@ -51,7 +51,7 @@ class Conv2d(_Unfolded):
     """Convolution over (N, C, H, W).
 
     Besides input, output, weight and their gradients, `forward` and `backward` each need at most about 32
-    times the backend's `cache_size`, which is 32 MiB by default, for any number and size of images.
+    times the backend's `cache_size`, for any number and size of images: 32 MiB for the default of 1 MiB.
     `backward` also needs memory for two tensors of the weight's size. There are two exceptions. A single
     output row may need more memory if its columns, or the input rows that it reads, take more than 8 times
     `cache_size`; its columns are C K W' numbers, for K places in the kernel and an output of width W'. On

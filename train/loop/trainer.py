@@ -176,9 +176,9 @@ class Trainer:
         ----------
         train, validation
             Each is a Dataset, a tuple (inputs, targets), or a tuple (inputs, targets, weights). Inputs and
-            targets are (N, ...). Weights are (N,), one for each sample. If the loss with reduction "none" has
-            more axes, weights may have these axes too, up to one weight for each element of that loss.
-            Weights affect the loss, not the accuracy or the metrics.
+            targets are (N, ...). Weights are (N,), one for each sample. If a sample has several losses, such
+            as one for each pixel, weights may also be (N, ...), with the first axes of the losses before they
+            are reduced. Weights affect the loss, not the accuracy or the metrics.
         epochs, batch_size
             Integers of at least 1. If batch_size is above the number of samples, all samples form one batch;
             with drop_last this is a DataError. Validation uses the same batch_size.
