@@ -71,6 +71,9 @@ def key_of(step: Step) -> Callable[[], Any]:
 
 def batches(b: Primitives, data: Sequence[Tensor], order: Host | None, plan: Plan) -> Iterator[Any]:
     """Yield the rows of each batch. Shuffled rows are gathered many batches at a time; a batch is a view."""
+    if order is None and plan.steps == 1:
+        yield tuple(data)
+        return
     shapes = [b.shape(x) for x in data]
     tails = [(shape[1:], (0,) * (len(shape) - 1)) for shape in shapes]
     row = sum(math.prod(shape[1:]) * _BYTES[b.dtype(x)] for shape, x in zip(shapes, data, strict=True))
@@ -96,7 +99,8 @@ def check_run(
     b: Primitives, data: Sequence[Tensor], order: Host | None, *, batch_size: int, numbers: Mapping[str, Host]
 ) -> Plan:
     """Return the size of a run; raise for arguments that do not fit, before its first step."""
-    batch_size = integer("run", "batch_size", batch_size)
+    if type(batch_size) is not int or batch_size < 1:
+        batch_size = integer("run", "batch_size", batch_size)
     shapes = [b.shape(x) for x in data]
     if not shapes or () in shapes or len({shape[0] for shape in shapes}) > 1:
         raise ShapeError(
@@ -106,11 +110,13 @@ def check_run(
     plan = Plan(rows if order is None else _checked(order, rows), batch_size)
     if plan.rows == 0:
         raise DataError("run: expected at least one row, got none")
+    steps = plan.steps
     for name, values in numbers.items():
-        _check_array(f"numbers[{name!r}]", values, np.float64)
-        if len(values) != plan.steps:
+        if not _is_array(values, _FLOAT64):
+            raise _array_error(f"numbers[{name!r}]", values, _FLOAT64)
+        if len(values) != steps:
             raise ShapeError(
-                f"run: expected numbers[{name!r}] to have a value for each of {plan.steps} steps, "
+                f"run: expected numbers[{name!r}] to have a value for each of {steps} steps, "
                 f"got {len(values)}"
             )
     return plan
@@ -151,16 +157,21 @@ def _joined(b: Primitives, values: Sequence[Tensor]) -> Tensor:
 
 def _checked(order: Host, rows: int) -> int:
     """Return the length of an order of the rows."""
-    _check_array("order", order, np.int64)
+    if not _is_array(order, _INT64):
+        raise _array_error("order", order, _INT64)
     if len(order) and (order.min() < 0 or order.max() >= rows):
         wrong = order[(order < 0) | (order >= rows)][0]
         raise DataError(f"run: expected order to hold row numbers from 0 to {rows - 1}, got {wrong}")
     return len(order)
 
 
-def _check_array(name: str, values: Any, dtype: Any) -> None:
-    if not isinstance(values, np.ndarray) or values.dtype != dtype or values.ndim != 1:
-        got = f"{values.dtype} {values.shape}" if isinstance(values, np.ndarray) else type(values).__name__
-        raise OptionError(
-            f"run: expected {name} to be a numpy array of {np.dtype(dtype)} with one axis, got {got}"
-        )
+_INT64, _FLOAT64 = np.dtype(np.int64), np.dtype(np.float64)
+
+
+def _is_array(values: Any, dtype: np.dtype[Any]) -> bool:
+    return isinstance(values, np.ndarray) and values.dtype == dtype and values.ndim == 1
+
+
+def _array_error(name: str, values: Any, dtype: np.dtype[Any]) -> OptionError:
+    got = f"{values.dtype} {values.shape}" if isinstance(values, np.ndarray) else type(values).__name__
+    return OptionError(f"run: expected {name} to be a numpy array of {dtype} with one axis, got {got}")

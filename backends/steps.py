@@ -44,10 +44,11 @@ def _table(base: float, block: int) -> Host:
     return np.array([1.0 - base**step for step in range(start, start + _BLOCK)])
 
 
-def for_each(value: Any, steps: Host) -> Host:
-    """Return a number for each step, float64 (S,): a number that is the same in all, or an array.
+def for_each(value: Any, count: int) -> Host:
+    """Return a number for each step, float64 (count,): a number that is the same in all, or an array.
 
     Raises ValueError for an array of another shape.
     """
-    values = np.asarray(value, np.float64)
-    return np.full(len(steps), values) if values.ndim == 0 else values.reshape(steps.shape)
+    if count == 1 or type(value) is float:
+        return np.array([float(value)] * count)
+    return np.asarray(value, np.float64).reshape((count,)) if np.ndim(value) else np.full(count, float(value))

@@ -71,9 +71,12 @@ def without_input_gradient(module: Any) -> AbstractContextManager[None]:
     return Setting(WITHOUT_INPUT_GRADIENT, module)
 
 
-def checked_targets() -> AbstractContextManager[None]:
-    """Let losses skip the check of values, inside a `with`: the caller has checked the whole data set."""
-    return Setting(CHECKED_TARGETS, True)
+def checked_targets(checked: bool = True) -> AbstractContextManager[None]:
+    """Let losses skip the check of values, inside a `with`: the caller checks those of the whole data set.
+
+    With False, nothing changes.
+    """
+    return Setting(CHECKED_TARGETS, checked or CHECKED_TARGETS.get())
 
 
 def rehearsal() -> AbstractContextManager[None]:

@@ -62,12 +62,16 @@ class BCELoss(_BinaryCrossEntropy):
         if both is not None:
             prediction, target = self.selected(prediction, both), self.selected(target, both)
         if self.checks_values():
-            _check_unit(b, "prediction", prediction)
+            self.check_prediction(prediction)
             self.check_targets(tuple(shape), target)
         total = self.size(shape, samples)
         self.keep(prediction, target, both, total)
         losses = b.binary_cross_entropy(prediction, target)
         return losses if both is None else b.multiply(losses, both), total
+
+    @override
+    def check_prediction(self, prediction: Tensor) -> None:
+        _check_unit(self.backend, "prediction", prediction)
 
     @override
     def backward(self, grad_output: Tensor | None = None) -> Tensor:

@@ -122,6 +122,9 @@ class Loss:
     def check_targets(self, prediction_shape: tuple[int, ...], target: Tensor) -> None:
         """Raise DataError unless this loss is defined for the values of the targets."""
 
+    def check_prediction(self, prediction: Tensor) -> None:
+        """Raise DataError unless this loss is defined for the values of the prediction."""
+
     def __repr__(self) -> str:
         shown = [self.extra_repr(), "" if self.reduction == "mean" else f"reduction={self.reduction!r}"]
         return f"{type(self).__name__}({', '.join(filter(None, shown))})"
@@ -174,6 +177,12 @@ class Loss:
     def checks_values(self) -> bool:
         """Return whether this call checks the values of prediction and target."""
         return self.validate and not CHECKED_TARGETS.get()
+
+    def checks_late(self) -> bool:
+        """Return whether the values of a pass may be checked after it, all at once, not at each call."""
+        checks = ("check_targets", "check_prediction")
+        reads = any(getattr(type(self), name) is not getattr(Loss, name) for name in checks)
+        return reads and self.checks_values()
 
     def keep(self, *values: Any) -> None:
         """Keep the values that `backward` needs; none under `inference()`."""

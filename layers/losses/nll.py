@@ -104,6 +104,10 @@ class NLLLoss(ElementwiseLoss):
                 f"expected labels to be class numbers from 0 to {classes - 1}, got {low if low < 0 else high}"
             )
 
+    @override
+    def checks_late(self) -> bool:
+        return False  # a label out of range cannot be gathered
+
     # -- shared with cross-entropy --------------------------------------------------------------------
 
     def _check_labels(self, prediction: Tensor, target: Tensor) -> None:

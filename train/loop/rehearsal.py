@@ -89,7 +89,7 @@ def rehearse(
         batches = batches[:1] if n % size == 0 else [batches[0], batches[-1]]
     with mode(training=training), inference(), rehearsal(), named_scopes(model):
         prediction = _first(model, loss, samples, batches[0], training=training)
-        _check_targets(loss, samples, prediction)
+        check_values(loss, prediction, samples.y, rows=samples.size)
         _check_counted(loss, samples)
         for first, last in batches[1:]:
             try:
@@ -132,9 +132,16 @@ def _run(model: Module, loss: Loss, samples: Samples, batch: Batch) -> Tensor:
     return prediction
 
 
-def _check_targets(loss: Loss, samples: Samples, prediction: Tensor) -> None:
+def check_values(loss: Loss, prediction: Tensor, targets: Tensor, *, rows: int | None = None) -> None:
+    """Raise DataError unless the loss is defined for the values of a prediction and of the targets.
+
+    rows: the number of targets, if the prediction is of a part of them, which its own pass checked.
+    """
+    shape = loss.backend.shape(prediction)
     try:
-        loss.check_targets((samples.size, *samples.backend.shape(prediction)[1:]), samples.y)
+        if rows is None:
+            loss.check_prediction(prediction)
+        loss.check_targets((rows or shape[0], *shape[1:]), targets)
     except LaminaError as error:
         raise named_error(error, loss) from error
 

@@ -82,56 +82,49 @@ class Samples:
                 return f"NaN or infinity in the {part} of {len(bad)} rows; the first is row {bad[0]} (from 0)"
         return ""
 
-    def taken(self, order: Host) -> Samples:
-        """Return the samples with the row numbers of `order` (M,), in that order."""
-        b = self.backend
-        index = b.from_host(order)
-        x, y, *weight = (b.take(part, index, axis=0) for part in self.parts)
-        labels = None if self.labels is None else self.labels[order]
-        return Samples(b, x, y, labels, self.targets[order], len(order), *weight)
-
 
 @dataclass
 class Tally:
-    """The losses and predictions of one pass. They stay on the device until its end: reading them waits.
+    """The results of one pass: of its steps in order, from one run or several.
 
-    A pass's loss is the sum of its batches' numerators over that of their denominators: it does not depend on
-    the batch size, and a batch without a target that counts adds nothing.
+    They stay on the device until its end, since reading them waits. A pass's loss is the sum of its batches'
+    numerators over that of their denominators: it does not depend on the batch size, and a batch without a
+    target that counts adds nothing.
     """
 
     loss: Loss
     metrics: Mapping[str, Metric]
-    keep_predictions: bool
-    predictions: list[Tensor] = field(default_factory=list)
-    numerators: list[Tensor] = field(default_factory=list)
-    denominators: list[Tensor] = field(default_factory=list)
+    keeps_predictions: bool
+    """Whether each step returns its prediction after the fraction that is its loss."""
+    results: list[tuple[Tensor, ...]] = field(default_factory=list)
 
     @classmethod
     def of(cls, samples: Samples, loss: Loss, metrics: Mapping[str, Metric]) -> Tally:
         """Return an empty tally, which keeps predictions if accuracy or metrics need them."""
         return cls(loss, metrics, samples.labels is not None or bool(metrics))
 
-    def add(self, prediction: Tensor, numerator: Tensor, denominator: Tensor) -> None:
-        """Add a batch: its prediction, and the fraction that is its loss."""
-        if self.keep_predictions:
-            self.predictions.append(prediction)
-        self.numerators.append(numerator)
-        self.denominators.append(denominator)
+    def add(self, results: tuple[Tensor, ...]) -> None:
+        """Add a run's results: numerators and denominators (S,); predictions (M, ...) if it keeps them."""
+        self.results.append(results)
 
-    def scores(self, samples: Samples) -> dict[str, float]:
-        """Return by name the loss (NaN if no target counts), the accuracy of labels, and the metrics."""
+    def scores(self, samples: Samples, order: Host | None = None) -> dict[str, float]:
+        """Return by name the loss (NaN if no target counts), the accuracy of labels, and the metrics.
+
+        order: the row numbers (M, or more) of the samples; as they stand if None.
+        """
         b = self.loss.backend
-        numerator, denominator = (
-            sum(float(b.item(value)) for value in values) for values in (self.numerators, self.denominators)
+        whole = (
+            b.to_host(parts[0] if len(parts) == 1 else b.concat(parts, axis=0))
+            for parts in zip(*self.results, strict=True)
         )
+        numerator, denominator = sum(next(whole).tolist()), sum(next(whole).tolist())
         scores = {"loss": numerator / denominator if denominator else math.nan}
-        if not self.keep_predictions:
-            return scores
-        outputs = b.to_host(b.concat(self.predictions, axis=0))
-        if samples.labels is not None:
-            scores["accuracy"] = _accuracy(self.loss, outputs, samples.labels[: len(outputs)])
-        for name, metric in self.metrics.items():
-            scores[name] = measured(name, metric, outputs, samples.targets[: len(outputs)])
+        for outputs in whole:
+            rows = slice(len(outputs)) if order is None else order[: len(outputs)]
+            if samples.labels is not None:
+                scores["accuracy"] = _accuracy(self.loss, outputs, samples.labels[rows])
+            for name, metric in self.metrics.items():
+                scores[name] = measured(name, metric, outputs, samples.targets[rows])
         return scores
 
 

@@ -12,7 +12,9 @@ import numpy as np
 
 from ...backends import DataError, LaminaError, OptionError, Tensor
 from ...backends.host import Host
+from ...backends.loop import Plan, batches
 from ...backends.options import flag, integer, number, shown
+from ...backends.protocol import Run, Step
 from ...layers import Module, inference, mode, named_scopes, without_input_gradient
 from ...layers.call import checked_targets, in_own_context
 from ...layers.faults import check_made
@@ -20,10 +22,12 @@ from ...layers.losses import L2Penalty, Loss
 from ..data import Dataset, batch_count, order
 from ..optimizers import Optimizer, clip_grad_norm, clip_grad_value
 from .callbacks import Callback, ProgressBar
+from .dependencies import Keyed
 from .history import History
 from .metrics import Metric
-from .rehearsal import check_belongs, check_kind, check_schedule, rehearse
-from .samples import Pair, Samples, Tally, cuts, fitting_batch, rows
+from .passes import predicting, scoring, take_steps
+from .rehearsal import check_belongs, check_kind, check_schedule, check_values, rehearse
+from .samples import Pair, Samples, Tally, fitting_batch
 from .schedules import Schedule
 
 
@@ -227,8 +231,10 @@ class Trainer:
             for callback in self.callbacks:
                 stack.callback(callback.on_fit_end, self)
                 callback.on_fit_start(self, epochs, steps)
+            keeps = Tally.of(samples, self.loss, self.metrics).keeps_predictions
+            run = self.backend.compile(self._compilable_step(predictions=keeps))
             for _ in range(epochs):
-                row = self._epoch(samples, held_out, batch_size, steps, shuffle)
+                row = self._epoch(run, samples, held_out, batch_size, steps, shuffle)
                 if self._stops(row, samples):
                     break
         return self.history
@@ -247,12 +253,10 @@ class Trainer:
             x = b.from_host(inputs)
         if not b.shape(x) or b.shape(x)[0] == 0:
             raise DataError(f"predict: expected inputs (N, ...) with N at least 1, got {tuple(b.shape(x))}")
+        size = batch_size or fitting_batch(b.shape(x))
         with mode(training=False), inference(), named_scopes(self.model):
-            outputs = []
-            for first, last in cuts(b.shape(x)[0], batch_size or fitting_batch(b.shape(x))):
-                with b.session():
-                    outputs.append(b.to_host(self.model(rows(b, x, first, last))))
-        return np.concatenate(outputs)
+            (outputs,) = b.compile(predicting(self.model))((x,), batch_size=size)
+        return np.asarray(b.to_host(outputs))
 
     @in_own_context
     def evaluate(self, data: Dataset | Pair, *, batch_size: int | None = None) -> dict[str, float]:
@@ -265,46 +269,65 @@ class Trainer:
         """
         batch_size = None if batch_size is None else integer("evaluate", "batch_size", batch_size)
         samples = self._samples(data, "evaluate")
+        size = batch_size or fitting_batch(self.backend.shape(samples.x))
         with _named("evaluate"):
-            return self._score(samples, batch_size or fitting_batch(self.backend.shape(samples.x)))
+            return self._score(samples, size)
 
-    def train_step(self, x: Tensor, y: Tensor, weight: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
-        """Take one step on the batch x (N, ...), y (N, ...), with optional weights (N,) or (N, ...).
+    def train_step(self, batch: tuple[Tensor, ...], numbers: Mapping[str, float]) -> tuple[Tensor, ...]:
+        """Take one step, as `Backend.compile` takes it; the optimizer counts it only in `fit`.
 
-        Return (prediction, numerator, denominator), all from before the parameters change. The last two are
+        Return (numerator, denominator, prediction), all from before the parameters change. The first two are
         0-d handles; `loss.reduced(numerator, denominator)` returns the loss.
+
+        Parameters
+        ----------
+        batch
+            x (N, ...) and y (N, ...), and weights (N,) or (N, ...) if there are any.
+        numbers
+            The optimizer's `scalars` of this step.
+
         """
-        with self.backend.session(), named_scopes(self.model):
-            self.optimizer.zero_grad()
-            prediction = self.model(x)
-            numerator, denominator = self.loss.fraction(prediction, y, weight)
-            gradient = self.loss.backward()
-            with without_input_gradient(self.model):
-                self.model.backward(gradient)
-            if self.penalty is not None:
-                self.penalty.backward()
-            if self.clip_norm is not None:
-                clip_grad_norm(self.optimizer, self.clip_norm)
-            if self.clip_value is not None:
-                clip_grad_value(self.optimizer, self.clip_value)
-            self.optimizer.step()
-        return prediction, numerator, denominator
+        x, *rest = batch
+        self.optimizer.zero_grad()
+        prediction = self.model(x)
+        fraction = self.loss.fraction(prediction, *rest)
+        gradient = self.loss.backward()
+        with without_input_gradient(self.model):
+            self.model.backward(gradient)
+        if self.penalty is not None:
+            self.penalty.backward()
+        if self.clip_norm is not None:
+            clip_grad_norm(self.optimizer, self.clip_norm)
+        if self.clip_value is not None:
+            clip_grad_value(self.optimizer, self.clip_value)
+        self.optimizer.update(numbers)
+        return (*fraction, prediction)
+
+    def _compilable_step(self, *, predictions: bool) -> Step:
+        """Return `train_step` for `compile`, with the prediction if it is wanted."""
+        found = None if predictions else 2
+
+        def training(batch: tuple[Tensor, ...], numbers: Mapping[str, float]) -> tuple[Tensor, ...]:
+            return self.train_step(batch, numbers)[:found]
+
+        def more() -> tuple[object, ...]:
+            return self.model, self.loss, self.optimizer, self.penalty, self.clip_norm, self.clip_value
+
+        owners = [part for part in (self.loss, self.penalty) if part is not None]
+        return Keyed(training, self.model, *owners, optimizer=self.optimizer, more=more)
 
     # -- an epoch ----------------------------------------------------------------------------------
 
     def _epoch(
-        self, samples: Samples, held_out: Samples | None, batch_size: int, steps: int, shuffle: bool
+        self, run: Run, samples: Samples, held_out: Samples | None, batch_size: int, steps: int, shuffle: bool
     ) -> dict[str, float]:
         """Run one epoch and return its row of the history."""
         start = time.perf_counter()
         if self.schedule is not None:
             self.optimizer.lr_factor = self.schedule(self.epoch)
         row = {"epoch": float(self.epoch + 1), "learning_rate": self.optimizer.lr}
-        # Gather the samples once per epoch; each batch is then a view.
-        in_order = (
-            samples.taken(order(samples.size, seed=self.seed, epoch=self.epoch)) if shuffle else samples
-        )
-        scores = self._learn(in_order, cuts(samples.size, batch_size)[:steps])
+        rows = order(samples.size, seed=self.seed, epoch=self.epoch) if shuffle else None
+        scores = self._learn(run, samples, rows, batch_size, steps)
         if any((callback.monitor or "").startswith("train_") for callback in self.callbacks):
             # A monitored score must belong to the weights at the end of the epoch, but `_learn` scores each
             # batch before its step.
@@ -316,25 +339,34 @@ class Trainer:
         self.history.append(**row)
         return row
 
-    def _learn(self, samples: Samples, batches: list[tuple[int, int]]) -> dict[str, float]:
-        """Take a step on each batch; return the scores of the predictions made before each step."""
+    def _learn(
+        self, run: Run, samples: Samples, rows: Host | None, batch_size: int, steps: int
+    ) -> dict[str, float]:
+        """Take a step on each batch; return the scores of the predictions, each made before its step."""
+        b, tally = self.backend, Tally.of(samples, self.loss, self.metrics)
+        size = min(steps * batch_size, samples.size)
+        data = samples.parts if rows is not None else samples.rows(0, size)
+        rows = None if rows is None else rows[:size]
         listeners = [c for c in self.callbacks if type(c).on_step is not Callback.on_step]
-        tally = Tally.of(samples, self.loss, self.metrics)
-        for step, (first, last) in enumerate(batches, start=1):
-            tally.add(*self.train_step(*samples.rows(first, last)))
+        if not listeners:
+            tally.add(take_steps(run, self.optimizer, steps, data, rows, batch_size=batch_size))
+            return tally.scores(samples, rows)
+        for step, batch in enumerate(batches(b, data, rows, Plan(size, batch_size)), start=1):
+            tally.add(take_steps(run, self.optimizer, 1, batch, batch_size=batch_size))
             for callback in listeners:
                 callback.on_step(self, step)
-        return tally.scores(samples)
+        return tally.scores(samples, rows)
 
     def _score(self, samples: Samples, batch_size: int) -> dict[str, float]:
         """Return the scores of the model's predictions, without training."""
-        tally = Tally.of(samples, self.loss, self.metrics)
-        with mode(training=False), inference(), named_scopes(self.model):
-            for first, last in cuts(samples.size, batch_size):
-                x, *rest = samples.rows(first, last)
-                with self.backend.session():
-                    prediction = self.model(x)
-                    tally.add(prediction, *self.loss.fraction(prediction, *rest))
+        b, loss, tally = self.backend, self.loss, Tally.of(samples, self.loss, self.metrics)
+        late = loss.checks_late()
+        step = scoring(self.model, loss, predictions=tally.keeps_predictions or late)
+        with mode(training=False), inference(), named_scopes(self.model), checked_targets(late):
+            results = b.compile(step)(samples.parts, batch_size=batch_size)
+        if late:
+            check_values(loss, results[2], samples.y)
+        tally.add(results if tally.keeps_predictions else results[:2])
         return tally.scores(samples)
 
     def _stops(self, row: dict[str, float], samples: Samples) -> bool:

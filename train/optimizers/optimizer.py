@@ -111,9 +111,9 @@ class Optimizer(Rules):
 
     def next_scalars(self, count: int) -> dict[str, Host]:
         """Return the `scalars` of the next `count` updates, bit for bit: float64 (count,) by name."""
-        steps: Any = steps_after(self.steps, count)
+        steps: Any = steps_after(self.steps, count) if count != 1 else self.steps + 1
         try:
-            return {name: for_each(value, steps) for name, value in self.scalars(steps).items()}
+            return {name: for_each(value, count) for name, value in self.scalars(steps).items()}
         except (TypeError, ValueError) as error:
             raise OptionError(
                 f"{self._name}: expected group_scalars to take an array of steps (S,), too, got an error: "

@@ -153,11 +153,11 @@ def test_interrupted_while_training(
     for line in ("train disc --n 64", "train disc --n 64 --json"):
         taken: list[int] = []
 
-        def interrupted(self: Trainer, x: Any, y: Any, taken: list[int] = taken) -> Any:
+        def interrupted(self: Trainer, batch: Any, numbers: Any, taken: list[int] = taken) -> Any:
             taken.append(1)
             if len(taken) == at:
                 raise KeyboardInterrupt
-            return step(self, x, y)
+            return step(self, batch, numbers)
 
         monkeypatch.setattr(Trainer, "train_step", interrupted)
         result = lamina(line, code=130)

@@ -177,11 +177,11 @@ def test_the_folder_of_a_run(tmp_path: Path) -> None:
 def test_an_interrupt_before_the_first_epoch_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     step, taken = Trainer.train_step, []
 
-    def interrupted(self: Trainer, x: Any, y: Any) -> Any:
+    def interrupted(self: Trainer, batch: Any, numbers: Any) -> Any:
         taken.append(1)
         if len(taken) == 3:
             raise KeyboardInterrupt
-        return step(self, x, y)
+        return step(self, batch, numbers)
 
     monkeypatch.setattr(Trainer, "train_step", interrupted)
     experiment = ran("numpy", source="disc", n=200, epochs=2)

@@ -7,17 +7,20 @@ compared step by step, and their seconds too.
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 import numpy as np
 from typing_extensions import override
 
-from ....backends import Backend, OptionError, get_backend
+from ....backends import Backend, OptionError, Tensor, get_backend
 from ....backends.host import Host
 from ....backends.select import with_decorator
 from ....layers import Module, inference
 from ....layers.losses import L2Penalty
+from ...data import batch_count
+from ...loop.dependencies import Keyed
+from ...loop.passes import Batch, predicting, take_steps
 from ...loop.samples import Samples, cuts
 from ...loop.trainer import Trainer
 from .plan import OPTIMIZERS, Part, Plan, criterion, network
@@ -48,26 +51,30 @@ class Layers(Learner):
         self.trainer = Trainer(self.model, loss, optimizer, penalty=penalty)
         self.samples = Samples.of((train.inputs, train.targets), loss)
         loss.validate = False  # MSE takes any targets
+        step = Keyed(self.step, self.model, loss, optimizer=optimizer)
+        self.run, self.predict = backend.compile(step), backend.compile(predicting(self.model))
 
     @override
     def epoch(self, order: Host, lr_factor: float) -> list[float]:
         self.model.train()
         self.trainer.optimizer.lr_factor = lr_factor
-        samples = self.samples.taken(order)
-        losses = [self.step(*samples.rows(*cut)) for cut in cuts(samples.size, self.plan.batch_size)]
-        return [float(self.backend.item(loss)) for loss in losses]
+        size, data = self.plan.batch_size, self.samples.parts
+        steps = batch_count(len(order), size)
+        (losses,) = take_steps(self.run, self.trainer.optimizer, steps, data, order, batch_size=size)
+        return self.backend.to_host(losses).tolist()  # type: ignore[no-any-return]
 
-    def step(self, x: Any, y: Any) -> Any:
+    def step(self, batch: Batch, numbers: Mapping[str, float]) -> tuple[Tensor, ...]:
         """Take one step; return the loss before it."""
-        _, *fraction = self.trainer.train_step(x, y)
-        return self.trainer.loss.reduced(*fraction)
+        numerator, denominator, _ = self.trainer.train_step(batch, numbers)
+        return (self.trainer.loss.reduced(numerator, denominator),)
 
     @override
     def outputs(self, inputs: Host) -> Host:
         b = self.backend
         self.model.eval()
-        with inference(), b.session():
-            return np.asarray(b.to_host(self.model(b.from_host(inputs))))
+        with inference():
+            (outputs,) = self.predict((b.from_host(inputs),), batch_size=len(inputs))
+        return np.asarray(b.to_host(outputs))
 
     @override
     def weights(self) -> dict[str, Host]:
@@ -82,16 +89,15 @@ class Graph(Layers):
         super().__init__(plan, seed, train, stack)
 
     @override
-    def step(self, x: Any, y: Any) -> Any:
-        trainer = self.trainer
-        with self.backend.session():
-            trainer.optimizer.zero_grad()
-            loss: Any = trainer.loss(self.model(x), y)
-            loss.backward()
-            if trainer.penalty is not None:
-                trainer.penalty.backward()
-            trainer.optimizer.step()
-        return loss
+    def step(self, batch: Batch, numbers: Mapping[str, float]) -> tuple[Tensor, ...]:
+        trainer, (x, y) = self.trainer, batch
+        trainer.optimizer.zero_grad()
+        loss: Any = trainer.loss(self.model(x), y)
+        loss.backward()
+        if trainer.penalty is not None:
+            trainer.penalty.backward()
+        trainer.optimizer.update(numbers)
+        return (loss,)
 
 
 class Torch(Learner):
