@@ -78,6 +78,9 @@ class Backend(Functions):
     Empty unless `get_backend` returns this instance each time it is asked for this backend.
     """
 
+    tracing: bool = False
+    """Whether the calling thread traces a step: its ops compute nothing, and its code runs only then."""
+
     def __init__(self, device: str = "cpu", dtype: str = "float32") -> None:
         if not is_floating(dtype):
             raise OptionError(f"{type(self).__name__}: expected dtype 'float32' or 'float64', got {dtype!r}")
@@ -111,11 +114,6 @@ class Backend(Functions):
     def raw(self) -> Backend:
         """The innermost backend of a stack of decorators; a backend without decorators returns itself."""
         return self
-
-    @property
-    def tracing(self) -> bool:
-        """Whether the calling thread traces a step: its ops compute nothing, and its code runs only then."""
-        return False
 
     def details(self) -> dict[str, str | int]:
         """Return facts for `lamina backends` and for reports.

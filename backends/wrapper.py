@@ -80,8 +80,8 @@ class Wrapper(Backend):
         return self.inner.raw
 
     @property
-    @override
-    def tracing(self) -> bool:
+    def tracing(self) -> bool:  # type: ignore[override]
+        """Whether the calling thread traces a step."""
         return self.inner.tracing
 
     @override

@@ -54,6 +54,7 @@ class Module:
         super().__init_subclass__(**options)
         if inspect.isfunction(own := vars(cls).get("backward")):
             setattr(cls, "backward", named_backward(own))  # noqa: B010
+            setattr(cls, "_backward", own)  # noqa: B010
 
     def __init__(self, backend: str | Backend | None = None) -> None:
         self.backend = get_backend(backend)
@@ -95,6 +96,9 @@ class Module:
     def input_shape(self) -> Shape | None:
         """The shape of one input sample, if the layer knows it."""
         return None
+
+    _backward = backward
+    """`backward` as the class defines it: a container, which names the layer in errors itself, calls this."""
 
     # -- for the layer's own use -------------------------------------------------------------------
 

@@ -16,7 +16,7 @@ from ..backends.options import shown
 from .call import InstanceMethod, Setting
 from .module import Module
 
-_METHODS = ("forward", "backward")
+_METHODS = ("forward", "backward", "_backward")
 _names: ContextVar[Mapping[int, str]] = ContextVar("lamina_scopes", default={})  # noqa: B039  # never changed
 
 

@@ -167,7 +167,7 @@ class Sequential(Module):
         try:
             with self.backend.unrecorded():
                 for layer in reversed(self._layers.values()):
-                    g = layer.backward(g)
+                    g = layer._backward(g)
                     if layer is first:
                         return None
         except Exception as error:

@@ -57,6 +57,12 @@ class NumpyDerived(Backend):
         return out
 
     @override
+    def sgd_step(
+        self, parameter: Array, gradient: Array, learning_rate: float, *, out: Array = None
+    ) -> Array:
+        return NumpyDerived.add_scaled(self, parameter, gradient, -learning_rate, out=out)
+
+    @override
     def square(self, x: Array, *, out: Array = None) -> Array:
         if out is not None or type(x) is not _ndarray:
             return self.multiply(x, x, out=out)

@@ -260,9 +260,9 @@ def _named(own: Callable[..., Tensor]) -> Callable[..., Tensor]:
     """Return a loss's `backward` whose errors name the loss."""
 
     @functools.wraps(own)
-    def backward(self: Loss, *gradient: Tensor, **named: Tensor) -> Tensor:
+    def backward(self: Loss, grad_output: Tensor | None = None) -> Tensor:
         try:
-            return own(self, *gradient, **named)
+            return own(self) if grad_output is None else own(self, grad_output)
         except Exception as error:
             raise_named(error, self)
 

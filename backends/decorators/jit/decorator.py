@@ -133,8 +133,8 @@ class JitBackend(Wrapper):
                 self._tracer, self.scoped, self.cache_size = None, False, self.inner.cache_size
 
     @property
-    @override
-    def tracing(self) -> bool:
+    def tracing(self) -> bool:  # type: ignore[override]
+        """Whether the calling thread traces a step."""
         return self.tracer_here is not None
 
     @property
