@@ -61,11 +61,13 @@ class Bound:
         values = np.empty((steps, len(table.numbers)))
         for i, expression in enumerate(table.numbers):
             values[:, i] = expression.value(found_numbers)
-        workspace = np.empty(table.workspace + 64, np.uint8)
+        # Padding must not hold denormal numbers: each op on one takes a hundred cycles. Zeros stay zeros.
+        workspace = np.zeros(table.workspace + 64, np.uint8)
         start = -workspace.ctypes.data % 64
+        self.workspace = workspace[start:]
         order = None if order is None else np.ascontiguousarray(order)
         found = [
-            workspace[start:],
+            self.workspace,
             self.flag,
             self.flag if order is None else order,
             values,
