@@ -196,6 +196,20 @@ def test_a_cell_and_its_value_are_refused_alike(b: Any) -> None:
     ]
 
 
+@pytest.mark.parametrize("raw", ["numpy", "torch"])
+def test_a_view_of_a_cell_from_before_the_step_is_refused(raw: str) -> None:
+    pytest.importorskip(raw, reason="its views are looked at")
+    b = jit_around(get_backend(raw))
+    flat, views = b.cells({"w": (2, 3), "b": (3,)})
+    with b.session():
+        stale = [b.reshape(views["w"], (3, 2)), b.slice(b.permute_dims(views["w"], (1, 0)), (0, 0), (2, 2))]
+    for view in (*stale, b.reshape(flat, (3, 3)), b.reshape(views["w"], (6,))):
+        with pytest.raises(TraceError, match="exp: expected a cell or a view made in the step"):
+            b.trace(lambda batch, numbers, view=view: (b.exp(view),), ())
+    value = b.reshape(b.exp(flat), (3, 3))
+    b.trace(lambda batch, numbers: (b.exp(value), b.exp(views["w"])), ())
+
+
 def test_an_ordinary_error_is_the_eager_one(b: Any) -> None:
     layer = Linear(4, 2, backend=b)
     with pytest.raises(ShapeError, match=r"Linear\(4 -> 2\): expected input .*, got \(2, 3\)"):
