@@ -94,7 +94,6 @@ class Tracer:
 
     def __init__(self, inner: Backend, table: CellTable, most: int = MOST_OPS) -> None:
         self.inner, self.table, self.most = inner, table, most
-        self.thread = 0
         self.journal = Journal()
         self.builder: Any = Builder(dtype=inner.default_dtype)  # type: ignore[abstract]  # made by funnelled
         self.path: list[str] = []

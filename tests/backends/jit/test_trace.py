@@ -342,18 +342,23 @@ def test_other_threads_run_eagerly_during_a_trace(b: Any) -> None:
     assert np.allclose(seen[0], np.exp(3.0))
 
 
-def test_traces_of_two_threads_wait_for_each_other(b: Any) -> None:
+def test_threads_trace_at_once(b: Any) -> None:
+    """Each waits in the middle of its step for the others."""
+    barrier, before = threading.Barrier(3, timeout=10), dict(vars(b))
     found: list[list[str]] = []
 
-    def step(batch: Any, numbers: Any) -> Any:
-        y = batch[0]
-        for _ in range(50):
-            y = b.exp(y)
-        return (y,)
+    def traced(op: str) -> None:
+        def step(batch: Any, numbers: Any) -> Any:
+            y = getattr(b, op)(batch[0])
+            barrier.wait()
+            return (getattr(b, op)(y),)
 
-    threads = [threading.Thread(target=lambda: found.append(text(b, step))) for _ in range(4)]
+        found.append(text(b, step))
+
+    threads = [threading.Thread(target=traced, args=(op,)) for op in ("exp", "abs", "tanh")]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert [len(lines) for lines in found] == [50] * 4
+    assert sorted(lines[1].split("= ")[1] for lines in found) == ["abs(%0)", "exp(%0)", "tanh(%0)"]
+    assert vars(b) == before
