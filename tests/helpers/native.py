@@ -108,7 +108,7 @@ class Native:
             if self._library is None:
                 self._library = build(self.module.text(), self.module.names, self.machine)
             assert len(arrays) == count
-            places = [_Place(array, self.guarded) for array in arrays]
+            places = [Place(array, guarded=self.guarded) for array in arrays]
             function = self._library.function(name, *[ctypes.c_void_p] * count)
             function(*(place.address for place in places))
             return [place.result() for place in places]
@@ -116,22 +116,20 @@ class Native:
         return call
 
 
-class _Place:
+class Place:
     """A copy of an array, with bytes before it that must stay, and a forbidden page behind it."""
 
-    def __init__(self, array: Host, guarded: bool) -> None:
+    def __init__(self, array: Host, *, guarded: bool = True) -> None:
         page = mmap.PAGESIZE
         size = -(-(array.nbytes + _BEFORE) // page) * page
         self.memory = mmap.mmap(-1, size + page)
         whole = np.frombuffer(self.memory, np.uint8)
         whole[:] = _CANARY
         start = size - array.nbytes
-        self.bytes, self.around = whole[start:size], (whole[:start], whole[size:])
-        self.bytes.view(array.dtype)[:] = array
-        self.dtype, self.address = (
-            array.dtype,
-            self.bytes.ctypes.data if array.size else whole.ctypes.data + size,
-        )
+        self.around = whole[:start], whole[size:]
+        self.array = whole[start:size].view(array.dtype).reshape(array.shape)
+        self.array[...] = array
+        self.address = whole.ctypes.data + start
         self.guard = (whole.ctypes.data + size, page) if guarded and sys.platform != "win32" else None
         self._protect(0)
 
@@ -142,9 +140,10 @@ class _Place:
             assert libc.mprotect(*self.guard, access) == 0
 
     def result(self) -> Host:
+        """Return the array, and check what stands around it."""
         self._protect(mmap.PROT_READ | mmap.PROT_WRITE)
         assert all((part == _CANARY).all() for part in self.around), "it wrote outside its array"
-        return np.array(self.bytes.view(self.dtype))
+        return np.array(self.array)
 
 
 def unchanged(before: Stored, after: Host) -> None:

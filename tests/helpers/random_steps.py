@@ -14,10 +14,13 @@ import numpy as np
 from lamina.backends.host import Host
 from lamina.backends.meta import Meta
 
-SHAPES: dict[str, tuple[int, ...]] = {"w": (3, 5), "b": (5,), "s": (), "u": (5, 3), "none": (0, 2)}
-"""The views of a buffer of parameters, and of another of gradients: shared, odd and empty ones."""
-SIZE = 36
-INPUTS = (Meta((7, 3), "float64"), Meta((7, 5), "float64"), Meta((7,), "int64"))
+
+def inputs(dtype: str = "float64", width: int = 5) -> tuple[Meta, ...]:
+    """Return the shapes and dtypes of the batch."""
+    return Meta((7, 3), dtype), Meta((7, width), dtype), Meta((7,), "int64")
+
+
+INPUTS = inputs()
 NUMBERS = {"lr": 0.25, "c": 1.5}
 
 
@@ -30,28 +33,46 @@ class RandomStep:
         The backend that it calls.
     sums
         Whether it may sum a flat buffer, the one thing that a pass computes in another order.
+    width
+        The columns of the weights: those of more than half a vector are padded.
 
     """
 
-    def __init__(self, b: Any, seed: int, length: int, *, sums: bool = False) -> None:
+    def __init__(
+        self,
+        b: Any,
+        seed: int,
+        length: int,
+        *,
+        sums: bool = False,
+        dtype: str = "float64",
+        width: int = 5,
+    ) -> None:
         self.b, self.seed, self.length, self.sums = b, seed, length, sums
+        self.dtype, self.width, self.inputs = dtype, width, inputs(dtype, width)
         self.flats: list[Any] = []
         self.views: list[dict[str, Any]] = []
-        for shapes in (SHAPES, SHAPES, {"all": (SIZE,)}, {"halves": (18,), "rest": (18,)}):
+        # Parameters and gradients have shared, odd and empty views.
+        own: Any = {"w": (3, width), "b": (width,), "s": (), "u": (width, 3), "none": (0, 2)}
+        self.size = size = 7 * width + 1
+        halves = {"halves": (size // 2,), "rest": (size - size // 2,)}
+        for shapes in (own, own, {"all": (size,)}, halves):
             flat, views = b.cells(shapes)
             self.flats.append(flat)
             self.views.append(views)
+        self.count, self.counts = b.cells({"step": (), "seen": (3,)}, dtype="int64")
+        self.mark, self.marks = b.cells({"any": (), "each": (width,)}, dtype="bool")
         source = np.random.default_rng(seed)
         for flat in self.flats:
-            b.assign(flat, b.from_host(self._numbers(source, SIZE)))
+            b.assign(flat, b.from_host(self._numbers(source, size)))
         self.data = [
-            self._numbers(source, *m.shape) if m.dtype == "float64" else source.integers(0, 3, m.shape)
-            for m in INPUTS
+            source.integers(0, 3, m.shape) if m.dtype == "int64" else self._numbers(source, *m.shape)
+            for m in self.inputs
         ]
 
     def _numbers(self, source: np.random.Generator, *shape: int) -> Host:
         """Return numbers with a NaN, an infinity or a -0 among them, in one step of three."""
-        x = np.asarray(source.standard_normal(shape))
+        x = np.asarray(source.standard_normal(shape), self.dtype)
         if self.seed % 3 == 0 and x.size:
             x.reshape(-1)[source.integers(x.size)] = [np.nan, np.inf, -np.inf, -0.0][source.integers(4)]
         return x
@@ -62,7 +83,12 @@ class RandomStep:
 
     def state(self) -> list[Host]:
         """Return what the cells hold."""
-        return [self.b.to_host(flat) for flat in self.flats]
+        return [self.b.to_host(flat) for flat in (*self.flats, self.count, self.mark)]
+
+    def restore(self, state: list[Host]) -> None:
+        """Set what the cells hold."""
+        for flat, before in zip((*self.flats, self.count, self.mark), state, strict=True):
+            self.b.assign(flat, self.b.from_host(before, dtype=before.dtype.name))
 
     def __call__(self, batch: tuple[Any, ...], numbers: Mapping[str, Any]) -> tuple[Any, ...]:
         run = _Run(self, batch, numbers)
@@ -92,6 +118,7 @@ class _Run:
             self.update,
             self.derived,
             self.other,
+            self.count,
         ]
         self.source.choice(kinds)()
 
@@ -104,7 +131,7 @@ class _Run:
         return found[-1 - int(self.source.random() ** 2 * len(found))] if found else None
 
     def keep(self, x: Any) -> None:
-        if self.b.dtype(x) == "float64" and np.prod(self.b.shape(x)) < 3000:
+        if self.b.dtype(x) == self.step.dtype and np.prod(self.b.shape(x)) < 3000:
             self.floats.append(x)
 
     def like(self, x: Any) -> Any:
@@ -137,7 +164,7 @@ class _Run:
         if self.source.random() < 0.3:
             condition = self.b.logical_not(condition)
         self.keep(self.b.where(condition, x, self.like(condition)))
-        self.keep(self.b.astype(condition, "float64"))
+        self.keep(self.b.astype(condition, self.step.dtype))
 
     def move(self) -> None:
         b, source, x = self.b, self.source, self.pick()
@@ -167,7 +194,7 @@ class _Run:
         self.keep(x)
 
     def reduce(self) -> None:
-        x = self.pick(lambda shape: 0 not in shape and (self.step.sums or shape != (SIZE,)))
+        x = self.pick(lambda shape: 0 not in shape and (self.step.sums or shape != (self.step.size,)))
         if x is None:
             return
         rank = len(self.b.shape(x))
@@ -229,15 +256,15 @@ class _Run:
             b.assign(p, b.add_scaled(p, m2, -lr))
         elif kind == "clip":
             b.assign(g, b.clip(g, -0.5, 0.5))
-            self.keep(b.copy(b.reshape(b.slice(g, (3,), (SIZE,), steps=(3,)), (11, 1))))
+            self.keep(b.copy(b.reshape(b.slice(g, (3,), (36,), steps=(3,)), (11, 1))))
         elif kind == "norm" and self.step.sums:
             norm = b.sqrt(b.sum(b.square(g)))
             b.assign(g, b.multiply(g, b.minimum(b.divide(1.0, b.add(norm, 1e-6)), 1.0)))
         elif kind == "mixed":
-            flat = self.pick(lambda shape: shape == (SIZE,))
+            flat = self.pick(lambda shape: shape == (self.step.size,))
             if flat is not None:
                 b.assign(p, b.where(b.greater(flat, g), b.multiply(flat, 0.5), p))
-            self.keep(b.subtract(g, b.full((SIZE,), 0.25)))
+            self.keep(b.subtract(g, b.full((self.step.size,), 0.25)))
 
     def derived(self) -> None:
         b, x = self.b, self.pick(lambda shape: len(shape) >= 2 and 0 not in shape)
@@ -245,7 +272,7 @@ class _Run:
         if kind == "linear":
             view = self.source.choice(self.step.views[:2])
             inside = b.shape(x)[-1]
-            weight = {3: "u", 5: "w"}.get(inside)
+            weight = {3: "u", self.step.width: "w"}.get(inside)
             if weight is not None:
                 self.keep(b.linear(x, view[weight], view["b"] if weight == "u" else None))
         elif kind == "linear_grad":
@@ -258,6 +285,30 @@ class _Run:
         else:
             self.keep(getattr(b, kind)(x, axis=-1))
 
+    def count(self) -> None:
+        """Move counters and marks: cells of whole numbers and of bools."""
+        b, counts, marks = self.b, self.step.counts, self.step.marks
+        kind = self.source.choice(["step", "seen", "each", "any", "draw", "read"])
+        if kind == "step":
+            b.assign(counts["step"], b.add(counts["step"], 1))
+        elif kind == "seen":
+            ones = b.full((7,), 1, dtype="int64")
+            b.assign(counts["seen"], b.index_add(counts["seen"], self.rows, ones, axis=0))
+        elif kind == "each":
+            x = self.pick(lambda shape: shape == (self.step.width,))
+            if x is not None:
+                b.assign(marks["each"], b.greater(x, 0.0))
+            self.keep(b.where(marks["each"], 2.0, self.step.views[0]["b"]))
+        elif kind == "any":
+            b.assign(marks["any"], b.less_equal(self.step.views[1]["s"], self.numbers["lr"]))
+            self.keep(b.astype(b.logical_not(marks["any"]), self.step.dtype))
+        elif kind == "draw":
+            self.keep(b.random((7, self.step.width), seed=2, stream=1, step=counts["step"]))
+        else:
+            seen = b.maximum(b.multiply(counts["seen"], counts["step"]), -1)
+            self.keep(b.multiply(b.astype(seen, self.step.dtype), 0.25))
+            self.keep(b.astype(b.permute_dims(b.reshape(counts["seen"], (1, 3)), (1, 0)), self.step.dtype))
+
     def other(self) -> None:
         b = self.b
         kind = self.source.choice(["take", "index_add", "random", "constant", "one_hot", "bernoulli"])
@@ -266,13 +317,13 @@ class _Run:
             if x is not None:
                 self.keep(b.take(x, self.rows, axis=0))
         elif kind == "index_add":
-            values = self.pick(lambda shape: shape == (7, 5))
+            values = self.pick(lambda shape: shape == (7, self.step.width))
             self.keep(b.index_add(self.step.views[0]["w"], self.rows, values, axis=0))
         elif kind == "one_hot":
-            self.keep(b.one_hot(self.rows, 3, dtype="float64"))
+            self.keep(b.one_hot(self.rows, 3, dtype=self.step.dtype))
         elif kind == "constant":
-            self.keep(b.from_host(np.arange(5.0) * self.source.choice([1.0, 2.0])))
+            self.keep(b.from_host(np.arange(float(self.step.width)) * self.source.choice([1.0, 2.0])))
         elif kind == "random":
             self.keep(b.random((7, 1), seed=1, stream=self.source.randrange(2), step=3))
         else:
-            self.keep(b.bernoulli((5,), 0.5, seed=1, stream=0, step=self.source.randrange(2)))
+            self.keep(b.bernoulli((self.step.width,), 0.5, seed=1, stream=0, step=self.source.randrange(2)))

@@ -18,8 +18,10 @@ LONGEST_CALL = 0.1
 
 
 def host_view(tensor: Any) -> Host:
-    """Return a tensor of a backend on the CPU as an array that shares its memory, if it can."""
-    return tensor if type(tensor) is np.ndarray else np.asarray(tensor)
+    """Return a tensor of a backend on the CPU as an array that shares its memory."""
+    if type(tensor) is np.ndarray:
+        return tensor
+    return np.asarray(tensor.detach() if getattr(tensor, "requires_grad", False) else tensor)
 
 
 class Bound:
@@ -55,7 +57,7 @@ class Bound:
         steps: int,
     ) -> None:
         table = native.table
-        self.steps, self.flag = steps, np.zeros(1, np.uint8)
+        self.steps, self._state = steps, np.zeros(2, np.int64)
         data = [np.ascontiguousarray(x) for x in data]
         found_numbers: Any = {name: values[:steps] for name, values in numbers.items()}
         values = np.empty((steps, len(table.numbers)))
@@ -68,8 +70,8 @@ class Bound:
         order = None if order is None else np.ascontiguousarray(order)
         found = [
             self.workspace,
-            self.flag,
-            self.flag if order is None else order,
+            self._state,
+            self._state if order is None else order,
             values,
             *data,
             *outputs,
@@ -81,17 +83,26 @@ class Bound:
         self._function = native.library.function(RUN, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64)
         self._pointer = self.addresses.ctypes.data
 
+    @property
+    def done(self) -> int:
+        """How many steps were run."""
+        return int(self._state[1])
+
+    @property
+    def failed(self) -> bool:
+        """Whether an index was out of range. Then no number that was computed counts."""
+        return bool(self._state[0])
+
     def run(self) -> bool:
-        """Run all steps; return whether every index was in range. Nothing runs after one that was not."""
-        done, count = 0, 1
-        while done < self.steps and not self.flag[0]:
-            count = min(count, self.steps - done)
+        """Run all steps; return whether every index was in range. No call follows one that found another."""
+        count = 1
+        while self.done < self.steps and not self.failed:
+            count = min(count, self.steps - self.done)
             start = time.perf_counter()
-            self._function(self._pointer, done, count)
+            self._function(self._pointer, self.done, count)
             seconds = time.perf_counter() - start
-            done += count
             if seconds < LONGEST_CALL / 4:
                 count *= 4
             elif seconds > LONGEST_CALL:
                 count = max(count // 4, 1)
-        return not self.flag[0]
+        return not self.failed

@@ -48,6 +48,7 @@ class JitBackend(Wrapper):
     name = "jit"
     scoped = False
     shared = True
+    _tracer: Tracer | None
 
     def __init__(self, inner: Backend) -> None:
         if inner.device != "cpu":
@@ -57,8 +58,7 @@ class JitBackend(Wrapper):
         super().__init__(inner)
         self._table = CellTable()
         self._lock = threading.Lock()
-        self._tracers: dict[int, Tracer] = {}
-        self.scoped = False
+        self.scoped, self._tracer = False, None
         self._eager = {name: getattr(inner, name) for name in (*_METHODS, *_HOOKS)}
         self._eager["cells"] = self._new_cells
         vars(self).update(self._eager)
@@ -119,22 +119,18 @@ class JitBackend(Wrapper):
 
     @contextlib.contextmanager
     def _tracing(self, tracer: Tracer) -> Iterator[None]:
-        """Send this thread's ops to a tracer. Several threads may trace at once."""
-        thread, attributes = threading.get_ident(), vars(self)
+        """Send this thread's ops to a tracer."""
         with self._lock:
-            if not self._tracers:
+            tracer.thread = threading.get_ident()
+            self._tracer, self.scoped, self.cache_size = tracer, True, _ONE_BLOCK
+            attributes = vars(self)
+            try:
                 for name in _METHODS:
                     del attributes[name]
-            self._tracers[thread] = tracer
-            self.scoped, self.cache_size = True, _ONE_BLOCK
-        try:
-            yield
-        finally:
-            with self._lock:
-                del self._tracers[thread]
-                if not self._tracers:
-                    attributes.update(self._eager)
-                    self.scoped, self.cache_size = False, self.inner.cache_size
+                yield
+            finally:
+                attributes.update(self._eager)
+                self._tracer, self.scoped, self.cache_size = None, False, self.inner.cache_size
 
     @property
     def tracing(self) -> bool:  # type: ignore[override]
@@ -144,7 +140,8 @@ class JitBackend(Wrapper):
     @property
     def tracer_here(self) -> Tracer | None:
         """The tracer of the calling thread, if it traces a step."""
-        return self._tracers.get(threading.get_ident())
+        tracer = self._tracer
+        return tracer if tracer is not None and tracer.thread == threading.get_ident() else None
 
 
 class Compiled(NamedTuple):
@@ -201,10 +198,16 @@ class CompiledRun(Loop):
         cells = {name: host_view(flat) for name, flat in compiled.cells.items()}
         before = {name: flat.copy() for name, flat in cells.items()} if compiled.code.table.flagged else {}
         bound = Bound(compiled.code, [host_view(x) for x in data], order, numbers, outputs, cells, whole)
-        if not bound.run():
-            # An index is out of range: the eager run raises the error in its step.
-            for name, flat in cells.items():
-                flat[...] = before[name]
+        try:
+            bound.run()
+        except BaseException as error:
+            error.steps_done = 0 if bound.failed else bound.done  # type: ignore[attr-defined]
+            raise
+        finally:
+            if bound.failed:
+                for name, flat in cells.items():
+                    flat[...] = before[name]
+        if bound.failed:  # the eager run raises the error of the step that has an index out of range
             return super().__call__(data, order, batch_size=plan.batch_size, numbers=numbers)
         if whole < plan.steps:
             self._rest(data, order, plan, numbers, outputs)

@@ -80,8 +80,7 @@ class Random:
         return self._twice(lambda: interpret(program, inner, self.tensors, numbers=NUMBERS, cells=cells))
 
     def _twice(self, run: Callable[[], tuple[Any, ...]]) -> list[Host]:
-        for flat, start in zip(self.step.flats, self.start, strict=True):
-            self.b.assign(flat, self.b.from_host(start))
+        self.step.restore(self.start)
         found: list[Host] = []
         with self.b.session():
             for _ in range(2):

@@ -2,7 +2,8 @@
 
 The function gets a table of addresses, the number of its first step and how many steps to run. In each step
 it finds the batch's rows (gathers them, if they have an order), the step's numbers and the places of its
-results; then it calls the kernels.
+results; then it calls the kernels. At last it writes how many steps are done: an interrupt comes before
+Python can count them.
 """
 
 from __future__ import annotations
@@ -34,7 +35,10 @@ RUN = "run"
 
 @dataclass(frozen=True)
 class Table:
-    """What the addresses in the table are, in this order after workspace, flag, order and numbers."""
+    """What the addresses in the table are, in this order after workspace, state, order and numbers.
+
+    The state is two int64: whether an index was out of range (its first byte), and the steps that are done.
+    """
 
     inputs: tuple[Value, ...]
     outputs: tuple[Value, ...]
@@ -113,6 +117,9 @@ class _Step:
             self.known[value] = self._at(self.workspace, offset)
         for value, region in plan.regions.items():
             self.known[value] = self._region(region)
+        for instruction in program.body:
+            if isinstance(instruction, (Load, Store)):
+                self._region(instruction.region)  # before the loop: it is used after it, too
 
     def run(self, groups: Sequence[Group], first: Register, count: Register, *, ordered: bool) -> None:
         """Write the loop over steps."""
@@ -135,6 +142,7 @@ class _Step:
             for each in self.plan.copies:
                 self._copy(each.source, each.target, places)
         self._copy_cells(Store)
+        code.store(code.sum([(first, 1), (count, 1)]), code.at(self.flag, (8, 1)))
 
     def _entry(self, place: int) -> Register:
         return self.code.load(self.code.at(self.addresses, (place, 8)), POINTER)

@@ -18,7 +18,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 from ....protocol import Shape
-from ..instructions import Buffer, Load, Operand, Program, Region, Store, Value, View, base_of
+from ..instructions import Buffer, Constant, Load, Operand, Program, Region, Store, Value, View, base_of
 from .fuse import Group
 from .views import row_major
 
@@ -88,33 +88,33 @@ def _scaled(stride: int, columns: int, row: int) -> int:
 
 def layout(program: Program, groups: Sequence[Group], lanes: int) -> Layout:
     """Return the layout of a program's values; `lanes` is the number of floats in a vector."""
-    found = Layout()
-    plain = _plain(program, groups)
-    regions: dict[tuple[Buffer, int], list[Value]] = {}
-    sizes: dict[tuple[Buffer, int], Region] = {}
+    found, plain = Layout(), _plain(program, groups)
+    places: dict[tuple[Buffer, int], tuple[Region, set[Value]]] = {}
     for instruction in program.body:
         if isinstance(instruction, (Load, Store)):
             region = instruction.region
-            value = instruction.result if isinstance(instruction, Load) else base_of(instruction.value)
-            key = region.buffer, region.offset
-            whole = isinstance(instruction, Load) or type(instruction.value) is Value
-            regions.setdefault(key, []).extend([value] if whole else [])
-            sizes[key] = region
-    for key, values in regions.items():
-        region = sizes[key]
+            value = instruction.result if isinstance(instruction, Load) else instruction.value
+            _, values = places.setdefault((region.buffer, region.offset), (region, set()))
+            values.update([value] if type(value) is Value else [])
+    # A region and all values that may lie in it are padded, or none is; two regions may share a value.
+    while lost := [key for key, (region, v) in places.items() if not _copied(region, lanes, v & plain)]:
+        for key in lost:
+            plain |= places.pop(key)[1]
+    for key, (region, values) in places.items():
         row = _row(region.shape, lanes)
-        small = math.prod(region.shape) * 8 <= LARGEST_COPY and region.buffer.dtype.startswith("float")
-        loads = [value for value in values if value.meta.shape == region.shape]
-        if row is not None and small and not any(value in plain for value in loads):
-            found.copies[key] = row
-            found.rows.update(dict.fromkeys(loads, row))
-    fixed = {value for key, values in regions.items() if key not in found.copies for value in values}
-    for group in groups:
-        for value in group.results:
-            row = _row(value.meta.shape, lanes)
-            if row is not None and value not in plain and value not in fixed:
-                found.rows[value] = row
+        assert row is not None
+        found.copies[key] = row
+        found.rows.update(dict.fromkeys(values, row))
+    for value in (value for group in groups for value in group.results):
+        if (wide := _row(value.meta.shape, lanes)) is not None and value not in plain:
+            found.rows[value] = wide
     return found
+
+
+def _copied(region: Region, lanes: int, plain: Collection[Value]) -> bool:
+    """Whether a run works on a padded copy of a region; plain are the values in it that cannot be padded."""
+    small = math.prod(region.shape) * 8 <= LARGEST_COPY and region.buffer.dtype.startswith("float")
+    return small and not plain and _row(region.shape, lanes) is not None
 
 
 def _row(shape: Shape, lanes: int) -> int | None:
@@ -124,9 +124,10 @@ def _row(shape: Shape, lanes: int) -> int | None:
     return -(-shape[-1] // lanes) * lanes
 
 
-def _plain(program: Program, groups: Sequence[Group]) -> Collection[Value]:
+def _plain(program: Program, groups: Sequence[Group]) -> set[Value]:
     """Return the values that cannot be padded."""
     found = set(program.inputs) | set(program.outputs)
+    found |= {i.result for i in program.body if isinstance(i, Constant)}
     for group in groups:
         takes = group.root is None or group.root.op in PADS
         for call in group.calls:

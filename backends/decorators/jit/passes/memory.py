@@ -76,6 +76,7 @@ class _Planner:
         for store in self.stores:
             if not self._written_in_place(store):
                 late.append(Copy(store.value, store.region))
+                self.last[base_of(store.value)] = len(self.groups)
         for place, value in enumerate(self.program.outputs):
             if value in self.made and value not in plan.regions and value not in plan.outputs:
                 plan.outputs[value] = place
