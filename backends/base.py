@@ -79,7 +79,7 @@ class Backend(Functions):
     """
 
     tracing: bool = False
-    """Whether the calling thread traces a step: its ops compute nothing, and its code runs only then."""
+    """Whether the calling thread is tracing a step. While it does, ops are recorded and compute nothing."""
 
     def __init__(self, device: str = "cpu", dtype: str = "float32") -> None:
         if not is_floating(dtype):

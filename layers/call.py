@@ -88,6 +88,8 @@ class Kept(threading.local):
     """What a forward pass kept for its backward pass; each thread has its own, a copy has nothing."""
 
     values: tuple[Any, ...] | None = None
+    constant: tuple[Any, ...] | None = None
+    """A loss's last number of samples: (backend, number, dtype, tensor)."""
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Kept, ()

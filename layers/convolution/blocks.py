@@ -133,7 +133,7 @@ class Assembly:
 
     If images are cut, `add` adds the result of each block to its rows of a tensor of zeros. Otherwise each
     chunk is one block, and `put` takes its result. If there is only one chunk, its result, with the axes
-    permuted, is the tensor. If there are several chunks, `put` assigns each result to a cell of its chunk.
+    permuted, is the tensor. If there are several chunks, `put` assigns each result to the chunk's cell.
     The cell of a one-image chunk has the shape `made`. This is the shape in which an op makes the result of a
     block, so the op can write into the cell through `out`.
     """

@@ -29,7 +29,8 @@ class Convolution(Module):
         The number of places to add on each side: an integer for all sides; a sequence of one integer for each
         spatial axis; a sequence of one pair (before, after) for each spatial axis; or a sequence of one
         integer for each side, in the order of torch.nn.ZeroPad2d: (left, right, top, bottom), the last axis
-        first. "valid" adds no padding. "same" adds just enough padding that output and input have one size.
+        first. "valid" adds no padding. "same" adds just enough padding that output and input have the same
+        size.
     groups
         The number of groups. Input and output channels are divided evenly among the groups. An output channel
         reads only the input channels of its own group. groups = C gives a depthwise convolution.

@@ -164,8 +164,8 @@ class ConvTranspose(Module):
             size.append(full - before - after)
             padding.append((before, after))
             beyond.append(more)
-            # Each place fewer in x makes y `stride` places shorter. y keeps at least one place if x loses up
-            # to k places. A negative k means that y has no place now, and that x needs -k more places.
+            # Removing one place from x shortens y by `stride` places. y keeps at least one place if x loses
+            # up to k places. A negative k means that y has no place now, and that x needs -k more places.
             k = (size[-1] - 1) // self.stride[axis]
             least.append(max(1, count - k))
         if min(size) < 1:

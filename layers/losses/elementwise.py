@@ -44,7 +44,7 @@ class ElementwiseLoss(Loss):
         b = self.backend
         losses, total = self.elements(prediction, target, weight)
         if type(total) is float:
-            total = b.full((), total, dtype=b.dtype(losses))
+            total = self.constant(total, b.dtype(losses))
         return b.sum(losses), total  # type: ignore[return-value]  # mypy cannot tell a handle from a float
 
     # -- for the losses' own use ---------------------------------------------------------------------

@@ -110,7 +110,7 @@ class Loss:
         if self.reduction in ("sum", "none"):
             return value, self.counted(samples, weight, dtype)
         if weight is None:
-            return b.multiply(value, samples), b.full((), samples, dtype=dtype)
+            return b.multiply(value, samples), self.constant(samples, dtype)
         total = self.counted(samples, weight, dtype)
         # The mean of nothing may be NaN.
         return b.where(b.equal(total, 0.0), 0.0, b.multiply(value, total)), total
@@ -234,11 +234,22 @@ class Loss:
             return b.multiply(grad, grad_output)
         return b.multiply(grad, 1.0 / size) if self.reduction == "mean" else grad
 
+    def constant(self, number: float, dtype: str) -> Tensor:
+        """Return a number as a 0-d tensor; the last one serves again, as most batches have one size."""
+        b, last = self.backend, self._kept.constant
+        if last is not None and last[:3] == (b, number, dtype):
+            known: Tensor = last[3]
+            return known
+        tensor = b.full((), number, dtype=dtype)
+        if not b.tracing:
+            self._kept.constant = b, number, dtype, tensor
+        return tensor
+
     def counted(self, number: float, weight: Tensor | None, dtype: str) -> Tensor:
         """Return a number of samples (or elements), 0-d; each counts with its weight."""
         b = self.backend
         if weight is None:
-            return b.full((), number, dtype=dtype)
+            return self.constant(number, dtype)
         places = 1
         for n in b.shape(weight):
             places *= n

@@ -181,8 +181,8 @@ class Trainer:
         train, validation
             Each is a Dataset, a tuple (inputs, targets), or a tuple (inputs, targets, weights). Inputs and
             targets are (N, ...). Weights are (N,), one for each sample. If a sample has several losses, such
-            as one for each pixel, weights may also be (N, ...), with the first axes of the losses before they
-            are reduced. Weights affect the loss, not the accuracy or the metrics.
+            as one for each pixel, weights may have more axes: for losses (N, H, W), their shape is (N,), (N,
+            H) or (N, H, W). Weights affect the loss, not the accuracy or the metrics.
         epochs, batch_size
             Integers of at least 1. If batch_size is above the number of samples, all samples form one batch;
             with drop_last this is a DataError. Validation uses the same batch_size.
@@ -226,7 +226,8 @@ class Trainer:
         self.columns = _columns(samples, held_out, self.metrics)
         self.stopped, self.exploded = "", False
         with ExitStack() as stack:
-            for scope in (mode(training=True), named_scopes(self.model), checked_targets()):
+            scopes = mode(training=True), named_scopes(self.model), checked_targets()
+            for scope in (*scopes, without_input_gradient(self.model)):
                 stack.enter_context(scope)
             for callback in self.callbacks:
                 stack.callback(callback.on_fit_end, self)
@@ -292,8 +293,7 @@ class Trainer:
         prediction = self.model(x)
         fraction = self.loss.fraction(prediction, *rest)
         gradient = self.loss.backward()
-        with without_input_gradient(self.model):
-            self.model.backward(gradient)
+        self.model.backward(gradient)
         if self.penalty is not None:
             self.penalty.backward()
         if self.clip_norm is not None:
