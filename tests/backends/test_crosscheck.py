@@ -52,8 +52,8 @@ class WritesItsInput(Plain):
 
 
 class ReadsWhatItWrote(Plain):
-    def add_scaled(self, x: Any, y: Any, scale: float, *, out: Any = None) -> Any:
-        return np.add(x, np.multiply(y, scale, out=out), out=out)
+    def sgd_step(self, parameter: Any, gradient: Any, learning_rate: float, *, out: Any = None) -> Any:
+        return np.add(parameter, np.multiply(gradient, -learning_rate, out=out), out=out)
 
 
 class Stale(Plain):
