@@ -377,6 +377,7 @@ def test_a_backend_is_not_compared_with_itself() -> None:
     for text in ("crosscheck(numpy)+numpy", "crosscheck(strict+numpy)+numpy"):
         with pytest.raises(BackendError, match="would compare numpy with itself"):
             get_backend(text)
+    get_backend("crosscheck(numpy)+jit+numpy")  # programs against ops
     with pytest.raises(BackendError, match="one crosscheck is enough"):
         CrosscheckBackend(Plain(), checked(Plain))
     with pytest.raises(BackendError, match="one crosscheck is enough"):

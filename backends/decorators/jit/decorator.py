@@ -48,7 +48,6 @@ class JitBackend(Wrapper):
     name = "jit"
     scoped = False
     shared = True
-    _tracer: Tracer | None
 
     def __init__(self, inner: Backend) -> None:
         if inner.device != "cpu":
@@ -58,7 +57,8 @@ class JitBackend(Wrapper):
         super().__init__(inner)
         self._table = CellTable()
         self._lock = threading.Lock()
-        self.scoped, self._tracer = False, None
+        self._tracers: dict[int, Tracer] = {}
+        self.scoped = False
         self._eager = {name: getattr(inner, name) for name in (*_METHODS, *_HOOKS)}
         self._eager["cells"] = self._new_cells
         vars(self).update(self._eager)
@@ -119,18 +119,22 @@ class JitBackend(Wrapper):
 
     @contextlib.contextmanager
     def _tracing(self, tracer: Tracer) -> Iterator[None]:
-        """Send this thread's ops to a tracer."""
+        """Send this thread's ops to a tracer. Several threads may trace at once."""
+        thread, attributes = threading.get_ident(), vars(self)
         with self._lock:
-            tracer.thread = threading.get_ident()
-            self._tracer, self.scoped, self.cache_size = tracer, True, _ONE_BLOCK
-            attributes = vars(self)
-            try:
+            if not self._tracers:
                 for name in _METHODS:
                     del attributes[name]
-                yield
-            finally:
-                attributes.update(self._eager)
-                self._tracer, self.scoped, self.cache_size = None, False, self.inner.cache_size
+            self._tracers[thread] = tracer
+            self.scoped, self.cache_size = True, _ONE_BLOCK
+        try:
+            yield
+        finally:
+            with self._lock:
+                del self._tracers[thread]
+                if not self._tracers:
+                    attributes.update(self._eager)
+                    self.scoped, self.cache_size = False, self.inner.cache_size
 
     @property
     def tracing(self) -> bool:  # type: ignore[override]
@@ -140,8 +144,7 @@ class JitBackend(Wrapper):
     @property
     def tracer_here(self) -> Tracer | None:
         """The tracer of the calling thread, if it traces a step."""
-        tracer = self._tracer
-        return tracer if tracer is not None and tracer.thread == threading.get_ident() else None
+        return self._tracers.get(threading.get_ident())
 
 
 class Compiled(NamedTuple):

@@ -35,6 +35,9 @@ from .program import check, lines, show
 MOST_OPS = 5_000
 """The number of ops from which a step runs eagerly: it would take long to compile, and gain little."""
 
+_OWNERS = ("base", "_base")
+"""The attributes of numpy's and torch's tensors that hold the tensor whose memory a view shares."""
+
 Result = TypeVar("Result")
 
 
@@ -91,7 +94,6 @@ class Tracer:
 
     def __init__(self, inner: Backend, table: CellTable, most: int = MOST_OPS) -> None:
         self.inner, self.table, self.most = inner, table, most
-        self.thread = 0
         self.journal = Journal()
         self.builder: Any = Builder(dtype=inner.default_dtype)  # type: ignore[abstract]  # made by funnelled
         self.path: list[str] = []
@@ -149,6 +151,11 @@ class Tracer:
             return self.builder.load(self._region(place))
         if id(x) not in self.captured:
             self.inner.shape(x)  # raises for what is no tensor
+            if any(self.table.find(getattr(x, name, None)) for name in _OWNERS):
+                self.refuse(
+                    f"{op}: expected a cell or a view made in the step, got a view of a cell from before the "
+                    "step, which would keep its value; make the view in the step"
+                )
             self.captured[id(x)] = x, self.builder.constant(self.inner.to_host(x))
         return self.captured[id(x)][1]
 

@@ -196,6 +196,20 @@ def test_a_cell_and_its_value_are_refused_alike(b: Any) -> None:
     ]
 
 
+@pytest.mark.parametrize("raw", ["numpy", "torch"])
+def test_a_view_of_a_cell_from_before_the_step_is_refused(raw: str) -> None:
+    pytest.importorskip(raw, reason="its views are looked at")
+    b = jit_around(get_backend(raw))
+    flat, views = b.cells({"w": (2, 3), "b": (3,)})
+    with b.session():
+        stale = [b.reshape(views["w"], (3, 2)), b.slice(b.permute_dims(views["w"], (1, 0)), (0, 0), (2, 2))]
+    for view in (*stale, b.reshape(flat, (3, 3)), b.reshape(views["w"], (6,))):
+        with pytest.raises(TraceError, match="exp: expected a cell or a view made in the step"):
+            b.trace(lambda batch, numbers, view=view: (b.exp(view),), ())
+    value = b.reshape(b.exp(flat), (3, 3))
+    b.trace(lambda batch, numbers: (b.exp(value), b.exp(views["w"])), ())
+
+
 def test_an_ordinary_error_is_the_eager_one(b: Any) -> None:
     layer = Linear(4, 2, backend=b)
     with pytest.raises(ShapeError, match=r"Linear\(4 -> 2\): expected input .*, got \(2, 3\)"):
@@ -328,18 +342,23 @@ def test_other_threads_run_eagerly_during_a_trace(b: Any) -> None:
     assert np.allclose(seen[0], np.exp(3.0))
 
 
-def test_traces_of_two_threads_wait_for_each_other(b: Any) -> None:
+def test_threads_trace_at_once(b: Any) -> None:
+    """Each waits in the middle of its step for the others."""
+    barrier, before = threading.Barrier(3, timeout=10), dict(vars(b))
     found: list[list[str]] = []
 
-    def step(batch: Any, numbers: Any) -> Any:
-        y = batch[0]
-        for _ in range(50):
-            y = b.exp(y)
-        return (y,)
+    def traced(op: str) -> None:
+        def step(batch: Any, numbers: Any) -> Any:
+            y = getattr(b, op)(batch[0])
+            barrier.wait()
+            return (getattr(b, op)(y),)
 
-    threads = [threading.Thread(target=lambda: found.append(text(b, step))) for _ in range(4)]
+        found.append(text(b, step))
+
+    threads = [threading.Thread(target=traced, args=(op,)) for op in ("exp", "abs", "tanh")]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert [len(lines) for lines in found] == [50] * 4
+    assert sorted(lines[1].split("= ")[1] for lines in found) == ["abs(%0)", "exp(%0)", "tanh(%0)"]
+    assert vars(b) == before
