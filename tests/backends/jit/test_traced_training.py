@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 import numpy as np
@@ -119,3 +120,15 @@ def test_a_fit_in_which_options_change(backend64: Backend) -> None:
     """25 steps: rates that decay, masks, counters, corrections, and tails of 5 rows."""
     for one, other in zip(fitted(jit_around(backend64)), fitted(backend64.raw), strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-10, atol=1e-12)
+
+
+def test_two_threads_fit_at_once(backend64: Backend) -> None:
+    b, found = jit_around(backend64), list[list[Any]]()
+    threads = [threading.Thread(target=lambda: found.append(fitted(b))) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for one, other, alone in zip(*found, fitted(b), strict=True):
+        assert np.array_equal(one, alone, equal_nan=True)
+        assert np.array_equal(other, alone, equal_nan=True)
