@@ -43,7 +43,10 @@ from ..instructions import (
 ELEMENTWISE = frozenset(name for name, op in OPS.items() if op.kind in ("unary", "binary", "select")) | {
     "astype",
     "copy",
+    "square",
+    "less",
 }
+"""The ops that compute each element of the result from the same element of each operand."""
 
 
 class Part(NamedTuple):
