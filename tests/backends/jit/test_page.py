@@ -27,7 +27,7 @@ def test_the_printed_programs_are_the_codes_own(capsys: pytest.CaptureFixture[st
         else:
             assert printed.startswith(block), printed
             shown += 1
-    assert shown == 3
+    assert shown == 4
 
 
 def test_files_import_what_stands_above_them() -> None:
