@@ -3,7 +3,7 @@
 `pytest bench --backend numpy --benchmark-json=.benchmarks/numpy.json`, then
 `python bench/table.py .benchmarks/numpy.json`, with the files of other backends if there are any. Without
 --backend, LAMINA_BACKEND or Lamina's default runs. A test's id names the work alone, so that pytest-benchmark
-can compare the runs of two backends.
+can compare the runs of two backends. `test_compiled.py` compares all contenders in one run.
 """
 
 from __future__ import annotations
@@ -34,6 +34,11 @@ TOLERANCE = 1e-5
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--backend", default=None, help="the backend to time beside torch.nn (default: LAMINA_BACKEND, ...)"
+    )
+    parser.addoption(
+        "--contenders",
+        default=None,
+        help='test_compiled.py: what to time beside jit+numpy and numpy, as "torch.nn,JAX scan" (or all)',
     )
 
 
