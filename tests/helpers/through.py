@@ -8,7 +8,7 @@ from typing import Any
 from lamina.backends import Backend
 from lamina.backends.decorators.jit.decorator import JitBackend
 from lamina.backends.decorators.jit.instructions import Program
-from lamina.backends.decorators.jit.program import Pass, apply, interpret
+from lamina.backends.decorators.jit.program import Pass, apply, check, interpret
 from lamina.backends.decorators.jit.trace import Tracer
 from lamina.backends.meta import Meta
 from lamina.backends.ops import Op
@@ -55,7 +55,7 @@ class Through(Wrapper):
         tracer = Tracer(self.inner, self.jit._table)
         with self.jit._tracing(tracer):
             traced = tracer.run(step, metas, ())
-        program = apply(traced.program, self.passes)
+        program = apply(check(traced.program), self.passes)
         outputs = iter(self.run(program, tensors, traced.cells))
         if op.gives == "nothing":
             return None

@@ -13,7 +13,7 @@ from ...base import DERIVED, Backend
 from ...errors import TraceError, foreign
 from ...host import host_array
 from ...meta import Meta
-from ...ops import Op
+from ...ops import OPS, Op
 from ...protocol import Shape
 from ...shape_backend import ShapeBackend
 from ...wrapper import funnelled
@@ -25,11 +25,19 @@ def result_metas(op: str, args: Sequence[Any], options: Mapping[str, Any]) -> tu
 
     The arguments are the op's own, with operands in place of tensors. Raises as the op would.
     """
-    shapes: Any = ShapeBackend()  # type: ignore[abstract]  # made by funnelled
-    metas = [map_operands(lambda x: x.meta, list_to_tuple(value)) for value in args]
-    known = {name: map_operands(lambda x: x.meta, value) for name, value in options.items()}
-    result = getattr(shapes, op)(*metas, **known)
+    metas = [map_operands(_meta, list_to_tuple(value)) for value in args]
+    known = {name: map_operands(_meta, value) for name, value in options.items()}
+    row = OPS[op]
+    if row.shape is not None:
+        result = row.shape(*metas, **known)
+    else:
+        shapes: Any = ShapeBackend()  # type: ignore[abstract]  # made by funnelled
+        result = getattr(shapes, op)(*metas, **known)
     return (result,) if isinstance(result, Meta) else tuple(result)
+
+
+def _meta(operand: Operand) -> Meta:
+    return operand.meta
 
 
 def list_to_tuple(value: Any) -> Any:

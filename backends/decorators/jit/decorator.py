@@ -30,7 +30,7 @@ from .bound import Bound, host_view
 from .cells import CellTable
 from .compiler import Native, native
 from .instructions import Value
-from .program import NoRuleError
+from .program import NoRuleError, check
 from .trace import TooLargeError, Traced, Tracer, compare, run_apart
 
 _METHODS = tuple(name for name in OPS if name != "compile")
@@ -110,6 +110,7 @@ class JitBackend(Wrapper):
         """
         first, second = (run_apart(lambda: self._traced(step, inputs, numbers)) for _ in range(2))
         compare(first, second)
+        check(first.program)
         return first
 
     def _traced(self, step: Step, inputs: Sequence[Meta], numbers: Sequence[str]) -> Traced:

@@ -11,6 +11,7 @@ import hashlib
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any, TypeVar
 
 from typing_extensions import override
@@ -61,9 +62,9 @@ class View:
 Operand = Value | View
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False, slots=True)
 class Buffer:
-    """A flat buffer of cells.
+    """A flat buffer of cells. A buffer equals only itself.
 
     Parameters
     ----------
@@ -107,7 +108,7 @@ class Region:
 
     def overlaps(self, other: Region) -> bool:
         """Whether two regions share an element."""
-        return self.buffer == other.buffer and max(self.offset, other.offset) < min(self.stop, other.stop)
+        return self.buffer is other.buffer and max(self.offset, other.offset) < min(self.stop, other.stop)
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,7 +130,7 @@ class Instruction:
         return iter(())
 
     def mapped(self: Self, function: Callable[[Operand], Operand]) -> Self:
-        """Return the instruction with `function` applied to each operand."""
+        """Return the instruction with `function` applied to each operand; itself if none changes."""
         return self
 
 
@@ -179,7 +180,8 @@ class Store(Instruction):
 
     @override
     def mapped(self, function: Callable[[Operand], Operand]) -> Store:
-        return replace(self, value=function(self.value))
+        value = function(self.value)
+        return self if value is self.value else replace(self, value=value)
 
 
 @dataclass(frozen=True, eq=False)
@@ -202,10 +204,10 @@ class Call(Instruction):
     options: Mapping[str, Any]
     outputs: tuple[Value | None, ...]
 
-    @property
-    @override
+    @cached_property
     def results(self) -> tuple[Value, ...]:
-        return tuple(value for value in self.outputs if value is not None)
+        """The values that it computes."""
+        return tuple([value for value in self.outputs if value is not None])
 
     @property
     def result(self) -> Value:
@@ -215,14 +217,20 @@ class Call(Instruction):
 
     @override
     def operands(self) -> Iterator[Operand]:
-        for value in (*self.args, *self.options.values()):
-            yield from operands_in(value)
+        return iter(self._operands)
+
+    @cached_property
+    def _operands(self) -> tuple[Operand, ...]:
+        return tuple([x for value in (*self.args, *self.options.values()) for x in operands_in(value)])
 
     @override
     def mapped(self, function: Callable[[Operand], Operand]) -> Call:
-        args = tuple(map_operands(function, value) for value in self.args)
-        options = {name: map_operands(function, value) for name, value in self.options.items()}
-        return replace(self, args=args, options=options)
+        new = {x: function(x) for x in self.operands()}
+        if all(x is y for x, y in new.items()):
+            return self
+        args = tuple([map_operands(new.__getitem__, value) for value in self.args])
+        options = {name: map_operands(new.__getitem__, value) for name, value in self.options.items()}
+        return Call(self.op, args, options, self.outputs, path=self.path)
 
     def numbers(self) -> Iterator[Number]:
         """Yield the step's numbers among the arguments."""

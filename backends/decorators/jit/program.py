@@ -7,8 +7,9 @@ means, and every pass and the compiler are tested against it.
 
 from __future__ import annotations
 
+import bisect
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ from ...number import Number
 from ...ops import OPS
 from .builder import result_metas
 from .instructions import (
+    Buffer,
     Call,
     Constant,
     Instruction,
@@ -48,8 +50,10 @@ class NoRuleError(TraceError):
     """An op of the program has no rule for compiled code."""
 
 
-def check(program: Program) -> Program:
+def check(program: Program, known_good: Container[Instruction] = ()) -> Program:
     """Return a program; raise ProgramError unless it is well formed.
+
+    `known_good` are instructions that were checked, each by itself: here only their order is.
 
     Each value is computed once and before its first use, has the op table's shape and dtype, and each view
     stays inside its value. Regions lie inside their buffers. In a forwarded program each load comes before
@@ -58,11 +62,12 @@ def check(program: Program) -> Program:
     known = dict.fromkeys(program.inputs)
     if len(known) < len(program.inputs):
         raise ProgramError("expected different inputs, got one value twice")
-    written: list[Region] = []
+    written: dict[Buffer, list[tuple[int, int]]] = {}
     for place, instruction in enumerate(program.body):
         try:
             _check_operands(instruction.operands(), known)
-            _check_instruction(instruction, program.numbers)
+            if instruction not in known_good:
+                _check_instruction(instruction, program.numbers)
             if program.forwarded:
                 _check_order(instruction, written)
         except ProgramError as error:
@@ -79,9 +84,11 @@ def check(program: Program) -> Program:
 
 
 def apply(program: Program, passes: Iterable[Pass]) -> Program:
-    """Return a program after passes, checked after each."""
+    """Return a checked program after passes, checked after each."""
+    good: set[Instruction] = set(program.body)
     for one in passes:
-        program = check(one(program))
+        program = check(one(program), good)
+        good.update(program.body)
     return program
 
 
@@ -89,8 +96,6 @@ def _check_operands(operands: Iterator[Operand], known: Mapping[Value, None]) ->
     for operand in operands:
         if base_of(operand) not in known:
             raise ProgramError("expected values that earlier instructions compute, got another")
-        if type(operand) is View:
-            _check_view(operand)
 
 
 def _check_view(view: View) -> None:
@@ -102,7 +107,12 @@ def _check_view(view: View) -> None:
 
 
 def _check_instruction(instruction: Instruction, numbers: Sequence[str]) -> None:
+    for operand in instruction.operands():
+        if type(operand) is View:
+            _check_view(operand)
     if isinstance(instruction, Call):
+        if strange := set(instruction.options) - set(OPS[instruction.op].signature.parameters):
+            raise ProgramError(f"expected arguments of the op, got {', '.join(sorted(strange))}")
         try:
             found = result_metas(instruction.op, instruction.args, instruction.options)
         except (LaminaError, TypeError) as error:
@@ -126,14 +136,19 @@ def _check_instruction(instruction: Instruction, numbers: Sequence[str]) -> None
             raise ProgramError(f"expected a value like its region, {region.meta}, got {moved.meta}")
 
 
-def _check_order(instruction: Instruction, written: list[Region]) -> None:
-    if isinstance(instruction, (Load, Store)):
-        region = instruction.region
-        if any(region.overlaps(other) for other in written):
-            verb = "read" if isinstance(instruction, Load) else "stored again"
-            raise ProgramError(f"expected no element to be {verb} after its store")
-        if isinstance(instruction, Store):
-            written.append(region)
+def _check_order(instruction: Instruction, written: dict[Buffer, list[tuple[int, int]]]) -> None:
+    """Raise if a load or a store comes after a store to one of its elements. written: spans, in order."""
+    if not isinstance(instruction, (Load, Store)) or instruction.region.meta.size == 0:
+        return
+    region = instruction.region
+    spans = written.setdefault(region.buffer, [])
+    place = bisect.bisect(spans, (region.offset, region.stop))
+    near = spans[max(place - 1, 0) : place + 1]
+    if any(max(start, region.offset) < min(stop, region.stop) for start, stop in near):
+        verb = "read" if isinstance(instruction, Load) else "stored again"
+        raise ProgramError(f"expected no element to be {verb} after its store")
+    if isinstance(instruction, Store):
+        spans.insert(place, (region.offset, region.stop))
 
 
 # -- the printed form ------------------------------------------------------------------------------

@@ -30,7 +30,7 @@ from ..opaque import Opaque
 from .builder import Builder
 from .cells import CellTable, Place, Record
 from .instructions import Buffer, Constant, Program, Region, Value
-from .program import check, lines, show
+from .program import lines, show
 
 MOST_OPS = 5_000
 """The number of ops from which a step runs eagerly: it would take long to compile, and gain little."""
@@ -118,7 +118,7 @@ class Tracer:
             raise
         if self.journal.errors:
             raise self.journal.errors[0]
-        program = check(Program(values, tuple(numbers), tuple(self.builder.body), outputs))
+        program = Program(values, tuple(numbers), tuple(self.builder.body), outputs)
         return Traced(program, {buffer.name: record.flat() for record, buffer in self.buffers.values()})
 
     def around(self, op: Op, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
