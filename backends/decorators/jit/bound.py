@@ -11,7 +11,6 @@ import numpy as np
 
 from ...host import Host
 from .compiler import Native
-from .emit.step import RUN
 
 LONGEST_CALL = 0.1
 """Seconds that one native call should last at most: Python handles Ctrl-C only between calls."""
@@ -80,7 +79,7 @@ class Bound:
         ]
         self.addresses = np.array([x.ctypes.data for x in found], np.uint64)
         self._alive = found
-        self._function = native.library.function(RUN, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64)
+        self._function = native.library.function(native.name, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64)
         self._pointer = self.addresses.ctypes.data
 
     @property

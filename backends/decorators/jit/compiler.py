@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from .emit.expressions import FUNCTIONS, MAPS, WHOLE
-from .emit.step import RUN, Table, write
+from .emit.step import Table, write
 from .instructions import Program
+from .ir import Module
 from .machine import Library, Machine, build, host
 from .objects import objects
 from .passes.cells import cells
@@ -29,19 +32,29 @@ RULES = Rules(MAPS, FUNCTIONS)
 
 
 class Native:
-    """A program's machine code, and the table of addresses that it needs."""
+    """A program's machine code: a function of a library, and the table of addresses that it needs."""
 
-    def __init__(self, library: Library, table: Table) -> None:
-        self.library, self.table = library, table
+    def __init__(self, library: Library, name: str, table: Table) -> None:
+        self.library, self.name, self.table = library, name, table
         self.outputs = tuple(value.meta for value in table.outputs)
 
 
 def native(program: Program, *, ordered: bool = False, machine: Machine | None = None) -> Native:
     """Return the machine code of a traced program, for rows in an order or as they stand.
 
-    Raises TraceError if an op has no rule for compiled code.
+    Raises NoRuleError if an op has no rule for compiled code.
     """
-    machine = machine or host()
-    program = apply(program, PASSES)
-    text, table = write(program, fuse(program, RULES), machine, ordered=ordered)
-    return Native(build(text, (RUN,), machine, objects()), table)
+    return native_all([program], ordered=ordered, machine=machine)[0]
+
+
+def native_all(
+    programs: Sequence[Program], *, ordered: bool = False, machine: Machine | None = None
+) -> list[Native]:
+    """Return the machine code of several programs, compiled at once; small ones take half of the time so."""
+    module = Module(machine or host())
+    tables = {}
+    for i, program in enumerate(programs):
+        program = apply(program, PASSES)
+        tables[f"run{i}"] = write(module, f"run{i}", program, fuse(program, RULES), ordered=ordered)
+    library = build(module.text(), tuple(tables), module.machine, objects())
+    return [Native(library, name, table) for name, table in tables.items()]

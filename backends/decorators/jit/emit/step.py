@@ -21,7 +21,6 @@ from ..ir import Value as Register
 from ..kernels import gather
 from ..kernels.span import Array
 from ..kernels.transpose import copy
-from ..machine import Machine
 from ..passes.fuse import Group
 from ..passes.layout import Layout, layout
 from ..passes.memory import BYTES, Memory, Scratch, memory, size_of
@@ -29,8 +28,6 @@ from ..passes.views import row_major
 from .kernels import Kernels
 
 INDEXED = ("take", "take_along_axis", "index_add", "scatter_add")
-RUN = "run"
-"""The name of the function."""
 
 
 @dataclass(frozen=True)
@@ -61,13 +58,12 @@ class Table:
         return ends | {"end": at}
 
 
-def write(program: Program, groups: Sequence[Group], machine: Machine, *, ordered: bool) -> tuple[str, Table]:
-    """Return the text of a module, and the table that its function needs.
+def write(module: Module, name: str, program: Program, groups: Sequence[Group], *, ordered: bool) -> Table:
+    """Write a program as a function of a module; return the table that the function needs.
 
     ordered: whether the rows of a batch are gathered by their numbers, or lie one after the other.
     """
-    module = Module(machine)
-    found = layout(program, groups, machine.lanes("float"))
+    found = layout(program, groups, module.machine.lanes("float"))
     plan = memory(program, groups, found)
     constants = tuple(i for i in program.body if isinstance(i, Constant))
     calls = [i for i in program.body if isinstance(i, Call)]
@@ -82,10 +78,10 @@ def write(program: Program, groups: Sequence[Group], machine: Machine, *, ordere
         staging[value] = size
         size += size_of(value.meta)
     scratch = size
-    code, (addresses, first, count) = module.function(RUN, [POINTER, INDEX, INDEX])
+    code, (addresses, first, count) = module.function(name, [POINTER, INDEX, INDEX])
     writer = _Step(code, program, table, plan, found, staging, scratch, addresses)
     writer.run(groups, first, count, ordered=ordered)
-    return module.text(), replace(table, workspace=scratch + writer.scratch_size)
+    return replace(table, workspace=scratch + writer.scratch_size)
 
 
 class _Step:
