@@ -43,6 +43,11 @@ class Bound:
     steps
         How many steps there are.
 
+    Raises
+    ------
+    FloatingPointError
+        If the arithmetic on a number of a step may be an error in Python, such as a division by zero.
+
     """
 
     def __init__(
@@ -60,8 +65,9 @@ class Bound:
         data = [np.ascontiguousarray(x) for x in data]
         found_numbers: Any = {name: values[:steps] for name, values in numbers.items()}
         values = np.empty((steps, len(table.numbers)))
-        for i, expression in enumerate(table.numbers):
-            values[:, i] = expression.value(found_numbers)
+        with np.errstate(all="raise", under="ignore"):
+            for i, expression in enumerate(table.numbers):
+                values[:, i] = expression.value(found_numbers)
         # Padding must not hold denormal numbers: each op on one takes a hundred cycles. Zeros stay zeros.
         workspace = np.zeros(table.workspace + 64, np.uint8)
         start = -workspace.ctypes.data % 64

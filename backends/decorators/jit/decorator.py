@@ -201,7 +201,10 @@ class CompiledRun(Loop):
         outputs = [host_view(x) for x in results]
         cells = {name: host_view(flat) for name, flat in compiled.cells.items()}
         before = {name: flat.copy() for name, flat in cells.items()} if compiled.code.table.flagged else {}
-        bound = Bound(compiled.code, [host_view(x) for x in data], order, numbers, outputs, cells, whole)
+        try:
+            bound = Bound(compiled.code, [host_view(x) for x in data], order, numbers, outputs, cells, whole)
+        except FloatingPointError:  # the eager run raises Python's error in its step
+            return super().__call__(data, order, batch_size=plan.batch_size, numbers=numbers)
         try:
             bound.run()
         except BaseException as error:

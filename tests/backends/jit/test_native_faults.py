@@ -1,0 +1,172 @@
+"""The negative control: faults planted in passes and in what writes kernels, each caught by a step.
+
+Some are the ones that random steps found.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import hazards
+import pytest
+from hazards import Hazard, check_hazard
+
+from lamina.backends.decorators.jit.decorator import CompiledRun
+from lamina.backends.decorators.jit.emit import roots, step
+from lamina.backends.decorators.jit.emit.expressions import RULES
+from lamina.backends.decorators.jit.instructions import View
+from lamina.backends.decorators.jit.ir import Code, Value
+from lamina.backends.decorators.jit.passes import cells, fuse, layout, memory
+
+pytestmark = pytest.mark.without_torch
+Patch = pytest.MonkeyPatch
+Forwarding: Any = cells._Forwarding
+Planner: Any = memory._Planner
+
+
+def a_load_passes_its_store(patch: Patch) -> None:
+    def held(self: Any, buffer: Any, part: Any) -> Any:
+        right(self, buffer, part)
+        return self.found.get((buffer, part), self.held[buffer, part])
+
+    right = Forwarding._held
+    patch.setattr(Forwarding, "_held", held)
+
+
+def an_update_comes_too_early(patch: Patch) -> None:
+    """The weights change before the gradient of the layer's input is computed from them."""
+    patch.setattr(fuse._Fusion, "_ordered", lambda self, groups: groups)
+    patch.setattr(Planner, "_done_before", lambda self, *where: True)
+
+
+def a_view_of_its_own_value_is_fused(patch: Patch) -> None:
+    def accepts(self: Any, place: int, tree: Any, outside: Any) -> bool:
+        return right(self, place, tree, [x.base if isinstance(x, View) else x for x in outside])
+
+    right = fuse._Fusion._accepts
+    patch.setattr(fuse._Fusion, "_accepts", accepts)
+
+
+def the_padding_is_summed(patch: Patch) -> None:
+    def select(self: Code, condition: Value, x: Value, y: Value) -> Value:
+        return x if condition.text.startswith("<") else right(self, condition, x, y)
+
+    right = Code.select
+    patch.setattr(Code, "select", select)
+
+
+def a_counter_is_frozen(patch: Patch) -> None:
+    def frozen(writer: Any) -> None:
+        writer.arguments["step"] = 1
+        right(writer)
+
+    right = roots.ROOTS["random"]
+    patch.setitem(roots.ROOTS, "random", frozen)
+
+
+def operands_are_swapped(patch: Patch) -> None:
+    def swapped(writer: Any) -> None:
+        x, y = writer["x"], writer["y"]
+        if x.meta == y.meta:
+            writer.arguments.update(x=y, y=x)
+        right(writer)
+
+    right = roots.ROOTS["matmul"]
+    patch.setitem(roots.ROOTS, "matmul", swapped)
+
+
+def a_maximum_swallows_nan(patch: Patch) -> None:
+    patch.setitem(RULES, "maximum", lambda code, x, y: code.select(code.compare("gt", x, y), x, y))
+
+
+def rows_have_another_stride(patch: Patch) -> None:
+    def strides(self: Any, operand: Any) -> Any:
+        found = right(self, operand)
+        return found if isinstance(operand, View) else layout.row_major(operand.meta.shape)
+
+    right = layout.Layout.strides
+    patch.setattr(layout.Layout, "strides", strides)
+
+
+def a_view_begins_in_another_row(patch: Patch) -> None:
+    patch.setattr(layout.Layout, "offset", lambda self, x: x.offset if isinstance(x, View) else 0)
+
+
+def a_constant_is_padded(patch: Patch) -> None:
+    patch.setattr(layout, "Constant", ())
+
+
+def a_place_is_used_too_early(patch: Patch) -> None:
+    right = Planner._last_reads
+    patch.setattr(Planner, "_last_reads", lambda self: dict.fromkeys(right(self), -1))
+
+
+def a_copy_finds_its_source_overwritten(patch: Patch) -> None:
+    def place(self: Any) -> None:
+        self.last = self._last_reads()  # without those of the copies at the end
+        right(self)
+
+    right = Planner._place
+    patch.setattr(Planner, "_place", place)
+
+
+def cells_are_copied_one_after_the_other(patch: Patch) -> None:
+    patch.setattr(Planner, "_apart", lambda self, late: late)
+
+
+def an_epilogue_runs_twice(patch: Patch) -> None:
+    def contract(code: Code, plan: Any, start: Any, finish: Any, **options: Any) -> None:
+        def twice(value: Value, span: Any) -> None:
+            finish(value, span)
+            finish(value, span)
+
+        right(code, plan, start, twice, **options)
+
+    right = roots.contract
+    patch.setattr(roots, "contract", contract)
+    patch.setattr(roots, "suits", lambda *product: False)
+
+
+def numbers_are_those_of_another_step(patch: Patch) -> None:
+    right = step._Step._numbers
+    patch.setattr(step._Step, "_numbers", lambda self, k: right(self, 0))
+
+
+def the_tail_is_lost(patch: Patch) -> None:
+    patch.setattr(CompiledRun, "_rest", lambda self, *run: None)
+
+
+def cells_are_not_copied_back(patch: Patch) -> None:
+    right = step._Step._copy_cells
+    patch.setattr(step._Step, "_copy_cells", lambda self, kind: kind is step.Load and right(self, kind))
+
+
+FAULTS: list[tuple[Callable[[Patch], None], Hazard]] = [
+    (a_load_passes_its_store, hazards.a_load_after_a_store),
+    (an_update_comes_too_early, hazards.an_update_behind_a_product),
+    (a_view_of_its_own_value_is_fused, hazards.a_row_of_its_own_value),
+    (the_padding_is_summed, hazards.padding_beside_sums),
+    (a_counter_is_frozen, hazards.counters_and_marks),
+    (operands_are_swapped, hazards.square_products),
+    (a_maximum_swallows_nan, hazards.numbers_that_are_none),
+    (rows_have_another_stride, hazards.padding_beside_sums),
+    (a_view_begins_in_another_row, hazards.columns_and_rows_broadcast),
+    (a_constant_is_padded, hazards.a_constant_and_an_input_in_cells),
+    (a_place_is_used_too_early, hazards.the_old_cell_is_read_after_its_update),
+    (a_copy_finds_its_source_overwritten, hazards.the_old_cell_is_read_after_its_update),
+    (cells_are_copied_one_after_the_other, hazards.a_swap),
+    (an_epilogue_runs_twice, hazards.an_update_behind_a_product),
+    (numbers_are_those_of_another_step, hazards.an_update_behind_a_product),
+    (the_tail_is_lost, hazards.an_update_behind_a_product),
+    (cells_are_not_copied_back, hazards.an_update_behind_a_product),
+]
+
+
+@pytest.mark.parametrize(("plant", "hazard"), FAULTS, ids=[plant.__name__ for plant, _ in FAULTS])
+def test_a_planted_fault_is_caught(
+    plant: Callable[[Patch], None], hazard: Hazard, monkeypatch: Patch
+) -> None:
+    plant(monkeypatch)
+    with pytest.raises(AssertionError, match="Not equal to tolerance"):
+        check_hazard(hazard)
