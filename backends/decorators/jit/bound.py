@@ -85,6 +85,7 @@ class Bound:
         ]
         self.addresses = np.array([x.ctypes.data for x in found], np.uint64)
         self._alive = found
+        self._native = native
         self._function = native.library.function(native.name, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64)
         self._pointer = self.addresses.ctypes.data
 
@@ -100,14 +101,11 @@ class Bound:
 
     def run(self) -> bool:
         """Run all steps; return whether every index was in range. No call follows one that found another."""
-        count = 1
+        native = self._native
         while self.done < self.steps and not self.failed:
+            count = max(int(LONGEST_CALL / native.seconds), 1) if native.seconds else 1
             count = min(count, self.steps - self.done)
             start = time.perf_counter()
             self._function(self._pointer, self.done, count)
-            seconds = time.perf_counter() - start
-            if seconds < LONGEST_CALL / 4:
-                count *= 4
-            elif seconds > LONGEST_CALL:
-                count = max(count // 4, 1)
+            native.seconds = (time.perf_counter() - start) / count
         return not self.failed

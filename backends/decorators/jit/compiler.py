@@ -37,6 +37,8 @@ class Native:
     def __init__(self, library: Library, name: str, table: Table) -> None:
         self.library, self.name, self.table = library, name, table
         self.outputs = tuple(value.meta for value in table.outputs)
+        self.seconds = 0.0
+        """How long a step took in the last call; the length of the next one follows from it. 0 before the first."""
 
 
 def native(program: Program, *, ordered: bool = False, machine: Machine | None = None) -> Native:
