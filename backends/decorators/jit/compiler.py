@@ -38,7 +38,7 @@ class Native:
         self.library, self.name, self.table = library, name, table
         self.outputs = tuple(value.meta for value in table.outputs)
         self.seconds = 0.0
-        """How long a step took in the last call; the length of the next one follows from it. 0 before the first."""
+        """How long a step took in the last call, or 0; it decides the length of the next call."""
 
 
 def native(program: Program, *, ordered: bool = False, machine: Machine | None = None) -> Native:
