@@ -249,7 +249,7 @@ State = Any
 class Jax(Contender):
     """The same step in JAX: jit of a loop over all batches (`lax.scan`), or of one step.
 
-    The state is (layers, averages of BatchNorm, Adam's moments m and v, steps).
+    The state is (layers, averages of BatchNorm, Adam's moments m and v and its steps).
     """
 
     def __init__(self, work: Work, *, scan: bool) -> None:
@@ -279,8 +279,11 @@ class Jax(Contender):
                 layers.append({"w": value, "b": weights[f"{path}.bias"]})
             elif kind == "weight":
                 layers[-1] |= {"scale": value, "shift": weights[f"{path}.bias"]}
-        zeros = [self.jax.tree.map(self.np.zeros_like, layers) for _ in range(2)]
-        return (layers, averages, *zeros, self.np.zeros((), self.work.dtype))
+        adam: tuple[Any, ...] = ()
+        if self.work.optimizer == "Adam":
+            m, v = (self.jax.tree.map(self.np.zeros_like, layers) for _ in range(2))
+            adam = m, v, self.np.zeros((), self.work.dtype)
+        return layers, averages, adam
 
     def _forward(self, layers: Any, averages: Any, x: Any) -> tuple[Any, Any]:
         moved = []
@@ -311,7 +314,7 @@ class Jax(Contender):
         return value, (averages, prediction)
 
     def _step(self, state: State, rows: Any, rate: Any) -> tuple[State, Any]:
-        layers, averages, m, v, t = state
+        layers, averages, moments = state
         x, y = (part[rows] for part in self.data)
         function = self.jax.value_and_grad(self._loss, has_aux=True)
         (value, (averages, prediction)), slopes = function(layers, averages, x, y)
@@ -319,6 +322,7 @@ class Jax(Contender):
         if self.work.optimizer == "SGD":
             layers = over(lambda p, g: p - rate * g, layers, slopes)
         else:
+            m, v, t = moments
             t = t + 1
             m = over(lambda m, g: 0.9 * m + 0.1 * g, m, slopes)
             v = over(lambda v, g: 0.999 * v + 0.001 * g * g, v, slopes)
@@ -327,8 +331,8 @@ class Jax(Contender):
             def adam(p: Any, m: Any, v: Any) -> Any:
                 return p - rate * (m / first) / (self.np.sqrt(v / second) + 1e-8)
 
-            layers = over(adam, layers, m, v)
-        return (layers, averages, m, v, t), (prediction, value)
+            layers, moments = over(adam, layers, m, v), (m, v, t)
+        return (layers, averages, moments), (prediction, value)
 
     def ready(self, order: Any, rate: float) -> Callable[[], None]:
         wait, rate = self.jax.block_until_ready, self.np.asarray(rate, self.work.dtype)
