@@ -126,6 +126,7 @@ def compiled(text: str, machine: Machine) -> bytes:
     llvm = binding()
     target = _target(machine)
     module = llvm.parse_assembly(text)
+    module.verify()  # the passes end the process if they meet nonsense
     tuning = llvm.create_pipeline_tuning_options(speed_level=2)
     passes = llvm.create_pass_builder(target, tuning)
     passes.getModulePassManager().run(module, passes)
