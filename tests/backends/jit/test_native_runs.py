@@ -191,6 +191,7 @@ LAYOUTS = {
     "transposed": np.asfortranarray(X),
     "backwards": X[::-1],
     "strided": np.arange(24.0).reshape(6, 4)[:, ::2],
+    "unaligned": np.frombuffer(b"x" + X.tobytes(), np.float64, offset=1).reshape(6, 2),
     "overlapping": np.lib.stride_tricks.as_strided(X, (6, 2), (8, 8)),
 }
 
@@ -199,7 +200,7 @@ LAYOUTS = {
 @pytest.mark.parametrize("order", [None, np.arange(10)[::-2] // 2 + 1])
 def test_data_of_any_layout(layout: str, order: Any) -> None:
     x = LAYOUTS.get(layout, X).view()
-    x.flags.writeable = layout != "read-only"
+    x.flags.writeable = x.flags.writeable and layout != "read-only"
     before = x.copy()
 
     def make(b: Any, cell: Any) -> Any:
