@@ -171,7 +171,8 @@ def _plain(value: object) -> object:
 
 
 def _files(folder: Path) -> dict[str, object]:
-    return {str(path.relative_to(folder)): _content(path) for path in folder.rglob("*")}
+    paths = (path for path in folder.rglob("*") if "__pycache__" not in path.parts)  # Python's own
+    return {str(path.relative_to(folder)): _content(path) for path in paths}
 
 
 def _content(path: Path) -> object:
