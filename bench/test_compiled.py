@@ -2,7 +2,8 @@
 
 `pytest bench/test_compiled.py --benchmark-json=.benchmarks/compiled.json`, then
 `python bench/speed.py .benchmarks/compiled.json`. JAX takes part if it is installed (`pip install jax`), and
-torch.compile if there is a C++ compiler.
+torch.compile if there is a C++ compiler. Times are those of the processor in all threads of this process:
+what other programs take of the core does not count.
 """
 
 from __future__ import annotations
@@ -62,7 +63,7 @@ RATE = 1e-7
 """The learning rate of timed steps: no gradient may vanish into denormal numbers, which are slow."""
 STEPS = 1000
 """Steps in a run of compiled code and of JAX scan, unless they take longer than LONGEST."""
-USUAL, LONGEST = 3e-2, 0.5
+USUAL, LONGEST = 3e-2, 0.3
 """Seconds of a call of the other contenders, and the most of any."""
 ROUNDS, SAMPLES = 9, 2
 """Turns of a contender, and its timed calls in each, after a warm one."""
@@ -200,9 +201,9 @@ def _timed(work: Work, entrants: dict[str, Contender]) -> tuple[dict[str, list[f
             call, steps = calls[name]
             call()
             for _ in range(SAMPLES):
-                start = time.perf_counter()
+                start = time.process_time()
                 call()
-                times[name].append((time.perf_counter() - start) / steps)
+                times[name].append((time.process_time() - start) / steps)
     return times, rates
 
 
@@ -210,9 +211,9 @@ def _call(work: Work, contender: Contender, *, long: bool) -> tuple[Callable[[],
     """Return a call to time, and its steps."""
     few = contender.ready(work.order(CHECKED), RATE)
     few()
-    start = time.perf_counter()
+    start = time.process_time()
     few()
-    step = (time.perf_counter() - start) / CHECKED
+    step = (time.process_time() - start) / CHECKED
     steps = max(int(min(STEPS if long else USUAL / step, LONGEST / step, STEPS)), CHECKED)
     return contender.ready(work.order(steps), RATE), steps
 
@@ -225,11 +226,11 @@ def _compile_times(work: Work, folder: Path, monkeypatch: Any) -> dict[str, floa
         taken = []
         for _ in range(COMPILES):
             call = Ours(work, JIT).ready(work.order(1), RATE)
-            start = time.perf_counter()
+            start = time.process_time()
             call()
-            middle = time.perf_counter()
+            middle = time.process_time()
             call()
-            taken.append(2 * middle - start - time.perf_counter())  # less a step
+            taken.append(2 * middle - start - time.process_time())  # less a step
         result[name] = statistics.median(taken)
     return result
 
