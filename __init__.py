@@ -52,9 +52,10 @@ def main() -> None:
     before = signal.getsignal(signal.SIGINT) or signal.default_int_handler
     if before is not signal.SIG_IGN:
         signal.signal(signal.SIGINT, _end)
-    run = importlib.import_module("lamina.train.cli").main
+    cli = importlib.import_module("lamina.train.cli")
+    cli.load(sys.argv[1:])
     signal.signal(signal.SIGINT, before)
-    run()
+    cli.main()
 
 
 def _end(number: int, frame: Any) -> None:

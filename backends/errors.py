@@ -24,6 +24,10 @@ class BackendError(LaminaError, RuntimeError):
     """A backend that was named does not exist or cannot run."""
 
 
+class EagerWarning(UserWarning):
+    """A step runs op by op, since it cannot be compiled."""
+
+
 class ShapeError(LaminaError, ValueError):
     """A tensor has the wrong rank or extent."""
 

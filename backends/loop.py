@@ -32,6 +32,27 @@ class Plan(NamedTuple):
         return -(-self.rows // self.batch_size)
 
 
+class Compilation(NamedTuple):
+    """What a run made of its step for batches of one size."""
+
+    rows: int
+    """The samples of a batch."""
+    kernels: int
+    """The loops over arrays in the compiled step; 0 if the step runs eagerly."""
+    seconds: float
+    """The time that it took, the time to trace the step included."""
+    cached: bool = False
+    """Whether the machine code was in the cache."""
+    reason: str = ""
+    """Why the step runs eagerly; empty if it is compiled."""
+
+
+def compilations_of(run: Run) -> Sequence[Compilation]:
+    """Return what a run has compiled so far: its attribute `compilations`, or none."""
+    found: Sequence[Compilation] = getattr(run, "compilations", ())
+    return found
+
+
 class Loop(Run):
     """A step in a loop over batches: the definition of `compile`."""
 

@@ -2,8 +2,9 @@
 
 In that order. A backend is written "numpy", "torch", "torch:cuda:0" or "package.module:Class", with
 decorators before it, outermost first: "strict+torch", "autodiff+crosscheck(numpy)+torch". It is resolved
-at first use. What was named and cannot run is an error. The dtype likewise: by argument, that of the
-current `use_backend`, `--dtype`, `LAMINA_DTYPE`, or float32.
+at first use. What was named and cannot run is an error. The default is "jit+numpy" if llvmlite is installed,
+else "torch", else "numpy". The dtype likewise: by argument, that of the current `use_backend`, `--dtype`,
+`LAMINA_DTYPE`, or float32.
 """
 
 from __future__ import annotations
@@ -35,6 +36,9 @@ DECORATORS = {
 }
 # Those that take another backend in brackets: crosscheck(numpy).
 REFERRING = ("crosscheck",)
+# The package that a decorator needs, which the extra of the decorator's name installs.
+PACKAGES = {"jit": "llvmlite"}
+COMPILED = "jit+numpy"
 
 _instances: dict[tuple[str, str, str], Backend] = {}
 _by_text: dict[tuple[str, str], Backend] = {}
@@ -115,9 +119,9 @@ class Description:
 
 
 def describe_backends() -> list[Description]:
-    """Return every raw backend with its version, device and threads, or why it cannot run."""
-    names = ["numpy", "torch"]
-    if importlib.util.find_spec("torch") is not None:
+    """Return `jit+numpy` and every raw backend with version, device and threads, or why it cannot run."""
+    names = [COMPILED, "numpy", "torch"]
+    if installed("torch"):
         import torch
 
         names += [f"torch:cuda:{i}" for i in range(torch.cuda.device_count())] or ["torch:cuda"]
@@ -140,6 +144,12 @@ def with_decorator(text: str, name: str) -> str:
     return "+".join([*parts, raw])
 
 
+def without_decorator(text: str, name: str) -> str:
+    """Return the text of a stack without the decorator of that name."""
+    *parts, raw = _parts(text)
+    return "+".join([*(part for part in parts if _bracket(part)[0] != name), raw])
+
+
 def is_lamina_own(text: str) -> bool:
     """Whether a stack has Lamina's own backends and decorators alone: making it imports no other code.
 
@@ -156,7 +166,12 @@ def is_lamina_own(text: str) -> bool:
 
 def available() -> list[str]:
     """Return the names of the raw backends whose package is installed."""
-    return [name for name in RAW if importlib.util.find_spec(name) is not None]
+    return [name for name in RAW if installed(name)]
+
+
+def installed(package: str) -> bool:
+    """Return whether a package is installed, without importing it."""
+    return importlib.util.find_spec(package) is not None
 
 
 def _named() -> tuple[str, str]:
@@ -164,7 +179,13 @@ def _named() -> tuple[str, str]:
         return _command_line["backend"], "from --backend"
     if (text := environment("LAMINA_BACKEND")) is not None:
         return text, "from LAMINA_BACKEND"
-    return ("torch" if "torch" in available() else "numpy"), "the default"
+    return _default(), "the default"
+
+
+def _default() -> str:
+    if installed(PACKAGES["jit"]):
+        return COMPILED
+    return "torch" if "torch" in available() else "numpy"
 
 
 def _dtype(dtype: str | None) -> str:
@@ -213,6 +234,11 @@ def _make(text: str, dtype: str, source: str) -> Backend:
             needs = "needs another backend in brackets, as crosscheck(numpy)"
             what = needs if reference is None else f"takes nothing in brackets, got {reference!r}"
             raise BackendError(f"Backend {text!r} ({source}): {name} {what}.")
+        if (package := PACKAGES.get(name)) is not None and not installed(package):
+            raise BackendError(
+                f"Backend {text!r} cannot run: {name} needs {package}, which is not installed "
+                f"(pip install 'lamina[{name}]'). It was named {source}; without {name}: {backend.spec!r}."
+            )
         module, cls = DECORATORS[name]
         wrapper: type[Wrapper] = getattr(importlib.import_module(f".{module}", __package__), cls)
         given = () if reference is None else (_make(reference, "float64", source),)

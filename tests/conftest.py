@@ -10,16 +10,23 @@ marked `without_torch` also run where torch is not installed. Tests marked `raw_
 
 from __future__ import annotations
 
+import atexit
 import functools
 import gc
 import importlib
 import importlib.util
 import os
+import shutil
+import tempfile
 from collections.abc import Iterator
 
 # Before numpy and torch are imported. Tests run side by side, and small ops lose by threads.
 for _name in ("LAMINA_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ.setdefault(_name, "1")
+# Before anything compiles. The processes of a parallel run share the folder; the first one deletes it.
+if "LAMINA_CACHE" not in os.environ:
+    os.environ["LAMINA_CACHE"] = tempfile.mkdtemp(prefix="lamina-test-cache-")
+    atexit.register(shutil.rmtree, os.environ["LAMINA_CACHE"], ignore_errors=True)
 
 import pytest  # noqa: E402
 

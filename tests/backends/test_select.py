@@ -44,7 +44,7 @@ def python(code: str, folder: Path | None = None, **variables: str) -> subproces
 
 
 def hide_torch(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(select, "available", lambda: ["numpy"])
+    monkeypatch.setattr(select, "installed", lambda name: name == "numpy")
 
 
 def test_precedence(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -63,9 +63,39 @@ def test_precedence(monkeypatch: pytest.MonkeyPatch) -> None:
     assert get_backend().spec == "numpy"
 
 
-def test_torch_is_the_default_where_it_is() -> None:
-    pytest.importorskip("torch", reason="torch is the default only where it is installed")
-    assert get_backend().spec == "torch"
+@pytest.mark.parametrize(
+    ("packages", "expected"),
+    [
+        (("numpy", "torch", "llvmlite"), "jit+numpy"),
+        (("numpy", "llvmlite"), "jit+numpy"),
+        (("numpy", "torch"), "torch"),
+        (("numpy",), "numpy"),
+    ],
+)
+def test_the_default(monkeypatch: pytest.MonkeyPatch, packages: tuple[str, ...], expected: str) -> None:
+    for package in packages:
+        pytest.importorskip(package, reason="a default needs its package")
+    monkeypatch.setattr(select, "installed", lambda name: name in packages)
+    assert get_backend().spec == expected
+    assert get_backend() is get_backend()
+
+
+def test_the_default_imports_neither_llvmlite_nor_torch() -> None:
+    code = (
+        "import sys\nfrom lamina.backends import get_backend\n"
+        "b = get_backend(); b.item(b.sum(b.full((2,), 1.0)))\n"
+        "print(b.spec, {'torch', 'llvmlite'} & set(sys.modules))"
+    )
+    pytest.importorskip("llvmlite", reason="it decides the default")
+    assert python(code).stdout == "jit+numpy set()\n"
+
+
+def test_an_op_on_the_default_is_the_inner_backends() -> None:
+    pytest.importorskip("llvmlite", reason="it decides the default")
+    default, inner = get_backend(), get_backend("numpy")
+    for op in PRIMITIVES:
+        if op not in ("compile", "cells"):
+            assert getattr(default, op) == getattr(inner, op), op
 
 
 def test_use_backend_ends_with_an_exception(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -162,6 +192,14 @@ def test_no_silent_fallback_where_torch_is_absent(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv("LAMINA_BACKEND", "strict+torch")
     with pytest.raises(BackendError, match="not installed"):
         get_backend()
+
+
+@pytest.mark.parametrize("name", ["jit+numpy", "strict+jit+numpy", "crosscheck(numpy)+jit+numpy"])
+def test_no_silent_fallback_where_llvmlite_is_absent(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    hide_torch(monkeypatch)
+    message = r"needs llvmlite, which is not installed \(pip install 'lamina\[jit\]'\).*without jit: 'numpy'"
+    with pytest.raises(BackendError, match=message):
+        get_backend(name)
 
 
 def test_stack_order(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -339,6 +377,17 @@ def test_describe_backends() -> None:
     assert found["numpy"].available
     assert set(found["numpy"].details) == {"version", "device", "threads"}
     assert all(line.reason for line in found.values() if not line.available)
+    compiled = found["jit+numpy"]
+    assert compiled.available == select.installed("llvmlite")
+    assert not compiled.available or set(compiled.details) == {"version", "device", "threads", "llvmlite"}
+
+
+def test_describe_backends_without_llvmlite(monkeypatch: pytest.MonkeyPatch) -> None:
+    hide_torch(monkeypatch)
+    found = {line.name: line for line in describe_backends()}
+    assert found["numpy"].available
+    assert "lamina[jit]" in found["jit+numpy"].reason
+    assert "lamina[torch]" in found["torch"].reason
 
 
 @pytest.mark.parametrize(
@@ -353,3 +402,15 @@ def test_describe_backends() -> None:
 )
 def test_a_decorator_is_put_in_its_place(text: str, expected: str) -> None:
     assert select.with_decorator(text, "profile") == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("jit+numpy", "numpy"),
+        ("numpy", "numpy"),
+        ("strict + crosscheck(jit+numpy) + jit + torch", "strict+crosscheck(jit+numpy)+torch"),
+    ],
+)
+def test_a_decorator_is_taken_away(text: str, expected: str) -> None:
+    assert select.without_decorator(text, "jit") == expected

@@ -11,7 +11,7 @@ from typing import Any
 
 from typer.main import get_command
 
-from lamina.train.cli import app
+from lamina.train.cli import app, load
 
 
 @dataclass
@@ -32,6 +32,7 @@ class Result:
 @functools.cache
 def commands() -> Any:
     """Return the group of all commands."""
+    load()
     return get_command(app)
 
 

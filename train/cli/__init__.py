@@ -1,25 +1,27 @@
 """The command line."""
 
+import importlib
 import io
 import sys
+from collections.abc import Sequence
 
-from . import backends, cache, check, export, graph, predict, profile, reproduce, summary, train
 from .app import app
 
-__all__ = [
-    "app",
-    "backends",
-    "cache",
-    "check",
-    "export",
-    "graph",
-    "main",
-    "predict",
-    "profile",
-    "reproduce",
-    "summary",
-    "train",
-]
+COMMANDS = (
+    "backends", "cache", "check", "export", "graph", "predict", "profile", "reproduce", "summary", "train",
+)  # fmt: skip
+"""Each is a module here."""
+
+__all__ = ["COMMANDS", "app", "load", "main"]
+
+
+def load(words: Sequence[str] = ()) -> None:
+    """Add to the app the command that the words begin with, or else every command.
+
+    What all commands import together takes as long as a short training.
+    """
+    for name in words[:1] if words and words[0] in COMMANDS else COMMANDS:
+        importlib.import_module(f".{name}", __package__)
 
 
 def main() -> None:

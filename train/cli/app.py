@@ -67,8 +67,8 @@ BackendOption = Annotated[
     str | None,
     typer.Option(
         "--backend",
-        help="numpy, torch, torch:cuda, or a stack such as strict+numpy "
-        "(default: LAMINA_BACKEND, else torch if it is installed, else numpy).",
+        help="numpy, torch, torch:cuda, or a stack such as jit+numpy or strict+numpy (default: "
+        "LAMINA_BACKEND, else jit+numpy if llvmlite is installed, else torch if it is, else numpy).",
     ),
 ]
 DtypeOption = Annotated[

@@ -15,7 +15,7 @@ def backends(backend: BackendOption = None, dtype: DtypeOption = None, as_json: 
         rows = [{"name": d.name, "available": d.available, **d.details, "reason": d.reason} for d in every]
         print_json({"current": current.spec, "dtype": current.default_dtype, "backends": rows})
         return
-    heads = ("version", "device", "threads")
+    heads = ("version", "llvmlite", "device", "threads")
     available = [(d.name, *(str(d.details.get(key, "")) for key in heads)) for d in every if d.available]
     show_table(dict.fromkeys(("backend", *heads), "left"), available)
     for d in every:

@@ -5,14 +5,17 @@ from __future__ import annotations
 import math
 import os
 import shlex
+import warnings
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from ...backends import get_backend
+from ...backends.errors import EagerWarning
 from ..data import SOURCES
 from ..files import OutputError
+from ..runs.assemble import backend_of
+from ..runs.compiled import sentence
 from ..runs.experiment import Experiment
 from ..runs.folder import draw_run, save_run
 from ..runs.recipe import Recipe
@@ -59,9 +62,11 @@ def train(
     training became NaN or infinite (the last finite network is saved); 130 after Ctrl-C.
     """
     recipe = Recipe(source=source, **options).settled()
-    crosscheck = chosen_crosscheck(get_backend(), tolerance, keep_going)
-    with run_folder(out, source) as folder:
-        experiment = Experiment.prepare(recipe, progress=not as_json)
+    chosen = backend_of(recipe)
+    crosscheck = chosen_crosscheck(chosen, tolerance, keep_going)
+    with run_folder(out, source) as folder, warnings.catch_warnings():
+        warnings.simplefilter("ignore", EagerWarning)  # the report says it
+        experiment = Experiment.prepare(recipe, chosen, progress=not as_json)
         if not as_json:
             with experiment.threads():
                 _introduce(experiment)
@@ -113,8 +118,10 @@ def _introduce(experiment: Experiment) -> None:
 
 
 def _report(experiment: Experiment) -> None:
-    """Print the scores."""
+    """Print what was compiled, and the scores."""
     results: dict[str, Any] = experiment.results
+    if told := sentence(results):
+        say(told, style="dim")
     epochs = f"{results['epochs']} epoch" + ("s" if results["epochs"] != 1 else "")
     if experiment.interrupted:
         say(("Interrupted", "yellow"), f" after {epochs}; the network so far is tested and saved.")

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from ...backends import Tensor
+from ...backends import Backend, Tensor
 from ...backends.host import Host
+from ...backends.loop import Compilation, compilations_of
 from ...backends.protocol import Run, Step
 from ...layers import Module
 from ...layers.losses import Loss
@@ -35,6 +36,29 @@ def take_steps(
         raise
     optimizer.steps += steps
     return results
+
+
+class Runs:
+    """The runs of one fit: its training step, and the steps that score, which are compiled once."""
+
+    def __init__(self, backend: Backend, training: Step | None = None) -> None:
+        self._backend = backend
+        self.training = None if training is None else backend.compile(training)
+        self._scoring: dict[tuple[Module, Loss, bool], Run] = {}
+
+    def scoring(self, model: Module, loss: Loss, *, predictions: bool) -> Run:
+        """Return the run of a step without training, as `scoring` makes it."""
+        key = model, loss, predictions
+        if key not in self._scoring:
+            self._scoring[key] = self._backend.compile(scoring(model, loss, predictions=predictions))
+        return self._scoring[key]
+
+    @property
+    def compilations(self) -> dict[str, tuple[Compilation, ...]]:
+        """What has been compiled so far for "training" and for "scoring"."""
+        training = () if self.training is None else compilations_of(self.training)
+        scores = [one for run in self._scoring.values() for one in compilations_of(run)]
+        return {"training": tuple(training), "scoring": tuple(scores)}
 
 
 def scoring(model: Module, loss: Loss, *, predictions: bool) -> Step:

@@ -12,9 +12,9 @@ import numpy as np
 
 from ...backends import DataError, LaminaError, OptionError, Tensor
 from ...backends.host import Host
-from ...backends.loop import Plan, batches
+from ...backends.loop import Compilation, Plan, batches
 from ...backends.options import flag, integer, number, shown
-from ...backends.protocol import Run, Step
+from ...backends.protocol import Step
 from ...layers import Module, inference, mode, named_scopes, without_input_gradient
 from ...layers.call import checked_targets, in_own_context
 from ...layers.faults import check_made
@@ -25,7 +25,7 @@ from .callbacks import Callback, ProgressBar
 from .dependencies import Keyed
 from .history import History
 from .metrics import Metric
-from .passes import predicting, scoring, take_steps
+from .passes import Runs, predicting, take_steps
 from .rehearsal import check_belongs, check_kind, check_schedule, check_values, rehearse
 from .samples import Pair, Samples, Tally, fitting_batch
 from .schedules import Schedule
@@ -149,6 +149,11 @@ class Trainer:
         """
         self.exploded = False
         """Whether the training loss became NaN or infinite in the last fit that started its callbacks."""
+        self.compilations: Mapping[str, Sequence[Compilation]] = {}
+        """What the last fit compiled, for its steps of "training" and "scoring".
+
+        Both are empty on a backend that runs each op at once.
+        """
 
     @property
     def epoch(self) -> int:
@@ -233,9 +238,10 @@ class Trainer:
                 stack.callback(callback.on_fit_end, self)
                 callback.on_fit_start(self, epochs, steps)
             keeps = Tally.of(samples, self.loss, self.metrics).keeps_predictions
-            run = self.backend.compile(self._compilable_step(predictions=keeps))
+            runs = Runs(self.backend, self._compilable_step(predictions=keeps))
+            stack.callback(lambda: setattr(self, "compilations", runs.compilations))
             for _ in range(epochs):
-                row = self._epoch(run, samples, held_out, batch_size, steps, shuffle)
+                row = self._epoch(runs, samples, held_out, batch_size, steps, shuffle)
                 if self._stops(row, samples):
                     break
         return self.history
@@ -272,7 +278,7 @@ class Trainer:
         samples = self._samples(data, "evaluate")
         size = batch_size or fitting_batch(self.backend.shape(samples.x))
         with _named("evaluate"):
-            return self._score(samples, size)
+            return self._score(samples, size, Runs(self.backend))
 
     def train_step(self, batch: tuple[Tensor, ...], numbers: Mapping[str, float]) -> tuple[Tensor, ...]:
         """Take one step, as `Backend.compile` takes it; the optimizer counts it only in `fit`.
@@ -319,7 +325,13 @@ class Trainer:
     # -- an epoch ----------------------------------------------------------------------------------
 
     def _epoch(
-        self, run: Run, samples: Samples, held_out: Samples | None, batch_size: int, steps: int, shuffle: bool
+        self,
+        runs: Runs,
+        samples: Samples,
+        held_out: Samples | None,
+        batch_size: int,
+        steps: int,
+        shuffle: bool,
     ) -> dict[str, float]:
         """Run one epoch and return its row of the history."""
         start = time.perf_counter()
@@ -327,23 +339,24 @@ class Trainer:
             self.optimizer.lr_factor = self.schedule(self.epoch)
         row = {"epoch": float(self.epoch + 1), "learning_rate": self.optimizer.lr}
         rows = order(samples.size, seed=self.seed, epoch=self.epoch) if shuffle else None
-        scores = self._learn(run, samples, rows, batch_size, steps)
+        scores = self._learn(runs, samples, rows, batch_size, steps)
         if any((callback.monitor or "").startswith("train_") for callback in self.callbacks):
             # A monitored score must belong to the weights at the end of the epoch, but `_learn` scores each
             # batch before its step.
-            scores = self._score(samples, batch_size)
+            scores = self._score(samples, batch_size, runs)
         row |= _prefixed("train", scores)
         if held_out is not None:
-            row |= _prefixed("validation", self._score(held_out, batch_size))
+            row |= _prefixed("validation", self._score(held_out, batch_size, runs))
         row["seconds"] = time.perf_counter() - start
         self.history.append(**row)
         return row
 
     def _learn(
-        self, run: Run, samples: Samples, rows: Host | None, batch_size: int, steps: int
+        self, runs: Runs, samples: Samples, rows: Host | None, batch_size: int, steps: int
     ) -> dict[str, float]:
         """Take a step on each batch; return the scores of the predictions, each made before its step."""
-        b, tally = self.backend, Tally.of(samples, self.loss, self.metrics)
+        b, tally, run = self.backend, Tally.of(samples, self.loss, self.metrics), runs.training
+        assert run is not None
         size = min(steps * batch_size, samples.size)
         data = samples.parts if rows is not None else samples.rows(0, size)
         rows = None if rows is None else rows[:size]
@@ -357,13 +370,13 @@ class Trainer:
                 callback.on_step(self, step)
         return tally.scores(samples, rows)
 
-    def _score(self, samples: Samples, batch_size: int) -> dict[str, float]:
+    def _score(self, samples: Samples, batch_size: int, runs: Runs) -> dict[str, float]:
         """Return the scores of the model's predictions, without training."""
-        b, loss, tally = self.backend, self.loss, Tally.of(samples, self.loss, self.metrics)
+        loss, tally = self.loss, Tally.of(samples, self.loss, self.metrics)
         late = loss.checks_late()
-        step = scoring(self.model, loss, predictions=tally.keeps_predictions or late)
+        run = runs.scoring(self.model, loss, predictions=tally.keeps_predictions or late)
         with mode(training=False), inference(), named_scopes(self.model), checked_targets(late):
-            results = b.compile(step)(samples.parts, batch_size=batch_size)
+            results = run(samples.parts, batch_size=batch_size)
         if late:
             check_values(loss, results[2], samples.y)
         tally.add(results if tally.keeps_predictions else results[:2])

@@ -4,15 +4,25 @@ from __future__ import annotations
 
 from typing import Any
 
-from ...backends import Backend, DataError, OptionError, ShapeError
+from ...backends import Backend, DataError, OptionError, ShapeError, get_backend
+from ...backends.select import without_decorator
 from ...layers import Module
 from ...layers.losses import BCELoss, BCEWithLogitsLoss, Loss, MSELoss
 from ..data import Dataset, Splits, load_splits
 from ..loop.objective import outputs_for
 from ..models import MODELS, Description, models_for
 from ..optimizers import Optimizer
+from .compiled import compiles
 from .names import LOSSES, OPTIMIZERS, OUTPUT_OF_LOSS
 from .recipe import Recipe
+
+
+def backend_of(recipe: Recipe) -> Backend:
+    """Return the current backend, without its `jit` if the recipe says so."""
+    backend = get_backend()
+    if not recipe.no_jit or not compiles(backend):
+        return backend
+    return get_backend(without_decorator(backend.spec, "jit"), dtype=backend.default_dtype)
 
 
 def load(recipe: Recipe) -> Splits:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ...backends import Backend, get_backend
+from ...backends import Backend
 from ...backends.host import Host, limited_threads
 from ...backends.select import environment
 from ...layers import Sequential, manual_seed
@@ -21,7 +21,8 @@ from ..loop.callbacks import BestWeights, Callback, EarlyStopping
 from ..loop.schedule_parser import parse_schedule
 from ..loop.trainer import Trainer
 from ..models import Description
-from .assemble import describe_model, load, make_loss, make_optimizer
+from .assemble import backend_of, describe_model, load, make_loss, make_optimizer
+from .compiled import compiled_facts
 from .finite import LastFinite, finite_data, finite_model
 from .recipe import Recipe
 
@@ -52,11 +53,14 @@ class Experiment:
     """The duration of the training."""
 
     @classmethod
-    def prepare(cls, recipe: Recipe, *, progress: bool = False) -> Experiment:
-        """Check the recipe, load the data and make the model; errors of the recipe are raised here."""
+    def prepare(cls, recipe: Recipe, backend: Backend | None = None, *, progress: bool = False) -> Experiment:
+        """Check the recipe, load the data and make the model; errors of the recipe are raised here.
+
+        backend: by default the recipe's.
+        """
         recipe = recipe.settled()
         assert recipe.epochs is not None and recipe.batch_size is not None  # noqa: PT018
-        backend = get_backend()
+        backend = backend_of(recipe) if backend is None else backend
         manual_seed(recipe.seed)
         splits = load(recipe)
         scaling = target_scaling = None
@@ -159,6 +163,8 @@ class Experiment:
         return scores
 
     def _facts(self) -> dict[str, Any]:
+        samples, batch_size = len(self.splits.train), self.recipe.batch_size
+        assert batch_size is not None
         return {
             "epochs": self.trainer.epoch,
             "kept_epoch": self.kept_epoch,
@@ -174,6 +180,7 @@ class Experiment:
             "seed": self.recipe.seed,
             "backend": self.backend.spec,
             "dtype": self.backend.default_dtype,
+            **compiled_facts(self.trainer, samples=samples, batch_size=batch_size),
         }
 
     def _best_epoch(self) -> int | None:

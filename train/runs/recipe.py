@@ -176,6 +176,10 @@ class Recipe:
         environment="LAMINA_SEED",
     )
 
+    no_jit: bool = option(
+        False, "Train op by op on the backend inside jit; compile nothing", _LEARNING, check=yes_or_no
+    )
+
     def settled(self) -> Recipe:
         """Return the recipe with every value checked, and with defaults in place of None.
 

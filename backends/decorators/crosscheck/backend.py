@@ -24,7 +24,7 @@ from typing_extensions import override
 from ...base import Backend
 from ...errors import BackendError, DtypeError, foreign
 from ...host import Host
-from ...loop import Loop, check_run
+from ...loop import Loop, check_run, compilations_of
 from ...ops import Op
 from ...protocol import NO_NUMBERS, Run, Step, Tensor
 from ...tolerance import FORWARD
@@ -172,6 +172,7 @@ class CrosscheckBackend(Wrapper):
                 raise
             return tuple(b.concat(values, axis=0) for values in zip(*results, strict=True))
 
+        both.compilations = compilations_of(compiled)  # type: ignore[attr-defined]
         return both
 
     def _compared(

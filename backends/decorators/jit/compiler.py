@@ -34,8 +34,10 @@ RULES = Rules(MAPS, FUNCTIONS)
 class Native:
     """A program's machine code: a function of a library, and the table of addresses that it needs."""
 
-    def __init__(self, library: Library, name: str, table: Table) -> None:
+    def __init__(self, library: Library, name: str, table: Table, kernels: int) -> None:
         self.library, self.name, self.table = library, name, table
+        self.kernels = kernels
+        """How many groups of ops the program has, each with loops of its own."""
         self.outputs = tuple(value.meta for value in table.outputs)
         self.seconds = 0.0
         """How long a step took in the last call, or 0; it decides the length of the next call."""
@@ -54,9 +56,10 @@ def native_all(
 ) -> list[Native]:
     """Return the machine code of several programs, compiled at once; small ones take half of the time so."""
     module = Module(machine or host())
-    tables = {}
+    written = {}
     for i, program in enumerate(programs):
         program = apply(program, PASSES)
-        tables[f"run{i}"] = write(module, f"run{i}", program, fuse(program, RULES), ordered=ordered)
-    library = build(module.text(), tuple(tables), module.machine, objects())
-    return [Native(library, name, table) for name, table in tables.items()]
+        groups = fuse(program, RULES)
+        written[f"run{i}"] = write(module, f"run{i}", program, groups, ordered=ordered), len(groups)
+    library = build(module.text(), tuple(written), module.machine, objects())
+    return [Native(library, name, table, kernels) for name, (table, kernels) in written.items()]

@@ -9,7 +9,9 @@ backend meanwhile.
 from __future__ import annotations
 
 import contextlib
+import importlib.metadata
 import threading
+import time
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -18,9 +20,9 @@ import numpy as np
 from typing_extensions import override
 
 from ...base import Backend
-from ...errors import BackendError
+from ...errors import BackendError, EagerWarning
 from ...host import Host
-from ...loop import Loop, Plan, check_result, check_run, key_of
+from ...loop import Compilation, Loop, Plan, check_result, check_run, key_of
 from ...meta import Meta
 from ...ops import OPS, Op
 from ...protocol import NO_NUMBERS, Run, Shape, Step, Tensor
@@ -65,6 +67,14 @@ class JitBackend(Wrapper):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.inner,)
+
+    @override
+    def details(self) -> dict[str, str | int]:
+        try:
+            version = importlib.metadata.version("llvmlite")
+        except importlib.metadata.PackageNotFoundError:
+            version = "not installed"
+        return {**self.inner.details(), "llvmlite": version}
 
     @override
     def around(self, op: Op, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
@@ -159,12 +169,14 @@ class CompiledRun(Loop):
     """A run of a step as native code, compiled for each shape of its batch and each answer of `step.key`.
 
     Whole batches run natively. The last one, if it is shorter, runs eagerly: to compile it takes longer.
+    `compilations` has an entry for each compilation, also for one that failed.
     """
 
     def __init__(self, backend: JitBackend, step: Step) -> None:
         super().__init__(backend, step)
         self._jit, self._key = backend, key_of(step)
         self._compiled: dict[Any, Compiled | None] = {}
+        self.compilations: list[Compilation] = []
 
     @override
     def __call__(
@@ -250,15 +262,27 @@ class CompiledRun(Loop):
         """Return the code for batches of these shapes; None if the step runs eagerly."""
         key = self._key(), inputs, numbers, ordered
         if key not in self._compiled:
-            try:
-                traced = self._jit.trace(self.step, inputs, numbers)
-                _check_outputs(traced.program.outputs, inputs[0].shape[0])
-                self._compiled[key] = Compiled(native(traced.program, ordered=ordered), traced.cells)
-            except (TooLargeError, NoRuleError) as error:
-                if None not in self._compiled.values():
-                    warnings.warn(f"the step runs eagerly: {error}", stacklevel=4)
-                self._compiled[key] = None
+            self._compiled[key] = self._compile(inputs, numbers, ordered=ordered)
         return self._compiled[key]
+
+    def _compile(
+        self, inputs: tuple[Meta, ...], numbers: tuple[str, ...], *, ordered: bool
+    ) -> Compiled | None:
+        """Compile the step, and note how; warn once if it runs eagerly."""
+        start, rows = time.perf_counter(), inputs[0].shape[0]
+        try:
+            traced = self._jit.trace(self.step, inputs, numbers)
+            _check_outputs(traced.program.outputs, rows)
+            code = native(traced.program, ordered=ordered)
+        except (TooLargeError, NoRuleError) as error:
+            if not any(one.reason for one in self.compilations):
+                warnings.warn(f"the step runs eagerly: {error}", EagerWarning, stacklevel=5)
+            spent = time.perf_counter() - start
+            self.compilations.append(Compilation(rows, 0, spent, reason=str(error)))
+            return None
+        spent = time.perf_counter() - start
+        self.compilations.append(Compilation(rows, code.kernels, spent, cached=code.library.cached))
+        return Compiled(code, traced.cells)
 
 
 def _check_outputs(outputs: Sequence[Value], rows: int) -> None:

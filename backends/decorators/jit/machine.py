@@ -10,7 +10,7 @@ import functools
 import importlib
 import platform
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ...errors import BackendError, OptionError
@@ -18,7 +18,7 @@ from .objects import Objects, key_of
 
 OLDEST = (0, 45)
 """The first version of llvmlite whose LLVM (20) reads our text."""
-INSTALL = "pip install 'llvmlite>=0.45'"
+INSTALL = "install it with: pip install 'llvmlite>=0.45'"
 
 
 @dataclass(frozen=True)
@@ -148,6 +148,8 @@ class Library:
     size: int
     """The bytes of its object."""
     _alive: Any = field(repr=False)
+    cached: bool = False
+    """Whether the object was in the cache."""
 
     def function(self, name: str, *types: Any) -> Any:
         """Return a function for ctypes, which releases the GIL while it runs; it keeps the library alive."""
@@ -173,7 +175,8 @@ def build(text: str, names: Sequence[str], machine: Machine, objects: Objects | 
         return linked(compiled(text, machine), names, machine)
     key = key_of(text, machine.cpu, machine.features, machine.llvm)
     code = objects.get(key)
-    if code is None:
-        code = compiled(text, machine)
-        objects.put(key, code)
+    if code is not None:
+        return replace(linked(code, names, machine), cached=True)
+    code = compiled(text, machine)
+    objects.put(key, code)
     return linked(code, names, machine)

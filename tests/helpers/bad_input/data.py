@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
+import importlib.util
 import math
 from collections.abc import Callable
 from typing import Any
@@ -257,7 +257,7 @@ PARTS = [
 
 
 def _without_scikit_learn() -> object:
-    with mock.patch.object(importlib, "import_module", side_effect=ImportError("No module named 'sklearn'")):
+    with mock.patch.object(importlib.util, "find_spec", return_value=None):
         return digits()
 
 

@@ -60,9 +60,7 @@ class Kernels:
             return
         rule = ROOTS.get(group.root.op)
         if rule is None:
-            raise NoRuleError(
-                f"{group.root.op}: expected an op with a rule for compiled code, got one without"
-            )
+            raise NoRuleError(f"{group.root.op} has no rule for compiled code yet")
         rule(Writer(self, group))
 
     def launch(
