@@ -237,7 +237,8 @@ def _make(text: str, dtype: str, source: str) -> Backend:
         if (package := PACKAGES.get(name)) is not None and not installed(package):
             raise BackendError(
                 f"Backend {text!r} cannot run: {name} needs {package}, which is not installed "
-                f"(pip install 'lamina[{name}]'). It was named {source}; without {name}: {backend.spec!r}."
+                f"(pip install 'lamina[{name}]'). "
+                f"{_named_by(source)}Available without {name}: {backend.spec!r}."
             )
         module, cls = DECORATORS[name]
         wrapper: type[Wrapper] = getattr(importlib.import_module(f".{module}", __package__), cls)
@@ -281,7 +282,7 @@ def _raw(text: str, dtype: str, source: str) -> Backend:
         if name not in available():
             raise BackendError(
                 f"Backend {text!r} cannot run: {name} is not installed (pip install 'lamina[{name}]'). "
-                f"It was named {source}; available: {', '.join(available())}."
+                f"{_named_by(source)}Available: {', '.join(available())}."
             )
         if name == "numpy" and device not in ("", "cpu"):
             raise BackendError(f"Backend {text!r} cannot run: numpy has no device {device!r}, only cpu.")
@@ -303,6 +304,11 @@ def _raw(text: str, dtype: str, source: str) -> Backend:
     backend._reduced = again, (backend._text, dtype)
     _pin_threads()  # before the instance is kept: a wrong LAMINA_THREADS must not pass the second time
     return _instances.setdefault(key, backend)
+
+
+def _named_by(source: str) -> str:
+    """Return the sentence about the source of a name, if there is one."""
+    return f"It was named {source}. " if source else ""
 
 
 def _users(module: str, cls: str, text: str, source: str) -> type[Backend]:
