@@ -18,7 +18,7 @@ from .objects import Objects, key_of
 
 OLDEST = (0, 45)
 """The first version of llvmlite whose LLVM (20) reads our text."""
-INSTALL = "install it with: pip install 'llvmlite>=0.45'"
+INSTALL = "pip install 'llvmlite>=0.45'"
 
 
 @dataclass(frozen=True)
