@@ -50,7 +50,7 @@ def _reason(trainer: Trainer, samples: int, batch_size: int) -> str:
 def sentence(facts: Mapping[str, Any]) -> str:
     """Return one line about the facts; "" if there is nothing to tell."""
     if facts["eager"]:
-        return f"Trained eagerly, op by op: {facts['eager']}."
+        return f"Trained eagerly, op by op ({facts['eager']})."
     steps = facts["compiled"]
     if not steps:
         return ""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import gc
 import pickle
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from lamina.backends import Backend, BackendError, StateError, get_backend, vari
 from lamina.backends.decorators.jit import trace
 from lamina.backends.decorators.jit.decorator import JitBackend
 from lamina.backends.errors import TraceError
+from lamina.backends.loop import compilations_of
 from lamina.backends.numpy_backend import NumpyBackend
 from lamina.backends.ops import OPS
 from lamina.layers import Linear, MSELoss, ReLU, Sequential
@@ -224,6 +226,26 @@ def test_a_large_step_runs_eagerly_and_says_so_once(monkeypatch: pytest.MonkeyPa
         (y,) = run((x,), batch_size=2)
     assert b.to_host(y).ravel().tolist() == [30.0] * 4 + [15.0]
     run((b.full((3, 1), 0.0),), batch_size=3)  # another large one: no second warning
+    for rows, made in zip((2, 3), compilations_of(run), strict=True):
+        assert (made.rows, made.kernels) == (rows, 0)
+        assert made.reason == "expected a step of at most 20 ops, got more"
+
+
+def test_a_run_tells_what_it_compiled(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("LAMINA_CACHE", str(tmp_path / "cache"))
+    b = jit_around(get_backend("numpy"))
+    x = b.full((6, 1), 2.0)
+    for cached in (False, True):
+        run = b.compile(lambda batch, numbers: (b.sum(batch[0]),))
+        assert compilations_of(run) == []
+        for batch_size in (2, 2, 3):
+            run((x,), batch_size=batch_size)
+        assert [(one.rows, one.cached, one.reason) for one in compilations_of(run)] == [
+            (2, cached, ""),
+            (3, cached, ""),
+        ]
+        assert all(one.kernels == 1 and one.seconds > 0 for one in compilations_of(run))
+    assert compilations_of(get_backend("numpy").compile(lambda batch, numbers: batch)) == ()
 
 
 def test_a_run_inside_a_step_is_refused() -> None:

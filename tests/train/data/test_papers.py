@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -110,6 +111,16 @@ def test_digits() -> None:
     assert (data.inputs.min(), data.inputs.max()) == (0.0, 1.0)
     assert data.classes == tuple("0123456789")
     assert data.targets[:10].tolist() == list(range(10))
+
+
+def test_digits_are_those_of_scikit_learn(monkeypatch: pytest.MonkeyPatch) -> None:
+    datasets = pytest.importorskip("sklearn.datasets", reason="the digits ship inside scikit-learn")
+    pixels, labels = datasets.load_digits(return_X_y=True)
+    for _ in range(2):
+        data = digits()
+        np.testing.assert_array_equal(data.inputs.reshape(-1, 64), pixels / 16)
+        np.testing.assert_array_equal(data.targets, labels)
+        monkeypatch.setattr(Path, "is_file", lambda path: False)  # scikit-learn then reads its own file
 
 
 def test_digits_split_is_fixed_and_stratified() -> None:

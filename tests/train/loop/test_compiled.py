@@ -131,3 +131,16 @@ def test_identities_are_those_of_objects() -> None:
     assert Identities([one]) != Identities([other])
     assert Identities([one]) != Identities([one, one])
     assert Identities([]) != 0
+
+
+def test_a_fit_compiles_its_step_and_its_scores_once() -> None:
+    trainer = trainer_on(get_backend("jit+numpy"))
+    assert trainer.compilations == {}
+    trainer.fit((X, LABELS), (X, LABELS), epochs=3, batch_size=4)
+    assert {name: [one.rows for one in found] for name, found in trainer.compilations.items()} == {
+        "training": [4],
+        "scoring": [4],
+    }
+    eager = trainer_on(get_backend("numpy"))
+    eager.fit((X, LABELS), epochs=1, batch_size=4)
+    assert eager.compilations == {"training": (), "scoring": ()}

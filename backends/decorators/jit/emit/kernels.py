@@ -60,7 +60,9 @@ class Kernels:
             return
         rule = ROOTS.get(group.root.op)
         if rule is None:
-            raise NoRuleError(f"{group.root.op} has no rule for compiled code yet")
+            raise NoRuleError(
+                f"{group.root.op}: expected an op with a rule for compiled code, got one without"
+            )
         rule(Writer(self, group))
 
     def launch(
