@@ -199,13 +199,13 @@ class NumpyDerived(Backend):
 
     @override
     def linear_grad(self, grad: Array, x: Array, *, bias: bool = True, out: Any = None) -> Any:
-        """Write the gradients of few samples straight into their places."""
+        """Write the gradients of matrices straight into their places."""
         if bias and out is not None and type(grad) is type(x) is _ndarray and grad.ndim == x.ndim == 2:
             weight, total = out
             (samples, outputs), (rows, inputs) = grad.shape, x.shape
             if (
                 type(weight) is type(total) is _ndarray
-                and samples == rows <= EXACT_SUM
+                and samples == rows
                 and weight.shape == (outputs, inputs)
                 and total.shape == (outputs,)
                 and weight.dtype is total.dtype is grad.dtype is x.dtype
@@ -213,8 +213,12 @@ class NumpyDerived(Backend):
                 and weight.flags.c_contiguous
                 and total.flags.c_contiguous
             ):
+                grad.T.dot(x, weight)
+                if samples > EXACT_SUM:
+                    long_sum: Any = self.sum
+                    return weight, long_sum(grad, axis=0, out=total)
                 # A product with ones: BLAS sums few rows in half of np.add.reduce's time.
-                return grad.T.dot(x, weight), ONES[grad.dtype.char][samples].dot(grad, total)
+                return weight, ONES[grad.dtype.char][samples].dot(grad, total)
         return super().linear_grad(grad, x, bias=bias, out=out)
 
     @of_op
