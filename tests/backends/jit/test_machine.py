@@ -71,7 +71,7 @@ def test_a_call_releases_the_interpreter() -> None:
                 code.store(code.add(code.load(waited, INDEX), code.number(INDEX, 1)), waited)
 
     run = function(module.host(), [POINTER, INDEX], write)
-    memory, turns = np.zeros(2, np.int64), 50_000_000
+    memory, turns = np.zeros(2, np.int64), 1_000_000_000
     timer = threading.Timer(0.01, memory.__setitem__, (0, 1))
     timer.start()
     run(memory.ctypes.data, turns)
