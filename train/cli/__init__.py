@@ -3,6 +3,7 @@
 import importlib
 import io
 import sys
+import warnings
 from collections.abc import Sequence
 
 from .app import app
@@ -29,4 +30,11 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal without a character prints "?"
-    app(prog_name="lamina")
+    with warnings.catch_warnings():
+        warnings.showwarning = _show_warning
+        app(prog_name="lamina")
+
+
+def _show_warning(message: Warning | str, *place: object, **more: object) -> None:
+    """Print a warning as one line, without the line of code that it comes from."""
+    print(f"Warning: {message}", file=sys.stderr)
