@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import functools
 import math
+from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from typing import Any, SupportsIndex, cast
 
@@ -142,6 +143,13 @@ class Backend(Functions):
     def compile(self, step: Step) -> Run:
         """Return a function that runs `step` on each batch of its data; the default loops in Python."""
         return Loop(self, step)
+
+    def parts(self, x: Tensor, size: int) -> Iterable[Tensor]:
+        """Return the rows of x (N, ...) in parts of `size`; the last part may have fewer."""
+        rows, *others = self.shape(x)
+        zeros = (0,) * len(others)
+        for first in range(0, rows, size):
+            yield self.slice(x, (first, *zeros), (min(first + size, rows), *others))
 
     def unrecorded(self) -> AbstractContextManager[None]:
         """Return a context manager inside which `autodiff` records nothing.
@@ -388,7 +396,7 @@ def _missing(cls: type[Backend]) -> list[str]:
     return [op for op in PRIMITIVES if getattr(cls, op) is getattr(Primitives, op)]
 
 
-_NOT_OPS = ("details", "leaf", "unrecorded")
+_NOT_OPS = ("details", "leaf", "parts", "unrecorded")
 PRIMITIVES: tuple[str, ...] = _names(Primitives)
 DERIVED: tuple[str, ...] = tuple(
     n for n in (*_names(Functions), *_names(Backend)) if n not in PRIMITIVES and n not in _NOT_OPS

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from typing_extensions import override
@@ -12,7 +12,10 @@ from typing_extensions import override
 from .errors import DataError, DtypeError, OptionError, ShapeError
 from .host import Host
 from .options import integer
-from .protocol import NO_NUMBERS, Primitives, Run, Shape, Step, Tensor
+from .protocol import NO_NUMBERS, Run, Shape, Step, Tensor
+
+if TYPE_CHECKING:
+    from .base import Backend
 
 GATHERED = 32 * 2**20
 """Most bytes of shuffled rows that a run holds beside the data, unless one batch has more."""
@@ -56,7 +59,7 @@ def compilations_of(run: Run) -> Sequence[Compilation]:
 class Loop(Run):
     """A step in a loop over batches: the definition of `compile`."""
 
-    def __init__(self, backend: Primitives, step: Step) -> None:
+    def __init__(self, backend: Backend, step: Step) -> None:
         self.backend, self.step = backend, step
 
     @override
@@ -70,12 +73,13 @@ class Loop(Run):
     ) -> tuple[Tensor, ...]:
         b, step = self.backend, self.step
         plan = check_run(b, data, order, batch_size=batch_size, numbers=numbers)
-        columns = {name: values.tolist() for name, values in numbers.items()}
+        columns = zip(*[values.tolist() for values in numbers.values()], strict=True)
+        scalars = [dict(zip(numbers, row, strict=True)) for row in columns] or [{}] * plan.steps
         results: list[tuple[Tensor, ...]] = []
         try:
             with b.session():
                 for k, batch in enumerate(batches(b, data, order, plan)):
-                    results.append(step(batch, {name: column[k] for name, column in columns.items()}))
+                    results.append(step(batch, scalars[k]))
                     if k == 0:
                         check_results(b, results[0], min(plan.rows, plan.batch_size))
                 return joined(b, results)
@@ -90,34 +94,21 @@ def key_of(step: Step) -> Callable[[], Any]:
     return key
 
 
-def batches(b: Primitives, data: Sequence[Tensor], order: Host | None, plan: Plan) -> Iterator[Any]:
+def batches(b: Backend, data: Sequence[Tensor], order: Host | None, plan: Plan) -> Iterator[Any]:
     """Yield the rows of each batch. Shuffled rows are gathered many batches at a time; a batch is a view."""
-    if order is None and plan.steps == 1:
-        yield tuple(data)
-        return
-    shapes = [b.shape(x) for x in data]
-    tails = [(shape[1:], (0,) * (len(shape) - 1)) for shape in shapes]
-    row = sum(math.prod(shape[1:]) * _BYTES[b.dtype(x)] for shape, x in zip(shapes, data, strict=True))
     size = plan.batch_size
-    chunk = plan.rows if order is None else max(GATHERED // max(row, 1) // size, 1) * size
+    if order is None:
+        yield from [tuple(data)] if plan.steps == 1 else zip(*[b.parts(x, size) for x in data], strict=True)
+        return
+    row = sum(math.prod(b.shape(x)[1:]) * _BYTES[b.dtype(x)] for x in data)
+    chunk = max(GATHERED // max(row, 1) // size, 1) * size
     for start in range(0, plan.rows, chunk):
-        stop = min(start + chunk, plan.rows)
-        parts: Sequence[Tensor] = data
-        if order is not None:
-            index = b.from_host(order[start:stop])
-            parts = [b.take(x, index, axis=0) for x in data]
-        for first in range(0, stop - start, size):
-            last = min(first + size, stop - start)
-            yield tuple(
-                [
-                    b.slice(x, (first, *zeros), (last, *rest))
-                    for x, (rest, zeros) in zip(parts, tails, strict=True)
-                ]
-            )
+        index = b.from_host(order[start : start + chunk])
+        yield from zip(*[b.parts(b.take(x, index, axis=0), size) for x in data], strict=True)
 
 
 def check_run(
-    b: Primitives, data: Sequence[Tensor], order: Host | None, *, batch_size: int, numbers: Mapping[str, Host]
+    b: Backend, data: Sequence[Tensor], order: Host | None, *, batch_size: int, numbers: Mapping[str, Host]
 ) -> Plan:
     """Return the size of a run; raise for arguments that do not fit, before its first step."""
     if type(batch_size) is not int or batch_size < 1:
@@ -143,7 +134,7 @@ def check_run(
     return plan
 
 
-def check_results(b: Primitives, results: Any, rows: int) -> None:
+def check_results(b: Backend, results: Any, rows: int) -> None:
     """Raise unless a step on a batch of `rows` returned a tuple of tensors () or (rows, ...)."""
     if type(results) is not tuple:
         raise DtypeError(f"run: expected the step to return a tuple of tensors, got {type(results).__name__}")
@@ -160,7 +151,7 @@ def check_result(i: int, shape: Shape, rows: int) -> None:
         )
 
 
-def joined(b: Primitives, results: Sequence[tuple[Tensor, ...]]) -> tuple[Tensor, ...]:
+def joined(b: Backend, results: Sequence[tuple[Tensor, ...]]) -> tuple[Tensor, ...]:
     """Return the results of all steps: () stacked to (S,), (n, ...) joined to (M, ...)."""
     try:
         return tuple([_joined(b, values) for values in zip(*results, strict=True)])
@@ -170,12 +161,14 @@ def joined(b: Primitives, results: Sequence[tuple[Tensor, ...]]) -> tuple[Tensor
         raise ShapeError("run: expected as many results of each step, got different numbers") from error
 
 
-def _joined(b: Primitives, values: Sequence[Tensor]) -> Tensor:
+def _joined(b: Backend, values: Sequence[Tensor]) -> Tensor:
     if not b.shape(values[0]):
         if getattr(b, "raw", None) is b and getattr(b, "device", "") == "cpu":
             # To read a number takes a fifth of the time of an op. Decorators and other devices use ops.
             dtype = b.dtype(values[0])
-            numbers = np.array([b.item(value) for value in values], dtype)
+            numbers: Host = np.full(len(values), b.item(values[0]), dtype)
+            if any(value is not values[0] for value in values):
+                numbers = np.array([b.item(value) for value in values], dtype)
             stacked: Tensor = b.from_host(numbers, dtype=dtype)
             return stacked
         values = [b.reshape(value, (1,)) for value in values]
@@ -186,7 +179,7 @@ def _checked(order: Host, rows: int) -> int:
     """Return the length of an order of the rows."""
     if not _is_array(order, _INT64):
         raise _array_error("order", order, _INT64)
-    if len(order) and (order.min() < 0 or order.max() >= rows):
+    if len(order) and order.view(np.uint64).max() >= rows:  # as unsigned, negative numbers are large
         wrong = order[(order < 0) | (order >= rows)][0]
         raise DataError(f"run: expected order to hold row numbers from 0 to {rows - 1}, got {wrong}")
     return len(order)

@@ -251,15 +251,13 @@ def widths_of(shape: Shape, widths: Any) -> Widths:
         pairs = tuple((_index(before), _index(after)) for before, after in widths)
     except (TypeError, ValueError):
         raise OptionError(f"pad: expected widths to be pairs of integers, got {widths!r}") from None
-    check_widths(shape, pairs)
+    _check_widths(shape, pairs)
     return pairs
 
 
 @_cached
-def check_widths(shape: Shape, widths: Widths) -> None:
-    """Raise unless there is a pair for each axis, not negative; TypeError for what are no pairs."""
-    if any(len(pair) != 2 for pair in widths):
-        raise TypeError
+def _check_widths(shape: Shape, widths: Widths) -> None:
+    """Raise unless there is a pair for each axis, not negative."""
     if len(widths) != len(shape) or any(min(pair) < 0 for pair in widths):
         raise ShapeError(
             f"pad: expected a pair of widths of at least 0 for each axis of {tuple(shape)}, got {widths}"
@@ -270,19 +268,14 @@ def slices(op: str, shape: Shape, starts: Any, stops: Any, steps: Any) -> tuple[
     """Return one built-in slice per axis: 0 <= start <= stop <= extent, and a step of at least 1."""
     first, last = integers(op, "starts", starts), integers(op, "stops", stops)
     between = None if steps is None else integers(op, "steps", steps)
-    check_bounds(op, shape, first, last, between)
-    return built_slices(first, last, between)
-
-
-def built_slices(starts: Shape, stops: Shape, steps: Shape | None) -> tuple[slice, ...]:
-    """Return one built-in slice per axis, unchecked."""
-    if steps is None:
-        return tuple(map(slice, starts, stops))
-    return tuple(map(slice, starts, stops, steps))
+    _check_bounds(op, shape, first, last, between)
+    if between is None:
+        return tuple(map(slice, first, last))
+    return tuple(map(slice, first, last, between))
 
 
 @_cached
-def check_bounds(op: str, shape: Shape, starts: Shape, stops: Shape, steps: Shape | None) -> None:
+def _check_bounds(op: str, shape: Shape, starts: Shape, stops: Shape, steps: Shape | None) -> None:
     """Raise unless the bounds of a slice fit a shape."""
     ones = (1,) * len(shape) if steps is None else steps
     if not len(starts) == len(stops) == len(ones) == len(shape):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from functools import lru_cache
 from typing import Any
@@ -23,16 +23,13 @@ from ..shapes import (
     axes_in,
     axis_of,
     broadcast,
-    built_slices,
     cell_shapes,
-    check_bounds,
     check_not_empty,
     check_order,
     check_reshape,
     check_sequence,
     check_stretch,
     check_values,
-    check_widths,
     count,
     extents,
     joined,
@@ -302,11 +299,7 @@ class NumpyBackend(NumpyDerived, NumpyPooling):
     ) -> Array:
         if type(x) not in HANDLES:
             raise foreign_error("slice", x)
-        try:
-            check_bounds("slice", x.shape, starts, stops, steps)
-            return x[built_slices(starts, stops, steps)]
-        except TypeError:
-            return x[slices("slice", x.shape, starts, stops, steps)]
+        return x[slices("slice", x.shape, starts, stops, steps)]
 
     @override
     def take(self, x: Array, indices: Array, *, axis: int) -> Array:
@@ -334,13 +327,7 @@ class NumpyBackend(NumpyDerived, NumpyPooling):
     @override
     def pad(self, x: Array, widths: Widths, *, value: Any = 0.0) -> Array:
         check("pad", x)
-        try:
-            check_widths(x.shape, widths)
-            return self._padded(x, widths, value)
-        except TypeError:
-            return self._padded(x, widths_of(x.shape, widths), value)
-
-    def _padded(self, x: Array, widths: Widths, value: Any) -> Array:
+        widths = widths_of(x.shape, widths)
         value = fill_value("pad", value, NAMES[x.dtype]) if value != 0 or type(value) is not float else 0
         shape = tuple(n + before + after for n, (before, after) in zip(x.shape, widths, strict=True))
         padded = np.full(shape, value, x.dtype)
@@ -453,6 +440,11 @@ class NumpyBackend(NumpyDerived, NumpyPooling):
             check("assign", value)
             check_out("assign", cell, value.shape, value.dtype)
             np.copyto(cell, value)
+
+    @override
+    def parts(self, x: Array, size: int) -> Iterable[Array]:
+        check("parts", x)
+        return (x[first : first + size] for first in range(0, len(x), size))
 
     @override
     def session(self) -> AbstractContextManager[None]:

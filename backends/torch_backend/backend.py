@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
 from contextvars import ContextVar
 from typing import Any
@@ -361,6 +361,13 @@ class TorchBackend(TorchDerived, TorchMoves):
     def synchronize(self) -> None:
         if self._is_cuda:
             torch.cuda.synchronize(self._device)
+
+    @override
+    def parts(self, x: Array, size: int) -> Iterator[Array]:
+        """Split a few thousand at a time: a view takes half a kilobyte."""
+        check("parts", x)
+        for rows in x.split(4096 * size):
+            yield from rows.split(size)
 
     @override
     def session(self) -> AbstractContextManager[None]:

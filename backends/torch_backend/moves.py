@@ -14,14 +14,11 @@ from ..methods import moved
 from ..protocol import Shape, Widths
 from ..shapes import (
     along,
-    built_slices,
-    check_bounds,
     check_order,
     check_reshape,
     check_sequence,
     check_stretch,
     check_values,
-    check_widths,
     joined,
     permuted,
     reshaped,
@@ -65,11 +62,7 @@ class TorchMoves(Backend):
     ) -> Array:
         if type(x) is not _Tensor:
             raise foreign_error("slice", x)
-        try:
-            check_bounds("slice", x.shape, starts, stops, steps)
-            return x[built_slices(starts, stops, steps)]
-        except TypeError:
-            return x[slices("slice", x.shape, starts, stops, steps)]
+        return x[slices("slice", x.shape, starts, stops, steps)]
 
     # On the CPU torch refuses indices out of range, and the error is put into words then. On a GPU a check
     # would wait for the device at every call.
@@ -106,13 +99,7 @@ class TorchMoves(Backend):
     @override
     def pad(self, x: Array, widths: Widths, *, value: Any = 0.0) -> Array:
         check("pad", x)
-        try:
-            check_widths(x.shape, widths)
-            return self._padded(x, widths, value)
-        except TypeError:
-            return self._padded(x, widths_of(x.shape, widths), value)
-
-    def _padded(self, x: Array, widths: Widths, value: Any) -> Array:
+        widths = widths_of(x.shape, widths)
         value = fill_value("pad", value, NAMES[x.dtype]) if value != 0 or type(value) is not float else 0
         last_axis_first = [n for before, after in reversed(widths) for n in (before, after)]
         return torch.constant_pad_nd(x, last_axis_first, fitting(value, x.dtype))
