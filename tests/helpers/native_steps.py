@@ -84,7 +84,7 @@ class NativeStep:
 def run_guarded(step: NativeStep, code: Native, poison: float, *, ordered: bool) -> list[Host]:
     """Run all steps in guarded memory; return the results and the cells."""
     step.step.restore(step.start)
-    outputs = [Place(np.zeros((STEPS, *m.shape), m.dtype)) for m in code.outputs]
+    outputs = [Place(np.zeros((STEPS, *m.shape), m.dtype)) for m in code.table.outputs]
     data = [Place(x) for x in step.data]
     cells = {name: Place(flat) for name, flat in step.traced.cells.items()}
     bound = Bound(

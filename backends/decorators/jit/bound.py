@@ -80,8 +80,8 @@ class Bound:
             values,
             *data,
             *outputs,
-            *(cells[buffer.name] for buffer in table.buffers),
-            *(np.ascontiguousarray(constant.array) for constant in table.constants),
+            *(cells[name] for name in table.buffers),
+            *(np.ascontiguousarray(array) for array in table.constants),
         ]
         self.addresses = np.array([x.ctypes.data for x in found], np.uint64)
         self._alive = found

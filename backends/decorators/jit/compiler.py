@@ -1,22 +1,24 @@
-"""From a traced program to native code: the passes in their order, then LLVM."""
+"""From a traced program to native code: the passes in order, then LLVM; or from the cache of objects."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from .emit.expressions import FUNCTIONS, MAPS, WHOLE
-from .emit.step import Table, write
+from .emit.step import write
 from .instructions import Program
 from .ir import Module
-from .machine import Library, Machine, build, host
-from .objects import objects
+from .machine import Library, Machine, compiled, host, linked
+from .objects import key_of, objects
 from .passes.cells import cells
 from .passes.constants import constants
 from .passes.fuse import Rules, fuse
 from .passes.lower import lower
 from .passes.simplify import simplify
 from .passes.views import views
-from .program import Pass, apply
+from .program import Pass, apply, check
+from .sources import digest
+from .table import Table, pack, unpack
 
 PASSES: tuple[Pass, ...] = (
     lambda program: lower(program, whole=WHOLE),
@@ -34,11 +36,10 @@ RULES = Rules(MAPS, FUNCTIONS)
 class Native:
     """A program's machine code: a function of a library, and the table of addresses that it needs."""
 
-    def __init__(self, library: Library, name: str, table: Table, kernels: int) -> None:
+    def __init__(self, library: Library, name: str, table: Table, *, cached: bool) -> None:
         self.library, self.name, self.table = library, name, table
-        self.kernels = kernels
-        """How many groups of ops the program has, each with loops of its own."""
-        self.outputs = tuple(value.meta for value in table.outputs)
+        self.cached = cached
+        """Whether the code was in the cache."""
         self.seconds = 0.0
         """How long a step took in the last call, or 0; it decides the length of the next call."""
 
@@ -55,11 +56,29 @@ def native_all(
     programs: Sequence[Program], *, ordered: bool = False, machine: Machine | None = None
 ) -> list[Native]:
     """Return the machine code of several programs, compiled at once; small ones take half of the time so."""
-    module = Module(machine or host())
-    written = {}
+    machine, cache, sources = machine or host(), objects(), digest()
+    key = ""
+    if cache is not None and sources is not None:
+        key = key_of(sources, repr(machine), str(ordered), *(program.text for program in programs))
+        data = cache.get(key)
+        if data is not None:
+            return _linked(*unpack(data, programs), machine, cached=True)
+    tables, text = _written(programs, machine, ordered=ordered)
+    code = compiled(text, machine)
+    if cache is not None and key:
+        cache.put(key, pack(tables, programs, code))
+    return _linked(tables, code, machine, cached=False)
+
+
+def _written(programs: Sequence[Program], machine: Machine, *, ordered: bool) -> tuple[dict[str, Table], str]:
+    """Return a table for each program, and the IR of all."""
+    module, tables = Module(machine), {}
     for i, program in enumerate(programs):
-        program = apply(program, PASSES)
-        groups = fuse(program, RULES)
-        written[f"run{i}"] = write(module, f"run{i}", program, groups, ordered=ordered), len(groups)
-    library = build(module.text(), tuple(written), module.machine, objects())
-    return [Native(library, name, table, kernels) for name, (table, kernels) in written.items()]
+        program = apply(check(program), PASSES)
+        tables[f"run{i}"] = write(module, f"run{i}", program, fuse(program, RULES), ordered=ordered)
+    return tables, module.text()
+
+
+def _linked(tables: Mapping[str, Table], code: bytes, machine: Machine, *, cached: bool) -> list[Native]:
+    library = linked(code, tuple(tables), machine)
+    return [Native(library, name, table, cached=cached) for name, table in tables.items()]

@@ -292,3 +292,49 @@ class Program:
         """The buffers that it reads or writes, in the order of their first use."""
         regions = (i.region for i in self.body if isinstance(i, (Load, Store)))
         return tuple(dict.fromkeys(region.buffer for region in regions))
+
+    @cached_property
+    def text(self) -> str:
+        """The program in full; equal for two programs only if they are the same, but for the layers' paths.
+
+        `show` prints a program for people, and leaves out much.
+        """
+        return "\n".join(_text(self))
+
+
+def _text(program: Program) -> Iterator[str]:
+    """Yield a line for the head of a program, for each buffer, each instruction, and its results."""
+    names = {value: f"%{i}" for i, value in enumerate(program.inputs)}
+
+    def operand(x: Operand) -> str:
+        if type(x) is View:
+            return f"{names[x.base]}[{x.offset} {x.shape} {x.strides}]"
+        return names[x]  # type: ignore[index]
+
+    def argument(x: Any) -> str:
+        if type(x) is Value or type(x) is View:
+            return operand(x)
+        if type(x) is tuple:
+            return f"({','.join(map(argument, x))})"
+        return f"{type(x).__name__} {x.key if type(x) is Number else repr(x)}"  # 0.0 is not -0.0, nor 0
+
+    def place(region: Region) -> str:
+        return f"{region.buffer.name} {region.offset} {region.shape}"
+
+    yield repr(([(x.name, *x.meta) for x in program.inputs], program.numbers, program.forwarded))
+    for buffer in program.buffers:
+        yield repr((buffer.name, buffer.size, buffer.dtype, buffer.views))
+    for i in program.body:
+        for value in i.results:
+            names[value] = f"%{len(names)}"
+        if isinstance(i, Load):
+            yield f"load {place(i.region)}"
+        elif isinstance(i, Store):
+            yield f"store {place(i.region)} {operand(i.value)}"
+        elif isinstance(i, Constant):
+            yield f"constant {i.digest}"
+        elif isinstance(i, Call):
+            made = [value and tuple(value.meta) for value in i.outputs]
+            options = [f"{name}={argument(value)}" for name, value in i.options.items()]
+            yield f"{i.op} {' '.join([*map(argument, i.args), *options])} {made}"
+    yield " ".join(map(operand, program.outputs))

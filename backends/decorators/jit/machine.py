@@ -10,11 +10,11 @@ import functools
 import importlib
 import platform
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from ...errors import BackendError, OptionError
-from .objects import Objects, key_of
+from .objects import key_of
 
 OLDEST = (0, 45)
 """The first version of llvmlite whose LLVM (20) reads our text."""
@@ -148,8 +148,6 @@ class Library:
     size: int
     """The bytes of its object."""
     _alive: Any = field(repr=False)
-    cached: bool = False
-    """Whether the object was in the cache."""
 
     def function(self, name: str, *types: Any) -> Any:
         """Return a function for ctypes, which releases the GIL while it runs; it keeps the library alive."""
@@ -169,14 +167,6 @@ def linked(code: bytes, names: Sequence[str], machine: Machine) -> Library:
     return Library({name: library[name] for name in names}, len(code), (library, jit))
 
 
-def build(text: str, names: Sequence[str], machine: Machine, objects: Objects | None = None) -> Library:
-    """Compile and link a module's text; with `objects`, take the machine code from there if it is there."""
-    if objects is None:
-        return linked(compiled(text, machine), names, machine)
-    key = key_of(text, machine.cpu, machine.features, machine.llvm)
-    code = objects.get(key)
-    if code is not None:
-        return replace(linked(code, names, machine), cached=True)
-    code = compiled(text, machine)
-    objects.put(key, code)
-    return linked(code, names, machine)
+def build(text: str, names: Sequence[str], machine: Machine) -> Library:
+    """Compile and link a module's text."""
+    return linked(compiled(text, machine), names, machine)

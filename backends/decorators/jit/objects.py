@@ -1,7 +1,8 @@
 """The cache of objects: machine code in the user's cache folder, one file for each program.
 
-A file holds the SHA-256 of the code, then the code. Machine code from a folder that others can write, or of
-another length or hash than it was written with, is never run. The folder may be deleted at any time.
+A file holds the SHA-256 of the rest; the rest is what the code needs to run, and the code. Machine code from
+a folder that others can write, or of another length or hash than it was written with, is never run. The
+folder may be deleted at any time.
 """
 
 from __future__ import annotations
@@ -24,8 +25,6 @@ VARIABLE = "LAMINA_CACHE"
 OFF = "off"
 LARGEST = 256 << 20
 """Bytes: beyond them, what was used the longest ago is deleted."""
-VERSION = "1"
-"""Of how a text is compiled and how its object is stored; part of every key."""
 _DIGEST = hashlib.sha256().digest_size
 _UNFINISHED = "unfinished-"
 _ABANDONED = 3600.0
@@ -33,8 +32,8 @@ _ABANDONED = 3600.0
 
 
 def key_of(*parts: str | bytes) -> str:
-    """Return the SHA-256, in hex, of the parts and of our version."""
-    digest = hashlib.sha256(VERSION.encode())
+    """Return the SHA-256, in hex, of parts."""
+    digest = hashlib.sha256()
     for part in parts:
         data = part if isinstance(part, bytes) else part.encode()
         digest.update(len(data).to_bytes(8, "little"))

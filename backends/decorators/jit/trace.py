@@ -261,7 +261,16 @@ _SPECIAL: dict[str, Callable[..., Any]] = {
 
 def compare(first: Traced, second: Traced) -> None:
     """Raise TraceError unless two traces of one step are the same program over the same cells."""
-    ours, theirs = lines(first.program), lines(second.program)
+    if first.program.text != second.program.text:
+        raise _difference(first.program, second.program)
+    for name, flat in first.cells.items():
+        if second.cells[name] is not flat:
+            raise TraceError(f"the step: expected the same cells at each run, got two buffers for {name}")
+
+
+def _difference(first: Program, second: Program) -> TraceError:
+    """Return the error that shows where two programs begin to differ."""
+    ours, theirs = lines(first), lines(second)
 
     def differ(where: str, one: str, other: str) -> TraceError:
         return TraceError(
@@ -270,17 +279,12 @@ def compare(first: Traced, second: Traced) -> None:
             "step or one of its numbers"
         )
 
-    longer = max(first.program.body, second.program.body, key=len)
+    longer = max(first.body, second.body, key=len)
     for place, instruction in enumerate(longer):
         one, other = (text[place] if place < len(text) else "no more ops" for text in (ours, theirs))
-        if one != other or _digest(first.program, place) != _digest(second.program, place):
-            raise differ(instruction.path, one, other)
-    ends = [show(traced.program).splitlines()[-1] for traced in (first, second)]
-    if ends[0] != ends[1]:
-        raise differ("", *ends)
-    for name, flat in first.cells.items():
-        if second.cells[name] is not flat:
-            raise TraceError(f"the step: expected the same cells at each run, got two buffers for {name}")
+        if one != other or _digest(first, place) != _digest(second, place):
+            return differ(instruction.path, one, other)
+    return differ("", *(show(program).splitlines()[-1] for program in (first, second)))
 
 
 def _digest(program: Program, place: int) -> str:

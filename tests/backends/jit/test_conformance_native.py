@@ -46,7 +46,7 @@ class Natively(Through):
             self.programs.append(program)
             return super().run(program, tensors, cells)
         code = next(self.codes)
-        assert [v.meta for v in program.outputs] == list(code.outputs)
+        assert [v.meta for v in program.outputs] == list(code.table.outputs)
         outputs = [np.empty(value.meta.shape or (1,), value.meta.dtype) for value in program.outputs]
         places = {name: host_view(flat) for name, flat in cells.items()}
         bound = Bound(code, [host_view(x) for x in tensors], None, {}, outputs, places, 1)

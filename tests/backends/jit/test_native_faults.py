@@ -167,6 +167,7 @@ FAULTS: list[tuple[Callable[[Patch], None], Hazard]] = [
 def test_a_planted_fault_is_caught(
     plant: Callable[[Patch], None], hazard: Hazard, monkeypatch: Patch
 ) -> None:
+    monkeypatch.setenv("LAMINA_CACHE", "off")  # it has the right machine code of these steps
     plant(monkeypatch)
     with pytest.raises(AssertionError, match="Not equal to tolerance"):
         check_hazard(hazard)

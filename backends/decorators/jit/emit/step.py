@@ -9,13 +9,11 @@ Python can count them.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from typing import Any
 
 from ....meta import Meta
-from ....number import Number
 from ....protocol import Shape
-from ..instructions import Buffer, Call, Constant, Load, Operand, Program, Region, Store, Value, base_of
+from ..instructions import Call, Constant, Load, Operand, Program, Region, Store, Value, base_of
 from ..ir import ELEMENTS, INDEX, POINTER, Code, Index, Module, bytes_of, scalar
 from ..ir import Value as Register
 from ..kernels import gather
@@ -25,37 +23,10 @@ from ..passes.fuse import Group
 from ..passes.layout import Layout, layout
 from ..passes.memory import BYTES, Memory, Scratch, memory, size_of
 from ..passes.views import row_major
+from ..table import Table
 from .kernels import Kernels
 
 INDEXED = ("take", "take_along_axis", "index_add", "scatter_add")
-
-
-@dataclass(frozen=True)
-class Table:
-    """What the addresses in the table are, in this order after workspace, state, order and numbers.
-
-    The state is two int64: whether an index was out of range (its first byte), and the steps that are done.
-    """
-
-    inputs: tuple[Value, ...]
-    outputs: tuple[Value, ...]
-    buffers: tuple[Buffer, ...]
-    constants: tuple[Constant, ...]
-    numbers: tuple[Number, ...]
-    """The expressions whose values are a row of the array of numbers, for each step."""
-    workspace: int
-    """The bytes of the workspace."""
-    flagged: bool
-    """Whether a kernel may find an index out of range."""
-
-    @property
-    def first(self) -> dict[str, int]:
-        """Where each part of the table begins."""
-        ends, at = {}, 4
-        for name in ("inputs", "outputs", "buffers", "constants"):
-            ends[name] = at
-            at += len(getattr(self, name))
-        return ends | {"end": at}
 
 
 def write(module: Module, name: str, program: Program, groups: Sequence[Group], *, ordered: bool) -> Table:
@@ -65,23 +36,26 @@ def write(module: Module, name: str, program: Program, groups: Sequence[Group], 
     """
     found = layout(program, groups, module.machine.lanes("float"))
     plan = memory(program, groups, found)
-    constants = tuple(i for i in program.body if isinstance(i, Constant))
     calls = [i for i in program.body if isinstance(i, Call)]
     numbers = {number.key: number for call in calls for number in call.numbers()}
-    flagged = any(call.op in INDEXED for call in calls)
-    table = Table(
-        program.inputs, program.outputs, program.buffers, constants, tuple(numbers.values()), 0, flagged
-    )
+    constants = tuple(i for i in program.body if isinstance(i, Constant))
     staging = {}
     size = plan.size
     for value in program.inputs:
         staging[value] = size
         size += size_of(value.meta)
-    scratch = size
     code, (addresses, first, count) = module.function(name, [POINTER, INDEX, INDEX])
-    writer = _Step(code, program, table, plan, found, staging, scratch, addresses)
+    writer = _Step(code, program, constants, tuple(numbers), plan, found, staging, size, addresses)
     writer.run(groups, first, count, ordered=ordered)
-    return replace(table, workspace=scratch + writer.scratch_size)
+    return Table(
+        outputs=tuple(value.meta for value in program.outputs),
+        buffers=tuple(buffer.name for buffer in program.buffers),
+        constants=tuple(constant.array for constant in constants),
+        numbers=tuple(numbers.values()),
+        workspace=size + writer.scratch_size,
+        flagged=any(call.op in INDEXED for call in calls),
+        kernels=len(groups),
+    )
 
 
 class _Step:
@@ -89,24 +63,29 @@ class _Step:
         self,
         code: Code,
         program: Program,
-        table: Table,
+        constants: Sequence[Constant],
+        numbers: Sequence[Any],
         plan: Memory,
         layout: Layout,
         staging: dict[Value, int],
         scratch: int,
         addresses: Register,
     ) -> None:
-        self.code, self.program, self.table, self.plan, self.layout = code, program, table, plan, layout
+        self.code, self.program, self.plan, self.layout = code, program, plan, layout
         self.staging = staging
         self.scratch, self.scratch_size = scratch, 0
         self.addresses = addresses
-        at = table.first
         self.workspace, self.flag, self.order, self.numbers = (self._entry(i) for i in range(4))
-        self.data = [self._entry(at["inputs"] + i) for i in range(len(table.inputs))]
-        self.results = [self._entry(at["outputs"] + i) for i in range(len(table.outputs))]
-        self.buffers = {b: self._entry(at["buffers"] + i) for i, b in enumerate(table.buffers)}
+        self.keys = numbers
+        parts: list[list[Register]] = []
+        place = 4
+        for part in (program.inputs, program.outputs, program.buffers, constants):
+            parts.append([self._entry(place + i) for i in range(len(part))])
+            place += len(part)
+        self.data, self.results, buffers, arrays = parts
+        self.buffers = dict(zip(program.buffers, buffers, strict=True))
         self.known: dict[Value, Register] = {
-            c.result: self._entry(at["constants"] + i) for i, c in enumerate(table.constants)
+            constant.result: register for constant, register in zip(constants, arrays, strict=True)
         }
         self.places: dict[tuple[str, int], Register] = {}
         for value, offset in plan.offsets.items():
@@ -126,7 +105,7 @@ class _Step:
             self._inputs(k, ordered=ordered)
             values = self._numbers(k)
             places = [
-                self._of_step(p, v.meta, k) for p, v in zip(self.results, self.table.outputs, strict=True)
+                self._of_step(p, v.meta, k) for p, v in zip(self.results, self.program.outputs, strict=True)
             ]
             for value, place in self.plan.outputs.items():
                 self.known[value] = places[place]
@@ -194,15 +173,13 @@ class _Step:
         return self.code.at(base, (k, meta.size * BYTES[meta.dtype]))
 
     def _numbers(self, k: Index) -> dict[Any, Register]:
-        row = self.code.at(self.numbers, (k, 8 * len(self.table.numbers)))
+        row = self.code.at(self.numbers, (k, 8 * len(self.keys)))
         kind = scalar("double")
-        return {
-            x.key: self.code.load(self.code.at(row, (i, 8)), kind) for i, x in enumerate(self.table.numbers)
-        }
+        return {key: self.code.load(self.code.at(row, (i, 8)), kind) for i, key in enumerate(self.keys)}
 
     def _inputs(self, k: Index, *, ordered: bool) -> None:
         """Find the rows of the batch."""
-        for value, data in zip(self.table.inputs, self.data, strict=True):
+        for value, data in zip(self.program.inputs, self.data, strict=True):
             if not ordered:
                 self.known[value] = self._of_step(data, value.meta, k)
                 continue
