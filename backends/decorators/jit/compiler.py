@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from .emit.expressions import FUNCTIONS, MAPS, WHOLE
 from .emit.step import write
+from .emit.windows import POOLING
 from .instructions import Program
 from .ir import Module
 from .machine import Library, Machine, compiled, host, linked
@@ -21,7 +22,7 @@ from .sources import digest
 from .table import Table, pack, unpack
 
 PASSES: tuple[Pass, ...] = (
-    lambda program: lower(program, whole=WHOLE),
+    lambda program: lower(program, whole=WHOLE | POOLING),
     constants,
     cells,
     simplify,

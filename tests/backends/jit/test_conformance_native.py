@@ -22,8 +22,6 @@ from lamina.backends.meta import Meta
 from lamina.backends.ops import OPS
 
 CHECKS = ("values", "ulps", "long sum")
-WINDOWS = ("unfold", "fold", "max_pool", "max_pool_grad")
-"""Ops without a rule yet."""
 LEFT_OUT = ("normal", ", permuted", ", sliced", ", expanded", ", float64")
 """Only initializers draw normal numbers. A run copies inputs of other layouts. The accuracy checks, and the
 layers, losses and optimizers, also run in float64."""
@@ -99,12 +97,12 @@ def cases(op: str, *checks: str) -> list[Any]:
     return [item for item in items(op) if item.check in checks and not any(x in item.label for x in LEFT_OUT)]
 
 
-@each_op([op for op in OPS if op not in WINDOWS])
+@each_op(list(OPS))
 def test_every_op_runs_natively(op: str) -> None:
     check(Natively(get_backend("numpy")), cases(op, *CHECKS))
 
 
-@each_op([op for op in OPS if op not in WINDOWS])
+@each_op(list(OPS))
 def test_every_op_runs_between_others(op: str) -> None:
     check(Between(get_backend("numpy")), cases(op, "values")[::10])
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from lamina.backends import BackendError, get_backend, select
+from lamina.backends.decorators.jit.emit import roots
 from lamina.train.runs.assemble import backend_of
 from lamina.train.runs.compiled import sentence
 from lamina.train.runs.recipe import Recipe
@@ -61,13 +62,25 @@ def test_no_jit_says_nothing_where_nothing_is_compiled(lamina: Any) -> None:
         assert "agerly" not in found.output
 
 
-def test_images_train_eagerly_and_it_is_said_once(lamina: Any, recwarn: pytest.WarningsRecorder) -> None:
-    line = f"train cubes --n 40 --model jin --epochs 2 --batch-size 8 {JIT}"
-    told = [text for text in lamina(line).output.splitlines() if "agerly" in text]
+CUBES = f"train cubes --n 40 --model jin --epochs 2 --batch-size 8 {JIT}"
+
+
+def test_images_are_compiled(lamina: Any) -> None:
+    found = lamina(f"{CUBES} --json").json
+    assert [step["step"] for step in found["compiled"]] == ["training"]
+    assert found["eager"] == ""
+
+
+def test_an_op_without_a_rule_is_named_once(
+    lamina: Any, recwarn: pytest.WarningsRecorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LAMINA_CACHE", "off")
+    monkeypatch.delitem(roots.ROOTS, "unfold")
+    told = [text for text in lamina(CUBES).output.splitlines() if "agerly" in text]
     reason = "unfold: expected an op with a rule for compiled code, got one without"
     assert told == [f"Trained eagerly, op by op ({reason})."]
     assert not recwarn.list
-    found = lamina(f"{line} --json")
+    found = lamina(f"{CUBES} --json")
     assert found.json["compiled"] == []
     assert found.json["eager"] == reason
     assert found.stderr == ""

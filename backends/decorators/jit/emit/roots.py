@@ -29,6 +29,7 @@ from ..passes.views import row_major, view_of
 from ..program import NoRuleError
 from .arrays import element_of, spread
 from .expressions import evaluate, inputs_of
+from .windows import WINDOWS
 
 if TYPE_CHECKING:
     from ..passes.fuse import Group
@@ -44,7 +45,7 @@ class Writer:
         bound = OPS[self.call.op].signature.bind(*self.call.args, **self.call.options)
         bound.apply_defaults()
         self.arguments = bound.arguments
-        self.result = self.call.result
+        self.result = self.call.results[0]
         self.shape = self.result.meta.shape
 
     def __getitem__(self, name: str) -> Any:
@@ -335,5 +336,6 @@ ROOTS: dict[str, Callable[[Writer], None]] = {
     "take_along_axis": _take_along_axis,
     "index_add": lambda w: _added(w, gather.index_add),
     "scatter_add": lambda w: _added(w, gather.scatter_add),
+    **WINDOWS,
 }
 """By op: writes the kernels of a group with that root."""
