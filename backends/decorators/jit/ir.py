@@ -399,9 +399,6 @@ def constant(element: str, x: float) -> str:
     return str(int(x))
 
 
-_FEW_USES = 1
-
-
 class Module:
     """What is compiled at once: functions to call from Python, and the kernels that they share."""
 
@@ -409,7 +406,6 @@ class Module:
         self.machine = machine
         self._declared: set[str] = set()
         self._kernels: dict[tuple[str, str], str] = {}
-        self._uses: dict[str, int] = {}
         self._functions: list[tuple[str, Sequence[str], Code]] = []
 
     def declare(self, text: str) -> None:
@@ -418,9 +414,7 @@ class Module:
 
     def kernel(self, head: str, body: str) -> str:
         """Return the name of the kernel that reads so."""
-        name = self._kernels.setdefault((head, body), f"kernel{len(self._kernels)}")
-        self._uses[name] = self._uses.get(name, 0) + 1
-        return name
+        return self._kernels.setdefault((head, body), f"kernel{len(self._kernels)}")
 
     def function(self, name: str, types: Sequence[Type]) -> tuple[Code, list[Value]]:
         """Start a function that can be called by name; return its code and its parameters."""
@@ -439,10 +433,7 @@ class Module:
         bits = 8 * self.machine.vector_bytes
         wide = f'nounwind "prefer-vector-width"="{bits}" "min-legal-vector-width"="{bits}"'
         lines = sorted(self._declared)
-        for (head, body), name in self._kernels.items():
-            # A kernel of many layers is compiled once; those of one or two are faster inside their callers.
-            often = self._uses[name] > _FEW_USES
-            lines.append(f"define internal void @{name}{head} #{int(not often)} {body}")
-        lines += [f"define void @{n}({', '.join(p)}) #1 {code.body()}" for n, p, code in self._functions]
-        lines += [f"attributes #0 = {{ noinline {wide} }}", f"attributes #1 = {{ {wide} }}"]
+        lines += [f"define internal void @{n}{head} #0 {body}" for (head, body), n in self._kernels.items()]
+        lines += [f"define void @{n}({', '.join(p)}) #0 {code.body()}" for n, p, code in self._functions]
+        lines.append(f"attributes #0 = {{ {wide} }}")
         return "\n".join(lines) + "\n"

@@ -20,11 +20,13 @@ Then an update can be written in place.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+import heapq
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from ....meta import Meta
-from ..instructions import Call, Load, Operand, Program, Store, Value, base_of
+from ..instructions import Buffer, Call, Load, Operand, Program, Store, Value, base_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,13 +56,11 @@ class Group:
         """All instructions, in order."""
         return (*self.before, *([] if self.root is None else [self.root]), *self.after)
 
-    def reads(self) -> Iterator[Value]:
-        """Yield the values that it reads from memory."""
+    @cached_property
+    def reads(self) -> frozenset[Value]:
+        """The values that it reads from memory."""
         inside = {value for call in self.calls for value in call.results}
-        for call in self.calls:
-            for operand in call.operands():
-                if base_of(operand) not in inside:
-                    yield base_of(operand)
+        return frozenset(base_of(x) for call in self.calls for x in call.operands()) - inside
 
 
 @dataclass
@@ -190,21 +190,42 @@ class _Fusion:
     def _ordered(self, groups: list[Group]) -> list[Group]:
         """Put what reads a cell before what overwrites it, where no value forbids it."""
         made = {value: i for i, group in enumerate(groups) for value in group.results}
-        needs = [{made[value] for value in group.reads() if value in made} for group in groups]
-        loads = [i for i in self.program.body if isinstance(i, Load)]
+        needs = [{made[value] for value in group.reads if value in made} for group in groups]
+        readers: dict[Value, list[int]] = {}
+        for i, group in enumerate(groups):
+            for value in group.reads:
+                readers.setdefault(value, []).append(i)
+        loads: dict[Buffer, list[Load]] = {}
+        for load in (i for i in self.program.body if isinstance(i, Load)):
+            loads.setdefault(load.region.buffer, []).append(load)
         for store in (i for i in self.program.body if isinstance(i, Store)):
             writer = made.get(base_of(store.value))
             if writer is None:
                 continue
-            read = {load.result for load in loads if load.region.overlaps(store.region)}
-            readers = {i for i, g in enumerate(groups) if i != writer and not read.isdisjoint(g.reads())}
-            for reader in readers:
-                if not _reaches(needs, reader, writer):
-                    needs[writer].add(reader)
-        order: list[int] = []
-        while len(order) < len(groups):
-            order.append(next(i for i in range(len(groups)) if i not in order and needs[i] <= set(order)))
-        return [groups[i] for i in order]
+            for load in loads.get(store.region.buffer, ()):
+                if load.region.overlaps(store.region):
+                    for reader in readers.get(load.result, ()):
+                        if reader != writer and not _reaches(needs, reader, writer):
+                            needs[writer].add(reader)
+        return [groups[i] for i in _in_order(needs)]
+
+
+def _in_order(needs: Sequence[set[int]]) -> list[int]:
+    """Return the groups so that each comes after what it needs: always the first one that can come."""
+    left = list(map(len, needs))
+    needed_by: list[list[int]] = [[] for _ in needs]
+    for group, others in enumerate(needs):
+        for other in others:
+            needed_by[other].append(group)
+    ready = [group for group, count in enumerate(left) if count == 0]  # a list in order is a heap
+    order: list[int] = []
+    while ready:
+        order.append(heapq.heappop(ready))
+        for group in needed_by[order[-1]]:
+            left[group] -= 1
+            if left[group] == 0:
+                heapq.heappush(ready, group)
+    return order
 
 
 def _reaches(needs: Sequence[set[int]], start: int, wanted: int) -> bool:

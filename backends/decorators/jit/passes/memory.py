@@ -136,7 +136,7 @@ class _Planner:
         """Return the number of the last group that reads each value; what is copied at the end comes last."""
         last: dict[Value, int] = {}
         for place, group in enumerate(self.groups):
-            for value in group.reads():
+            for value in group.reads:
                 last[value] = place
         end = len(self.groups)
         for store in self.stores:
