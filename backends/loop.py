@@ -165,11 +165,10 @@ def _joined(b: Backend, values: Sequence[Tensor]) -> Tensor:
     if not b.shape(values[0]):
         if getattr(b, "raw", None) is b and getattr(b, "device", "") == "cpu":
             # To read a number takes a fifth of the time of an op. Decorators and other devices use ops.
-            dtype = b.dtype(values[0])
-            numbers: Host = np.full(len(values), b.item(values[0]), dtype)
-            if any(value is not values[0] for value in values):
-                numbers = np.array([b.item(value) for value in values], dtype)
-            stacked: Tensor = b.from_host(numbers, dtype=dtype)
+            dtype, first = b.dtype(values[0]), values[0]
+            same = all(value is first for value in values)  # such as the number of samples
+            numbers = [b.item(first)] * len(values) if same else [b.item(value) for value in values]
+            stacked: Tensor = b.from_host(np.array(numbers, dtype), dtype=dtype)
             return stacked
         values = [b.reshape(value, (1,)) for value in values]
     return values[0] if len(values) == 1 else b.concat(values, axis=0)

@@ -98,7 +98,8 @@ class NumpyBackend(NumpyDerived, NumpyPooling):
 
     @override
     def item(self, x: Array) -> Any:
-        check("item", x)
+        if type(x) not in HANDLES:
+            raise foreign_error("item", x)
         if x.size != 1:
             raise ShapeError(f"item: expected a tensor of one element, got shape {x.shape}")
         return x.item()

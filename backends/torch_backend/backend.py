@@ -100,7 +100,9 @@ class TorchBackend(TorchDerived, TorchMoves):
 
     @override
     def item(self, x: Array) -> Any:
-        if math.prod(self.shape(x)) != 1:
+        if type(x) is not _Tensor:
+            raise foreign_error("item", x)
+        if x.numel() != 1:
             raise ShapeError(f"item: expected a tensor of one element, got shape {tuple(x.shape)}")
         return x.item()
 
