@@ -16,7 +16,7 @@ from ..protocol import Axis
 from ..quiet import quiet
 from ..shapes import axes_in, check_equal, check_linear, count
 from .handles import HANDLES, NATIVE, Array, agree, alike, check, check_index_dtype, check_out, constant
-from .methods import MASKED_COPY, select
+from .methods import BITS, MASKED_COPY, select
 
 _ndarray = np.ndarray
 _add_reduce: Any = np.add.reduce
@@ -85,7 +85,11 @@ class NumpyDerived(Backend):
         if zero is None:
             raise DtypeError(f"relu_grad: expected floating tensors, got {y.dtype}; convert them with astype")
         if grad.size > MASKED_COPY:
-            return select(np.less_equal(y, 0), grad.dtype.type(0), grad)
+            # A mask of bits, all set where y > 0 or NaN: four passes, two fewer than `select`.
+            bits = BITS[grad.dtype.itemsize]
+            mask = np.less_equal(y, zero).astype(bits)
+            np.subtract(mask, bits(1), mask)
+            return np.bitwise_and(grad.view(bits), mask, mask).view(grad.dtype)
         result = grad.copy()
         np.putmask(result, np.less_equal(y, zero), zero)
         return result

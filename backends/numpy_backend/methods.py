@@ -91,7 +91,7 @@ def comparison(ufunc: Any) -> Any:
 MASKED_COPY = 256
 """Elements up to which numpy's own masked copies are faster."""
 
-_BITS = {4: np.int32, 8: np.int64}
+BITS: dict[int, Any] = {4: np.int32, 8: np.int64}
 
 
 def select(condition: Array, x: Array, y: Array) -> Array:
@@ -100,7 +100,7 @@ def select(condition: Array, x: Array, y: Array) -> Array:
     np.where branches on each element, and mispredicts half of an unordered condition. Past a few hundred
     elements it is ten times faster to choose bits: y ^ ((x ^ y) & mask).
     """
-    bits = _BITS.get(y.dtype.itemsize)
+    bits = BITS.get(y.dtype.itemsize)
     if bits is None or condition.size <= MASKED_COPY:
         return np.where(condition, x, y)
     mask = condition.astype(bits)
