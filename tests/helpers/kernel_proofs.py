@@ -173,7 +173,8 @@ def check_reduce(
         if op == "argmax":
             argmax(code, shape, axes[0], inputs, output, Code.mul)
         else:
-            reduce(code, shape, axes, inputs, output, reducer, Code.mul, Code.add, beside=[other])
+            finish = lambda code, x, y: (code.add(x, y),)  # noqa: E731
+            reduce(code, shape, axes, inputs, [output], reducer, Code.mul, finish, beside=[other])
 
     call = native.add(write, 4)
     for poison in POISONS:
@@ -309,7 +310,7 @@ def check_long_sum(axis: int) -> None:
     kept = (0, 1) if axis == 0 else (1, 0)
 
     def write(code: Code, p: Value, q: Value) -> None:
-        reduce(code, shape, [axis], [Array(p, "float", (shape[1], 1))], Array(q, "float", kept), SUM)
+        reduce(code, shape, [axis], [Array(p, "float", (shape[1], 1))], [Array(q, "float", kept)], SUM)
 
     total = Native(host()).add(write, 2)(x.reshape(-1), np.zeros(3, np.float32))[1]
     exact = 1e6 * float(np.float32(0.1))

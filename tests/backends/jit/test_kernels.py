@@ -203,6 +203,6 @@ def test_long_products_keep_their_digits(kernel: Any) -> None:
 
 def test_a_sum_of_nothing_is_0() -> None:
     def write(code: Code, p: Value, q: Value) -> None:
-        reduce(code, (3, 0), [1], [Array(p, "double", (0, 1))], Array(q, "double", (1, 0)), SUM)
+        reduce(code, (3, 0), [1], [Array(p, "double", (0, 1))], [Array(q, "double", (1, 0))], SUM)
 
     assert Native(host()).add(write, 2)(np.zeros(0), np.ones(3))[1].tolist() == [0, 0, 0]

@@ -72,3 +72,13 @@ def inputs_of(calls: Sequence[Call]) -> tuple[list[Operand], list[tuple[Number, 
     reads = dict.fromkeys(x for call in calls for x in call.operands() if x not in made)
     numbers = [(number, scalar_element(call)) for call in calls for number in call.numbers()]
     return list(reads), numbers
+
+
+def needed(calls: Sequence[Call], results: Iterable[Value]) -> list[Call]:
+    """Return those of some calls that the results need, in order."""
+    wanted, found = set(results), list[Call]()
+    for call in reversed(calls):
+        if not wanted.isdisjoint(call.results):
+            found.append(call)
+            wanted.update(x for x in call.operands() if type(x) is Value)
+    return found[::-1]

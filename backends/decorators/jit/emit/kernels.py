@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from ....number import Number
@@ -16,7 +16,7 @@ from ..passes.layout import Layout
 from ..program import NoRuleError
 from .arrays import element_of, spread
 from .expressions import evaluate, inputs_of
-from .roots import ROOTS, Writer
+from .roots import INDEXED, ROOTS, Writer
 
 Arrays = Mapping[Operand, Array]
 
@@ -38,6 +38,8 @@ class Kernels:
         How values lie in memory.
     flag
         The address of a byte that a kernel sets to 1 if it meets an index out of range.
+    late, last
+        The values that only the last step of a call writes, and whether this is that step.
 
     """
 
@@ -49,12 +51,23 @@ class Kernels:
         workspace: Callable[[int], Register],
         flag: Register,
         layout: Layout,
+        late: Collection[Value],
+        last: Register,
     ) -> None:
         self.code, self.pointer, self.number = code, pointer, number
         self.workspace, self.flag, self.layout = workspace, flag, layout
+        self.late, self.last = late, last
 
     def group(self, group: Group) -> None:
-        """Write one group."""
+        """Write one group. Indices are checked in every step."""
+        indexed = group.root is not None and group.root.op in INDEXED
+        if not indexed and all(value in self.late for value in group.results):
+            with self.code.when(self.last):
+                self._group(group)
+        else:
+            self._group(group)
+
+    def _group(self, group: Group) -> None:
         if group.root is None:
             self._map(group)
             return

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +13,7 @@ from ....ops import OPS
 from ....protocol import Shape
 from ....random import philox_key
 from ....shapes import axes_in, axis_of, slices, widths_of
-from ..instructions import Operand
+from ..instructions import Operand, Value
 from ..ir import INDEX, POINTER, Code, bytes_of, scalar
 from ..ir import Value as Register
 from ..kernels import gather, random
@@ -28,7 +28,7 @@ from ..kernels.transpose import copy
 from ..passes.views import row_major, view_of
 from ..program import NoRuleError
 from .arrays import element_of, spread
-from .expressions import evaluate, inputs_of
+from .expressions import evaluate, inputs_of, needed
 from .windows import WINDOWS
 
 if TYPE_CHECKING:
@@ -131,8 +131,7 @@ def _reduced(w: Writer, reducer: Reducer) -> None:
     reads, numbers = inputs_of(group.before) if group.before else ([x], [])
     beside, more = inputs_of(group.after)
     beside = [operand for operand in beside if operand is not w.result]
-    (output,) = group.results
-    element = element_of(w.result)
+    outputs, element = group.results, element_of(w.result)
 
     def kept(array: Array, own: Shape) -> Array:
         """Return an array of the result's shape with a stride for each axis of what is reduced."""
@@ -145,18 +144,19 @@ def _reduced(w: Writer, reducer: Reducer) -> None:
             evaluate(code, group.before, known, values[0].type.lanes, number)
             return convert(code, known[x], element)
 
-        def finish(code: Code, total: Register, *values: Register) -> Register:
+        def finish(code: Code, total: Register, *values: Register) -> list[Register]:
             known: Any = {w.result: total, **dict(zip(beside, values, strict=True))}
             evaluate(code, group.after, known, total.type.lanes, number)
-            last: Register = known[output]
-            return last
+            return [known[output] for output in outputs]
 
         inputs = [spread(arrays[operand], operand.meta.shape, shape) for operand in reads]
         others = [kept(arrays[operand], operand.meta.shape) for operand in beside]
-        result = kept(arrays[output], output.meta.shape)
-        reduce(code, shape, axes, inputs, result, reducer, expression, finish, beside=others, element=element)
+        results = [kept(arrays[output], output.meta.shape) for output in outputs]
+        reduce(
+            code, shape, axes, inputs, results, reducer, expression, finish, beside=others, element=element
+        )
 
-    w.kernels.launch([*reads, *beside, output], [*numbers, *more], write)
+    w.kernels.launch([*reads, *beside, *outputs], [*numbers, *more], write)
 
 
 def along_axes(strides: tuple[int, ...], rank: int, axes: list[int], *, keepdims: bool) -> tuple[int, ...]:
@@ -200,25 +200,41 @@ def _matmul(w: Writer) -> None:
 
     beside, numbers = inputs_of(w.group.after)
     beside = [operand for operand in beside if operand is not w.result]
+    late, now = (
+        {x for x in w.group.results if (x in w.kernels.late) is wanted} for wanted in (True, False)
+    )
+    if late:
+        extra.append(w.kernels.last)
 
-    def write(code: Code, arrays: Any, number: Any, *space: Register) -> None:
+    def write(code: Code, arrays: Any, number: Any, *rest: Register) -> None:
         x, y = spread_out(arrays[a], a.meta.shape), spread_out(arrays[b], b.meta.shape)
         others = {operand: spread(arrays[operand], operand.meta.shape, w.shape) for operand in beside}
 
         def start(span: Span) -> Register:
             return code.number(span.type(x.element), 0.0)
 
-        def finish(value: Register, span: Span) -> None:
-            known: Any = {w.result: value, **{operand: span.load(array) for operand, array in others.items()}}
-            evaluate(code, w.group.after, known, span.width, number)
+        def put(value: Register, span: Span, results: set[Value]) -> None:
+            calls = needed(w.group.after, results)
+            read, _ = inputs_of(calls)
+            known: Any = {operand: span.load(others[operand]) for operand in read if operand in others}
+            known[w.result] = value
+            evaluate(code, calls, known, span.width, number)
             for result in w.group.results:
-                span.store(known[result], arrays[result])
+                if result in results:
+                    span.store(known[result], arrays[result])
 
+        def before(found: Sequence[tuple[Register, Span]]) -> None:
+            with code.when(rest[-1]):
+                for value, span in found:
+                    put(value, span, late)
+
+        hooks: Any = start, lambda value, span: put(value, span, now)
+        first = before if late else None
         if short:
-            dot(code, product, x, y, start, finish)
+            dot(code, product, x, y, *hooks, before=first)
         else:
             planned = plan(machine, product, x, y, along)
-            contract(code, planned, start, finish, workspace=space[0] if space else None)
+            contract(code, planned, *hooks, before=first, workspace=rest[0] if need else None)
 
     w.kernels.launch([a, b, *beside, *w.group.results], numbers, write, *extra)
 
@@ -318,6 +334,8 @@ def _added(w: Writer, kernel: Callable[..., None]) -> None:
     w.launch([w["indices"], values], write, w.kernels.flag)
 
 
+INDEXED = ("take", "take_along_axis", "index_add", "scatter_add")
+"""The ops that may find an index out of range."""
 ROOTS: dict[str, Callable[[Writer], None]] = {
     "full": _full,
     "random": _random,

@@ -8,6 +8,7 @@ Python can count them.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -25,9 +26,7 @@ from ..passes.memory import BYTES, Memory, Scratch, memory, size_of
 from ..passes.views import row_major
 from ..table import Table
 from .kernels import Kernels
-
-INDEXED = ("take", "take_along_axis", "index_add", "scatter_add")
-
+from .roots import INDEXED
 
 def write(module: Module, name: str, program: Program, groups: Sequence[Group], *, ordered: bool) -> Table:
     """Write a program as a function of a module; return the table that the function needs.
@@ -95,6 +94,7 @@ class _Step:
         for instruction in program.body:
             if isinstance(instruction, (Load, Store)):
                 self._region(instruction.region)  # before the loop: it is used after it, too
+        self._at(self.workspace, scratch)
 
     def run(self, groups: Sequence[Group], first: Register, count: Register, *, ordered: bool) -> None:
         """Write the loop over steps."""
@@ -109,13 +109,22 @@ class _Step:
             ]
             for value, place in self.plan.outputs.items():
                 self.known[value] = places[place]
+            last = code.compare("eq", code.sum([(i, 1), (1, 1)]), count)
             kernels = Kernels(
-                code, self.known.__getitem__, lambda x: values[x.key], self._scratch, self.flag, self.layout
+                code,
+                self.known.__getitem__,
+                lambda x: values[x.key],
+                self._scratch,
+                self.flag,
+                self.layout,
+                self.plan.late,
+                last,
             )
             for group in groups:
                 kernels.group(group)
             for each in self.plan.copies:
-                self._copy(each.source, each.target, places)
+                with code.when(last) if each.late else contextlib.nullcontext():
+                    self._copy(each.source, each.target, places)
         self._copy_cells(Store)
         code.store(code.sum([(first, 1), (count, 1)]), code.at(self.flag, (8, 1)))
 

@@ -23,6 +23,8 @@ from .transpose import transpose
 Along = Literal["columns", "rows"]
 Start = Callable[[Span], Value]
 Finish = Callable[[Value, Span], None]
+Before = Callable[[Sequence[tuple[Value, Span]]], None]
+"""Gets all results of a tile, before `finish` gets each."""
 
 _WIDEST = 4
 """Vectors in a row of a tile."""
@@ -132,7 +134,15 @@ def _run(count: int) -> int:
     return -(-count // -(-count // _RUN)) if count else 0
 
 
-def contract(code: Code, plan: Plan, start: Start, finish: Finish, *, workspace: Value | None = None) -> None:
+def contract(
+    code: Code,
+    plan: Plan,
+    start: Start,
+    finish: Finish,
+    *,
+    before: Before | None = None,
+    workspace: Value | None = None,
+) -> None:
     """Write a planned contraction.
 
     start(span) gives the sum to begin with, finish(value, span) takes the result. Spans have the axes
@@ -141,13 +151,21 @@ def contract(code: Code, plan: Plan, start: Start, finish: Finish, *, workspace:
     if plan.workspace and workspace is None:
         raise ValueError(f"contract: expected a workspace of {plan.workspace} bytes")
     if 0 not in (plan.product.rows, plan.product.columns, *plan.product.batch):
-        writer = _Writer(code, plan, start, finish, workspace)
+        writer = _Writer(code, plan, start, finish, before, workspace)
         nest(code, [()] * len(plan.product.batch), plan.product.batch, writer.matrix)
 
 
 class _Writer:
-    def __init__(self, code: Code, plan: Plan, start: Start, finish: Finish, workspace: Value | None) -> None:
-        self.code, self.plan, self.start, self.finish = code, plan, start, finish
+    def __init__(
+        self,
+        code: Code,
+        plan: Plan,
+        start: Start,
+        finish: Finish,
+        before: Before | None,
+        workspace: Value | None,
+    ) -> None:
+        self.code, self.plan, self.start, self.finish, self.before = code, plan, start, finish, before
         self.terms, self.element = plan.product.terms, plan.vectors.element
         self.size, self.lanes = bytes_of(self.element), code.machine.lanes(self.element)
         self.line = plan.width * self.lanes
@@ -226,9 +244,12 @@ class _Writer:
         self._finish(tile, [[self.code.load(cell, kind) for cell in cells] for cells in totals])
 
     def _finish(self, tile: Tile, values: list[list[Value]]) -> None:
-        for row, spans in zip(values, tile.spans(), strict=True):
-            for value, span in zip(row, spans, strict=True):
-                self.finish(value, span)
+        rows = zip(values, tile.spans(), strict=True)
+        found = [pair for row, spans in rows for pair in zip(row, spans, strict=True)]
+        if self.before is not None:
+            self.before(found)
+        for value, span in found:
+            self.finish(value, span)
 
     # -- panels --------------------------------------------------------------------------------------
 
@@ -257,8 +278,10 @@ class _Writer:
                 code.store(self.start(tile.span(r, c)), place)
         runs(code, self.terms, _run(math.prod(self.terms)), run)
         for tile in tiles():
+            found = [[Value(kind, "")] * tile.width for _ in range(tile.height)]
             for r, c, place in places(tile):
-                self.finish(code.load(place, kind), tile.span(r, c))
+                found[r][c] = code.load(place, kind)
+            self._finish(tile, found)
 
     def _copied(self, vectors: Operand, extents: Sequence[int], width: int, live: int) -> Operand:
         """Copy the part of `vectors` for a column of tiles and a run of terms to the panel."""

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from ..ir import Code, Terms, Value, vector
 from ..machine import Machine
-from .contract import Finish, Product, Start
+from .contract import Before, Finish, Product, Start
 from .span import Array, Span
 from .sums import LONGEST, Places, nest, runs
 
@@ -27,7 +27,16 @@ def suits(machine: Machine, product: Product, a: Array, b: Array) -> bool:
     return product.rows < 4 or product.rows * product.columns < lanes
 
 
-def dot(code: Code, product: Product, a: Array, b: Array, start: Start, finish: Finish) -> None:
+def dot(
+    code: Code,
+    product: Product,
+    a: Array,
+    b: Array,
+    start: Start,
+    finish: Finish,
+    *,
+    before: Before | None = None,
+) -> None:
     """Write the product of a (*batch, rows, *terms) and b (*batch, *terms, columns), of any strides.
 
     start(span) gives the number to begin with, finish(value, span) takes the result; the spans are single
@@ -42,7 +51,7 @@ def dot(code: Code, product: Product, a: Array, b: Array, start: Start, finish: 
             for j, right, columns in _groups(product.columns, width):
                 with code.loop(down) as p, code.loop(right) as q:
                     place = [*batch, [(i, 1), (p, height)], [(j, 1), (q, width)]]
-                    _tile_of(code, product, a, b, place, (rows, columns), (start, finish))
+                    _tile_of(code, product, a, b, place, (rows, columns), (start, finish, before))
 
     nest(code, [()] * len(product.batch), product.batch, matrix)
 
@@ -68,7 +77,7 @@ def _tile_of(
     b: Array,
     place: Sequence[Terms],
     tile: tuple[int, int],
-    hooks: tuple[Start, Finish],
+    hooks: tuple[Start, Finish, Before | None],
 ) -> None:
     (rows, columns), rank = tile, len(product.batch)
     lanes = code.machine.lanes(a.element)
@@ -118,5 +127,8 @@ def _tile_of(
 
     if math.prod(product.terms):
         runs(code, product.terms, LONGEST * lanes, run)
-    for r, c in every:
-        hooks[1](code.load(totals[r, c], vector(a.element, 1)), spans[r, c])
+    found = [(code.load(totals[place], vector(a.element, 1)), spans[place]) for place in every]
+    if hooks[2] is not None:
+        hooks[2](found)
+    for value, span in found:
+        hooks[1](value, span)

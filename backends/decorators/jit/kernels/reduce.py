@@ -42,28 +42,29 @@ def reduce(
     shape: Sequence[int],
     axes: Sequence[int],
     inputs: Sequence[Array],
-    output: Array,
+    outputs: Sequence[Array],
     reducer: Reducer,
     expression: Callable[..., Value] = lambda code, x: x,
-    finish: Callable[..., Value] = lambda code, x: x,
+    finish: Callable[..., Sequence[Value]] = lambda code, x: (x,),
     *,
     beside: Sequence[Array] = (),
     element: str | None = None,
 ) -> None:
-    """Write output = finish(Σ expression(code, *inputs), *beside), summed over the axes of one shape.
+    """Write outputs = finish(Σ expression(code, *inputs), *beside), summed over the axes of one shape.
 
-    `element` is that of the sum, else the output's. The arrays `beside` are read at the output's place. All
-    arrays have a stride for each axis; along `axes`, those of the output and of `beside` count for nothing.
+    `element` is that of the sum, else the first output's. The arrays `beside` are read where the outputs are written. All
+    arrays have a stride for each axis; along `axes`, those of the outputs and of `beside` count for nothing.
     Over no elements the sum is the reducer's identity.
     """
     if any(extent == 0 for axis, extent in enumerate(shape) if axis not in axes):
         return
     results = [
         replace(array, strides=tuple(0 if axis in axes else s for axis, s in enumerate(array.strides)))
-        for array in (*beside, output)
+        for array in (*beside, *outputs)
     ]
     loops = Loops.over(shape, [*inputs, *results], axes).at_least_one()
-    _Reduction(code, loops, len(inputs), reducer, element or output.element, expression, finish).write()
+    element = element or outputs[0].element
+    _Reduction(code, loops, len(inputs), len(beside), reducer, element, expression, finish).write()
 
 
 @dataclass(frozen=True)
@@ -71,10 +72,11 @@ class _Reduction:
     code: Code
     loops: Loops
     inputs: int
+    beside: int
     reducer: Reducer
     element: str
     expression: Callable[..., Value]
-    finish: Callable[..., Value]
+    finish: Callable[..., Sequence[Value]]
 
     def write(self) -> None:
         """Write the loops over the axes that are kept."""
@@ -199,8 +201,11 @@ class _Reduction:
         return self.expression(self.code, *(span.load(a) for a in self.loops.arrays[: self.inputs]))
 
     def _store(self, value: Value, span: Span) -> None:
-        *beside, output = self.loops.arrays[self.inputs :]
-        span.store(self.finish(self.code, value, *(span.load(array) for array in beside)), output)
+        others = self.loops.arrays[self.inputs :]
+        beside, outputs = others[: self.beside], others[self.beside :]
+        results = self.finish(self.code, value, *(span.load(array) for array in beside))
+        for result, output in zip(results, outputs, strict=True):
+            span.store(result, output)
 
 
 class _Sum:

@@ -171,10 +171,7 @@ class _Fusion:
             return draft.after[-1].result.meta.shape == shape
         if draft.root.op == "matmul":
             return all(one.op not in self.rules.costly for one in tree)
-        if draft.root.op != "sum" or draft.after or not _same_kind(draft.root, tree):
-            return False
-        # A reduction has one result: that of the op, if nothing else reads the sum.
-        return all(reader in tree for reader, _ in self.readers[draft.root.result])
+        return draft.root.op == "sum" and _same_kind(draft.root, tree)
 
     def _finished(self, draft: _Draft) -> Group:
         calls = (*draft.before, *([draft.root] if draft.root else []), *draft.after)

@@ -3,6 +3,8 @@
 Most values need memory only from the kernel that computes them to the last one that reads them; places are
 used again. Some values need none of their own: what a step loads lies in its cell, and what it returns or
 stores is written where it belongs, if no later kernel reads what was there before.
+
+What no later step reads, such as a gradient, is *late*: it is written in the last step of a native call alone.
 """
 
 from __future__ import annotations
@@ -35,6 +37,8 @@ class Copy:
     source: Operand | Scratch
     target: Region | Scratch | int
     """A region, or the number of an output."""
+    late: bool = False
+    """Whether no later step reads the target."""
 
 
 @dataclass
@@ -53,6 +57,8 @@ class Memory:
     """The places of copied cells in the workspace, in bytes."""
     copies: list[Copy] = field(default_factory=list)
     """What is left to copy at the end, in order."""
+    late: set[Value] = field(default_factory=set)
+    """The values that lie in a cell and that no kernel and no later step reads."""
 
 
 def memory(program: Program, groups: Sequence[Group], layout: Layout) -> Memory:
@@ -75,7 +81,7 @@ class _Planner:
         late: list[Copy] = []
         for store in self.stores:
             if not self._written_in_place(store):
-                late.append(Copy(store.value, store.region))
+                late.append(Copy(store.value, store.region, self._unread(store.region)))
                 self.last[base_of(store.value)] = len(self.groups)
         for place, value in enumerate(self.program.outputs):
             if value in self.made and value not in plan.regions and value not in plan.outputs:
@@ -89,7 +95,14 @@ class _Planner:
                 row = self.layout.copies[buffer, offset]
                 plan.size += aligned(sized(region.shape, row) * BYTES[buffer.dtype])
         plan.copies += self._apart(late)  # outputs are copied before the cells change
+        for value, region in plan.regions.items():
+            if value in self.made and value not in self.last and self._unread(region):
+                plan.late.add(value)
         return plan
+
+    def _unread(self, region: Region) -> bool:
+        """Whether no step reads a region."""
+        return not any(region.overlaps(loaded) for loaded in self.loads.values())
 
     def _regions(self) -> list[Region]:
         return [i.region for i in self.program.body if isinstance(i, (Load, Store))]
