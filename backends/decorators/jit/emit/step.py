@@ -150,12 +150,10 @@ class _Step:
         """Copy the cells that are loaded into their padded places, or those that are stored back."""
         regions = [i.region for i in self.program.body if isinstance(i, kind)]
         for region in dict.fromkeys(regions):
-            if (row := self.layout.copies.get((region.buffer, region.offset))) is None:
+            if (how := self.layout.copies.get((region.buffer, region.offset))) is None:
                 continue
-            element = ELEMENTS[region.buffer.dtype]
-            strides = row_major(region.shape)
-            padded = row_major((*region.shape[:-1], row))
-            sides = [(self._cell(region), strides), (self._region(region), padded)]
+            element, strides = ELEMENTS[region.buffer.dtype], row_major(region.shape)
+            sides = [(self._cell(region), strides), (self._region(region), how.strides(region.shape))]
             (source, inner), (target, outer) = sides if kind is Load else sides[::-1]
             self._move(region.shape, element, (source, inner), (target, outer))
 
@@ -212,8 +210,8 @@ class _Step:
             place = self._at(self.workspace, target.offset)
         elif isinstance(target, Region):
             place = self._region(target)
-            if (row := self.layout.copies.get((target.buffer, target.offset))) is not None:
-                there = row_major((*shape[:-1], row))
+            if (how := self.layout.copies.get((target.buffer, target.offset))) is not None:
+                there = how.strides(shape)
         else:
             place = places[target]
         if start.text != place.text:

@@ -5,6 +5,9 @@ load and a masked store; those are slower, and what one writes the next cannot r
 padded to 32 where nobody sees it: the values between kernels, and copies of the cells. A run copies small
 cells once into padded places, works there for all its steps, and copies them back.
 
+The rows of a narrow matrix, such as the weight (25, 2) of a first layer, fill no vector, but its columns do:
+its copy lies by columns, *turned*. The forward pass reads such a weight by columns anyway.
+
 The padding holds anything, and may be computed with, but never reaches a sum.
 
 A value is not padded if a view of it does not walk along rows and columns (a matrix read as one flat row), or
@@ -28,62 +31,82 @@ PADS = ("matmul", "sum", "max")
 """The roots whose kernels take padded arrays."""
 
 
+@dataclass(frozen=True)
+class Padded:
+    """How a padded tensor lies in memory.
+
+    Parameters
+    ----------
+    row
+        The distance between its rows in elements; if it is turned, between its columns.
+    turned
+        Whether the elements of a column lie beside each other, and not those of a row.
+
+    """
+
+    row: int
+    turned: bool = False
+
+    def size(self, shape: Shape) -> int:
+        """Return the elements that a tensor takes."""
+        return self.row * (shape[-1] if self.turned else math.prod(shape[:-1]))
+
+    def place(self, offset: int, columns: int) -> int:
+        """Return the place of an element, or a stride, that in row-major order is `offset`."""
+        above, along = divmod(offset, columns)
+        return above + along * self.row if self.turned else above * self.row + along
+
+    def strides(self, shape: Shape) -> tuple[int, ...]:
+        """Return the strides of a tensor that lies so."""
+        return tuple(self.place(s, shape[-1]) for s in row_major(shape))
+
+
 @dataclass
 class Layout:
     """How values and cells lie in memory.
 
     Parameters
     ----------
-    rows
-        The distance between the rows of padded values, in elements.
+    padded_values
+        How the padded values lie.
     copies
         The same for the regions of cells that a run copies, by buffer and offset.
 
     """
 
-    rows: dict[Value, int] = field(default_factory=dict)
-    copies: dict[tuple[Buffer, int], int] = field(default_factory=dict)
+    padded_values: dict[Value, Padded] = field(default_factory=dict)
+    copies: dict[tuple[Buffer, int], Padded] = field(default_factory=dict)
 
     def strides(self, operand: Operand) -> tuple[int, ...]:
         """Return an operand's strides in elements."""
         value = base_of(operand)
-        row = self.rows.get(value)
+        how = self.padded_values.get(value)
         plain = operand.strides if isinstance(operand, View) else row_major(operand.meta.shape)
-        return plain if row is None else tuple(_scaled(s, value.meta.shape[-1], row) for s in plain)
+        return plain if how is None else tuple(how.place(s, value.meta.shape[-1]) for s in plain)
 
     def offset(self, operand: Operand) -> int:
         """Return where an operand begins in its value, in elements."""
         if not isinstance(operand, View):
             return 0
-        row = self.rows.get(operand.base)
-        if row is None:
-            return operand.offset
-        above, along = divmod(operand.offset, operand.base.meta.shape[-1])
-        return above * row + along
+        how = self.padded_values.get(operand.base)
+        return operand.offset if how is None else how.place(operand.offset, operand.base.meta.shape[-1])
 
     def padded(self, operand: Operand) -> bool:
         """Whether padding follows the operand's axis of stride 1."""
         value = base_of(operand)
-        if value not in self.rows:
-            return False
-        if not isinstance(operand, View):
-            return True
+        how = self.padded_values.get(value)
+        if how is None or not isinstance(operand, View):
+            return how is not None
         columns = value.meta.shape[-1]
-        ones = [n for n, s in zip(operand.shape, operand.strides, strict=True) if s == 1]
-        return ones == [columns] and operand.offset % columns == 0
+        above, along = divmod(operand.offset, columns)
+        first, extent = (above, value.meta.shape[0]) if how.turned else (along, columns)
+        ones = [n for n, s in zip(operand.shape, self.strides(operand), strict=True) if s == 1]
+        return ones == [extent] and first == 0
 
     def size(self, value: Value) -> int:
         """Return the elements that a value takes."""
-        return sized(value.meta.shape, self.rows.get(value))
-
-
-def sized(shape: Shape, row: int | None) -> int:
-    """Return the elements of a tensor whose rows lie `row` apart."""
-    return math.prod(shape) if row is None else math.prod(shape[:-1]) * row
-
-
-def _scaled(stride: int, columns: int, row: int) -> int:
-    return stride // columns * row if stride % columns == 0 else stride
+        how = self.padded_values.get(value)
+        return value.meta.size if how is None else how.size(value.meta.shape)
 
 
 def layout(program: Program, groups: Sequence[Group], lanes: int) -> Layout:
@@ -101,27 +124,35 @@ def layout(program: Program, groups: Sequence[Group], lanes: int) -> Layout:
         for key in lost:
             plain |= places.pop(key)[1]
     for key, (region, values) in places.items():
-        row = _row(region.shape, lanes)
-        assert row is not None
-        found.copies[key] = row
-        found.rows.update(dict.fromkeys(values, row))
+        how = _best(region.shape, lanes)
+        assert how is not None
+        found.copies[key] = how
+        found.padded_values.update(dict.fromkeys(values, how))
     for value in (value for group in groups for value in group.results):
-        if (wide := _row(value.meta.shape, lanes)) is not None and value not in plain:
-            found.rows[value] = wide
+        if value not in plain and value not in found.padded_values:
+            if (wide := _by_rows(value.meta.shape, lanes)) is not None:
+                found.padded_values[value] = wide
     return found
 
 
 def _copied(region: Region, lanes: int, plain: Collection[Value]) -> bool:
     """Whether a run works on a padded copy of a region; plain are the values in it that cannot be padded."""
     small = math.prod(region.shape) * 8 <= LARGEST_COPY and region.buffer.dtype.startswith("float")
-    return small and not plain and _row(region.shape, lanes) is not None
+    return small and not plain and _best(region.shape, lanes) is not None
 
 
-def _row(shape: Shape, lanes: int) -> int | None:
-    """Return the distance between padded rows; None where padding gains nothing."""
+def _by_rows(shape: Shape, lanes: int) -> Padded | None:
+    """Return padded rows; None where padding gains nothing."""
     if not shape or shape[-1] % lanes == 0 or shape[-1] * 2 <= lanes:
         return None
-    return -(-shape[-1] // lanes) * lanes
+    return Padded(-(-shape[-1] // lanes) * lanes)
+
+
+def _best(shape: Shape, lanes: int) -> Padded | None:
+    """Return how the copy of a cell lies: by rows, or by columns if these alone fill vectors."""
+    if len(shape) == 2 and 1 < shape[1] <= lanes // 2 < shape[0]:
+        return Padded(-(-shape[0] // lanes) * lanes, turned=True)
+    return _by_rows(shape, lanes)
 
 
 def _plain(program: Program, groups: Sequence[Group]) -> set[Value]:

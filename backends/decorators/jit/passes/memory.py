@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from ....meta import Meta
 from ..instructions import Buffer, Load, Operand, Program, Region, Store, Value, base_of
 from .fuse import Group
-from .layout import Layout, sized
+from .layout import Layout
 
 ALIGNMENT = 64
 """Bytes: a cache line, and the widest vector."""
@@ -92,8 +92,8 @@ class _Planner:
         for (buffer, offset), region in {(r.buffer, r.offset): r for r in self._regions()}.items():
             if (buffer, offset) in self.layout.copies:
                 plan.cells[buffer, offset] = plan.size
-                row = self.layout.copies[buffer, offset]
-                plan.size += aligned(sized(region.shape, row) * BYTES[buffer.dtype])
+                how = self.layout.copies[buffer, offset]
+                plan.size += aligned(how.size(region.shape) * BYTES[buffer.dtype])
         plan.copies += self._apart(late)  # outputs are copied before the cells change
         for value, region in plan.regions.items():
             if value in self.made and value not in self.last and self._unread(region):
