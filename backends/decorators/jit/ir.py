@@ -286,8 +286,13 @@ class Code:
         name = f"llvm.masked.load.{kind.suffix}.p0"
         return self._masked(kind, name, pointer, align, live, Value(kind, "zeroinitializer"))
 
-    def gather(self, pointer: Value, stride: int, kind: Type, live: int | None = None) -> Value:
-        """Return the elements that lie `stride` apart, from the pointer on; dead lanes are not read."""
+    def gather(
+        self, pointer: Value, stride: int | Sequence[int], kind: Type, live: int | None = None
+    ) -> Value:
+        """Return the elements that lie `stride` apart, from the pointer on; dead lanes are not read.
+
+        Several numbers are each lane's own distance from the pointer.
+        """
         if kind.element == "i1":
             byte = self.gather(pointer, stride, kind.of("i8"), live)
             return self.new(kind, f"icmp ne {byte}, zeroinitializer")
@@ -306,7 +311,9 @@ class Code:
             return
         self._masked_store(f"llvm.masked.store.{x.type.suffix}.p0", x, pointer, align, live)
 
-    def scatter(self, x: Value, pointer: Value, stride: int, live: int | None = None) -> None:
+    def scatter(
+        self, x: Value, pointer: Value, stride: int | Sequence[int], live: int | None = None
+    ) -> None:
         """Write the elements `stride` apart, from the pointer on; dead lanes are not written."""
         if x.type.element == "i1":
             x = self.cast("zext", x, "i8")
@@ -314,9 +321,10 @@ class Code:
         name = f"llvm.masked.scatter.{x.type.suffix}.{places.type.suffix}"
         self._masked_store(name, x, places, align, x.type.lanes if live is None else live)
 
-    def _places(self, pointer: Value, stride: int, kind: Type) -> Value:
-        size = stride * bytes_of(kind.element)
-        offsets = self.lanes_of(vector("i64", kind.lanes), [i * size for i in range(kind.lanes)])
+    def _places(self, pointer: Value, stride: int | Sequence[int], kind: Type) -> Value:
+        steps = [i * stride for i in range(kind.lanes)] if isinstance(stride, int) else stride
+        size = bytes_of(kind.element)
+        offsets = self.lanes_of(vector("i64", kind.lanes), [step * size for step in steps])
         places = vector("ptr", kind.lanes)
         return self.new(places, f"getelementptr i8, {pointer}, {offsets}")
 

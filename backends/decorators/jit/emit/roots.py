@@ -193,8 +193,8 @@ def _matmul(w: Writer) -> None:
     nowhere = Register(POINTER, "null")
     first = spread_out(w.kernels.array(a, nowhere), a.meta.shape)
     second = spread_out(w.kernels.array(b, nowhere), b.meta.shape)
-    short = suits(machine, product, first, second)
     along: Along = "rows" if product.columns < min(product.rows, machine.lanes(first.element)) else "columns"
+    short = suits(machine, product, first, second, along)
     need = 0 if short else plan(machine, product, first, second, along).workspace
     extra = [w.kernels.workspace(need)] if need else []
 

@@ -1,7 +1,11 @@
-"""Products of few outputs and long sums: the vectors lie along the sum, and are added up at its end.
+"""Products whose operands are contiguous along the sum: the vectors lie along it, and are added up at its end.
 
-C[b, m, n] = start + Σ_k A[b, m, k] B[b, k, n]. It suits operands that are contiguous along k, such as x Wᵀ
-of one row, or the gradient of a small weight over many samples.
+C[b, m, n] = start + Σ_k A[b, m, k] B[b, k, n]. Such a product is x Wᵀ, the forward pass of a layer. `contract`
+would have to transpose W first; `dot` adds the lanes of each sum instead. That takes fewer instructions where
+the result is small: a few rows, or a few columns.
+
+A tile has as many sums as a vector has lanes. Their lanes are added up together, by halves as in a
+transposition, so that the results are the lanes of one vector.
 """
 
 from __future__ import annotations
@@ -11,20 +15,29 @@ from collections.abc import Sequence
 
 from ..ir import Code, Terms, Value, vector
 from ..machine import Machine
-from .contract import Before, Finish, Product, Start
-from .span import Array, Span
+from .contract import Along, Before, Finish, Product, Start
+from .span import Array, Block, Span
 from .sums import LONGEST, Places, nest, runs
 
 
-def suits(machine: Machine, product: Product, a: Array, b: Array) -> bool:
-    """Return whether `dot` takes fewer instructions than `contract` with its panels."""
-    lanes, rank = machine.lanes(a.element), len(product.batch)
-    contiguous = a.strides[-1] == b.strides[-2] == 1 and product.terms[-1] >= 2 * lanes
-    if not contiguous:
+def suits(machine: Machine, product: Product, a: Array, b: Array, along: Along) -> bool:
+    """Return whether `dot` takes less time than `contract` with its panels, by a count of instructions."""
+    by_rows = along == "rows"
+    lanes, terms = machine.lanes(a.element), math.prod(product.terms)
+    rows, columns = product.rows, product.columns
+    if a.strides[-1] != 1 or b.strides[-2] != 1 or product.terms[-1] * 2 < lanes:
         return False
-    if b.strides[-1] == 1 or a.strides[rank] == 1:  # contract needs no panel, but may have few lanes
-        return min(product.rows, product.columns) * 4 <= lanes and product.rows * product.columns < lanes
-    return product.rows < 4 or product.rows * product.columns < lanes
+    vectors = terms // product.terms[-1] * -(-product.terms[-1] // lanes)
+    height, width = _tile(machine, product, lanes)
+    step = max(1.0, (height + width) / (height * width))  # loads of a tile beside its multiply-adds
+    sums = rows * columns * (vectors * step + 3)
+    ready = (a.strides[len(product.batch)] if by_rows else b.strides[-1]) == 1
+    if by_rows:
+        rows, columns = columns, rows
+    wide = -(-columns // lanes)
+    shuffles = 0 if ready else wide * vectors * lanes * math.log2(lanes) * 1.2
+    scattered = rows * columns * 4 if by_rows else 0
+    return sums < rows * wide * terms + shuffles + scattered
 
 
 def dot(
@@ -39,12 +52,12 @@ def dot(
 ) -> None:
     """Write the product of a (*batch, rows, *terms) and b (*batch, *terms, columns), of any strides.
 
-    start(span) gives the number to begin with, finish(value, span) takes the result; the spans are single
-    elements, with the axes (*batch, rows, columns).
+    start(span) gives the numbers to begin with, finish(value, span) takes the results; the spans are blocks
+    with the axes (*batch, rows, columns).
     """
     if 0 in (product.rows, product.columns, *product.batch):
         return
-    height, width = _tile(code.machine, product)
+    height, width = _tile(code.machine, product, code.machine.lanes(a.element))
 
     def matrix(batch: Places) -> None:
         for i, down, rows in _groups(product.rows, height):
@@ -56,12 +69,11 @@ def dot(
     nest(code, [()] * len(product.batch), product.batch, matrix)
 
 
-def _tile(machine: Machine, product: Product) -> tuple[int, int]:
-    """Return the tile's rows and columns: their product in sums, beside their sum in operands."""
-    side = 4 if machine.registers == 32 else 3
-    height = min(product.rows, side)
-    width = min(product.columns, side if height > 1 else 2 * side)
-    return (min(product.rows, 2 * side) if width == 1 else height), width
+def _tile(machine: Machine, product: Product, lanes: int) -> tuple[int, int]:
+    """Return a tile's rows and columns: at most as many sums as a vector has lanes, or 8."""
+    most = max(lanes, 8) if machine.registers == 32 else lanes
+    width = min(product.columns, most)
+    return max(min(product.rows, most // width), 1), width
 
 
 def _groups(extent: int, size: int) -> list[tuple[int, int, int]]:
@@ -109,26 +121,51 @@ def _tile_of(
         if rest:
             step([*at[:-1], [*at[-1], (whole * lanes, 1)]], rest)
 
-    totals = {place: code.cell(vector(a.element, 1)) for place in every}
-    spans = {
-        (r, c): Span(code, (*place[:rank], [*row, (r, 1)], [*column, (c, 1)]), rank + 1, 1, 1)
-        for r, c in every
-    }
-    for r, c in every:
-        code.store(hooks[0](spans[r, c]), totals[r, c])
+    blocks = [every[first : first + lanes] for first in range(0, len(every), lanes)]
+    spans = []
+    for block in blocks:
+        (r, c), width = block[0], 1 << (len(block) - 1).bit_length()
+        here = (*place[:rank], [*row, (r, 1)], [*column, (c, 1)])
+        spans.append(Block(code, here, rank, width, len(block), columns))
+    totals = [code.cell(span.type(a.element)) for span in spans]
+    for span, total in zip(spans, totals, strict=True):
+        code.store(hooks[0](span), total)
 
     def run(at: Places, extents: Sequence[int]) -> None:
         for r, c in every:
             code.store(code.number(kind, 0), cells[r][c])
         nest(code, at, extents, lambda places: last(places, extents[-1]), inner=1)
-        for r, c in every:
-            added = code.across(code.load(cells[r][c], kind), code.add)
-            code.store(code.add(code.load(totals[r, c], added.type), added), totals[r, c])
+        for block, total in zip(blocks, totals, strict=True):
+            added = _lanes_added(code, [code.load(cells[r][c], kind) for r, c in block])
+            code.store(code.add(code.load(total, added.type), added), total)
 
     if math.prod(product.terms):
         runs(code, product.terms, LONGEST * lanes, run)
-    found = [(code.load(totals[place], vector(a.element, 1)), spans[place]) for place in every]
+    found = [(code.load(total, span.type(a.element)), span) for span, total in zip(spans, totals, strict=True)]
     if hooks[2] is not None:
         hooks[2](found)
     for value, span in found:
         hooks[1](value, span)
+
+
+def _lanes_added(code: Code, values: list[Value]) -> Value:
+    """Return a vector of the sums of each value's lanes; its lanes are a power of two.
+
+    A round adds the halves of two vectors, and leaves one vector with half of each.
+    """
+    width = 1 << (len(values) - 1).bit_length()
+    half = values[0].type.lanes // 2
+    while half >= width:  # more lanes than sums
+        halves = [(code.shuffle(x, x, range(half)), code.shuffle(x, x, range(half, 2 * half))) for x in values]
+        values = [code.add(low, high) for low, high in halves]
+        half //= 2
+    while half:
+        added = []
+        for i in range(min(half, len(values))):
+            x = values[i]
+            y = values[i + half] if i + half < len(values) else x
+            same = [lane if not lane & half else width + lane for lane in range(width)]
+            other = [lane + half if not lane & half else width + lane - half for lane in range(width)]
+            added.append(code.add(code.shuffle(x, y, same), code.shuffle(x, y, other)))
+        values, half = added, half // 2
+    return values[0]

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from typing_extensions import override
+
 from ..ir import Code, Terms, Type, Value, bytes_of, vector
 
 
@@ -80,3 +82,41 @@ class Span:
     def lane(self) -> Span:
         """Return the span's first element alone."""
         return replace(self, width=1, live=1)
+
+
+@dataclass(frozen=True)
+class Block(Span):
+    """A place whose lanes are a block of the two last axes, row after row; `axis` is the first of them."""
+
+    columns: int = 1
+    """How many lanes a row of the block has."""
+
+    @override
+    def load(self, array: Array) -> Value:
+        where, steps, kind = self.address(array), self._steps(array), self.type(array.element)
+        if self._contiguous(steps):
+            return self.code.load(where, kind, self._safe(array))
+        if not any(steps):
+            return self.code.splat(self.code.load(where, vector(array.element, 1)), self.width)
+        return self.code.gather(where, steps, kind, self.live)
+
+    @override
+    def store(self, x: Value, array: Array) -> None:
+        where, steps = self.address(array), self._steps(array)
+        if self._contiguous(steps):
+            self.code.store(x, where, self._safe(array))
+        else:
+            self.code.scatter(x, where, steps, self.live)
+
+    def _steps(self, array: Array) -> list[int]:
+        """Return how far each lane is from the first one, in elements."""
+        row, column = array.strides[self.axis], array.strides[self.axis + 1]
+        return [lane // self.columns * row + lane % self.columns * column for lane in range(self.width)]
+
+    def _contiguous(self, steps: Sequence[int]) -> bool:
+        return list(steps[: self.live]) == list(range(self.live)) and (self.live > 1 or self.width == 1)
+
+    def _safe(self, array: Array) -> int:
+        """Return how many lanes may be touched: all of one row of a padded array."""
+        one_row = self.live <= self.columns and array.strides[self.axis + 1] == 1
+        return self.width if array.padded and one_row else self.live
