@@ -13,7 +13,16 @@ import numpy as np
 from lamina.backends import get_backend
 from lamina.backends.decorators.jit.decorator import JitBackend
 
-CELLS = {"a": (3, 25), "b": (3, 25), "c": (25, 3), "x": (4, 25), "y": (25, 4), "s": (), "none": (0, 25)}
+CELLS = {
+    "a": (3, 25),
+    "b": (3, 25),
+    "c": (25, 3),
+    "d": (25, 3),
+    "x": (4, 25),
+    "y": (25, 4),
+    "s": (),
+    "none": (0, 25),
+}
 ROWS = 4
 ORDER = np.random.default_rng(2).permutation(14)
 Cells = dict[str, Any]
@@ -164,6 +173,20 @@ def an_update_behind_a_product(b: Any, cell: Cells, batch: Batch) -> Batch:
     return b.matmul(y, old), b.sum(y)
 
 
+def a_narrow_weight(b: Any, cell: Cells, batch: Batch) -> Batch:
+    """A weight (25, 3) lies by columns; its views, a second cell and the caller see rows."""
+    x, w = b.slice(batch[0], (0, 0), (4, 3)), cell["c"]
+    y = b.maximum(b.matmul(x, b.permute_dims(w, (1, 0))), 0.0)
+    gradient = b.matmul(b.permute_dims(y, (1, 0)), x)
+    rows = b.sum(b.slice(w, (3, 1), (20, 3), steps=(2, 1)), axis=0)
+    new = b.subtract(w, b.multiply(gradient, cell["lr"]))
+    b.assign(cell["c"], new)
+    b.assign(cell["d"], gradient)
+    b.assign(cell["y"], b.concat([gradient, b.sum(new, axis=1, keepdims=True)], axis=1))
+    late = b.matmul(x, b.permute_dims(new, (1, 0)))
+    return b.matmul(y, b.slice(w, (0, 1), (25, 2))), b.sum(rows), b.sum(late)
+
+
 def a_load_after_a_store(b: Any, cell: Cells, batch: Batch) -> Batch:
     b.assign(cell["a"], b.multiply(cell["a"], 0.5))
     b.assign(cell["a"], b.add(cell["a"], 1.0))
@@ -195,8 +218,8 @@ HAZARDS: tuple[Hazard, ...] = (
     a_product_of_its_own_cell, one_value_in_two_cells, one_cell_in_another_that_is_not_padded,
     a_constant_and_an_input_in_cells, an_output_is_stored_and_viewed, views_that_do_not_walk_rows,
     padding_beside_sums, columns_and_rows_broadcast, mixed_dtypes, nothing_at_all, a_row_of_its_own_value,
-    a_kernel_with_scratch, an_update_behind_a_product, a_load_after_a_store, counters_and_marks,
-    numbers_that_are_none, square_products,
+    a_kernel_with_scratch, an_update_behind_a_product, a_narrow_weight, a_load_after_a_store,
+    counters_and_marks, numbers_that_are_none, square_products,
 )  # fmt: skip
 
 

@@ -311,9 +311,7 @@ class Code:
             return
         self._masked_store(f"llvm.masked.store.{x.type.suffix}.p0", x, pointer, align, live)
 
-    def scatter(
-        self, x: Value, pointer: Value, stride: int | Sequence[int], live: int | None = None
-    ) -> None:
+    def scatter(self, x: Value, pointer: Value, stride: int | Sequence[int], live: int | None = None) -> None:
         """Write the elements `stride` apart, from the pointer on; dead lanes are not written."""
         if x.type.element == "i1":
             x = self.cast("zext", x, "i8")

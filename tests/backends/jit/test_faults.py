@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from lamina.backends.decorators.jit.ir import Code, Value
 from lamina.backends.decorators.jit.kernels import (
     argmax,
     contract,
+    dot,
     gather,
     loops,
     random,
@@ -204,6 +206,20 @@ def one_long_product(patch: Patch) -> None:
     patch.setattr(contract, "LONGEST", 2**40)
 
 
+def sums_in_each_others_lanes(patch: Patch) -> None:
+    right = dot._lanes_added
+    patch.setattr(dot, "_lanes_added", lambda code, values: right(code, values[::-1]))
+
+
+def a_block_of_one_row(patch: Patch) -> None:
+    right = span.Block._steps
+
+    def steps(self: span.Block, array: span.Array) -> list[int]:
+        return right(replace(self, columns=self.width), array)
+
+    patch.setattr(span.Block, "_steps", steps)
+
+
 FAULTS: list[tuple[Callable[[Patch], None], Callable[[], None]]] = [
     (wrong_stride, check_strided_map),
     (lost_tail, check_map),
@@ -221,6 +237,8 @@ FAULTS: list[tuple[Callable[[Patch], None], Callable[[], None]]] = [
     (unchecked_index, check_rows),
     (last_of_ties, check_argmax),
     (a_round_less, lambda: proofs.check_random(host(), "float32", 9)),
+    (sums_in_each_others_lanes, check_dot),
+    (a_block_of_one_row, check_dot),
     (one_long_sum, lambda: proofs.check_long_sum(0)),
     (one_long_product, lambda: proofs.check_long_product(contract.contract)),
 ]

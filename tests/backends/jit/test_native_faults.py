@@ -13,10 +13,10 @@ import pytest
 from hazards import Hazard, check_hazard
 
 from lamina.backends.decorators.jit.decorator import CompiledRun
-from lamina.backends.decorators.jit.emit import roots, step
+from lamina.backends.decorators.jit.emit import kernels, roots, step
 from lamina.backends.decorators.jit.emit.expressions import RULES
-from lamina.backends.decorators.jit.instructions import View
-from lamina.backends.decorators.jit.ir import Code, Value
+from lamina.backends.decorators.jit.instructions import View, base_of
+from lamina.backends.decorators.jit.ir import Code, Value, scalar
 from lamina.backends.decorators.jit.passes import cells, fuse, layout, memory
 
 pytestmark = pytest.mark.without_torch
@@ -142,6 +142,40 @@ def cells_are_not_copied_back(patch: Patch) -> None:
     patch.setattr(step._Step, "_copy_cells", lambda self, kind: kind is step.Load and right(self, kind))
 
 
+def the_next_step_reads_what_only_the_last_one_writes(patch: Patch) -> None:
+    patch.setattr(Planner, "_unread", lambda self, region: True)
+
+
+def what_the_caller_alone_reads_is_lost(patch: Patch) -> None:
+    def group(self: Any, group: Any) -> None:
+        self.last = Value(scalar("i1"), "false")
+        right(self, group)
+
+    right = kernels.Kernels.group
+    patch.setattr(kernels.Kernels, "group", group)
+
+
+def a_turned_cell_is_copied_by_rows(patch: Patch) -> None:
+    def strides(self: Any, shape: Any) -> Any:
+        return layout.row_major(shape) if self.turned else right(self, shape)
+
+    right = layout.Padded.strides
+    patch.setattr(layout.Padded, "strides", strides)
+
+
+def a_turned_view_walks_rows(patch: Patch) -> None:
+    """A value that lies by columns is read as if it lay by rows."""
+
+    def strides(self: Any, operand: Any) -> Any:
+        how = self.padded_values.get(base_of(operand))
+        if how is None or not how.turned:
+            return right(self, operand)
+        return operand.strides if isinstance(operand, View) else layout.row_major(operand.meta.shape)
+
+    right = layout.Layout.strides
+    patch.setattr(layout.Layout, "strides", strides)
+
+
 FAULTS: list[tuple[Callable[[Patch], None], Hazard]] = [
     (a_load_passes_its_store, hazards.a_load_after_a_store),
     (an_update_comes_too_early, hazards.an_update_behind_a_product),
@@ -160,6 +194,10 @@ FAULTS: list[tuple[Callable[[Patch], None], Hazard]] = [
     (numbers_are_those_of_another_step, hazards.an_update_behind_a_product),
     (the_tail_is_lost, hazards.an_update_behind_a_product),
     (cells_are_not_copied_back, hazards.an_update_behind_a_product),
+    (the_next_step_reads_what_only_the_last_one_writes, hazards.an_update_behind_a_product),
+    (what_the_caller_alone_reads_is_lost, hazards.a_narrow_weight),
+    (a_turned_cell_is_copied_by_rows, hazards.a_narrow_weight),
+    (a_turned_view_walks_rows, hazards.a_narrow_weight),
 ]
 
 

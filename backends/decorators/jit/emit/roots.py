@@ -200,9 +200,7 @@ def _matmul(w: Writer) -> None:
 
     beside, numbers = inputs_of(w.group.after)
     beside = [operand for operand in beside if operand is not w.result]
-    late, now = (
-        {x for x in w.group.results if (x in w.kernels.late) is wanted} for wanted in (True, False)
-    )
+    late, now = ({x for x in w.group.results if (x in w.kernels.late) is wanted} for wanted in (True, False))
     if late:
         extra.append(w.kernels.last)
 

@@ -28,6 +28,7 @@ from ..table import Table
 from .kernels import Kernels
 from .roots import INDEXED
 
+
 def write(module: Module, name: str, program: Program, groups: Sequence[Group], *, ordered: bool) -> Table:
     """Write a program as a function of a module; return the table that the function needs.
 

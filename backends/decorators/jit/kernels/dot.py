@@ -1,8 +1,8 @@
-"""Products whose operands are contiguous along the sum: the vectors lie along it, and are added up at its end.
+"""Products of operands that are contiguous along the sum: the vectors lie along it.
 
-C[b, m, n] = start + Σ_k A[b, m, k] B[b, k, n]. Such a product is x Wᵀ, the forward pass of a layer. `contract`
-would have to transpose W first; `dot` adds the lanes of each sum instead. That takes fewer instructions where
-the result is small: a few rows, or a few columns.
+C[b, m, n] = start + Σ_k A[b, m, k] B[b, k, n]. Such a product is x Wᵀ, the forward pass of a layer.
+`contract` would have to transpose W first; `dot` adds up the lanes of each sum instead. That takes fewer
+instructions where the result is small: a few rows, or a few columns.
 
 A tile has as many sums as a vector has lanes. Their lanes are added up together, by halves as in a
 transposition, so that the results are the lanes of one vector.
@@ -141,7 +141,8 @@ def _tile_of(
 
     if math.prod(product.terms):
         runs(code, product.terms, LONGEST * lanes, run)
-    found = [(code.load(total, span.type(a.element)), span) for span, total in zip(spans, totals, strict=True)]
+    pairs = zip(spans, totals, strict=True)
+    found = [(code.load(total, span.type(a.element)), span) for span, total in pairs]
     if hooks[2] is not None:
         hooks[2](found)
     for value, span in found:
@@ -156,8 +157,8 @@ def _lanes_added(code: Code, values: list[Value]) -> Value:
     width = 1 << (len(values) - 1).bit_length()
     half = values[0].type.lanes // 2
     while half >= width:  # more lanes than sums
-        halves = [(code.shuffle(x, x, range(half)), code.shuffle(x, x, range(half, 2 * half))) for x in values]
-        values = [code.add(low, high) for low, high in halves]
+        low, high = range(half), range(half, 2 * half)
+        values = [code.add(code.shuffle(x, x, low), code.shuffle(x, x, high)) for x in values]
         half //= 2
     while half:
         added = []

@@ -52,8 +52,9 @@ def reduce(
 ) -> None:
     """Write outputs = finish(Σ expression(code, *inputs), *beside), summed over the axes of one shape.
 
-    `element` is that of the sum, else the first output's. The arrays `beside` are read where the outputs are written. All
-    arrays have a stride for each axis; along `axes`, those of the outputs and of `beside` count for nothing.
+    `element` is that of the sum, else the first output's. The arrays `beside` are read where the outputs are
+    written. All arrays have a stride for each axis; along `axes`, those of the outputs and of `beside` count
+    for nothing.
     Over no elements the sum is the reducer's identity.
     """
     if any(extent == 0 for axis, extent in enumerate(shape) if axis not in axes):

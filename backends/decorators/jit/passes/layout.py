@@ -129,9 +129,9 @@ def layout(program: Program, groups: Sequence[Group], lanes: int) -> Layout:
         found.copies[key] = how
         found.padded_values.update(dict.fromkeys(values, how))
     for value in (value for group in groups for value in group.results):
-        if value not in plain and value not in found.padded_values:
-            if (wide := _by_rows(value.meta.shape, lanes)) is not None:
-                found.padded_values[value] = wide
+        wide = _by_rows(value.meta.shape, lanes)
+        if wide is not None and value not in plain:
+            found.padded_values.setdefault(value, wide)
     return found
 
 

@@ -4,7 +4,7 @@ Most values need memory only from the kernel that computes them to the last one 
 used again. Some values need none of their own: what a step loads lies in its cell, and what it returns or
 stores is written where it belongs, if no later kernel reads what was there before.
 
-What no later step reads, such as a gradient, is *late*: it is written in the last step of a native call alone.
+What no later step reads, such as a gradient, is *late*: only the last step of a native call writes it.
 """
 
 from __future__ import annotations
