@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from typing_extensions import override
@@ -37,8 +37,22 @@ class Identities:
         return self._hash
 
 
+def _add(objects: list[object], more: Iterable[object]) -> None:
+    """Add objects to a list, and what is in those that are dicts, lists, tuples and sets."""
+    for one in more:
+        objects.append(one)
+        kind = type(one)
+        if kind is dict:
+            _add(objects, one)  # type: ignore[arg-type]
+            _add(objects, one.values())  # type: ignore[attr-defined]
+        elif kind is list or kind is tuple or kind is set:
+            _add(objects, one)  # type: ignore[arg-type]
+
+
 class Keyed:
     """A step with a `key`: the attributes of modules and owners, the options, and the cells.
+
+    What is in an attribute that is a dict, list, tuple or set counts too, as deep as they go.
 
     The learning rate is no part: a step gets it as a number.
 
@@ -47,7 +61,7 @@ class Keyed:
     step
         The step.
     model
-        Its structure is looked at once, when a key is asked for.
+        Its structure is looked at when a key is asked for the first time, and again after `forget`.
     owners
         Objects whose attributes the step reads, such as a loss.
     optimizer
@@ -67,7 +81,7 @@ class Keyed:
     ) -> None:
         self.step, self.model, self.owners = step, model, owners
         self.optimizer, self.more = optimizer, more
-        self._found: tuple[list[dict[str, Any]], list[Cell]] | None = None
+        self._found: tuple[list[Module], list[dict[str, Any]], list[Cell]] | None = None
 
     def __call__(self, batch: tuple[Tensor, ...], numbers: Mapping[str, float]) -> tuple[Tensor, ...]:
         """Run the step."""
@@ -78,16 +92,21 @@ class Keyed:
         """The step's, which a profile shows."""
         return self.step.__name__
 
+    def forget(self) -> None:
+        """Look at the model's structure again when a key is asked for."""
+        self._found = None
+
     def key(self) -> Identities:
         """Return what the step depends on now."""
-        if self._found is None:
+        found = self._found  # another thread may forget it
+        if found is None:
             modules = [module for _, module in self.model.named_modules()]
             cells = [cell for _, cell in (*self.model.named_parameters(), *self.model.named_buffers())]
-            self._found = [vars(one) for one in (*modules, *self.owners)], cells
-        objects = [*(mode.get() for mode in _MODES), *self.more()]
-        dictionaries, cells = self._found
+            found = self._found = modules, [vars(one) for one in (*modules, *self.owners)], cells
+        modules, dictionaries, cells = found
+        objects = [*(mode.get() for mode in _MODES), *self.more(), *modules]
         for dictionary in dictionaries:
-            objects += dictionary.values()
+            _add(objects, dictionary.values())
         objects += [cell.data for cell in cells]
         for group in () if self.optimizer is None else self.optimizer.groups:
             objects += [group.data, group.grad, *group.cells.values()]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import operator
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 from ...backends import Backend, Tensor
 from ...backends.host import Host
 from ...backends.loop import Compilation, compilations_of
-from ...backends.protocol import Run, Step
+from ...backends.protocol import Run
 from ...layers import Module
 from ...layers.losses import Loss
 from ..optimizers import Optimizer
@@ -38,30 +40,67 @@ def take_steps(
     return results
 
 
-class Runs:
-    """The runs of one fit: its training step, and the steps that score, which are compiled once."""
+class _Kept(NamedTuple):
+    owners: tuple[object, ...]
+    step: Keyed
+    run: Run
 
-    def __init__(self, backend: Backend, training: Step | None = None) -> None:
+
+class Runs:
+    """The runs of a trainer. What one call compiles is there for the next; a copy compiles its own."""
+
+    def __init__(self, backend: Backend) -> None:
         self._backend = backend
-        self.training = None if training is None else backend.compile(training)
-        self._scoring: dict[tuple[Module, Loss, bool], Run] = {}
+        self._kept: dict[tuple[str, bool], _Kept] = {}
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Runs, (self._backend,)
+
+    def renew(self) -> None:
+        """Expect layers that were added or replaced since the last call."""
+        for kept in list(self._kept.values()):
+            kept.step.forget()
+
+    def training(
+        self, owners: tuple[object, ...], make: Callable[[], Keyed], *, predictions: bool = False
+    ) -> Run:
+        """Return the run of a training step; `make` makes it if it was made for other objects than these."""
+        return self._run("training", predictions, owners, make)
 
     def scoring(self, model: Module, loss: Loss, *, predictions: bool) -> Run:
         """Return the run of a step without training, as `scoring` makes it."""
-        key = model, loss, predictions
-        if key not in self._scoring:
-            self._scoring[key] = self._backend.compile(scoring(model, loss, predictions=predictions))
-        return self._scoring[key]
+        return self._run(
+            "scoring", predictions, (model, loss), lambda: scoring(model, loss, predictions=predictions)
+        )
+
+    def predicting(self, model: Module) -> Run:
+        """Return the run of the model alone."""
+        return self._run("predicting", True, (model,), lambda: predicting(model))
+
+    def _run(
+        self, name: str, predictions: bool, owners: tuple[object, ...], make: Callable[[], Keyed]
+    ) -> Run:
+        kept = self._kept.get((name, predictions))
+        if kept is None or not all(map(operator.is_, kept.owners, owners)):
+            step = make()
+            kept = self._kept[name, predictions] = _Kept(owners, step, self._backend.compile(step))
+        return kept.run
 
     @property
     def compilations(self) -> dict[str, tuple[Compilation, ...]]:
         """What has been compiled so far for "training" and for "scoring"."""
-        training = () if self.training is None else compilations_of(self.training)
-        scores = [one for run in self._scoring.values() for one in compilations_of(run)]
-        return {"training": tuple(training), "scoring": tuple(scores)}
+        return {
+            wanted: tuple(
+                one
+                for (name, _), kept in list(self._kept.items())
+                if name == wanted
+                for one in compilations_of(kept.run)
+            )
+            for wanted in ("training", "scoring")
+        }
 
 
-def scoring(model: Module, loss: Loss, *, predictions: bool) -> Step:
+def scoring(model: Module, loss: Loss, *, predictions: bool) -> Keyed:
     """Return a step without training: (numerator, denominator), and the prediction if it is wanted."""
 
     def score(batch: Batch, numbers: Mapping[str, float]) -> tuple[Tensor, ...]:
@@ -73,7 +112,7 @@ def scoring(model: Module, loss: Loss, *, predictions: bool) -> Step:
     return Keyed(score, model, loss)
 
 
-def predicting(model: Module) -> Step:
+def predicting(model: Module) -> Keyed:
     """Return a step of the model alone, on a batch (x,)."""
 
     def predict(batch: Batch, numbers: Mapping[str, float]) -> tuple[Tensor, ...]:

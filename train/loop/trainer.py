@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
@@ -14,7 +15,7 @@ from ...backends import DataError, LaminaError, OptionError, Tensor
 from ...backends.host import Host
 from ...backends.loop import Compilation, Plan, batches
 from ...backends.options import flag, integer, number, shown
-from ...backends.protocol import Step
+from ...backends.protocol import Run
 from ...layers import Module, inference, mode, named_scopes, without_input_gradient
 from ...layers.call import checked_targets, in_own_context
 from ...layers.faults import check_made
@@ -25,7 +26,7 @@ from .callbacks import Callback, ProgressBar
 from .dependencies import Keyed
 from .history import History
 from .metrics import Metric
-from .passes import Runs, predicting, take_steps
+from .passes import Runs, take_steps
 from .rehearsal import check_belongs, check_kind, check_schedule, check_values, rehearse
 from .samples import Pair, Samples, Tally, fitting_batch
 from .schedules import Schedule
@@ -150,10 +151,11 @@ class Trainer:
         self.exploded = False
         """Whether the training loss became NaN or infinite in the last fit that started its callbacks."""
         self.compilations: Mapping[str, Sequence[Compilation]] = {}
-        """What the last fit compiled, for its steps of "training" and "scoring".
+        """What the fits so far compiled, for their steps of "training" and "scoring".
 
         Both are empty on a backend that runs each op at once.
         """
+        self._runs = Runs(self.backend)
 
     @property
     def epoch(self) -> int:
@@ -238,10 +240,12 @@ class Trainer:
                 stack.callback(callback.on_fit_end, self)
                 callback.on_fit_start(self, epochs, steps)
             keeps = Tally.of(samples, self.loss, self.metrics).keeps_predictions
-            runs = Runs(self.backend, self._compilable_step(predictions=keeps))
-            stack.callback(lambda: setattr(self, "compilations", runs.compilations))
+            owners = self.model, self.loss, self.optimizer, self.penalty
+            self._runs.renew()
+            run = self._runs.training(owners, lambda: self._step(predictions=keeps), predictions=keeps)
+            stack.callback(lambda: setattr(self, "compilations", self._runs.compilations))
             for _ in range(epochs):
-                row = self._epoch(runs, samples, held_out, batch_size, steps, shuffle)
+                row = self._epoch(run, samples, held_out, batch_size, steps, shuffle)
                 if self._stops(row, samples):
                     break
         return self.history
@@ -262,7 +266,8 @@ class Trainer:
             raise DataError(f"predict: expected inputs (N, ...) with N at least 1, got {tuple(b.shape(x))}")
         size = batch_size or fitting_batch(b.shape(x))
         with mode(training=False), inference(), named_scopes(self.model):
-            (outputs,) = b.compile(predicting(self.model))((x,), batch_size=size)
+            self._runs.renew()
+            (outputs,) = self._runs.predicting(self.model)((x,), batch_size=size)
         return np.asarray(b.to_host(outputs))
 
     @in_own_context
@@ -278,7 +283,8 @@ class Trainer:
         samples = self._samples(data, "evaluate")
         size = batch_size or fitting_batch(self.backend.shape(samples.x))
         with _named("evaluate"):
-            return self._score(samples, size, Runs(self.backend))
+            self._runs.renew()
+            return self._score(samples, size)
 
     def train_step(self, batch: tuple[Tensor, ...], numbers: Mapping[str, float]) -> tuple[Tensor, ...]:
         """Take one step, as `Backend.compile` takes it; the optimizer counts it only in `fit`.
@@ -309,15 +315,24 @@ class Trainer:
         self.optimizer.update(numbers)
         return (*fraction, prediction)
 
-    def _compilable_step(self, *, predictions: bool) -> Step:
-        """Return `train_step` for `compile`, with the prediction if it is wanted."""
-        found = None if predictions else 2
+    def _step(self, *, predictions: bool) -> Keyed:
+        """Return `train_step` for `compile`, with the prediction if it is wanted.
+
+        It belongs to a run that belongs to the trainer, so it must not keep the trainer alive.
+        """
+        found, owner = None if predictions else 2, weakref.ref(self)
+
+        def trainer() -> Trainer:
+            living = owner()
+            assert living is not None
+            return living
 
         def training(batch: tuple[Tensor, ...], numbers: Mapping[str, float]) -> tuple[Tensor, ...]:
-            return self.train_step(batch, numbers)[:found]
+            return trainer().train_step(batch, numbers)[:found]
 
         def more() -> tuple[object, ...]:
-            return self.model, self.loss, self.optimizer, self.penalty, self.clip_norm, self.clip_value
+            one = trainer()
+            return one.model, one.loss, one.optimizer, one.penalty, one.clip_norm, one.clip_value
 
         owners = [part for part in (self.loss, self.penalty) if part is not None]
         return Keyed(training, self.model, *owners, optimizer=self.optimizer, more=more)
@@ -326,7 +341,7 @@ class Trainer:
 
     def _epoch(
         self,
-        runs: Runs,
+        run: Run,
         samples: Samples,
         held_out: Samples | None,
         batch_size: int,
@@ -339,24 +354,23 @@ class Trainer:
             self.optimizer.lr_factor = self.schedule(self.epoch)
         row = {"epoch": float(self.epoch + 1), "learning_rate": self.optimizer.lr}
         rows = order(samples.size, seed=self.seed, epoch=self.epoch) if shuffle else None
-        scores = self._learn(runs, samples, rows, batch_size, steps)
+        scores = self._learn(run, samples, rows, batch_size, steps)
         if any((callback.monitor or "").startswith("train_") for callback in self.callbacks):
             # A monitored score must belong to the weights at the end of the epoch, but `_learn` scores each
             # batch before its step.
-            scores = self._score(samples, batch_size, runs)
+            scores = self._score(samples, batch_size)
         row |= _prefixed("train", scores)
         if held_out is not None:
-            row |= _prefixed("validation", self._score(held_out, batch_size, runs))
+            row |= _prefixed("validation", self._score(held_out, batch_size))
         row["seconds"] = time.perf_counter() - start
         self.history.append(**row)
         return row
 
     def _learn(
-        self, runs: Runs, samples: Samples, rows: Host | None, batch_size: int, steps: int
+        self, run: Run, samples: Samples, rows: Host | None, batch_size: int, steps: int
     ) -> dict[str, float]:
         """Take a step on each batch; return the scores of the predictions, each made before its step."""
-        b, tally, run = self.backend, Tally.of(samples, self.loss, self.metrics), runs.training
-        assert run is not None
+        b, tally = self.backend, Tally.of(samples, self.loss, self.metrics)
         size = min(steps * batch_size, samples.size)
         data = samples.parts if rows is not None else samples.rows(0, size)
         rows = None if rows is None else rows[:size]
@@ -370,11 +384,11 @@ class Trainer:
                 callback.on_step(self, step)
         return tally.scores(samples, rows)
 
-    def _score(self, samples: Samples, batch_size: int, runs: Runs) -> dict[str, float]:
+    def _score(self, samples: Samples, batch_size: int) -> dict[str, float]:
         """Return the scores of the model's predictions, without training."""
         loss, tally = self.loss, Tally.of(samples, self.loss, self.metrics)
         late = loss.checks_late()
-        run = runs.scoring(self.model, loss, predictions=tally.keeps_predictions or late)
+        run = self._runs.scoring(self.model, loss, predictions=tally.keeps_predictions or late)
         with mode(training=False), inference(), named_scopes(self.model), checked_targets(late):
             results = run(samples.parts, batch_size=batch_size)
         if late:

@@ -39,6 +39,8 @@ _METHODS = tuple(name for name in OPS if name != "compile")
 _HOOKS = ("leaf", "unrecorded")
 _ONE_BLOCK = 1 << 62
 """The `cache_size` during a trace: layers that work block by block take one block, which passes can read."""
+MOST_KEPT = 64
+"""The programs that a run keeps; it forgets the oldest."""
 
 
 class JitBackend(Wrapper):
@@ -260,9 +262,13 @@ class CompiledRun(Loop):
     ) -> Compiled | None:
         """Return the code for batches of these shapes; None if the step runs eagerly."""
         key = self._key(), inputs, numbers, ordered
-        if key not in self._compiled:
-            self._compiled[key] = self._compile(inputs, numbers, ordered=ordered)
-        return self._compiled[key]
+        if key in self._compiled:
+            return self._compiled[key]
+        found = self._compiled[key] = self._compile(inputs, numbers, ordered=ordered)
+        if len(self._compiled) > MOST_KEPT:  # a run may be kept for long, with options that change
+            with contextlib.suppress(KeyError, RuntimeError):  # another thread was faster
+                del self._compiled[next(iter(self._compiled))]
+        return found
 
     def _compile(
         self, inputs: tuple[Meta, ...], numbers: tuple[str, ...], *, ordered: bool

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -10,8 +12,9 @@ import pytest
 from trainers import LABELS, X, weights
 
 from lamina.backends import Backend, get_backend
-from lamina.layers import BatchNorm1d, Dropout, Linear, ReLU, Sequential, manual_seed
-from lamina.layers.losses import BCEWithLogitsLoss, CrossEntropyLoss, L2Penalty, Loss
+from lamina.backends.decorators.jit.decorator import JitBackend
+from lamina.layers import BatchNorm1d, Dropout, Linear, Module, ReLU, Sequential, Tanh, manual_seed
+from lamina.layers.losses import BCEWithLogitsLoss, CrossEntropyLoss, L2Penalty, Loss, NLLLoss
 from lamina.train import SGD, Adam, Callback, CosineAnnealingLR, Trainer
 from lamina.train.loop.dependencies import Identities, Keyed
 
@@ -123,6 +126,69 @@ def test_a_key_changes_with_what_the_step_reads() -> None:
         change()
         assert step.key() != first
         first = step.key()
+
+
+class Scale(Module):
+    """Multiplies by what a plain dict and a list in it say."""
+
+    def __init__(self, backend: Backend) -> None:
+        super().__init__(backend)
+        self.options: dict[str, Any] = {"factors": [2.0]}
+
+    def forward(self, x: Any) -> Any:
+        return self.backend.multiply(x, self.options["factors"][0])
+
+    def backward(self, grad_output: Any) -> Any:
+        return self.backend.multiply(grad_output, self.options["factors"][0])
+
+
+def test_what_one_call_compiles_is_there_for_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    trainer = trainer_on(get_backend("jit+numpy"))
+
+    def call(trainer: Trainer) -> None:
+        trainer.fit((X, LABELS), (X, LABELS), epochs=1, batch_size=4)
+        trainer.evaluate((X, LABELS), batch_size=4)
+        trainer.predict(X, batch_size=4)
+
+    call(trainer)
+    monkeypatch.setattr(JitBackend, "trace", lambda *_: pytest.fail("traced again"))
+    call(trainer)
+    first = weakref.ref(trainer)
+    twin = copy.deepcopy(trainer)  # has cells of its own, and code of its own
+    with pytest.raises(pytest.fail.Exception, match="traced again"):
+        twin.predict(X, batch_size=4)
+    del trainer, twin
+    assert first() is None  # it goes without the garbage collector
+
+
+CHANGES: dict[str, Callable[[Any], object]] = {
+    "a layer more": lambda trainer: trainer.model.append(Scale(trainer.backend)),
+    "another layer": lambda trainer: trainer.model._layers.update({"2": Tanh(trainer.backend)}),
+    "an option": lambda trainer: setattr(trainer.model[1], "momentum", 0.5),
+    "an item of a list": lambda trainer: trainer.model[-1].options.update(factors=[3.0]),
+    "in place": lambda trainer: trainer.model[-1].options["factors"].__setitem__(0, 3.0),
+    "another loss": lambda trainer: setattr(trainer, "loss", NLLLoss(backend=trainer.backend)),
+    "clipping": lambda trainer: setattr(trainer, "clip_value", 1e-3),
+    "a penalty": lambda trainer: setattr(
+        trainer, "penalty", L2Penalty(list(trainer.model.parameters()), 0.1)
+    ),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_what_changes_between_two_calls_counts(change: str) -> None:
+    found = []
+    for text in ("numpy", "jit+numpy"):
+        trainer = trainer_on(get_backend(text, dtype="float64"))
+        if change in ("an item of a list", "in place"):
+            trainer.model.append(Scale(trainer.backend))  # type: ignore[attr-defined]
+        for change_it in (CHANGES[change], lambda trainer: None):
+            trainer.fit((X, LABELS), epochs=1, batch_size=10)
+            trainer.predict(X, batch_size=10)
+            change_it(trainer)
+        scores = trainer.evaluate((X, LABELS), batch_size=10)
+        found.append([*weights(trainer), *trainer.predict(X, batch_size=10).ravel(), scores["loss"]])
+    close(*found)
 
 
 def test_identities_are_those_of_objects() -> None:
