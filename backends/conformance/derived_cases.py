@@ -39,7 +39,13 @@ def _elementwise() -> Iterator[Case]:
     for op in _UNARY:
         yield case(op, "special values", floats(*SPECIAL), special=True)
     yield case("expm1", "near 0", floats(-1e-8, 1e-8, -1e-30, 1e-3, -1e-3, 0.999, -0.999, 1.001, -1.001))
-    yield case("erf", "large", normal(300, 301))
+    large, other = normal(300, 301), normal(300, 301, seed=1)  # backends work on them in pieces
+    for op in _UNARY:
+        yield case(op, "large", large, smooth=False)
+    for op in _GRADIENTS:
+        yield case(op, "large", other, large, smooth=False)
+    yield case("leaky_relu", "large", large, 0.25, smooth=False)
+    yield case("leaky_relu_grad", "large", other, large, 0.25, smooth=False)
     grid = np.array(SPECIAL)
     across, down = np.meshgrid(grid, grid)
     for op in ("relu_grad", "leaky_relu_grad"):
@@ -86,6 +92,13 @@ def _reductions() -> Iterator[Case]:
         yield case(op, "infinity", floats(0.0, INF, 1.0), axis=0, special=True)
         yield case(op, "many classes", normal(2, 1500), axis=1)
         yield case(op, "no classes", normal(5, 0), axis=1, smooth=False)
+    for classes in (1000, 1024):  # backends work on large tensors in pieces
+        x, grad = normal(70, classes), normal(70, classes, seed=1)
+        for op in _ALONG:
+            yield case(op, f"large, {classes} classes", x, axis=1, smooth=False)
+        p = np.exp(x.array) / np.exp(x.array).sum(1, keepdims=True)
+        yield case("softmax_grad", f"large, {classes} classes", grad, T(p), axis=1, smooth=False)
+        yield case("log_softmax_grad", f"large, {classes} classes", grad, T(np.log(p)), axis=1, smooth=False)
 
 
 def _statistics() -> Iterator[Case]:

@@ -103,6 +103,8 @@ def _logical_not() -> Iterator[Case]:
 def _where() -> Iterator[Case]:
     yield case("where", "equal shapes", flags(3, 4), normal(3, 4), normal(3, 4, seed=1))
     yield case("where", "all three broadcast", flags(3, 1), normal(4), normal(2, 1, 1, seed=1))
+    yield case("where", "a condition for each row", flags(300, 1), 0.0, normal(300, 7))
+    yield case("where", "rows and columns", flags(300, 1), 0.0, normal(1, 301))
     yield case("where", "0-d condition", flags(), normal(3), normal(3, seed=1))
     yield case("where", "0-d", flags(), normal(), normal(seed=1))
     yield case("where", "no elements", flags(0, 2), normal(2), normal(0, 2, seed=1))

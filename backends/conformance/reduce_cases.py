@@ -26,6 +26,18 @@ _AXES: tuple[tuple[tuple[int, ...], Any], ...] = (
     ((0, 3), 1),
 )
 
+_LARGE: tuple[tuple[tuple[int, ...], Any], ...] = (
+    ((70, 128), 1),
+    ((70, 130), -1),
+    ((130, 40), 0),
+    ((128, 5, 8), 0),
+    ((65, 8, 16), (0, 2)),
+    ((3, 70, 32), (1, 2)),
+    ((3, 71, 33), (0, 1)),
+    ((3, 64, 32), None),
+)
+"""Sums that a backend may make in several parts."""
+
 
 def cases() -> Iterator[Case]:
     """Yield the cases of sum, max, argmax and matmul."""
@@ -39,6 +51,9 @@ def cases() -> Iterator[Case]:
         yield case(op, "long, last axis", normal(3, 1001), axis=1, smooth=False)
         yield case(op, "long, first axis", normal(1001, 3), axis=0, smooth=False)
         yield case(op, "long, all", normal(77, 13), smooth=False)
+        for shape, axis in _LARGE:
+            yield case(op, f"{shape} over {axis}", normal(*shape), axis=axis, keepdims=True, smooth=False)
+            yield case(op, f"{shape} over {axis}, removed", normal(*shape), axis=axis, smooth=False)
         yield case(op, "NaN", floats(1.0, NAN, INF), special=True)
         yield case(op, "infinities", floats(1.0, INF, 3.0), special=True)
         yield case(op, "minus infinity", floats(-INF, -INF), axis=0, special=True)

@@ -45,7 +45,7 @@ from ..shapes import (
     widths_of,
 )
 from ..windows import Window, check_window
-from .derived import EXACT_SUM, ONES, NumpyDerived
+from .derived import NumpyDerived
 from .handles import (
     HANDLES,
     NAMES,
@@ -60,6 +60,7 @@ from .handles import (
     foreign_error,
 )
 from .methods import binary, checked, comparison, select, unary
+from .pieces import EXACT_SUM, ONES, long_sum
 from .pooling import NumpyPooling
 
 _ndarray = np.ndarray
@@ -224,7 +225,7 @@ class NumpyBackend(NumpyDerived, NumpyPooling):
             out = check_out("sum", out, reduced(shape, axis, keepdims), dtype)
         length = shape[axis] if type(axis) is int else count(shape, axis)
         if length > EXACT_SUM and x.dtype.char == "f":
-            total = _add_reduce(x, axis, np.float64, None, keepdims)
+            total = long_sum(x, axis, keepdims)
             if out is None:
                 return total.astype(np.float32)
             np.copyto(out, total, casting="same_kind")

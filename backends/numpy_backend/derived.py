@@ -17,18 +17,14 @@ from ..quiet import quiet
 from ..shapes import axes_in, check_equal, check_linear, count
 from .handles import HANDLES, NATIVE, Array, agree, alike, check, check_index_dtype, check_out, constant
 from .methods import BITS, MASKED_COPY, select
+from .pieces import EXACT_SUM, ONES, PIECE, contiguous, long_sum, piecewise, row_sums, rowwise
 
 _ndarray = np.ndarray
 _add_reduce: Any = np.add.reduce
-
-EXACT_SUM = 64
-"""Longest plain float32 sum. It errs by up to n 2^-24; longer ones are accumulated in float64."""
+_max_reduce: Any = np.maximum.reduce
 
 ZEROS: dict[str, Any] = {"f": np.zeros((), np.float32), "d": np.zeros((), np.float64)}
 """0-d arrays: a ufunc takes as long to convert a Python number as to run a small op."""
-
-ONES: dict[str, list[Any]] = {c: [np.ones(n, c) for n in range(EXACT_SUM + 1)] for c in "fd"}
-"""Vectors of ones, by dtype and length."""
 
 
 class NumpyDerived(Backend):
@@ -85,11 +81,17 @@ class NumpyDerived(Backend):
         if zero is None:
             raise DtypeError(f"relu_grad: expected floating tensors, got {y.dtype}; convert them with astype")
         if grad.size > MASKED_COPY:
+<<<<<<< HEAD
             # A mask of bits, all set where y > 0 or NaN: four passes, two fewer than `select`.
             bits = BITS[grad.dtype.itemsize]
             mask = np.less_equal(y, zero).astype(bits)
             np.subtract(mask, bits(1), mask)
             return np.bitwise_and(grad.view(bits), mask, mask).view(grad.dtype)
+=======
+            if grad.size > PIECE and contiguous(grad, y):
+                return piecewise(_zeroed, grad, y)
+            return select(np.less_equal(y, 0), grad.dtype.type(0), grad)
+>>>>>>> 55907a8 (Large arrays on numpy: softmax, activations and their gradients run in pieces that stay in cache; long sums add 64 terms at a time in float32 before float64)
         result = grad.copy()
         np.putmask(result, np.less_equal(y, zero), zero)
         return result
@@ -100,17 +102,40 @@ class NumpyDerived(Backend):
         negative_slope = real("leaky_relu", "negative_slope", negative_slope)
         if type(x) is not _ndarray or x.dtype.kind != "f" or not 0.0 < negative_slope <= 1.0:
             return super().leaky_relu(x, negative_slope)
+        if x.size > PIECE and x.flags.c_contiguous:
+            return piecewise(lambda x, out: np.maximum(x, np.multiply(x, negative_slope, out), out=out), x)
         return np.maximum(x, np.multiply(x, negative_slope))
+
+    @override
+    def leaky_relu_grad(self, grad: Array, x: Array, negative_slope: float) -> Array:
+        if type(x) is _ndarray and x.size > PIECE and x.dtype.kind == "f" and contiguous(grad, x):
+            slope = constant(real("leaky_relu_grad", "negative_slope", negative_slope), x.dtype)
+            return piecewise(lambda grad, x, out: _sloped(grad, x, out, slope), grad, x)
+        return super().leaky_relu_grad(grad, x, negative_slope)
 
     @override
     def sigmoid(self, x: Array) -> Array:
         """Compute one exponential: e^min(x, 0) is e^-|x| or 1."""
         if type(x) is not _ndarray or x.dtype.kind != "f" or x.ndim == 0:
             return super().sigmoid(x)
+        if x.size > PIECE and x.flags.c_contiguous:
+            return piecewise(_sigmoid, x)
         tail: Array = np.abs(x)
         np.exp(np.negative(tail, tail), tail)
         top = select(np.less(x, 0), tail, x.dtype.type(1))
         return np.divide(top, np.add(tail, 1, tail), top)
+
+    @override
+    def sigmoid_grad(self, grad: Array, y: Array) -> Array:
+        if type(y) is _ndarray and y.size > PIECE and y.dtype.kind == "f" and contiguous(grad, y):
+            return piecewise(_sigmoid_grad, grad, y)
+        return super().sigmoid_grad(grad, y)
+
+    @override
+    def tanh_grad(self, grad: Array, y: Array) -> Array:
+        if type(y) is _ndarray and y.size > PIECE and y.dtype.kind == "f" and contiguous(grad, y):
+            return piecewise(_tanh_grad, grad, y)
+        return super().tanh_grad(grad, y)
 
     @override
     def expm1(self, x: Array) -> Array:
@@ -145,14 +170,36 @@ class NumpyDerived(Backend):
 
     @override
     def softmax(self, x: Array, *, axis: int) -> Array:
-        """Work in one buffer."""
+        """Work in one buffer; large rows go in pieces."""
         if type(x) is not _ndarray or x.dtype.kind != "f":
             return super().softmax(x, axis=axis)
+        if _long_rows(axis, x):
+            return rowwise(_softmax, x.shape[-1], x)
         value: Array = x
         result: Array = self.subtract(value, self._top("softmax", value, axis))
         np.exp(result, result)
         total: Array = self.sum(result, axis=axis, keepdims=True)
         return np.divide(result, total, result)
+
+    @override
+    def softmax_grad(self, grad: Array, y: Array, *, axis: int) -> Array:
+        if _long_rows(axis, grad, y):
+            return rowwise(_softmax_grad, y.shape[-1], grad, y)
+        return super().softmax_grad(grad, y, axis=axis)
+
+    @override
+    def log_softmax(self, x: Array, *, axis: int) -> Array:
+        return (
+            rowwise(_log_softmax, x.shape[-1], x)
+            if _long_rows(axis, x)
+            else super().log_softmax(x, axis=axis)
+        )
+
+    @override
+    def log_softmax_grad(self, grad: Array, y: Array, *, axis: int) -> Array:
+        if _long_rows(axis, grad, y):
+            return rowwise(_log_softmax_grad, y.shape[-1], grad, y)
+        return super().log_softmax_grad(grad, y, axis=axis)
 
     @override
     def mean(self, x: Array, *, axis: Axis = None, keepdims: bool = False) -> Array:
@@ -171,14 +218,15 @@ class NumpyDerived(Backend):
 
     @override
     def centre(self, x: Array, *, axis: Axis = None) -> Any:
-        """Take a float32 mean in float64, and subtract it in two parts."""
+        """Subtract the mean, then the mean of what is left, which has no digits to lose."""
         if type(x) is not _ndarray or x.dtype.char != "f" or not x.ndim or not x.size:
             return super().centre(x, axis=axis)
         axis = axes_in("centre", axis, x.ndim)
-        wide = _add_reduce(x, axis, np.float64, None, True) / count(x.shape, axis)
-        mean = wide.astype(np.float32)
+        n = count(x.shape, axis)
+        mean = (long_sum(x, axis, True) / n).astype(np.float32)
         centred = np.subtract(x, mean)
-        return np.subtract(centred, (wide - mean).astype(np.float32), centred), mean
+        rest = long_sum(centred, axis, True) / n
+        return np.subtract(centred, rest.astype(np.float32), centred), mean
 
     @override
     def linear(self, x: Array, weight: Array, bias: Array = None) -> Array:
@@ -234,6 +282,81 @@ class NumpyDerived(Backend):
         for part in _blocks(tensors[0], self.cache_size):
             super().adam_step(*(t[part] for t in tensors), out=tuple(t[part] for t in out), **numbers)
         return out
+
+
+# -- of pieces ---------------------------------------------------------------------------------------
+
+
+def _zeroed(grad: Array, y: Array, out: Array) -> None:
+    """Keep the bits of grad where y > 0 or y is NaN: grad & (-1 there, 0 elsewhere)."""
+    bits = BITS[grad.itemsize]
+    mask = np.less_equal(y, 0).view(np.int8)
+    np.bitwise_and(grad.view(bits), np.subtract(mask, 1, mask).astype(bits), out.view(bits))
+
+
+def _sloped(grad: Array, x: Array, out: Array, slope: Array) -> None:
+    """Multiply grad by 1 where x > 0, else by the slope: both factors differ by `other` in their bits."""
+    bits = BITS[grad.itemsize]
+    low = np.asarray(slope, grad.dtype).view(bits)
+    other = np.ones((), grad.dtype).view(bits) ^ low
+    mask = np.greater(x, 0).view(np.int8)
+    factor = np.negative(mask, mask).astype(bits)
+    np.bitwise_xor(np.bitwise_and(factor, other, factor), low, factor)
+    np.multiply(grad, factor.view(grad.dtype), out)
+
+
+def _sigmoid(x: Array, out: Array) -> None:
+    """Compute t / (1 + e^-|x|), where t = e^-|x| if x < 0, else 1.
+
+    Positive floats are ordered as the integers of their bits, so t is the larger of e^-|x| and 0 or 1.
+    """
+    bits = BITS[x.itemsize]
+    sign = 8 * x.itemsize - 1
+    tail = np.bitwise_or(x.view(bits), bits(-(1 << sign))).view(x.dtype)
+    np.exp(tail, tail)
+    top = out.view(bits)
+    np.invert(np.right_shift(x.view(bits), sign, top), top)
+    np.bitwise_and(top, np.ones((), x.dtype).view(bits), top)
+    np.maximum(top, tail.view(bits), out=top)
+    np.divide(out, np.add(tail, 1, tail), out)
+
+
+def _sigmoid_grad(grad: Array, y: Array, out: Array) -> None:
+    np.multiply(np.multiply(np.subtract(1, y, out), y, out), grad, out)
+
+
+def _tanh_grad(grad: Array, y: Array, out: Array) -> None:
+    np.multiply(np.subtract(1, np.multiply(y, y, out), out), grad, out)
+
+
+def _long_rows(axis: int, *arrays: Array) -> bool:
+    """Return whether these are large floating arrays, and `axis` is their last axis, of some length."""
+    x = arrays[0]
+    if type(x) is not _ndarray or x.size <= PIECE or x.dtype.kind != "f" or type(axis) is not int:
+        return False
+    return axis in (-1, x.ndim - 1) and x.shape[-1] >= 16 and contiguous(*arrays)
+
+
+def _softmax(x: Array, out: Array) -> None:
+    np.subtract(x, _max_reduce(x, 1, None, None, True), out)
+    np.exp(out, out)
+    np.divide(out, row_sums(out), out)
+
+
+def _softmax_grad(grad: Array, y: Array, out: Array) -> None:
+    inner = row_sums(np.multiply(grad, y, out))
+    np.multiply(np.subtract(grad, inner, out), y, out)
+
+
+def _log_softmax(x: Array, out: Array) -> None:
+    np.subtract(x, _max_reduce(x, 1, None, None, True), out)
+    total = row_sums(np.exp(out))
+    np.subtract(out, np.log(total, total), out)
+
+
+def _log_softmax_grad(grad: Array, y: Array, out: Array) -> None:
+    np.multiply(np.exp(y, out), row_sums(grad), out)
+    np.subtract(grad, out, out)
 
 
 def _flat(x: Array) -> bool:

@@ -92,6 +92,7 @@ MASKED_COPY = 256
 """Elements up to which numpy's own masked copies are faster."""
 
 BITS: dict[int, Any] = {4: np.int32, 8: np.int64}
+"""The integers as long as a float, by its bytes."""
 
 
 def select(condition: Array, x: Array, y: Array) -> Array:
@@ -103,9 +104,18 @@ def select(condition: Array, x: Array, y: Array) -> Array:
     bits = BITS.get(y.dtype.itemsize)
     if bits is None or condition.size <= MASKED_COPY:
         return np.where(condition, x, y)
+    if condition.size < y.size and x.ndim == 0 and _spreads(condition.shape, y.shape):
+        chosen = np.array(y)
+        np.copyto(chosen, x, where=condition)
+        return chosen
     mask = condition.astype(bits)
     np.negative(mask, mask)
     chosen = np.bitwise_xor(x.view(bits), y.view(bits))
     chosen = np.bitwise_and(chosen, mask)
     np.bitwise_xor(chosen, y.view(bits), chosen)
     return chosen.view(y.dtype)
+
+
+def _spreads(shape: tuple[int, ...], over: tuple[int, ...]) -> bool:
+    """Return whether a condition has an element for several elements at a time: (N, 1) over (N, C), say."""
+    return len(shape) == len(over) and all(n in (1, m) for n, m in zip(shape, over, strict=True))

@@ -269,12 +269,13 @@ class CrossEntropyLoss(NLLLoss):
             n, total = labels
             return self._share(b.log_softmax_grad(n, log_p, axis=1), total, counts, grad_output)
         share = self._share(labels.weight, labels.total, counts, grad_output)
+        p = b.exp(log_p)
         if labels.even is None:
-            gradient = b.multiply(b.exp(log_p), share)
+            gradient = b.multiply(p, share, out=p)
         else:
             even = b.broadcast_to(self._share(labels.even, labels.total, counts, grad_output), b.shape(log_p))
             whole = b.add(share, b.sum(even, axis=1, keepdims=True))
-            gradient = b.subtract(b.multiply(b.exp(log_p), whole), even)
+            gradient = b.subtract(b.multiply(p, whole, out=p), even, out=p)
         return b.scatter_add(gradient, labels.column, b.negative(share), axis=1, out=gradient)
 
     def _of_probabilities(
