@@ -81,17 +81,13 @@ class NumpyDerived(Backend):
         if zero is None:
             raise DtypeError(f"relu_grad: expected floating tensors, got {y.dtype}; convert them with astype")
         if grad.size > MASKED_COPY:
-<<<<<<< HEAD
+            if grad.size > PIECE and contiguous(grad, y):
+                return piecewise(_zeroed, grad, y)
             # A mask of bits, all set where y > 0 or NaN: four passes, two fewer than `select`.
             bits = BITS[grad.dtype.itemsize]
             mask = np.less_equal(y, zero).astype(bits)
             np.subtract(mask, bits(1), mask)
             return np.bitwise_and(grad.view(bits), mask, mask).view(grad.dtype)
-=======
-            if grad.size > PIECE and contiguous(grad, y):
-                return piecewise(_zeroed, grad, y)
-            return select(np.less_equal(y, 0), grad.dtype.type(0), grad)
->>>>>>> 55907a8 (Large arrays on numpy: softmax, activations and their gradients run in pieces that stay in cache; long sums add 64 terms at a time in float32 before float64)
         result = grad.copy()
         np.putmask(result, np.less_equal(y, zero), zero)
         return result
