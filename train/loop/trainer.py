@@ -355,6 +355,7 @@ class Trainer:
         row = {"epoch": float(self.epoch + 1), "learning_rate": self.optimizer.lr}
         rows = order(samples.size, seed=self.seed, epoch=self.epoch) if shuffle else None
         scores = self._learn(run, samples, rows, batch_size, steps)
+        self.optimizer.drop_denormals()
         if any((callback.monitor or "").startswith("train_") for callback in self.callbacks):
             # A monitored score must belong to the weights at the end of the epoch, but `_learn` scores each
             # batch before its step.

@@ -29,6 +29,8 @@ class Adam(Optimizer):
 
     """
 
+    averages = ("first_moment",)
+
     def __init__(
         self,
         parameters: Iterable[Any],

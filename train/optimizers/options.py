@@ -15,6 +15,9 @@ from ...backends.options import flag, number, shown
 class Rules:
     """The rules that an optimizer's class defines for its options."""
 
+    averages: tuple[str, ...] = ()
+    """The cells that average gradients: without gradients they decay to 0, and no step divides by them."""
+
     @classmethod
     def check(cls, options: Mapping[str, Any]) -> None:
         """Raise OptionError if options contradict each other; each alone is in its range."""

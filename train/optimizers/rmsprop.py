@@ -30,6 +30,8 @@ class RMSprop(Optimizer):
 
     """
 
+    averages = ("momentum", "average")
+
     def __init__(
         self,
         parameters: Iterable[Any],

@@ -39,6 +39,8 @@ class SGD(Optimizer):
 
     """
 
+    averages = ("momentum",)
+
     def __init__(
         self,
         parameters: Iterable[Any],

@@ -37,7 +37,7 @@ class Picture(Figure):
         with rc_context(_style()):
             # A date in the file would make equal pictures differ.
             metadata = {"Date": None} if kind == "svg" else None
-            self.savefig(buffer, format=kind, metadata=metadata, bbox_inches="tight", pad_inches=0.08)
+            self.savefig(buffer, format=kind, metadata=metadata)
         return buffer.getvalue()
 
     def _repr_png_(self) -> bytes:

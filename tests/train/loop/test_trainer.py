@@ -7,6 +7,7 @@ import copy
 import itertools
 import pickle
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -19,12 +20,13 @@ from lamina.backends import (
     StateError,
     get_backend,
 )
-from lamina.layers import Linear
+from lamina.layers import Linear, ReLU, Sequential
 from lamina.layers.call import CHECKED_TARGETS, INFERENCE, REHEARSAL, TRAINING, Setting
 from lamina.layers.losses import CrossEntropyLoss, MSELoss
-from lamina.train import SGD, Adam, Callback, CosineAnnealingLR, Trainer
+from lamina.train import SGD, Adam, Callback, CosineAnnealingLR, RMSprop, Trainer
 from lamina.train.data import order
 from lamina.train.loop.samples import fitting_batch
+from lamina.train.optimizers import Optimizer
 
 # -- learning ------------------------------------------------------------------------------------------
 
@@ -90,6 +92,28 @@ def test_a_copy_continues_with_the_same_bits(backend: Backend, twin_of: Callable
         each.fit((X, LABELS), epochs=2, batch_size=16)
     np.testing.assert_array_equal(weights(trainer), weights(twin))
     np.testing.assert_array_equal(*(t.history.column("train_loss") for t in (trainer, twin)))
+
+
+AVERAGING = [Adam, partial(SGD, momentum=0.9), partial(RMSprop, momentum=0.5, centered=True)]
+
+
+@pytest.mark.parametrize("make", AVERAGING)
+def test_moments_without_gradients_end_at_zero(backend: Backend, make: Callable[..., Optimizer]) -> None:
+    """Of a dead ReLU; as denormal numbers they would stay, and slow down every step."""
+    model = Sequential(Linear(3, 4, backend=backend), ReLU(backend), Linear(4, 2, backend=backend))
+    trainer = Trainer(model, CrossEntropyLoss(backend=backend), make(model.parameters(), lr=1e-3))
+    trainer.fit((X, LABELS), epochs=1, batch_size=10)
+    model[0].load_state_dict({"weight": np.zeros((4, 3)), "bias": np.full(4, -1.0)})
+    group = trainer.optimizer.groups[0]
+    tiny = np.finfo(np.float32).tiny
+    for name in trainer.optimizer.averages:
+        backend.assign(group.cells[name], backend.full(backend.shape(group.cells[name]), float(tiny)))
+    trainer.fit((X, LABELS), epochs=1, batch_size=10)
+    for name in trainer.optimizer.averages:
+        left = np.abs(group.host_cells()[name])
+        assert (left[:16] == 0).all()  # of the first layer, which gets no gradients
+        assert (left[16:] >= tiny).any()
+        assert not ((left > 0) & (left < tiny)).any()
 
 
 def test_a_schedule_sets_the_rate_of_each_epoch() -> None:
