@@ -150,8 +150,9 @@ class Optimizer(Rules):
     def drop_denormals(self) -> None:
         """Set the numbers in averages of gradients to 0 that are below the smallest normal number.
 
-        The averages of a dead ReLU's weights decay until they are denormal, and stay so: .9 times the smallest
-        number rounds to it. Arithmetic on them is many times slower, and moves no parameter above 1e-24.
+        The averages of a dead ReLU's weights decay until they are denormal, and stay so: .9 times the
+        smallest number rounds to it. Arithmetic on them is many times slower, and moves no parameter above
+        1e-24.
         """
         for group in self.groups:
             b = group.backend
