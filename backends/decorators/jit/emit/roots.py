@@ -29,7 +29,7 @@ from ..passes.views import row_major, view_of
 from ..program import NoRuleError
 from .arrays import element_of, spread
 from .expressions import evaluate, inputs_of, needed
-from .windows import WINDOWS
+from .windows import WINDOWS, convolution
 
 if TYPE_CHECKING:
     from ..passes.fuse import Group
@@ -183,6 +183,8 @@ def _matmul(w: Writer) -> None:
     a, b = w["x"], w["y"]
     if not is_floating(a.meta.dtype):
         raise NoRuleError(f"matmul: expected floats inside a compiled step, got {a.meta.dtype}")
+    if convolution(w):
+        return
     batch = w.shape[:-2]
     product = Product(w.shape[-2], w.shape[-1], (a.meta.shape[-1],), batch)
 

@@ -1,18 +1,28 @@
-"""The rules of the ops over windows: `unfold`, `fold`, `max_pool` and `max_pool_grad`."""
+"""The rules of the ops over windows: `unfold`, `fold`, max pooling; and products that are convolutions."""
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ....protocol import Shape
-from ..instructions import Value
-from ..ir import Code
-from ..kernels import windows
-from ..kernels.span import Array
+from ....windows import Window
+from ..instructions import Call, Operand, Value
+from ..ir import POINTER, Code, Index, Terms, bytes_of
+from ..ir import Value as Register
+from ..kernels import direct_weights, windows
+from ..kernels.direct import Correlation, correlate, three, workspace
+from ..kernels.direct_weights import weight_gradient
+from ..kernels.rows import Along
+from ..kernels.span import Array, Span
+from ..kernels.tile import scaled
 from ..passes.views import row_major
+from ..passes.windows import transposed
+from .arrays import spread
+from .expressions import evaluate, inputs_of
 
 if TYPE_CHECKING:
     from .roots import Writer
@@ -42,6 +52,9 @@ def _unfold(w: Writer) -> None:
 
 
 def _fold(w: Writer) -> None:
+    if w.group.before:
+        _image_gradient(w)
+        return
     w.fill(0.0)
 
     def write(code: Code, columns: Array, image: Array) -> None:
@@ -73,6 +86,229 @@ def _max_pool_grad(w: Writer) -> None:
         )
 
     w.kernels.launch([grad, indices, w.result], (), write)
+
+
+# -- convolutions ----------------------------------------------------------------------------------
+
+
+class Epilogue:
+    """The elementwise ops behind a root, and the arrays that they read beside it."""
+
+    def __init__(self, w: Writer) -> None:
+        self.w = w
+        found, self.numbers = inputs_of(w.group.after)
+        self.beside = [operand for operand in found if operand is not w.result]
+        self.operands = [*self.beside, *w.group.results]
+
+    def arrays(self, arrays: Any) -> list[Array]:
+        """Return all arrays that are read or written, in the result's shape."""
+        shape = self.w.shape
+        return [spread(arrays[x], x.meta.shape, shape) for x in self.operands]
+
+    def finish(self, code: Code, arrays: Any, number: Any) -> Callable[[Register, Span], None]:
+        """Return what ends with a span of the root's result."""
+        w, found = self.w, dict(zip(self.operands, self.arrays(arrays), strict=True))
+
+        def finish(value: Register, span: Span) -> None:
+            known: Any = {w.result: value, **{x: span.load(found[x]) for x in self.beside}}
+            evaluate(code, w.group.after, known, span.width, number)
+            for result in w.group.results:
+                span.store(known[result], found[result])
+
+        return finish
+
+
+def convolution(w: Writer) -> bool:
+    """Write a product with columns as a convolution or as a gradient of its weights; False for others."""
+    if not any(call.op == "unfold" for call in w.group.before):
+        return False
+    (unfold,) = w.group.before
+    if transposed(w["y"], unfold.result.meta.shape[-1]):
+        _weight_gradient(w, unfold)
+    else:
+        _convolution(w, unfold)
+    return True
+
+
+def _image(array: Array, code: Code, group: Index, channels: int) -> Array:
+    """Return a group of an image (1, C, *size, N) as (C / groups, *size, N)."""
+    _, channel, *rest = array.strides
+    where = code.at(array.pointer, (group, channels * channel * bytes_of(array.element)))
+    return replace(array, pointer=where, strides=(channel, *rest), padded=False)
+
+
+def _convolution(w: Writer, unfold: Call) -> None:
+    """y = w columns: (O, L) or (G, O / G, L)."""
+    image, window = unfold.args
+    weights = w["x"]
+    groups = w.shape[0] if len(w.shape) == 3 else 1
+    channels, outputs = image.meta.shape[1] // groups, w.shape[-2]
+    spec = Correlation.of(_forward(window), window.size[-1], channels, outputs)
+    epilogue = Epilogue(w)
+    steps = row_major(window.counts)[:-1]
+
+    def locate(output: Terms, places: Any, samples: Terms) -> tuple[tuple[Terms, ...], int]:
+        column = [*samples]
+        for place, step in zip(places[3 - len(steps) :], steps, strict=True):
+            column += scaled(place, step)
+        return (*([[]] if len(w.shape) == 3 else []), output, column), len(w.shape) - 1
+
+    def write(code: Code, arrays: Any, number: Any, space: Register) -> None:
+        finish = epilogue.finish(code, arrays, number)
+        a = arrays[weights]
+        kernel = row_major(window.kernel_size[:-1])
+
+        def one(group: Index) -> None:
+            *batch, row, depth = a.strides
+            own = batch[0] * bytes_of(a.element) if batch else 0
+            here = replace(
+                a,
+                pointer=code.at(a.pointer, (group, own)),
+                strides=(row, window.places * depth, *(depth * s for s in kernel)),
+            )
+
+            def place(*where: Any) -> tuple[tuple[Terms, ...], int]:
+                index, axis = locate(*where)
+                return (([(group, 1)], *index[1:]) if batch else index), axis
+
+            x = three(_image(arrays[image], code, group, channels), 1)
+            correlate(code, spec, x, _three(here, len(steps)), place, finish, space, dense=True)
+
+        with code.loop(groups) as group:
+            one(group)
+
+    x = three(_image_of(w, image), 1)
+    need = w.kernels.workspace(workspace(w.kernels.code.machine, spec, x))
+    w.kernels.launch([image, weights, *epilogue.operands], epilogue.numbers, write, need)
+
+
+def _image_of(w: Writer, image: Operand) -> Array:
+    """Return an image (1, C, *size, N) as (C, *size, N), without a place in memory."""
+    array = w.kernels.array(image, Register(POINTER, "null"))
+    return replace(array, strides=array.strides[1:])
+
+
+def _results(array: Array, window: Window, code: Code | None = None, group: Index = 0) -> Array:
+    """Return a group of a matrix (O, L) or (G, O / G, L) as (O / G, *counts, N), with three axes."""
+    *batch, output, length = array.strides
+    counts = tuple(length * s for s in row_major(window.counts))
+    if code is not None and batch:
+        own = batch[0] * bytes_of(array.element)
+        array = replace(array, pointer=code.at(array.pointer, (group, own)))
+    return three(replace(array, strides=(output, *counts), padded=False), 1)
+
+
+def _extents(window: Window) -> list[tuple[int, int, int, int, int, int]]:
+    """Return (size, windows, taps, stride, dilation, padding before) of each axis but that of the samples."""
+    before = tuple(side for side, _ in window.padding)
+    fields = (window.size, window.counts, window.kernel_size, window.stride, window.dilation, before)
+    return list(zip(*fields, strict=True))[:-1]
+
+
+def _forward(window: Window) -> list[Along]:
+    return [Along(*extents[:5], -extents[5]) for extents in _extents(window)]
+
+
+def _three(weights: Array, rank: int) -> Array:
+    """Return weights (O, C, *taps) with three axes of taps."""
+    strides = weights.strides
+    return replace(weights, strides=(*strides[:2], *(0,) * (3 - rank), *strides[2:]))
+
+
+def residues(size: int, count: int, kernel: int, stride: int, dilation: int, before: int) -> list[Along]:
+    """Return how the places of an image, by their residues, read the windows that contain them.
+
+    The place r + s q is tap j of the window (r + s q + before - j dilation) / s, for each j that divides.
+    """
+    found = []
+    shared = math.gcd(stride, dilation)
+    for r in range(min(stride, size)):
+        taps = [j for j in range(kernel) if (r + before - j * dilation) % stride == 0]
+        places = -(-(size - r) // stride)
+        if not taps:
+            found.append(Along(count, places, 0, out=(r, stride)))
+            continue
+        first = (r + before - taps[-1] * dilation) // stride
+        step = -(stride // shared)
+        found.append(
+            Along(count, places, len(taps), 1, dilation // shared, first, (taps[-1], step), (r, stride))
+        )
+    return found
+
+
+def _image_gradient(w: Writer) -> None:
+    """dx = fold(wᵀ g): (1, C, *size, N), for wᵀ (C K, O) and g (O, L), or of groups."""
+    (product,) = w.group.before
+    weights, grad = product.args
+    window = w["window"]
+    groups = product.result.meta.shape[0] if len(product.result.meta.shape) == 3 else 1
+    channels, outputs = w.shape[1] // groups, weights.meta.shape[-1]
+    parts = [residues(*extents) for extents in _extents(window)]
+    samples = window.size[-1]
+    specs = [Correlation.of(axes, samples, outputs, channels) for axes in itertools.product(*parts)]
+    epilogue = Epilogue(w)
+    rank = len(parts)
+
+    def write(code: Code, arrays: Any, number: Any, space: Register) -> None:
+        finish = epilogue.finish(code, arrays, number)
+        a, g = arrays[weights], arrays[grad]
+        kernel = row_major(window.kernel_size[:-1])
+        dense = window.stride[-2] == 1 and all(
+            x.strides[-2] == samples * x.strides[-1] for x in epilogue.arrays(arrays)
+        )
+        size = bytes_of(a.element)
+
+        def one(group: Index) -> None:
+            *batch, row, output = a.strides
+            here = replace(
+                a,
+                pointer=code.at(a.pointer, (group, batch[0] * size if batch else 0)),
+                strides=(window.places * row, output, *(row * s for s in kernel)),
+            )
+            x = _results(g, window, code, group)
+
+            def locate(channel: Terms, places: Any, sample: Terms) -> tuple[tuple[Terms, ...], int]:
+                first = [(group, channels), *channel]
+                return ([], first, *places[3 - rank :], sample), len(w.shape) - 1
+
+            for spec in specs:
+                correlate(code, spec, x, _three(here, rank), locate, finish, space, dense=dense)
+
+        with code.loop(groups) as group:
+            one(group)
+
+    nowhere = _results(w.kernels.array(grad, Register(POINTER, "null")), window)
+    machine = w.kernels.code.machine
+    need = w.kernels.workspace(max(workspace(machine, spec, nowhere) for spec in specs))
+    w.kernels.launch([weights, grad, *epilogue.operands], epilogue.numbers, write, need)
+
+
+def _weight_gradient(w: Writer, unfold: Call) -> None:
+    """dw = g columnsᵀ: (O, C K) or (G, O / G, C K / G), for g (O, L), or of groups."""
+    (image, window), grad = unfold.args, w["x"]
+    groups = w.shape[0] if len(w.shape) == 3 else 1
+    channels = image.meta.shape[1] // groups
+    spec = Correlation.of(_forward(window), window.size[-1], channels, w.shape[-2])
+    epilogue = Epilogue(w)
+
+    def write(code: Code, arrays: Any, number: Any, space: Register) -> None:
+        finish = epilogue.finish(code, arrays, number)
+        with code.loop(groups) as group:
+            x = three(_image(arrays[image], code, group, channels), 1)
+            g = _results(arrays[grad], window, code, group)
+
+            def locate(output: Terms, column: Terms) -> tuple[tuple[Terms, ...], int]:
+                batch: list[Terms] = [[(group, 1)]] if len(w.shape) == 3 else []
+                return (*batch, output, column), len(w.shape) - 1
+
+            weight_gradient(code, spec, x, g, locate, finish, space)
+
+    machine = w.kernels.code.machine
+    nowhere = _results(w.kernels.array(grad, Register(POINTER, "null")), window)
+    need = w.kernels.workspace(
+        direct_weights.workspace(machine, spec, three(_image_of(w, image), 1), nowhere)
+    )
+    w.kernels.launch([image, grad, *epilogue.operands], epilogue.numbers, write, need)
 
 
 WINDOWS: dict[str, Callable[[Writer], None]] = {

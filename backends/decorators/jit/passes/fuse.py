@@ -27,6 +27,7 @@ from functools import cached_property
 
 from ....meta import Meta
 from ..instructions import Buffer, Call, Load, Operand, Program, Store, Value, base_of
+from .windows import Absorbed
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,7 +39,8 @@ class Group:
     root
         The op that decides the loops: a product, a reduction, a gather; None if all are elementwise.
     before
-        Elementwise ops whose results only the root reads, element by element.
+        Elementwise ops whose results only the root reads, element by element; or the columns of a
+        convolution, or the product that it folds.
     after
         Elementwise ops on the root's result, or all ops of a group without a root, in order.
     results
@@ -55,6 +57,11 @@ class Group:
     def calls(self) -> tuple[Call, ...]:
         """All instructions, in order."""
         return (*self.before, *([] if self.root is None else [self.root]), *self.after)
+
+    @property
+    def windows(self) -> bool:
+        """Whether it is a convolution."""
+        return any(call.op in ("unfold", "matmul") for call in self.before)
 
     @cached_property
     def reads(self) -> frozenset[Value]:
@@ -88,6 +95,7 @@ def fuse(program: Program, rules: Rules) -> list[Group]:
 class _Fusion:
     def __init__(self, program: Program, rules: Rules) -> None:
         self.program, self.rules = program, rules
+        self.absorbed = Absorbed(program)
         self.drafts: list[_Draft] = []
         self.place: dict[Value, int] = {}
         """The number of the draft that computes a value."""
@@ -103,7 +111,7 @@ class _Fusion:
 
     def run(self) -> list[Group]:
         for call in self.program.body:
-            if not isinstance(call, Call):
+            if not isinstance(call, Call) or self.absorbed.takes(call):
                 continue
             if call.op not in self.rules.maps:
                 self._root(call)
@@ -139,7 +147,7 @@ class _Fusion:
         return list(found.values())
 
     def _root(self, call: Call) -> None:
-        draft = _Draft(call)
+        draft = _Draft(call, before=self.absorbed.inside(call))
         for operand in call.operands():
             if isinstance(operand, Value) and operand in self.waiting:
                 draft.before += self._tree(self.waiting[operand])
@@ -169,7 +177,7 @@ class _Fusion:
             return False
         if draft.root is None:
             return draft.after[-1].result.meta.shape == shape
-        if draft.root.op == "matmul":
+        if draft.root.op == "matmul" or (draft.root.op == "fold" and draft.before):
             return all(one.op not in self.rules.costly for one in tree)
         return draft.root.op == "sum" and _same_kind(draft.root, tree)
 
@@ -180,7 +188,8 @@ class _Fusion:
             value
             for call in calls
             for value in call.results
-            if any(reader is None or id(reader) not in own for reader, _ in self.readers.get(value, []))
+            if value not in self.absorbed
+            and any(reader is None or id(reader) not in own for reader, _ in self.readers.get(value, []))
         )
         return Group(draft.root, tuple(draft.before), tuple(draft.after), results)
 

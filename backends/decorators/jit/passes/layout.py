@@ -160,7 +160,9 @@ def _plain(program: Program, groups: Sequence[Group]) -> set[Value]:
     found = set(program.inputs) | set(program.outputs)
     found |= {i.result for i in program.body if isinstance(i, Constant)}
     for group in groups:
-        takes = group.root is None or group.root.op in PADS
+        takes = group.root is None or (
+            group.root.op in PADS and not any(c.op == "unfold" for c in group.before)
+        )
         for call in group.calls:
             for operand in call.operands():
                 if not takes or not _walks(operand):

@@ -1,0 +1,122 @@
+"""Convolutions as native code: no columns are made, whatever the window, the groups and the samples."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+
+from lamina.backends import Window, get_backend
+from lamina.backends.decorators.jit.bound import Bound
+from lamina.backends.decorators.jit.builder import Builder
+from lamina.backends.decorators.jit.compiler import PASSES, RULES, native_all
+from lamina.backends.decorators.jit.instructions import Program, Value
+from lamina.backends.decorators.jit.machine import Machine
+from lamina.backends.decorators.jit.passes.fuse import fuse
+from lamina.backends.decorators.jit.program import apply, interpret
+from lamina.backends.meta import Meta
+
+pytestmark = pytest.mark.without_torch
+pytest.importorskip("llvmlite", reason="it compiles the steps")
+
+
+class Case(NamedTuple):
+    """A convolution of images (C, *size, N)."""
+
+    samples: int
+    channels: int
+    outputs: int
+    groups: int
+    size: tuple[int, ...]
+    kernel: tuple[int, ...]
+    stride: tuple[int, ...]
+    padding: tuple[tuple[int, int], ...]
+    dilation: tuple[int, ...]
+
+    @property
+    def window(self) -> Window:
+        """Over the images, with the samples as the last axis."""
+        return Window.of(
+            (*self.size, self.samples),
+            (*self.kernel, 1),
+            (*self.stride, 1),
+            (*self.padding, (0, 0)),
+            (*self.dilation, 1),
+        )
+
+
+def drawn(seed: int) -> Case:
+    """Return a case of these: one to three axes, any options, samples that fill vectors or do not."""
+    source = np.random.default_rng(seed)
+    rank = 1 + seed % 3
+    groups = int(source.choice([1, 1, 2, 3]))
+    pick: Any = lambda options: tuple(int(source.choice(options)) for _ in range(rank))  # noqa: E731
+    kernel, dilation = pick([1, 2, 3, 5] if rank < 3 else [1, 2, 3]), pick([1, 1, 2])
+    padding = tuple((int(a), int(b)) for a, b in source.integers(0, 3, (rank, 2)))
+    spans = [d * (k - 1) + 1 for k, d in zip(kernel, dilation, strict=True)]
+    size = tuple(
+        max(s - a - b, 1) + int(source.integers(0, 5)) for s, (a, b) in zip(spans, padding, strict=True)
+    )
+    return Case(
+        int(source.choice([1, 3, 8, 16, 21, 40])),
+        groups * int(source.integers(1, 5)),
+        groups * int(source.choice([1, 2, 5, 14])),
+        groups,
+        size,
+        kernel,
+        pick([1, 1, 2, 3]),
+        padding,
+        dilation,
+    )
+
+
+CASES = [drawn(seed) for seed in range(20)]
+
+
+def program(case: Case, dtype: str) -> Program:
+    """Return the three maps of a convolution, each with elementwise ops behind it."""
+    b: Any = Builder()  # type: ignore[abstract]  # made by funnelled
+    window, g = case.window, case.groups
+    depth, length = case.channels * window.places, window.positions
+    lead: Any = lambda n, *rest: (n, *rest) if g == 1 else (g, n // g, *rest)  # noqa: E731
+    shapes = {
+        "x": (1, case.channels, *window.size),
+        "w": lead(case.outputs, depth // g),
+        "g": lead(case.outputs, length),
+        "b": lead(case.outputs, 1),
+    }
+    x, w, grad, bias = inputs = tuple(Value(Meta(s, dtype), name) for name, s in shapes.items())
+    turned = (1, 0) if g == 1 else (0, 2, 1)
+    columns = b.reshape(b.unfold(x, window), lead(depth, length))
+    y = b.maximum(b.add(b.matmul(w, columns), bias), 0.0)
+    dw = b.multiply(b.matmul(grad, b.permute_dims(columns, turned)), 0.5)
+    product = b.matmul(b.permute_dims(w, turned), grad)
+    dx = b.add(b.fold(b.reshape(product, (1, depth, length)), window), x)
+    return Program(inputs, (), tuple(b.body), (y, dw, dx))
+
+
+def check(cases: list[Case], dtype: str, machine: Machine | None = None) -> None:
+    """Compare native code with the interpreter."""
+    programs = [program(case, dtype) for case in cases]
+    source = np.random.default_rng(0)
+    b = get_backend("numpy", dtype=dtype)
+    bar = {"float64": 1e-11, "float32": 2e-5}[dtype]
+    for case, code, one in zip(cases, native_all(programs, machine=machine), programs, strict=True):
+        groups = fuse(apply(one, PASSES), RULES)
+        assert not any(group.root is not None and group.root.op == "unfold" for group in groups), case
+        data = [source.standard_normal(v.meta.shape).astype(dtype) for v in one.inputs]
+        outputs = [np.full(v.meta.shape, np.nan, dtype) for v in one.outputs]
+        bound = Bound(code, data, None, {}, outputs, {}, 1)
+        bound.run()
+        expected = interpret(one, b, [b.from_host(x) for x in data], numbers={}, cells={})
+        for actual, wanted in zip(outputs, expected, strict=True):
+            wanted = b.to_host(wanted)
+            np.testing.assert_allclose(
+                actual, wanted, rtol=bar, atol=bar * max(np.abs(wanted).max(), 1.0), err_msg=str(case)
+            )
+
+
+def test_convolutions_of_all_kinds() -> None:
+    check(CASES[::2], "float64")
+    check(CASES[1::2], "float32")
