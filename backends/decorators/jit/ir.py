@@ -101,6 +101,7 @@ class Code:
         self._entry: list[str] = []
         self._lines: list[str] = []
         self._count = 0
+        self._flags = ""
 
     # -- lines ---------------------------------------------------------------------------------------
 
@@ -150,7 +151,14 @@ class Code:
 
     def arithmetic(self, op: str, x: Value, y: Value) -> Value:
         """Return x `op` y, with op of add, sub, mul, div; floats are rounded once, integers wrap."""
-        return self._two(_ARITHMETIC[op] if x.type.floating else op, x, y)
+        return self._two(f"{_ARITHMETIC[op]}{self._flags}" if x.type.floating else op, x, y)
+
+    @contextlib.contextmanager
+    def contracted(self) -> Iterator[None]:
+        """Let a product and the sum that takes it be rounded once, as a fused multiply-add."""
+        before, self._flags = self._flags, " contract"
+        yield
+        self._flags = before
 
     def add(self, x: Value, y: Value) -> Value:
         """Return x + y."""

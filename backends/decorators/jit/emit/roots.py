@@ -218,7 +218,8 @@ def _matmul(w: Writer) -> None:
             read, _ = inputs_of(calls)
             known: Any = {operand: span.load(others[operand]) for operand in read if operand in others}
             known[w.result] = value
-            evaluate(code, calls, known, span.width, number)
+            with code.contracted():  # the product's own sums are, too
+                evaluate(code, calls, known, span.width, number)
             for result in w.group.results:
                 if result in results:
                     span.store(known[result], arrays[result])
