@@ -153,6 +153,11 @@ class Code:
         """Return x `op` y, with op of add, sub, mul, div; floats are rounded once, integers wrap."""
         return self._two(f"{_ARITHMETIC[op]}{self._flags}" if x.type.floating else op, x, y)
 
+    @property
+    def contracts(self) -> bool:
+        """Whether the code is inside `contracted`."""
+        return bool(self._flags)
+
     @contextlib.contextmanager
     def contracted(self) -> Iterator[None]:
         """Let a product and the sum that takes it be rounded once, as a fused multiply-add."""

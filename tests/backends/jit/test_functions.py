@@ -16,6 +16,7 @@ from lamina.backends.decorators.jit.ir import Code, Value, vector
 from lamina.backends.decorators.jit.kernels.elementwise import ELEMENTWISE, convert
 from lamina.backends.decorators.jit.kernels.functions import FUNCTIONS
 from lamina.backends.decorators.jit.kernels.loops import elementwise
+from lamina.backends.decorators.jit.kernels.quotient import quotient
 from lamina.backends.decorators.jit.kernels.span import Array
 from lamina.backends.decorators.jit.machine import Machine, host
 from lamina.backends.ops import OPS
@@ -289,3 +290,34 @@ def test_a_float_without_an_integer_becomes_the_nearest() -> None:
     top = 2**63 - 1
     result = Native(host()).add(write, 2)(x, np.zeros(5, np.int64))[1]
     assert result.tolist() == [0, top, -top - 1, top, -top - 1]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("machine", machines(), ids=lambda machine: machine.unit)
+def test_quotients_by_multiply_adds(machine: Machine, dtype: str) -> None:
+    """Those of a product's kernel: infinities, NaN and zeros as in division, all else within a unit."""
+    info = np.finfo(dtype)
+    source, lanes = np.random.default_rng(3), 64
+    exponents = source.uniform(info.minexp, info.maxexp, (2, 200 * lanes))
+    x, y = (np.exp2(exponents) * source.choice([-1, 1], exponents.shape)).astype(dtype)
+    x[: 80 * lanes], y[: 80 * lanes] = source.uniform(-2, 2, (2, 80 * lanes))  # quotients near 1
+    with np.errstate(all="ignore"):
+        special = np.array(SPECIAL).astype(dtype)
+    x = np.concatenate([x, *(np.repeat(special, lanes) for _ in special)])
+    y = np.concatenate([y, *(np.repeat(np.roll(special, i), lanes) for i in range(len(special)))])
+
+    def write(code: Code, p: Value, q: Value, out: Value) -> None:
+        arrays = [Array(pointer, ELEMENT[dtype], (1,)) for pointer in (p, q, out)]
+        with code.contracted():
+            elementwise(code, x.shape, arrays[:2], arrays[2:], quotient)
+
+    found = Native(machine).add(write, 3)(x, y, np.zeros_like(x))[2]
+    with np.errstate(all="ignore"):
+        right = x / y
+        small = np.abs(right) < 4 * info.tiny
+        ordinary = np.isfinite(right) & ~small
+        off = np.abs(found - right)
+        assert (off[ordinary] <= np.spacing(np.abs(right[ordinary]))).all()
+        assert (off[: 80 * lanes] == 0).mean() > 0.9999
+        assert (off[small] <= 2 * info.smallest_subnormal).all()
+        np.testing.assert_array_equal(found[~np.isfinite(right)], right[~np.isfinite(right)])

@@ -12,6 +12,7 @@ from ..ir import ELEMENTS, Code, vector
 from ..ir import Value as Register
 from ..kernels import functions
 from ..kernels.elementwise import ELEMENTWISE, convert
+from ..kernels.quotient import quotient
 from .arrays import element_of
 
 FUNCTIONS: dict[str, Callable[..., Register]] = {
@@ -25,7 +26,7 @@ FUNCTIONS: dict[str, Callable[..., Register]] = {
     "erf": functions.erf,
     "pow": functions.power,
 }
-RULES: dict[str, Callable[..., Register]] = ELEMENTWISE | FUNCTIONS
+RULES: dict[str, Callable[..., Register]] = ELEMENTWISE | FUNCTIONS | {"divide": quotient}
 """By op: the function of (code, *operands)."""
 MAPS = frozenset(RULES) | {"astype", "copy"}
 """The ops that compute each element of the result from the same element of each operand."""

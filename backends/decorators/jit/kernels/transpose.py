@@ -11,11 +11,21 @@ from .sums import nest
 
 
 def transpose(
-    code: Code, element: str, m: int, n: int, source: Value, row: int, target: Value, target_row: int
+    code: Code,
+    element: str,
+    m: int,
+    n: int,
+    source: Value,
+    row: int,
+    target: Value,
+    target_row: int,
+    *,
+    padded: bool = False,
 ) -> None:
     """Write target[j target_row + i] = source[i row + j] for i < m, j < n, by blocks of whole vectors.
 
-    They are loops, not one long text: unrolled, a matrix of 1024 rows would compile for minutes.
+    They are loops, not one long text: unrolled, a matrix of 1024 rows would compile for minutes. `padded`:
+    the source's rows may be read up to a whole vector.
     """
     size = side(code, element)
     for i, rows, height in _parts(m, size):
@@ -25,7 +35,7 @@ def transpose(
                 scale = bytes_of(element)
                 here = code.at(source, *_scaled(down, row * scale), *_scaled(right, scale))
                 there = code.at(target, *_scaled(right, target_row * scale), *_scaled(down, scale))
-                _block(code, element, height, width, here, row, there, target_row)
+                _block(code, element, height, width, here, row, there, target_row, padded=padded)
 
 
 def side(code: Code, element: str) -> int:
@@ -53,27 +63,45 @@ def _block(
     row: int,
     target: Value,
     target_row: int,
+    *,
+    padded: bool,
 ) -> None:
-    """Transpose one block in registers: log2(side) rounds of shuffles that swap its off-diagonal quarters."""
+    """Transpose one block in registers, a few columns at a time.
+
+    Loads of 16 bytes put the rows i, i + c, i + 2 c, ... into the quarters of vector i. Then the quarters are
+    transposed beside each other: log2(c) rounds of shuffles that swap their off-diagonal quarters.
+    """
     stored = "i8" if element == "i1" else element
     lanes, scale = side(code, element), bytes_of(stored)
-    kind = vector(stored, lanes)
-    rows = [
-        code.load(code.at(source, (i, row * scale)), kind, width)
-        if i < height
-        else Value(kind, "zeroinitializer")
-        for i in range(lanes)
-    ]
-    step = lanes // 2
-    while step:
-        low = [j if not j & step else lanes + j - step for j in range(lanes)]
-        high = [j + step if not j & step else lanes + j for j in range(lanes)]
-        for i in (i for i in range(lanes) if not i & step):
-            x, y = rows[i], rows[i + step]
-            rows[i], rows[i + step] = code.shuffle(x, y, low), code.shuffle(x, y, high)
-        step //= 2
-    for j in range(width):
-        code.store(rows[j], code.at(target, (j, target_row * scale)), height)
+    chunk = min(lanes, 16 // scale)
+    for first in range(0, width, chunk):
+        live = chunk if padded else min(chunk, width - first)
+        here = code.at(source, (first, scale))
+        rows = [_rows(code, stored, range(i, height, chunk), here, row, live) for i in range(chunk)]
+        step = chunk // 2
+        while step:
+            low = [j if not j & step else lanes + j - step for j in range(lanes)]
+            high = [j + step if not j & step else lanes + j for j in range(lanes)]
+            for i in (i for i in range(chunk) if not i & step):
+                x, y = rows[i], rows[i + step]
+                rows[i], rows[i + step] = code.shuffle(x, y, low), code.shuffle(x, y, high)
+            step //= 2
+        for j in range(min(chunk, width - first)):
+            code.store(rows[j], code.at(target, (first + j, target_row * scale)), height)
+
+
+def _rows(code: Code, stored: str, rows: range, source: Value, row: int, live: int) -> Value:
+    """Return a vector of 16 bytes of each of some rows; the rest is anything."""
+    lanes, scale = side(code, "i1" if stored == "i8" else stored), bytes_of(stored)
+    chunk = min(lanes, 16 // scale)
+    found = Value(vector(stored, lanes), "zeroinitializer")
+    for part, i in enumerate(rows):
+        x = code.load(code.at(source, (i, row * scale)), vector(stored, chunk), live)
+        wide = code.shuffle(x, x, [lane % chunk for lane in range(lanes)])
+        inside = [part * chunk <= lane < (part + 1) * chunk for lane in range(lanes)]
+        mask = code.lanes_of(vector("i1", lanes), [int(one) for one in inside])
+        found = code.select(mask, wide, found) if part else wide
+    return found
 
 
 def copy(code: Code, shape: Sequence[int], source: Array, target: Array) -> None:
