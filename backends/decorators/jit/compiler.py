@@ -1,37 +1,14 @@
-"""From a traced program to native code: the passes in order, then LLVM; or from the cache of objects."""
+"""From a traced program to native code: by `generate` and LLVM, or from the cache of objects."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from .emit.expressions import FUNCTIONS, MAPS, WHOLE
-from .emit.step import write
-from .emit.windows import POOLING
 from .instructions import Program
-from .ir import Module
 from .machine import Library, Machine, compiled, host, linked
 from .objects import key_of, objects
-from .passes.cells import cells
-from .passes.constants import constants
-from .passes.fuse import Rules, fuse
-from .passes.lower import lower
-from .passes.simplify import simplify
-from .passes.views import views
-from .program import Pass, apply, check
 from .sources import digest
 from .table import Table, pack, unpack
-
-PASSES: tuple[Pass, ...] = (
-    lambda program: lower(program, whole=WHOLE | POOLING),
-    constants,
-    cells,
-    simplify,
-    views,
-    simplify,
-)
-
-
-RULES = Rules(MAPS, FUNCTIONS)
 
 
 class Native:
@@ -64,20 +41,14 @@ def native_all(
         data = cache.get(key)
         if data is not None:
             return _linked(*unpack(data, programs), machine, cached=True)
-    tables, text = _written(programs, machine, ordered=ordered)
+    from .generate import generate
+
+    unchanged = sources == digest()  # and what was imported now is what the key says
+    tables, text = generate(programs, machine, ordered=ordered)
     code = compiled(text, machine)
-    if cache is not None and key:
+    if cache is not None and key and unchanged:
         cache.put(key, pack(tables, programs, code))
     return _linked(tables, code, machine, cached=False)
-
-
-def _written(programs: Sequence[Program], machine: Machine, *, ordered: bool) -> tuple[dict[str, Table], str]:
-    """Return a table for each program, and the IR of all."""
-    module, tables = Module(machine), {}
-    for i, program in enumerate(programs):
-        program = apply(check(program), PASSES)
-        tables[f"run{i}"] = write(module, f"run{i}", program, fuse(program, RULES), ordered=ordered)
-    return tables, module.text()
 
 
 def _linked(tables: Mapping[str, Table], code: bytes, machine: Machine, *, cached: bool) -> list[Native]:

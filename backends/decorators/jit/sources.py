@@ -6,7 +6,6 @@ the same program. So the key of an object holds the SHA-256 of all source files 
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import time
 from collections.abc import Iterable
@@ -18,7 +17,6 @@ _BACKENDS = _HERE.parents[1]
 """Its own files hold the definitions of the derived ops, which the pass `lower` runs."""
 
 
-@functools.cache
 def digest() -> str | None:
     """Return the SHA-256 of our sources; None if one was changed after it was imported, or there are none."""
     return digest_of([*_BACKENDS.glob("*.py"), *_HERE.rglob("*.py")], _IMPORTED)

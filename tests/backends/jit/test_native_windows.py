@@ -10,7 +10,8 @@ import pytest
 from lamina.backends import Window, get_backend
 from lamina.backends.decorators.jit.bound import Bound
 from lamina.backends.decorators.jit.builder import Builder
-from lamina.backends.decorators.jit.compiler import PASSES, RULES, native_all
+from lamina.backends.decorators.jit.compiler import native_all
+from lamina.backends.decorators.jit.generate import PASSES, RULES
 from lamina.backends.decorators.jit.instructions import Program, Value
 from lamina.backends.decorators.jit.machine import Machine
 from lamina.backends.decorators.jit.passes.fuse import fuse
