@@ -8,6 +8,9 @@ from typing import Any
 
 import pytest
 
+from lamina.backends import select
+from lamina.backends.decorators.jit.trace import Tracer
+
 Run = Callable[..., Any]
 STARTS = {"png": b"\x89PNG", "svg": b"<?xml", "pdf": b"%PDF", "dot": b"digraph {"}
 
@@ -69,3 +72,50 @@ def test_a_run_and_its_export(lamina: Run, files: Path) -> None:
         assert "Linear(3 -&gt; 3)" in text
         lamina(f"graph {source} --step --out net.gv --force")
         assert "CrossEntropyLoss" in Path("net.gv").read_text()
+
+
+# -- the program -----------------------------------------------------------------------------------------
+
+
+def test_the_program_of_a_step(lamina: Run) -> None:
+    """As the page shows it: under the layers' paths, then in primitives, then by kernels."""
+    pytest.importorskip("llvmlite", reason="a program is compiled")
+    found = lamina("graph disc --hidden 4 --program").stdout
+    traced, rest = found.split("After the passes")
+    compiled, kernels = rest.split("Its kernels")
+    assert traced.startswith(
+        "disc dense: a training step as it is traced\ninputs   %x0: f32[32, 2], %x1: i64[32]"
+    )
+    assert "\n  %2: f32[32, 4] = linear(%x0, %0, %1)\n# " in traced
+    assert "adam_step(" in traced
+    assert "linear(" not in compiled
+    assert "\n  %2: f32[32, 4] = matmul(%x0, %0[0; 2:1, 4:2])" in compiled
+    assert "store @" in compiled
+    assert "\nmatmul + add + maximum\n" in kernels
+    parts = lamina("graph disc --hidden 4 --program --json").json
+    assert parts.keys() == {"traced", "compiled", "kernels"}
+    assert parts["traced"] in found
+    assert f"Its kernels, {len(parts['kernels'])}, " in found
+
+
+def test_the_program_of_a_trained_network_and_of_another_backend(lamina: Run) -> None:
+    pytest.importorskip("llvmlite", reason="a program is compiled")
+    lamina("train disc --n 40 --hidden 4 --epochs 1 --batch-size 7 --dtype float64 --out run")
+    assert "f32[7, 2]" in lamina("graph run --program").stdout
+    assert "f64[32, 2]" in lamina("graph disc --program --backend strict+numpy --dtype float64").stdout
+
+
+def test_mistakes_about_the_program(lamina: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    for more in ("--step", "--to svg", "--out x.png", "--force"):
+        error = lamina(f"graph disc --program {more}", code=2).stderr
+        assert f"--program: expected no {more.split()[0]}, got both; it prints text: use > FILE" in error
+    assert "--program" in lamina("graph disc --progam", code=2).stderr
+    assert not list(Path().glob("*.png"))
+    monkeypatch.setattr(Tracer.__init__, "__defaults__", (20,))
+    error = lamina("graph disc --program", code=2).stderr
+    assert (
+        "--program: expected a step that compiles, got one that runs eagerly: expected a step of at" in error
+    )
+    monkeypatch.setattr(select, "installed", lambda name: name != "llvmlite")
+    monkeypatch.setattr(select, "_instances", {})
+    assert "pip install 'lamina[jit]'" in lamina("graph disc --program --backend numpy", code=2).stderr
