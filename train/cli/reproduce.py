@@ -31,8 +31,6 @@ from .app import (
 from .numbers import INTEGER
 
 Name = Annotated[str, typer.Argument(metavar="PAPER", help=f"{', '.join(PAPERS)}, or all.")]
-Quick = Annotated[bool, typer.Option("--quick", help="Fewer and shorter runs: five minutes for all papers.")]
-Full = Annotated[bool, typer.Option("--full", help="felisaz: all 700 runs of its grid (hours).")]
 Choose = Annotated[
     list[str] | None,
     typer.Option(
@@ -44,10 +42,7 @@ Choose = Annotated[
 ShowOptions = Annotated[bool, typer.Option("--options", help="List the details that the paper leaves open.")]
 Out = Annotated[
     Path | None,
-    typer.Option(
-        help="Folder of the report (default: reproduced/PAPER, with --quick reproduced-quick/PAPER); an "
-        "interrupted run resumes."
-    ),
+    typer.Option(help="Folder of the report (default: reproduced/PAPER); an interrupted one resumes."),
 ]
 FirstSeed = Annotated[
     int, typer.Option("--seed", help="Seed of the first run; run k has this seed plus k.", **INTEGER)
@@ -58,8 +53,6 @@ Jobs = Annotated[int | None, typer.Option(help="Runs at the same time (default: 
 @command
 def reproduce(
     paper: Name,
-    quick: Quick = False,
-    full: Full = False,
     choose: Choose = None,
     show_options: ShowOptions = False,
     out: Out = None,
@@ -69,14 +62,12 @@ def reproduce(
     dtype: DtypeOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Repeat the experiments of a paper and report its numbers beside ours."""
+    """Repeat the experiments of a paper, in full, and report its numbers beside ours."""
     names = (*PAPERS, "all")
     if paper not in names:
         raise OptionError(
             f"expected a paper ({', '.join(names)}), got {paper!r}.{did_you_mean(paper, names)}"
         )
-    if quick and full:
-        raise OptionError("expected --quick or --full, got both")
     integer("--seed", "", seed, least=0)
     jobs = _cores() if jobs is None else integer("--jobs", "", jobs)
     chosen = list(PAPERS.values()) if paper == "all" else [PAPERS[paper]]
@@ -86,11 +77,8 @@ def reproduce(
     choices = _choices(choose or [])
     if paper == "all" and choices:
         raise OptionError("--set: expected one paper, got all, which uses the defaults of each")
-    scale = "quick" if quick else "full" if full else "standard"
-    plans = [(one, one.options(choices, scale=scale, seed=seed)) for one in chosen]  # type: ignore[arg-type]
-    folder = out or Path(
-        "reproduced" + ("-quick" if quick else "-full" if full else ""), *(paper,) * (paper != "all")
-    )
+    plans = [(one, one.options(choices, seed=seed)) for one in chosen]
+    folder = out or Path("reproduced", *(paper,) * (paper != "all"))
     b = get_backend()
     reports = _run(plans, folder, paper == "all", b, jobs, as_json)
     if as_json:
@@ -172,4 +160,6 @@ def _show(report: Report) -> None:
     show_table({**heads, "verdict": "left"}, rows)
     for reason, names in reasons.items():
         say(f"{'; '.join(names)}: {reason}", style="dim")
+    if report.eager:
+        say(f"Not compiled: {report.eager}", style="dim")
     say(f"{len(report.pictures)} pictures and report.md in ", (str(report.folder), "bold"))

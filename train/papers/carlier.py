@@ -24,7 +24,12 @@ CHOICES = (
     ),
     r.Choice("batch_size", ("1000", "500", "250"), "Not given; the example takes all samples in one step."),
 )
-ENGINES = {"the graph": "graph", "hand-written layers": "layers", "PyTorch": "torch"}
+ENGINES = {
+    "the graph": "graph",
+    "layers, compiled": "compiled",
+    "layers, eager": "eager",
+    "PyTorch": "torch",
+}
 MEASURED = {
     "train_loss": (0.0228, 0.0023),
     "test_loss": (0.0254, 0.0028),
@@ -79,15 +84,16 @@ def search(options: r.Options) -> dict[str, r.Plan]:
 
 
 def runs(options: r.Options) -> list[r.Run]:
-    """Return timed runs of the three engines in turns, and the search."""
-    base = plan(options)
-    result = [
+    """Return the layers' runs, timed runs of the four engines in turns, and the search."""
+    base, seeds = plan(options), options.seeds(20)
+    result = [r.Run("hand-written layers", seed, base) for seed in seeds]
+    result += [
         r.Run(name, seed, replace(base, engine=engine), timed=True)  # type: ignore[arg-type]
-        for seed in options.seeds(20, 5)
+        for seed in seeds
         for name, engine in ENGINES.items()
     ]
     for label, changed in search(options).items():
-        result += [r.Run(label, seed, changed) for seed in options.seeds(10, 1)]
+        result += [r.Run(label, seed, changed) for seed in options.seeds(10)]
     return result
 
 
@@ -118,7 +124,7 @@ def rows(options: r.Options) -> list[r.Row]:
                 )
             )
     paper = SECONDS["PyTorch"][1] / SECONDS["the graph"][1]
-    for name in ("the graph", "hand-written layers"):
+    for name in ("the graph", "layers, eager", "layers, compiled"):
         what = f"time of PyTorch / {name}"
         result.append(r.Row(what, "3.2", paper, r.ratio("PyTorch", name), form="ratio", statistic="median"))
     return result

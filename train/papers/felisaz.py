@@ -72,20 +72,9 @@ def plan(options: r.Options, batch: int, activation: str, rate: float) -> r.Plan
     )
 
 
-def grid(options: r.Options) -> dict[tuple[int, str], tuple[tuple[float, ...], int]]:
-    """Return {(batch size, activation): (learning rates, runs of each)}.
-
-    "full" has all. "standard" has all for batches of 20 and more, and fewer for small batches, which take
-    long.
-    """
-    cells = [(batch, activation) for batch in TABLE for activation in ACTIVATIONS]
-    if options.quick:
-        shown = ((5, "ReLU"), (20, "ReLU"))
-        return {cell: (RATES[:2], 2) for cell in cells if cell[0] >= 50 or cell in shown}
-    if options.scale == "full":
-        return dict.fromkeys(cells, (RATES, 10))
-    fewer = {1: (RATES[:2], 3), 5: (RATES, 3), 10: (RATES[:3], 3)}
-    return {cell: fewer.get(cell[0], (RATES, 10)) for cell in cells}
+GRID = [(batch, activation) for batch in TABLE for activation in ACTIVATIONS]
+"""The cells of table I: batch size and activation. Each has five learning rates, with `RUNS` runs each."""
+RUNS = 10
 
 
 def name(batch: int, activation: str, rate: float) -> str:
@@ -96,7 +85,7 @@ def name(batch: int, activation: str, rate: float) -> str:
 def search(options: r.Options) -> dict[str, r.Plan]:
     """Return the plans of the search, with one change each, for batch sizes that show its effect."""
     plans = {}
-    for batch in (100,) if options.quick else (100, 200):
+    for batch in (100, 200):
         for gradient, loss in GRADIENTS.items():
             for rate in RATES[:2]:
                 changed = replace(plan(options, batch, "ReLU", rate), loss=loss, every=100)
@@ -113,12 +102,12 @@ def runs(options: r.Options) -> list[r.Run]:
     """Return the runs of the grid and of the search."""
     result = [
         r.Run(name(*cell, rate), seed, plan(options, *cell, rate))
-        for cell, (rates, repeats) in grid(options).items()
-        for rate in rates
-        for seed in options.seeds(repeats, repeats)
+        for cell in GRID
+        for rate in RATES
+        for seed in options.seeds(RUNS)
     ]
     for label, changed in search(options).items():
-        result += [r.Run(label, seed, changed) for seed in options.seeds(5, 2)]
+        result += [r.Run(label, seed, changed) for seed in options.seeds(5)]
     return result
 
 
@@ -147,20 +136,17 @@ def rows(options: r.Options) -> list[r.Row]:
     for batch, (rate, *columns) in TABLE.items():
         for place, activation in enumerate(ACTIVATIONS):
             cell = f"batch {batch}, {activation}"
-            rates, repeats = grid(options).get((batch, activation), ((), 0))
-            whole = (len(rates), repeats) == (len(RATES), 10)
-            ran = "" if whole else f"from {repeats} of 10 runs and {len(rates)} of 5 rates"
-            result.append(_rate(batch, activation, rate, ran))
+            result.append(_rate(batch, activation, rate))
             read = partial(tuned, batch, activation)
             for number, column in zip(COLUMNS, columns, strict=True):
                 unit = 1 if number.endswith("loss") else 100
                 value, std = (column[2 * place + k] / unit for k in range(2))
                 label = f"{cell}: {number.replace('_', ' ')}"
-                result.append(r.scored(number, read, label, "table I", value, std, ran=ran))
+                result.append(r.scored(number, read, label, "table I", value, std))
     return result
 
 
-def _rate(batch: int, activation: str, reported: float, ran: str) -> r.Row:
+def _rate(batch: int, activation: str, reported: float) -> r.Row:
     """Return the row of a learning rate."""
 
     def read(results: r.Results) -> list[float]:
@@ -168,4 +154,4 @@ def _rate(batch: int, activation: str, reported: float, ran: str) -> r.Row:
         return [] if math.isnan(rate) else [rate]
 
     what = f"batch {batch}, {activation}: lr"
-    return r.Row(what, "table I", reported, read, form="number", better="", ran=ran)
+    return r.Row(what, "table I", reported, read, form="number", better="")

@@ -331,7 +331,6 @@ OTHERS = (
     bad_line("reproduce jin --set gradient=max", "jin: gradient: expected one of sum, mean", "'max'"),
     bad_line("reproduce jin --set los=sum", "option: expected one of ", "'los'"),
     bad_line("reproduce all --set loss=sum", "--set: expected one paper", "all"),
-    bad_line("reproduce jin --quick --full", "expected --quick or --full", "both"),
     bad_line("check Lineal", "expected a layer, loss or optimizer (Linear, ",
         "'Lineal'. Did you mean 'Linear'?"),
     bad_line(["check", ""], "expected a layer, loss or optimizer", "''"),

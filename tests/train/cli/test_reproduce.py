@@ -25,7 +25,7 @@ TINY = Paper(
     "A tiny paper",
     "Nobody",
     (Choice("loss", ("mean", "sum"), "For the test."),),
-    lambda options: [Run("first", seed, PLAN) for seed in options.seeds(3, 2)],
+    lambda options: [Run("first", seed, PLAN) for seed in options.seeds(3)],
     lambda options: [Row("accuracy", "table 1", 0.5, measured("first", "test_accuracy"), std=0.5)],
     lambda results, folder, options: [],
 )
@@ -50,8 +50,8 @@ def test_a_paper(lamina: Lamina, folder: Path) -> None:
 
 
 def test_all_papers_have_an_index(lamina: Lamina, folder: Path) -> None:
-    lamina("reproduce all --quick --jobs 1")
-    text = (folder / "reproduced-quick/README.md").read_text()
+    lamina("reproduce all --jobs 1")
+    text = (folder / "reproduced/README.md").read_text()
     assert "[A tiny paper](tiny/report.md)" in text
     assert "| accuracy | table 1 |" in text
 
@@ -73,8 +73,8 @@ def test_another_set_of_options_is_not_mixed(lamina: Lamina) -> None:
 @pytest.mark.skipif(os.name == "nt", reason="Windows sends no SIGINT to one process")
 def test_ctrl_c_keeps_finished_runs_and_leaves_no_process(folder: Path) -> None:
     assert "chahed" in PAPERS
-    process = started("reproduce", "chahed", "--quick", "--jobs", "2", "--backend", "numpy")
-    runs = folder / "reproduced-quick/chahed/runs"
+    process = started("reproduce", "chahed", "--jobs", "2", "--backend", "numpy")
+    runs = folder / "reproduced/chahed/runs"
     try:
         stop = time.monotonic() + 120
         while not (runs.exists() and list(runs.glob("*.json"))):

@@ -25,7 +25,7 @@ NETWORK = Dense((2,), (4,), 2, initializer="xavier_uniform")
 
 def runs(options: Options) -> list[Run]:
     plan = Plan(network=NETWORK, epochs=3, samples=20, loss=options["loss"])
-    first = [Run("first", seed, plan, keep_weights=True) for seed in options.seeds(3, 2)]
+    first = [Run("first", seed, plan, keep_weights=True) for seed in options.seeds(3)]
     return [*first, Run("timed", options.seed, plan, timed=True)]
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from lamina.train.papers.reports import carlier
 from lamina.train.papers.runner import Results
 
-OPTIONS = carlier.PAPER.options({}, scale="quick")
+OPTIONS = carlier.PAPER.options({})
 
 
 def test_every_figure_is_drawn(tmp_path: Path) -> None:

@@ -32,10 +32,17 @@ def test_a_diverged_run_is_not_chosen() -> None:
         assert felisaz.chosen(losses_of({1e-2: (loss, loss), 1e-3: (0.9, 0.9)}), 5, "ReLU") == 1e-3
 
 
+def test_the_grid_has_the_papers_70_models_of_10_runs() -> None:
+    runs = [run for run in PAPERS["felisaz"].runs(OPTIONS) if run.name.startswith("batch")]
+    assert (len({run.name for run in runs}), len(runs)) == (70, 700)
+    assert {run.plan.epochs for run in runs} == {500}
+    assert sum(run.plan.steps for run in runs) == 69_250_000
+
+
 def test_a_cell_that_was_not_run_has_no_value() -> None:
     results = losses_of({})
     assert math.isnan(felisaz.chosen(results, 5, "ReLU"))
     assert felisaz.tuned(5, "ReLU", "test_loss")(results) == []
-    rows = felisaz.rows(PAPERS["felisaz"].options({}, scale="quick"))
+    rows = felisaz.rows(OPTIONS)
     assert len(rows) == 7 * 2 * 5
     assert all(row.of(results) == [] for row in rows)

@@ -16,9 +16,23 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lamina.backends import DataError, OptionError, get_backend
+from lamina.backends import BackendError, DataError, OptionError, get_backend
+from lamina.backends.errors import EagerWarning
 from lamina.train.files import OutputError, claimed
-from lamina.train.papers.runner import Paper, Report, figure, folder, perform, reproduce, runner
+from lamina.train.models import Jin
+from lamina.train.papers.runner import (
+    Paper,
+    Plan,
+    Report,
+    Run,
+    figure,
+    folder,
+    measured,
+    perform,
+    reproduce,
+    runner,
+    training,
+)
 
 NUMPY = get_backend("numpy")
 
@@ -114,7 +128,6 @@ def test_parallel_runs_give_the_same_numbers(tiny: Paper, tmp_path: Path) -> Non
     ("change", "message"),
     [
         ({"choices": {"loss": "sum"}}, "expected loss 'sum', got 'mean'"),
-        ({"scale": "quick"}, "expected scale 'quick', got 'standard'"),
         ({"seed": 5}, "expected seed 5, got 0"),
     ],
 )
@@ -144,7 +157,7 @@ def test_damaged_folders(tiny: Paper, tmp_path: Path) -> None:
     whole = json.loads(path.read_text())
     for name in whole.keys() - {"run", "seed"}:
         for value in (None, 3, "x", [], [1], {}, {"x": None}, {"x": "y"}):
-            if (name, value) != ("weights", None):
+            if (name, value) not in (("weights", None), ("eager", "x")):
                 path.write_text(json.dumps({**whole, name: value}))
                 with pytest.raises(DataError, match=r"first-0\.json' (is damaged|has another plan)"):
                     reproduce(tiny, tiny.options({}), tmp_path / "cut", NUMPY)
@@ -167,6 +180,41 @@ def test_a_missing_package_is_named(tiny: Paper, tmp_path: Path, monkeypatch: py
     )
     report = reproduce(without, tiny.options({}), tmp_path, NUMPY)
     assert report.lines[0].verdict == "not run: it needs torch"
+
+
+def test_a_missing_compiler_is_named(tiny: Paper, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def without_jit(name: str, **options: Any) -> Any:
+        if name.startswith("jit"):
+            raise BackendError("Backend 'jit+numpy' cannot run: llvmlite is not installed.")
+        return get_backend(name, **options)
+
+    monkeypatch.setattr(training, "get_backend", without_jit)
+    first = tiny.runs(tiny.options({}))[0]
+    compiled = replace(first, name="compiled", plan=replace(first.plan, engine="compiled"))
+    more = replace(
+        tiny,
+        runs=lambda options: [*tiny.runs(options), compiled],
+        rows=lambda options: [replace(tiny.rows(options)[0], of=measured("compiled", "test_accuracy"))],
+    )
+    report = reproduce(more, tiny.options({}), tmp_path, NUMPY)
+    assert [line.verdict for line in report.lines] == ["not run: it needs jit"]
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_a_step_that_is_not_compiled_is_told_once(
+    tiny: Paper, tmp_path: Path, jobs: int, recwarn: pytest.WarningsRecorder
+) -> None:
+    pytest.importorskip("llvmlite")
+    loops = Plan(data="cubes", network=Jin((3, 4, 4), 1, naive=True), samples=10, epochs=1)
+    more = replace(
+        tiny, runs=lambda options: [*tiny.runs(options), Run("loops", 0, loops), Run("loops", 1, loops)]
+    )
+    report = reproduce(more, tiny.options({}), tmp_path, get_backend("jit+numpy"), jobs=jobs)
+    assert report.eager.startswith("'loops' runs op by op: expected a step of at most")
+    assert (tmp_path / "report.md").read_text().count(report.eager) == 1
+    assert not [one for one in recwarn if one.category is EagerWarning]
+    assert reproduce(more, tiny.options({}), tmp_path, get_backend("jit+numpy")).eager == report.eager
+    assert reproduce(more, tiny.options({}), tmp_path / "eager", NUMPY).eager == ""
 
 
 def test_options(tiny: Paper) -> None:

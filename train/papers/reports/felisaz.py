@@ -6,7 +6,7 @@ import math
 from pathlib import Path
 
 from .. import runner as r
-from ..felisaz import CHOICES, GRADIENTS, RATES, TABLE, chosen, grid, name, rows, runs
+from ..felisaz import CHOICES, GRADIENTS, GRID, RATES, TABLE, chosen, name, rows, runs
 from ..runner import pictures
 
 
@@ -42,7 +42,7 @@ def tables(results: r.Results, options: r.Options) -> list[r.Table]:
         return r.figure(results.mean(one, number), form) if one in results else "not run"
 
     numbers, lines, losses = ("lr", "test_loss", "test_accuracy"), [], []
-    for cell in grid(options):
+    for cell in GRID:
         label, rates = (
             f"batch {cell[0]}, {cell[1]}",
             [chosen(results, *cell, p) for p in ("validation", "test")],
@@ -76,8 +76,14 @@ def notes(results: r.Results, options: r.Options) -> list[str]:
     twenty = results.mean(name(20, "ReLU", 0.01), "train_loss")
     diverged = [one for one in done if not math.isfinite(results.mean(one, "test_loss"))]
     count = sum(len(results.runs[one]) for one in done)
+    steps = sum(
+        run.plan.steps / run.plan.epochs * outcome.numbers["epochs"]
+        for one in done
+        for run, outcome in results.runs[one]
+    )
     return [
-        f"**What was run.** {len(done)} of the grid's 70 models, {count} of its 700 runs; `--full` runs all.",
+        f"**What was run.** All {len(done)} models of the grid with {count} runs, {steps / 1e6:.1f} million "
+        "steps. A run ends early if its loss is not finite.",
         "**Which gradient?** With ReLU and batches of 100, table I has a test loss of .181 and 90.48 % at lr "
         f".001, the better rate. Reproduced at lr .001: {'; '.join(tried)}. Only the mean error agrees: .001 "
         "is the better rate, and its loss is as high as reported.",

@@ -9,7 +9,7 @@ from statistics import median
 import numpy as np
 
 from .. import runner as r
-from ..jin import CHOICES, COLLAPSE, DISC, LEARNT, collapsed, difference, experiments, rows, runs
+from ..jin import CHOICES, COLLAPSE, DISC, EVERY, LEARNT, collapsed, difference, experiments, rows, runs
 from ..runner import pictures
 
 SLOW = "search, disc: gradient mean, weights uniform, last layer relu"
@@ -55,7 +55,7 @@ def tables(results: r.Results, options: r.Options) -> list[r.Table]:
         cells = (f"{median(values):.2%}", f"{min(values):.2%}", f"{sum(collapsed(name)(results)):.0f}")
         rows.append((name, *cells, "never" if math.isinf(slowest) else f"{slowest:.0f}", str(len(values))))
     heads = ("", "median test accuracy", "worst run", "below 85 %", "slowest run's epochs to 90 %", "n")
-    searched = [r.Table("The search: the disc", heads, rows, f"{20 if options.quick else 100} epochs each.")]
+    searched = [r.Table("The search: the disc", heads, rows, f"100 epochs each, evaluated every {EVERY}.")]
     if cubes:
         searched.append(r.accuracies(results, cubes, "The search: the cubes", "200 epochs each."))
     return searched
@@ -72,11 +72,11 @@ def notes(results: r.Results, options: r.Options) -> list[str]:
     without = f"{sum(collapsed(plain)(results)):.0f} of {len(results.runs[plain])}"
     train, test = (results.mean("cubes", f"{part}_accuracy") for part in ("train", "test"))
     paragraphs = [
-        f"**Why do runs collapse?** With a ReLU after the last layer, {len(ended)} of {len(accuracies)} "
-        f"runs end below {COLLAPSE:.0%}{details}; without it, {without}. That ReLU gives 0 for a negative "
-        "input and passes no gradient. If its input is negative for every point, only the penalty still "
-        "moves a weight. The other ReLUs follow a batch normalisation, which keeps part of their input "
-        "positive.",
+        f"**Why do runs collapse?** With a ReLU after the last layer, the runs that end below "
+        f"{COLLAPSE:.0%} are {len(ended)} of {len(accuracies)}{details}; without it, {without}. That ReLU "
+        "gives 0 for a negative input and passes no gradient. If its input is negative for every point, "
+        "only the penalty still moves a weight. The other ReLUs follow a batch normalisation, which keeps "
+        "part of their input positive.",
         "**What are the 74 %?** They are not the end of a dead output: that is the share of one class, about "
         "half. An output that is dead for most points may recover slowly and pass 74 % on its way"
         + (f": {_slow_runs(results)}." if SLOW in results else "."),

@@ -1,4 +1,4 @@
-"""Three engines for one plan: our layers, our autodiff, and torch.nn.
+"""The engines of one plan: our layers (compiled or eager), our autodiff, and torch.nn.
 
 All start from the same weights, see the same batches and do the same arithmetic, so their losses can be
 compared step by step, and their seconds too.
@@ -15,8 +15,10 @@ from typing_extensions import override
 
 from ....backends import Backend, OptionError, Tensor, get_backend
 from ....backends.host import Host
+from ....backends.loop import compilations_of
 from ....backends.select import with_decorator
-from ....layers import Module, inference
+from ....backends.wrapper import stack
+from ....layers import Module, inference, mode
 from ....layers.losses import L2Penalty
 from ...data import batch_count
 from ...loop.dependencies import Keyed
@@ -32,35 +34,40 @@ class Learner(Protocol):
     def epoch(self, order: Host, lr_factor: float) -> list[float]:
         """Train on all samples in an order (N,); return each step's loss."""
 
-    def outputs(self, inputs: Host) -> Host:
-        """Return the network's outputs for inputs (N, ...), in evaluation mode."""
+    def outputs(self) -> Host:
+        """Return the network's outputs for the inputs of all parts, one part after the other."""
 
     def weights(self) -> dict[str, Host]:
         """Return the network's state under torch's names."""
+
+    @property
+    def eager_because(self) -> str:
+        """Why a step that should be compiled runs op by op; "" if there is nothing to tell."""
 
 
 class Layers(Learner):
     """Hand-written backward passes, in steps of `Trainer`."""
 
-    def __init__(self, plan: Plan, seed: int, train: Part, backend: Backend) -> None:
+    def __init__(self, plan: Plan, seed: int, data: Mapping[str, Part], backend: Backend) -> None:
         self.plan, self.backend = plan, backend
         self.model: Module = network(plan, seed, backend)
         loss = criterion(plan, backend)
         optimizer = OPTIMIZERS[plan.optimizer](self.model.parameters(), **plan.options)
         penalty = L2Penalty(self.model.parameters(), plan.penalty) if plan.penalty else None
         self.trainer = Trainer(self.model, loss, optimizer, penalty=penalty)
-        self.samples = Samples.of((train.inputs, train.targets), loss)
+        self.samples = Samples.of((data["train"].inputs, data["train"].targets), loss)
+        self.inputs = backend.from_host(inputs_of(data))
         loss.validate = False  # MSE takes any targets
         step = Keyed(self.step, self.model, loss, optimizer=optimizer)
         self.run, self.predict = backend.compile(step), backend.compile(predicting(self.model))
 
     @override
     def epoch(self, order: Host, lr_factor: float) -> list[float]:
-        self.model.train()
         self.trainer.optimizer.lr_factor = lr_factor
         size, data = self.plan.batch_size, self.samples.parts
         steps = batch_count(len(order), size)
-        (losses,) = take_steps(self.run, self.trainer.optimizer, steps, data, order, batch_size=size)
+        with mode(training=True):
+            (losses,) = take_steps(self.run, self.trainer.optimizer, steps, data, order, batch_size=size)
         return self.backend.to_host(losses).tolist()  # type: ignore[no-any-return]
 
     def step(self, batch: Batch, numbers: Mapping[str, float]) -> tuple[Tensor, ...]:
@@ -69,24 +76,48 @@ class Layers(Learner):
         return (self.trainer.loss.reduced(numerator, denominator),)
 
     @override
-    def outputs(self, inputs: Host) -> Host:
-        b = self.backend
-        self.model.eval()
-        with inference():
-            (outputs,) = self.predict((b.from_host(inputs),), batch_size=len(inputs))
-        return np.asarray(b.to_host(outputs))
+    def outputs(self) -> Host:
+        with mode(training=False), inference():
+            (outputs,) = self.predict((self.inputs,), batch_size=self.backend.shape(self.inputs)[0])
+        return np.asarray(self.backend.to_host(outputs))
 
     @override
     def weights(self) -> dict[str, Host]:
         return self.model.state_dict()
 
+    @property
+    @override
+    def eager_because(self) -> str:
+        return next((one.reason for one in compilations_of(self.run) if one.reason), "")
+
+
+def compiled(plan: Plan, seed: int, data: Mapping[str, Part], backend: Backend) -> Layers:
+    """Return the layers on the raw backend with `jit`. Raises BackendError if that cannot run."""
+    spec = f"jit+{raw(backend).spec}"
+    return Layers(plan, seed, data, get_backend(spec, dtype=backend.default_dtype))
+
+
+def eager(plan: Plan, seed: int, data: Mapping[str, Part], backend: Backend) -> Layers:
+    """Return the layers on the raw backend, op by op."""
+    return Layers(plan, seed, data, raw(backend))
+
+
+def raw(backend: Backend) -> Backend:
+    """Return the raw backend of a stack."""
+    return list(stack(backend))[-1]
+
+
+def inputs_of(data: Mapping[str, Part]) -> Host:
+    """Return the inputs of all parts, one part after the other."""
+    return np.concatenate([part.inputs for part in data.values()])
+
 
 class Graph(Layers):
     """The same layers' forward passes; autodiff computes the gradients."""
 
-    def __init__(self, plan: Plan, seed: int, train: Part, backend: Backend) -> None:
-        stack = get_backend(with_decorator(backend.spec, "autodiff"), dtype=backend.default_dtype)
-        super().__init__(plan, seed, train, stack)
+    def __init__(self, plan: Plan, seed: int, data: Mapping[str, Part], backend: Backend) -> None:
+        recording = get_backend(with_decorator(backend.spec, "autodiff"), dtype=backend.default_dtype)
+        super().__init__(plan, seed, data, recording)
 
     @override
     def step(self, batch: Batch, numbers: Mapping[str, float]) -> tuple[Tensor, ...]:
@@ -103,7 +134,9 @@ class Graph(Layers):
 class Torch(Learner):
     """torch.nn, autograd and torch.optim, from our layers' initial weights."""
 
-    def __init__(self, plan: Plan, seed: int, train: Part, backend: Backend) -> None:
+    eager_because = ""
+
+    def __init__(self, plan: Plan, seed: int, data: Mapping[str, Part], backend: Backend) -> None:
         torch = self.torch = importlib.import_module("torch")
         self.plan, self.dtype = plan, getattr(torch, backend.default_dtype)
         ours = network(plan, seed, get_backend("numpy", dtype=backend.default_dtype))
@@ -113,8 +146,9 @@ class Torch(Learner):
         self.lr = plan.options["lr"]
         self.optimizer = _optimizer(torch, plan, self.model.parameters())
         self.criterion = _criterion(torch, plan.loss)
-        self.x = torch.tensor(train.inputs, dtype=self.dtype)
-        self.y = torch.tensor(train.targets, dtype=self.dtype)
+        self.x = torch.tensor(data["train"].inputs, dtype=self.dtype)
+        self.y = torch.tensor(data["train"].targets, dtype=self.dtype)
+        self.inputs = torch.tensor(inputs_of(data), dtype=self.dtype)
 
     @override
     def epoch(self, order: Host, lr_factor: float) -> list[float]:
@@ -132,18 +166,20 @@ class Torch(Learner):
         return [float(loss) for loss in losses]
 
     @override
-    def outputs(self, inputs: Host) -> Host:
+    def outputs(self) -> Host:
         self.model.eval()
         with self.torch.inference_mode():
-            return np.asarray(self.model(self.torch.tensor(inputs, dtype=self.dtype)).numpy())
+            return np.asarray(self.model(self.inputs).numpy())
 
     @override
     def weights(self) -> dict[str, Host]:
         return {name: value.numpy().copy() for name, value in self.model.state_dict().items()}
 
 
-ENGINES: dict[str, Callable[[Plan, int, Part, Backend], Learner]] = {
+ENGINES: dict[str, Callable[[Plan, int, Mapping[str, Part], Backend], Learner]] = {
     "layers": Layers,
+    "compiled": compiled,
+    "eager": eager,
     "graph": Graph,
     "torch": Torch,
 }

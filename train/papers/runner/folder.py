@@ -41,7 +41,6 @@ class ReportFolder:
             "paper": paper.name,
             "version": __version__,
             "sources": sources(),
-            "scale": options.scale,
             "seed": options.seed,
             "options": dict(options.choices),
             "backend": spec,
@@ -120,7 +119,9 @@ def _outcome(stored: dict[str, Any], run: Run) -> Outcome:
         network(run.plan, run.seed, "numpy").load_state_dict(values)
     elif weights is not None:
         raise TypeError("weights")
-    return Outcome(numbers, series, weights)
+    if not isinstance(stored["eager"], str):
+        raise TypeError("eager")
+    return Outcome(numbers, series, weights, stored["eager"])
 
 
 def _read(path: Path) -> Any:

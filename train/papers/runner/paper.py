@@ -17,7 +17,6 @@ from .statistics import Statistic, summarize
 from .text import figure
 from .training import Outcome, Run
 
-Scale = Literal["quick", "standard", "full"]
 Form = Literal["percent", "share", "count", "number", "seconds", "ratio"]
 """A share is the percentage of runs with a property; its deviation means nothing and is not shown."""
 
@@ -36,7 +35,6 @@ class Choice:
 class Options:
     """All settings that decide what is run."""
 
-    scale: Scale = "standard"
     seed: int = 0
     """The first run's; the k-th run has seed + k."""
     choices: Mapping[str, str] = field(default_factory=dict)
@@ -44,14 +42,9 @@ class Options:
     def __getitem__(self, name: str) -> str:
         return self.choices[name]
 
-    @property
-    def quick(self) -> bool:
-        """Whether the scale is "quick": a few minutes."""
-        return self.scale == "quick"
-
-    def seeds(self, repeats: int, quick: int) -> range:
-        """Return the seeds of `repeats` runs, or of `quick` runs at the quick scale."""
-        return range(self.seed, self.seed + (quick if self.quick else repeats))
+    def seeds(self, repeats: int) -> range:
+        """Return the seeds of so many runs."""
+        return range(self.seed, self.seed + repeats)
 
 
 class Results:
@@ -216,7 +209,7 @@ class Paper:
     notes: Callable[[Results, Options], list[str]] = lambda results, options: []
     """Returns paragraphs of findings."""
 
-    def options(self, choices: Mapping[str, str], *, scale: Scale = "standard", seed: int = 0) -> Options:
+    def options(self, choices: Mapping[str, str], *, seed: int = 0) -> Options:
         """Return the options, with defaults for the choices that are not made.
 
         Raises
@@ -230,4 +223,4 @@ class Paper:
             choice(f"{self.name}: option", "", name, known)
             choice(f"{self.name}: {name}", "", value, known[name])
         defaults = {name: values[0] for name, values in known.items()}
-        return Options(scale, integer(self.name, "seed", seed, least=0), {**defaults, **choices})
+        return Options(integer(self.name, "seed", seed, least=0), {**defaults, **choices})

@@ -16,7 +16,7 @@ from ...models import Dense, Jin
 from ...optimizers import SGD, Adam, Optimizer, RMSprop
 from .mean_error import MeanErrorLoss
 
-Engine = Literal["layers", "graph", "torch"]
+Engine = Literal["layers", "compiled", "eager", "graph", "torch"]
 PARTS = ("train", "validation", "test")
 OPTIMIZERS: dict[str, type[Optimizer]] = {"SGD": SGD, "RMSprop": RMSprop, "Adam": Adam}
 
@@ -48,7 +48,8 @@ class Plan:
     samples
         The size of each of the three parts.
     engine
-        "layers": backward passes written by hand; "graph": gradients by autodiff; "torch": torch.nn and
+        "layers": backward passes written by hand, on the report's backend; "compiled" and "eager": the same
+        on its raw backend, with `jit` and without; "graph": gradients by autodiff; "torch": torch.nn and
         torch.optim.
     every
         Epochs between evaluations; the last epoch is always evaluated.

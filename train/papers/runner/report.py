@@ -67,6 +67,8 @@ class Report:
     lines: list[Line]
     tables: list[Table]
     notes: list[str]
+    eager: str
+    """Which experiments ran op by op although `jit` compiles the others, and why; "" if none did."""
     pictures: list[Picture]
     facts: dict[str, str]
 
@@ -74,13 +76,13 @@ class Report:
         """Return it for JSON."""
         return {
             "paper": self.paper.name,
-            "scale": self.options.scale,
             "seed": self.options.seed,
             "options": dict(self.options.choices),
             "facts": self.facts,
             "rows": [line.to_dict() for line in self.lines],
             "tables": [vars(table) for table in self.tables],
             "notes": self.notes,
+            "eager": self.eager,
             "pictures": [picture.file for picture in self.pictures],
         }
 
@@ -101,7 +103,8 @@ def write(
         not_drawn = attempt("a picture", lambda: pictures.extend(paper.draw(results, folder.path, options)))
     if not_drawn:
         notes = [*notes, f"The report has no pictures: {not_drawn}."]
-    report = Report(paper, options, folder.path, lines, tables, notes, pictures, facts(backend))
+    eager = _eager(results)
+    report = Report(paper, options, folder.path, lines, tables, notes, eager, pictures, facts(backend))
     atomic_write(folder.path / "report.json", (to_json(report.to_dict(), indent=2) + "\n").encode())
     atomic_write(folder.path / "report.md", markdown(report).encode())
     return report
@@ -129,6 +132,20 @@ def judge(row: Row, results: Results, missing: Sequence[str] = ()) -> Line:
     return Line(row, summary, baseline, text)
 
 
+def _eager(results: Results) -> str:
+    """Return a sentence for each reason why experiments ran op by op; "" if none did."""
+    reasons: dict[str, list[str]] = {}
+    for name, pairs in results.runs.items():
+        for reason in dict.fromkeys(outcome.eager for _, outcome in pairs):
+            if reason:
+                reasons.setdefault(reason, []).append(name)
+    return " ".join(
+        (f"'{names[0]}' runs" if len(names) == 1 else f"{len(names)} experiments, such as '{names[0]}', run")
+        + f" op by op: {reason}."
+        for reason, names in reasons.items()
+    )
+
+
 def index(reports: list[Report], folder: Path) -> None:
     """Write the README.md of several reports: each one's lines, first picture and link."""
     parts = ["# The papers, reported and reproduced"]
@@ -142,10 +159,9 @@ def index(reports: list[Report], folder: Path) -> None:
 def markdown(report: Report) -> str:
     """Return the report as a page."""
     paper, options = report.paper, report.options
-    scale = "" if options.scale == "standard" else f" --{options.scale}"
-    command = f"lamina reproduce {paper.name}{scale}"
     parts = [
-        f"# {paper.title}\n\n{paper.authors}. Written by `{command}`, seed {options.seed}.",
+        f"# {paper.title}\n\n{paper.authors}. Written by `lamina reproduce {paper.name}`, seed "
+        f"{options.seed}.",
         "\n".join(f"- {name}: {text}" for name, text in report.facts.items()),
         "## Reported and reproduced\n\n" + _lines(report.lines),
         _RULE,
@@ -153,6 +169,8 @@ def markdown(report: Report) -> str:
     ]
     if report.notes:
         parts += ["## What was found", *report.notes]
+    if report.eager:
+        parts.append(f"**What was not compiled.** {report.eager}")
     for table in report.tables:
         parts.append(f"## {table.title}")
         parts += [table.about] if table.about else []

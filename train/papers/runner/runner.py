@@ -7,6 +7,7 @@ import multiprocessing
 import os
 import signal
 import threading
+import warnings
 from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
@@ -16,9 +17,11 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from ....backends import Backend, get_backend
+from ....backends.errors import EagerWarning
 from ....backends.host import limit_threads
 from ....backends.options import integer
 from ...files import claimed
+from ...models import Jin
 from .folder import ReportFolder
 from .paper import Options, Paper, Results
 from .report import Report, write
@@ -70,7 +73,8 @@ def _reproduce(
 ) -> Report:
     runs = paper.runs(options)
     done = {run.key: outcome for run in runs if (outcome := folder.load(run)) is not None}
-    waiting = [run for run in runs if run.key not in done and not run.missing]
+    missing = {run.key: what for run in runs if (what := run.missing(backend))}
+    waiting = [run for run in runs if run.key not in done and run.key not in missing]
     _one_thread(_libraries(waiting, backend.spec))
     # closing: an interrupt while a file is written must end the processes too.
     outcomes = contextlib.closing(_outcomes(waiting, backend, jobs))
@@ -80,8 +84,7 @@ def _reproduce(
             done[run.key] = outcome
             advance(run)
     results = Results((run, done[run.key]) for run in runs if run.key in done)
-    missing = sorted({run.missing for run in runs if run.missing})
-    return write(paper, options, folder, results, backend, missing)
+    return write(paper, options, folder, results, backend, sorted(set(missing.values())))
 
 
 def _outcomes(runs: list[Run], backend: Backend, jobs: int) -> Generator[tuple[Run, Outcome], None, None]:
@@ -93,13 +96,16 @@ def _outcomes(runs: list[Run], backend: Backend, jobs: int) -> Generator[tuple[R
         yield from _side_by_side(untimed, spec, dtype, min(jobs, len(untimed)))
         untimed = []
     for run in untimed + timed:
-        yield run, perform(run, spec, dtype)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", EagerWarning)  # the report says it
+            outcome = perform(run, spec, dtype)
+        yield run, outcome
 
 
 def _side_by_side(runs: list[Run], spec: str, dtype: str, jobs: int) -> Iterator[tuple[Run, Outcome]]:
     # Spawned: torch's threads do not survive a fork. The longest run starts first, so that none ends alone.
     context = multiprocessing.get_context("spawn")
-    longest = sorted(runs, key=lambda run: -run.plan.steps)
+    longest = sorted(runs, key=_cost, reverse=True)
     before = set(multiprocessing.active_children())
     libraries = _libraries(runs, spec)
     with ProcessPoolExecutor(jobs, context, initializer=_worker, initargs=(libraries,)) as pool:
@@ -117,6 +123,7 @@ def _side_by_side(runs: list[Run], spec: str, dtype: str, jobs: int) -> Iterator
 def _worker(libraries: tuple[str, ...]) -> None:
     """Prepare a worker: one thread, silent on Ctrl-C, and it ends with its parent."""
     signal.signal(signal.SIGINT, lambda number, frame: os._exit(130))
+    warnings.simplefilter("ignore", EagerWarning)  # the report says it
     threading.Thread(target=_end_with_parent, daemon=True).start()
     _one_thread(libraries)
 
@@ -164,6 +171,13 @@ def _progress(console: Console | None, name: str, done: int, waiting: list[Run])
 
 
 def _cost(run: Run) -> float:
-    """Estimate how long a run takes, in steps of our layers with small batches."""
-    slower = {"layers": 1.0, "graph": 3.0, "torch": 3.0}[run.plan.engine]
-    return run.plan.steps * slower * (1.0 + run.plan.batch_size / 100.0) + run.plan.epochs / run.plan.every
+    """Estimate a run's microseconds on one core, with compiled layers."""
+    plan = run.plan
+    step = _STEPS[plan.engine] + 0.05 * plan.batch_size
+    if isinstance(plan.network, Jin):
+        step = 200_000 if plan.network.naive else 200
+    return plan.steps * step + 100.0 * (plan.epochs + plan.epochs / plan.every)
+
+
+_STEPS = {"layers": 1.0, "compiled": 1.0, "eager": 40.0, "graph": 100.0, "torch": 150.0}
+"""Microseconds of a step of a few samples."""

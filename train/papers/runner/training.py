@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from ....backends import Backend, get_backend
+from ....backends import Backend, BackendError, get_backend
 from ....backends.host import Host
 from ...data import order
-from .engines import ENGINES, Learner
+from .engines import ENGINES, Learner, raw
 from .plan import PARTS, Part, Plan, loss_of, parts
 
 
@@ -34,10 +34,17 @@ class Run:
         """The name of its file."""
         return f"{self.name}-{self.seed}"
 
-    @property
-    def missing(self) -> str:
-        """The name of a package that it needs and that is not installed, or ""."""
-        return "torch" if self.plan.engine == "torch" and importlib.util.find_spec("torch") is None else ""
+    def missing(self, backend: Backend) -> str:
+        """Return what it needs beside the report's backend and is not here: "torch" or "jit"; else ""."""
+        engine = self.plan.engine
+        if engine == "torch" and importlib.util.find_spec("torch") is None:
+            return "torch"
+        if engine == "compiled":
+            try:
+                get_backend(f"jit+{raw(backend).spec}")
+            except BackendError:
+                return "jit"
+        return ""
 
 
 COLUMNS = ("epoch", *(f"{part}_{what}" for part in PARTS for what in ("loss", "accuracy", "zeros")))
@@ -60,14 +67,21 @@ class Outcome:
     series: dict[str, list[float]] = field(default_factory=dict)
     """Of each evaluated epoch: "epoch", and each part's loss, accuracy and zeros (share of outputs 0)."""
     weights: dict[str, Any] | None = None
+    eager: str = ""
+    """Why its steps ran op by op although `jit` compiles the others."""
 
 
 def perform(run: Run, spec: str, dtype: str) -> Outcome:
-    """Train and measure a plan on a backend; equal arguments give equal numbers, except for seconds."""
+    """Train and measure a plan on a backend; equal arguments give equal numbers, except for seconds.
+
+    The seconds of a timed run are without compilation: another learner takes an epoch before.
+    """
     plan, outcome, seconds = run.plan, Outcome(), 0.0
     backend: Backend = get_backend(spec, dtype=dtype)
     data = parts(plan, run.seed)
-    learner = ENGINES[plan.engine](plan, run.seed, data["train"], backend)
+    if run.timed and plan.epochs > 1:
+        ENGINES[plan.engine](plan, run.seed, data, backend).epoch(order(plan.samples, seed=0, epoch=0), 1.0)
+    learner = ENGINES[plan.engine](plan, run.seed, data, backend)
     epoch = 0
     with np.errstate(over="ignore", invalid="ignore"):  # runs may diverge; the report shows it
         for epoch in range(1, plan.epochs + 1):
@@ -85,6 +99,7 @@ def perform(run: Run, spec: str, dtype: str) -> Outcome:
         outcome.numbers[f"{name}_baseline"] = part.baseline
         outcome.numbers[f"{name}_right"] = round(outcome.numbers[f"{name}_accuracy"] * plan.samples)
     outcome.numbers |= {"seconds": seconds, "seconds_per_epoch": seconds / epoch, "epochs": epoch}
+    outcome.eager = learner.eager_because
     if run.keep_weights:
         outcome.weights = {name: value.tolist() for name, value in learner.weights().items()}
     return outcome
@@ -92,7 +107,7 @@ def perform(run: Run, spec: str, dtype: str) -> Outcome:
 
 def first_losses(plan: Plan, seed: int, backend: Backend, steps: int) -> Host:
     """Return the losses (steps,) of a plan's first steps."""
-    learner = ENGINES[plan.engine](plan, seed, parts(plan, seed)["train"], backend)
+    learner = ENGINES[plan.engine](plan, seed, parts(plan, seed), backend)
     losses: list[float] = []
     epoch = 0
     while len(losses) < steps:
@@ -105,8 +120,7 @@ def first_losses(plan: Plan, seed: int, backend: Backend, steps: int) -> Host:
 def _measure(outcome: Outcome, plan: Plan, learner: Learner, data: dict[str, Part], epoch: int) -> None:
     """Evaluate all three parts and append to the series."""
     row: dict[str, float] = {"epoch": epoch}
-    for name in PARTS:
-        outputs = learner.outputs(data[name].inputs)
+    for name, outputs in zip(PARTS, np.split(learner.outputs(), len(PARTS)), strict=True):
         row[f"{name}_loss"] = loss_of(plan, outputs, data[name].targets)
         row[f"{name}_accuracy"] = data[name].right(outputs) / plan.samples
         row[f"{name}_zeros"] = float(np.mean(outputs == 0))
