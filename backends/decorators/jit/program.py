@@ -212,7 +212,7 @@ def _line(instruction: Instruction, names: Mapping[Value, str]) -> str:
     shown = [_shown(value, names) for value in instruction.args]
     for name, value in instruction.options.items():
         default = parameters[name].default if name in parameters else None
-        if type(value) is not type(default) or value != default:
+        if repr(value) != repr(default):  # -0.0 is not 0.0
             shown.append(f"{name}={_shown(value, names)}")
     return f"{made} = {instruction.op}({', '.join(shown)})"
 

@@ -17,6 +17,7 @@ from lamina.backends.decorators.jit.bound import Bound, host_view
 from lamina.backends.decorators.jit.builder import Builder
 from lamina.backends.decorators.jit.compiler import Native, native_all
 from lamina.backends.decorators.jit.instructions import Operand, Program, Value
+from lamina.backends.decorators.jit.program import show
 from lamina.backends.errors import DataError
 from lamina.backends.meta import Meta
 from lamina.backends.ops import OPS
@@ -28,7 +29,10 @@ layers, losses and optimizers, also run in float64."""
 
 
 class Natively(Through):
-    """Runs each op as machine code: the first time interpreted, and all programs are compiled at once."""
+    """Runs each op as machine code: the first time interpreted, and all programs are compiled at once.
+
+    Cases that differ only in their values have equal programs, which are compiled once.
+    """
 
     def __init__(self, inner: Backend) -> None:
         super().__init__(inner)
@@ -37,7 +41,10 @@ class Natively(Through):
 
     def compile_all(self) -> None:
         """Compile the programs so far; they run natively if they come again in the same order."""
-        self.codes = iter(native_all(self.programs))
+        texts = [show(program) for program in self.programs]
+        distinct = dict(zip(texts, self.programs, strict=True))
+        codes = dict(zip(distinct, native_all([*distinct.values()]), strict=True))
+        self.codes = iter([codes[text] for text in texts])
 
     def run(self, program: Program, tensors: Sequence[Any], cells: Mapping[str, Any]) -> tuple[Any, ...]:
         if self.codes is None:
