@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import functools
+
 import pytest
 
+from lamina.train import pictures
 from lamina.train.pictures.picture import Picture
 
 
 @pytest.fixture(autouse=True)
 def quick_pictures(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Leave the files of pictures almost empty, unless the test asks for `whole_pictures`."""
+    """Leave pictures' files almost empty and boundaries coarse, unless the test asks for `whole_pictures`."""
     if "whole_pictures" not in request.fixturenames:
         start = {"png": b"\x89PNG", "svg": b"<?xml"}
         monkeypatch.setattr(Picture, "encoded", lambda picture, kind: start[kind])
+        coarse = functools.partial(pictures.decision_boundary, resolution=20)
+        monkeypatch.setattr(pictures, "decision_boundary", coarse)
 
 
 @pytest.fixture
