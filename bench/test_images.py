@@ -72,6 +72,21 @@ def test_convolution(race_layer: Callable[..., None], case: Convolution, which: 
     )
 
 
+@pytest.mark.parametrize("which", PASSES)
+@pytest.mark.parametrize("algorithm", ["winograd", "auto"])
+@pytest.mark.parametrize("case", [case for case in CONVOLUTIONS if case.kernel == 3], ids=str)
+def test_winograd(race_layer: Callable[..., None], case: Convolution, algorithm: str, which: str) -> None:
+    race_layer(
+        f"conv: {case}, {algorithm}, {which}",
+        lambda b: case.make(layers, algorithm=algorithm, backend=b),
+        lambda: case.make(torch.nn),
+        case.shape,
+        which,
+        memory=True,
+        tolerance=1e-4,
+    )
+
+
 @pytest.mark.parametrize("kind", ["loops", "unfold"])
 @pytest.mark.parametrize("case", NAIVE, ids=str)
 def test_naive_convolution(race_layer: Callable[..., None], case: Convolution, kind: str) -> None:

@@ -17,6 +17,7 @@ holds. `Conv2d` therefore makes the columns in blocks, one after another in the 
 unfolded.py      Conv1d, Conv2d, Conv3d: forward and backward
 convolution.py   what all convolutions share: options, parameters, shapes
 correlation.py   the three products above, block by block, with groups
+winograd.py      3 x 3 kernels with fewer multiplications: an algorithm of Conv2d that is off by default
 blocks.py        how a batch is cut into blocks, and how the results of the blocks are joined
 borders.py       padding with the image's own values
 transposed.py    ConvTranspose1d, ConvTranspose2d, ConvTranspose3d: the dL/dx of a convolution as a layer

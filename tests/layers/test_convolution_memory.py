@@ -47,6 +47,20 @@ LAYERS: list[Any] = [
         (6, 12),
         id="reflecting",
     ),
+    pytest.param(
+        Conv2d, (64, 64, 3), {"padding": 1, "algorithm": "winograd"}, (64, 56, 56), (6, 12), id="Winograd"
+    ),
+    pytest.param(
+        Conv2d, (256, 256, 3), {"padding": 1, "algorithm": "auto"}, (256, 14, 14), (32, 64), id="most kernels"
+    ),
+    pytest.param(
+        Conv2d,
+        (8, 8, 3),
+        {"padding": 1, "algorithm": "winograd"},
+        (8, 768, 768),
+        (1, 2),
+        id="one large image, Winograd",
+    ),
     pytest.param(Conv2d, (16, 16, 7), {"padding": 3, "stride": 2}, (16, 256, 256), (2, 4), id="strips"),
     pytest.param(Conv2d, (3, 16, 3), {}, (3, 1024, 1024), (1, 2), id="one large image"),
     pytest.param(

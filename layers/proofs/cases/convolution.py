@@ -22,11 +22,12 @@ def _case(
     *args: Any,
     sides: tuple[int, ...] | None = None,
     padding: Any = 0,
+    own: dict[str, Any] | None = None,
     **options: Any,
 ) -> LayerCase:
     """Return the row of a convolution with the same arguments in torch.
 
-    `sides` (left, right, top, bottom) replace a padding that torch.nn lacks.
+    `sides` (left, right, top, bottom) replace a padding that torch.nn lacks. `own` are options that it lacks.
     """
     kind: Any = _KINDS[name]
     torch = name.removeprefix("Naive")
@@ -36,7 +37,10 @@ def _case(
         else padded_torch_twin(torch, sides, *args, **options)
     )
     return LayerCase(
-        f"{name} {label}", lambda b: kind(*args, padding=padding, **options, backend=b), shape, twin
+        f"{name} {label}",
+        lambda b: kind(*args, padding=padding, **options, **own or {}, backend=b),
+        shape,
+        twin,
     )
 
 
@@ -45,6 +49,10 @@ def _both(label: str, shape: Shape, *args: Any, **options: Any) -> tuple[LayerCa
     return _case("Conv2d", label, shape, *args, **options), _case(
         "NaiveConv2d", label, shape, *args, **options
     )
+
+
+def _winograd(label: str, shape: Shape, *args: Any, **options: Any) -> LayerCase:
+    return _case("Conv2d", f"by Winograd, {label}", shape, *args, own={"algorithm": "winograd"}, **options)
 
 
 CONVOLUTION_CASES: tuple[LayerCase, ...] = (
@@ -84,6 +92,10 @@ CONVOLUTION_CASES: tuple[LayerCase, ...] = (
         padding=1,
     ),
     _case("Conv2d", "of many channels, in groups", (1, 64, 2, 2), 64, 4, 2, padding=1, groups=2, bias=False),
+    _winograd("tiles of 2", (2, 2, 4, 4), 2, 3, 3),
+    _winograd("tiles of 4", (2, 2, 4, 4), 2, 1, 3, padding=1),
+    _winograd("uneven", (1, 2, 6, 8), 2, 2, 3, padding=((0, 2), (1, 0)), sides=(1, 0, 0, 2), bias=False),
+    _winograd("beyond the image", (1, 1, 2, 3), 1, 2, 3, padding=(4, 3)),
     _case("Conv1d", "3", (2, 2, 6), 2, 3, 3),
     _case(
         "Conv1d",

@@ -175,7 +175,16 @@ OPTIONS: dict[str, tuple[tuple[Any, ...], dict[str, list[Rule]]]] = {
         },
     ),
     "Conv1d": ((4, 6, 2), _plain(1)),
-    "Conv2d": ((4, 6, 2), _plain(2)),
+    "Conv2d": (
+        (4, 6, 2),
+        _plain(2)
+        | {
+            "algorithm": [
+                *names_of("unfold", "winograd", "auto"),
+                ("kernel_size=3 with algorithm", ["winograd"]),
+            ]
+        },
+    ),
     "Conv3d": ((4, 6, 2), _plain(3)),
     "NaiveConv2d": ((4, 6, 2), _plain(2)),
     "ConvTranspose1d": ((4, 6, 2), _transposed(1)),
