@@ -23,6 +23,14 @@ def host_view(tensor: Any) -> Host:
     return np.asarray(tensor.detach() if getattr(tensor, "requires_grad", False) else tensor)
 
 
+def address_of(array: Any) -> int:
+    """Return where an array's elements begin. `ctypes.data` says the same in four times the time."""
+    try:
+        return ctypes.addressof(ctypes.c_byte.from_buffer(array))
+    except (TypeError, ValueError, BufferError):  # read-only, or without elements
+        return int(array.ctypes.data)
+
+
 class Bound:
     """Native code, and the memory of one run.
 
@@ -70,7 +78,7 @@ class Bound:
                 values[:, i] = expression.value(found_numbers)
         # Padding must not hold denormal numbers: each op on one takes a hundred cycles. Zeros stay zeros.
         workspace = np.zeros(table.workspace + 64, np.uint8)
-        start = -workspace.ctypes.data % 64
+        start = -address_of(workspace) % 64
         self.workspace = workspace[start:]
         order = None if order is None else np.ascontiguousarray(order)
         found = [
@@ -83,11 +91,11 @@ class Bound:
             *(cells[name] for name in table.buffers),
             *(np.ascontiguousarray(array) for array in table.constants),
         ]
-        self.addresses = np.array([x.ctypes.data for x in found], np.uint64)
+        self.addresses = np.array([address_of(x) for x in found], np.uint64)
         self._alive = found
         self._native = native
         self._function = native.library.function(native.name, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64)
-        self._pointer = self.addresses.ctypes.data
+        self._pointer = address_of(self.addresses)
 
     @property
     def done(self) -> int:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from lamina.backends import get_backend
-from lamina.backends.decorators.jit.bound import Bound
+from lamina.backends.decorators.jit.bound import Bound, address_of
 from lamina.backends.decorators.jit.compiler import native
 from lamina.backends.decorators.jit.decorator import JitBackend
 from lamina.backends.meta import Meta
@@ -32,3 +32,11 @@ def test_padding_holds_no_denormals() -> None:
     with np.errstate(all="ignore"):
         padding = bound.workspace[: bound.workspace.size // 4 * 4].view(np.float32)
         assert not np.any((padding != 0) & (np.abs(padding) < np.finfo(np.float32).tiny))
+
+
+def test_addresses() -> None:
+    table = np.arange(12.0).reshape(3, 4)
+    fixed = table.copy()
+    fixed.flags.writeable = False
+    for array in (table, table[1:], table[2], fixed, np.zeros((0, 3)), np.array(1.0), table[:, 1:]):
+        assert address_of(array) == array.ctypes.data
