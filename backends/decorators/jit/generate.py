@@ -18,6 +18,7 @@ from .passes.constants import constants
 from .passes.fuse import Rules, fuse
 from .passes.lower import lower
 from .passes.simplify import simplify
+from .passes.turn import turn
 from .passes.views import views
 from .program import Pass, apply, check
 from .table import Table
@@ -26,6 +27,8 @@ PASSES: tuple[Pass, ...] = (
     lambda program: lower(program, whole=WHOLE | POOLING),
     constants,
     cells,
+    simplify,
+    lambda program: turn(program, MAPS),
     simplify,
     views,
     simplify,
