@@ -10,8 +10,10 @@ from __future__ import annotations
 import math
 
 from ..instructions import Call, Operand, Program, Value, View, base_of
-from ..kernels.sums import LONGEST
 from .views import row_major
+
+LONGEST = 8192
+"""The most terms of a sum whose tile adds them one after the other, as in kernels/sums.py."""
 
 
 class Absorbed:
