@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -55,6 +56,16 @@ def test_a_run_is_repeatable(backend: Backend) -> None:
     assert first.numbers["test_loss"] == second.numbers["test_loss"]
     other = perform(replace(run, seed=4), backend.spec, "float32")
     assert other.series != first.series
+
+
+@pytest.mark.parametrize("changes", [{}, {"decay": 0.9}, {"batch_size": 7}])
+def test_the_interval_of_evaluations_changes_no_result(backend: Backend, changes: dict[str, Any]) -> None:
+    plan = replace(Plan(epochs=7, samples=60), **changes)
+    often, seldom = (
+        perform(Run("same", 3, replace(plan, every=every)), backend.spec, "float32") for every in (1, 3)
+    )
+    assert seldom.series["epoch"] == [3, 6, 7]
+    assert [often.series["test_loss"][epoch - 1] for epoch in (3, 6, 7)] == seldom.series["test_loss"]
 
 
 def test_a_diverging_run_ends_early() -> None:

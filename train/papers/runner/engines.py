@@ -32,7 +32,7 @@ class Learner(Protocol):
     """A network in training."""
 
     def epoch(self, order: Host, lr_factor: float) -> list[float]:
-        """Train on all samples in an order (N,); return each step's loss."""
+        """Train on samples in an order (M,), of one epoch or several; return each step's loss."""
 
     def outputs(self) -> Host:
         """Return the network's outputs for the inputs of all parts, one part after the other."""

@@ -75,7 +75,6 @@ def _reproduce(
     done = {run.key: outcome for run in runs if (outcome := folder.load(run)) is not None}
     missing = {run.key: what for run in runs if (what := run.missing(backend))}
     waiting = [run for run in runs if run.key not in done and run.key not in missing]
-    _one_thread(_libraries(waiting, backend.spec))
     # closing: an interrupt while a file is written must end the processes too.
     outcomes = contextlib.closing(_outcomes(waiting, backend, jobs))
     with _progress(console, paper.name, len(done), waiting) as advance, outcomes as pairs:
@@ -88,13 +87,19 @@ def _reproduce(
 
 
 def _outcomes(runs: list[Run], backend: Backend, jobs: int) -> Generator[tuple[Run, Outcome], None, None]:
-    """Yield runs with their outcomes: first untimed runs side by side, then timed runs one by one."""
+    """Yield runs with their outcomes: first untimed runs side by side, then timed runs one by one.
+
+    With several jobs, this process runs nothing: it needs no memory for the libraries of the runs.
+    """
     spec, dtype = backend.spec, backend.default_dtype
-    untimed = [run for run in runs if not run.timed]
+    untimed = sorted((run for run in runs if not run.timed), key=_cost, reverse=True)
     timed = [run for run in runs if run.timed]
-    if jobs > 1 and len(untimed) > 1:
-        yield from _side_by_side(untimed, spec, dtype, min(jobs, len(untimed)))
-        untimed = []
+    if jobs > 1:
+        for some, beside in ((untimed, jobs), (timed, 1)):
+            if some:
+                yield from _in_processes(some, spec, dtype, min(beside, len(some)))
+        return
+    _one_thread(_libraries(runs, spec))
     for run in untimed + timed:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", EagerWarning)  # the report says it
@@ -102,15 +107,14 @@ def _outcomes(runs: list[Run], backend: Backend, jobs: int) -> Generator[tuple[R
         yield run, outcome
 
 
-def _side_by_side(runs: list[Run], spec: str, dtype: str, jobs: int) -> Iterator[tuple[Run, Outcome]]:
-    # Spawned: torch's threads do not survive a fork. The longest run starts first, so that none ends alone.
-    context = multiprocessing.get_context("spawn")
-    longest = sorted(runs, key=_cost, reverse=True)
+def _in_processes(runs: list[Run], spec: str, dtype: str, jobs: int) -> Iterator[tuple[Run, Outcome]]:
+    """Start the runs in their order, the longest first, so that none ends alone; yield those that end."""
+    context = multiprocessing.get_context("spawn")  # torch's threads do not survive a fork
     before = set(multiprocessing.active_children())
     libraries = _libraries(runs, spec)
     with ProcessPoolExecutor(jobs, context, initializer=_worker, initargs=(libraries,)) as pool:
         try:
-            futures = {pool.submit(perform, run, spec, dtype): run for run in longest}
+            futures = {pool.submit(perform, run, spec, dtype): run for run in runs}
             for future in as_completed(futures):
                 yield futures[future], future.result()
         except BaseException:
