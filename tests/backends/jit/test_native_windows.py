@@ -6,13 +6,16 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
+from native import machines
 
 from lamina.backends import Window, get_backend
 from lamina.backends.decorators.jit.bound import Bound
 from lamina.backends.decorators.jit.builder import Builder
 from lamina.backends.decorators.jit.compiler import native_all
+from lamina.backends.decorators.jit.emit import windows
 from lamina.backends.decorators.jit.generate import PASSES, RULES
 from lamina.backends.decorators.jit.instructions import Program, Value
+from lamina.backends.decorators.jit.kernels import direct, rows
 from lamina.backends.decorators.jit.machine import Machine
 from lamina.backends.decorators.jit.passes.fuse import fuse
 from lamina.backends.decorators.jit.program import apply, interpret
@@ -121,3 +124,61 @@ def check(cases: list[Case], dtype: str, machine: Machine | None = None) -> None
 def test_convolutions_of_all_kinds() -> None:
     check(CASES[::2], "float64")
     check(CASES[1::2], "float32")
+
+
+def test_samples_in_blocks_and_smaller_vectors(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LAMINA_CACHE", "off")
+    monkeypatch.setattr(rows, "BUDGET", 1 << 12)
+    check(CASES[:12:3], "float32")
+    check(CASES[1:12:3], "float64", machines()[-1])
+
+
+# -- planted faults --------------------------------------------------------------------------------
+
+
+def a_border_is_counted_twice(patch: pytest.MonkeyPatch) -> None:
+    """Rows outside the image are read from the slots of others."""
+    patch.setattr(rows.Along, "taps_of", lambda self, code, result: (0, self.taps))
+
+
+def a_tap_is_left_out(patch: pytest.MonkeyPatch) -> None:
+    right = rows.Along.classes
+    patch.setattr(rows.Along, "classes", lambda self: list(right(self))[:1])
+
+
+def a_tile_ends_early(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(direct, "cut", lambda extent, size: [(0, extent // size, size)] if extent >= size else [])
+
+
+def a_residue_of_the_stride_is_lost(patch: pytest.MonkeyPatch) -> None:
+    right = windows.residues
+    patch.setattr(windows, "residues", lambda *extents: right(*extents)[: max(extents[3] - 1, 1)])
+
+
+def a_gradient_of_weights_loses_a_row(patch: pytest.MonkeyPatch) -> None:
+    def results_of(self: Any, code: Any, tap: Any) -> Any:
+        first, count = right(self, code, tap)
+        return first, code.sum([(count, 1), (-1, 1)])
+
+    right = rows.Along.results_of
+    patch.setattr(rows.Along, "results_of", results_of)
+
+
+STRIDED = Case(5, 3, 6, 1, (7, 9), (3, 3), (2, 2), ((1, 1), (1, 1)), (1, 1))
+PLAIN = Case(40, 2, 29, 1, (6, 7), (3, 3), (1, 1), ((1, 2), (2, 1)), (1, 1))
+FAULTS = [
+    (a_border_is_counted_twice, PLAIN),
+    (a_tap_is_left_out, STRIDED),
+    (a_tile_ends_early, PLAIN),
+    (a_residue_of_the_stride_is_lost, STRIDED),
+    (a_gradient_of_weights_loses_a_row, PLAIN),
+]
+
+
+@pytest.mark.parametrize(("plant", "case"), FAULTS, ids=[plant.__name__ for plant, _ in FAULTS])
+def test_a_planted_fault_is_caught(plant: Any, case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LAMINA_CACHE", "off")
+    check([case], "float64")
+    plant(monkeypatch)
+    with pytest.raises(AssertionError, match="Not equal to tolerance"):
+        check([case], "float64")
