@@ -7,6 +7,7 @@ built-in error that a Python user would expect there.
 from __future__ import annotations
 
 import difflib
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -26,6 +27,15 @@ class BackendError(LaminaError, RuntimeError):
 
 class EagerWarning(UserWarning):
     """A step runs op by op, since it cannot be compiled."""
+
+
+def users_level() -> int:
+    """Return the `stacklevel` with which the caller's warning names the line that called Lamina."""
+    package, level = __name__.partition(".")[0], 1
+    frame = sys._getframe(1)
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] == package:
+        frame, level = frame.f_back, level + 1
+    return level
 
 
 class ShapeError(LaminaError, ValueError):

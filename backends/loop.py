@@ -78,14 +78,28 @@ class Loop(Run):
         results: list[tuple[Tensor, ...]] = []
         try:
             with b.session():
+                last: tuple[Tensor, ...] = ()
                 for k, batch in enumerate(batches(b, data, order, plan)):
-                    results.append(step(batch, scalars[k]))
+                    made = step(batch, scalars[k])
                     if k == 0:
-                        check_results(b, results[0], min(plan.rows, plan.batch_size))
+                        check_results(b, made, min(plan.rows, plan.batch_size))
+                    results.append(made if plan.steps == 1 else _kept(b, made, last))
+                    last = made
                 return joined(b, results)
         except BaseException as error:
             error.steps_done = len(results)  # type: ignore[attr-defined]
             raise
+
+
+def _kept(b: Backend, made: tuple[Tensor, ...], last: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    """Return a step's results, which the next step does not change.
+
+    What may be a cell is copied: each result of the first step, and then those that come again.
+    """
+    if not last:
+        return tuple(map(b.copy, made))
+    again = map(lambda x, y: x is y, made, last)
+    return tuple([b.copy(x) if same else x for x, same in zip(made, again, strict=False)]) + made[len(last) :]
 
 
 def key_of(step: Step) -> Callable[[], Any]:

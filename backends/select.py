@@ -2,9 +2,9 @@
 
 In that order. A backend is written "numpy", "torch", "torch:cuda:0" or "package.module:Class", with
 decorators before it, outermost first: "strict+torch", "autodiff+crosscheck(numpy)+torch". It is resolved
-at first use. What was named and cannot run is an error. The default is "jit+numpy" if llvmlite is installed,
-else "torch", else "numpy". The dtype likewise: by argument, that of the current `use_backend`, `--dtype`,
-`LAMINA_DTYPE`, or float32.
+at first use. What was named and cannot run is an error. The default is "jit+numpy" if llvmlite is installed
+and no older than `OLDEST`, else "torch", else "numpy". The dtype likewise: by argument, that of the current
+`use_backend`, `--dtype`, `LAMINA_DTYPE`, or float32.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import sys
 from collections.abc import Iterator
 from contextvars import ContextVar
 from dataclasses import dataclass
+from pathlib import Path
 
 from .base import Backend
 from .errors import BackendError, OptionError, did_you_mean
@@ -38,6 +39,8 @@ DECORATORS = {
 REFERRING = ("crosscheck",)
 # The package that a decorator needs, which the extra of the decorator's name installs.
 PACKAGES = {"jit": "llvmlite"}
+OLDEST = {"llvmlite": (0, 45)}
+"""The first version of a package that will do."""
 COMPILED = "jit+numpy"
 
 _instances: dict[tuple[str, str, str], Backend] = {}
@@ -174,6 +177,30 @@ def installed(package: str) -> bool:
     return importlib.util.find_spec(package) is not None
 
 
+def unusable(package: str) -> str:
+    """Return what is wrong with a package, and what to install; "" if it can be used."""
+    if not installed(package):
+        extra = next(extra for extra, needed in PACKAGES.items() if needed == package)
+        return f"{package}, which is not installed (pip install 'lamina[{extra}]')"
+    found, oldest = installed_version(package), OLDEST[package]
+    if not found or version_numbers(found) >= oldest:
+        return ""
+    first = ".".join(map(str, oldest))
+    return f"{package} {first} or later, got {found} (pip install '{package}>={first}')"
+
+
+def installed_version(package: str) -> str:
+    """Return the version by the name of the folder of metadata, which is fast; "" if there is none."""
+    spec = importlib.util.find_spec(package)
+    place = Path(spec.origin or "").parents[1] if spec is not None else Path()
+    return next((path.name[len(package) + 1 : -10] for path in place.glob(f"{package}-*.dist-info")), "")
+
+
+def version_numbers(text: str) -> tuple[int, ...]:
+    """Return (0, 45) for "0.45.1rc1"."""
+    return tuple(int("".join(c for c in part if c.isdigit()) or 0) for part in text.split(".")[:2])
+
+
 def _named() -> tuple[str, str]:
     if "backend" in _command_line:
         return _command_line["backend"], "from --backend"
@@ -183,7 +210,7 @@ def _named() -> tuple[str, str]:
 
 
 def _default() -> str:
-    if installed(PACKAGES["jit"]):
+    if not unusable(PACKAGES["jit"]):
         return COMPILED
     return "torch" if "torch" in available() else "numpy"
 
@@ -234,10 +261,9 @@ def _make(text: str, dtype: str, source: str) -> Backend:
             needs = "needs another backend in brackets, as crosscheck(numpy)"
             what = needs if reference is None else f"takes nothing in brackets, got {reference!r}"
             raise BackendError(f"Backend {text!r} ({source}): {name} {what}.")
-        if (package := PACKAGES.get(name)) is not None and not installed(package):
+        if name in PACKAGES and (problem := unusable(PACKAGES[name])):
             raise BackendError(
-                f"Backend {text!r} cannot run: {name} needs {package}, which is not installed "
-                f"(pip install 'lamina[{name}]'). "
+                f"Backend {text!r} cannot run: {name} needs {problem}. "
                 f"{_named_by(source)}Available without {name}: {backend.spec!r}."
             )
         module, cls = DECORATORS[name]

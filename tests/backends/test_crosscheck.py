@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -418,3 +419,26 @@ def test_names_and_options_of_a_stack() -> None:
     assert (again.spec, again.mode, again.tolerance, again.keep_going) == (check.spec, "drift", 3.0, True)
     stack.exp(stack.full((2,), 1.0))
     assert "exp" in str(check.report())
+
+
+@pytest.mark.without_torch
+def test_compiled_steps_in_two_threads() -> None:
+    """A step is put back and run again: another thread must not come between."""
+    pytest.importorskip("llvmlite")
+    b: Any = get_backend("crosscheck(numpy)+jit+numpy")
+    _, cells = b.cells({"a": (2,), "b": (2,)})
+
+    def training(name: str) -> Callable[[], None]:
+        def step(batch: Any, numbers: Any) -> Any:
+            b.assign(cells[name], b.add(cells[name], b.sum(batch[0], axis=0)))
+            return (b.sum(batch[0]),)
+
+        run, x = b.compile(step), b.full((40, 2), 1.0)
+        return lambda: run((x,), batch_size=2)
+
+    calls = [training(name) for name in cells]
+    with ThreadPoolExecutor(2) as threads:
+        for done in [threads.submit(call) for call in calls]:
+            done.result(60)
+    assert [b.to_host(cell).tolist() for cell in cells.values()] == [[40.0, 40.0]] * 2
+    assert not b.report().divergences

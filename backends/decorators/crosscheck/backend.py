@@ -11,6 +11,7 @@ import contextlib
 import functools
 import itertools
 import os
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from contextvars import ContextVar
@@ -109,6 +110,8 @@ class CrosscheckBackend(Wrapper):
         self._ledger, self._judge = Ledger(settings, inner, reference), Judge(inner, reference)
         self._cells: WeakValueDictionary[tuple[int, str], Any] = WeakValueDictionary()
         self._numbers = itertools.count()
+        self._lock = threading.RLock()
+        """Held while a step runs both ways, and by whoever assigns a cell: another thread waits for both."""
 
     def __reduce__(self) -> tuple[Any, ...]:
         kind: Any = type(self)  # its methods are generated, which mypy does not see
@@ -166,7 +169,8 @@ class CrosscheckBackend(Wrapper):
                         functools.partial(run, data, part, batch_size=len(part), numbers=own)
                         for run in (written, compiled)
                     )
-                    results.append(self._compared(*runs))
+                    with self._lock:
+                        results.append(self._compared(*runs))
             except BaseException as error:
                 error.steps_done = len(results)  # type: ignore[attr-defined]
                 raise
@@ -200,6 +204,13 @@ class CrosscheckBackend(Wrapper):
 
     @override
     def around(self, op: Op, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+        if op.name in ("assign", "cells") and not _alone.get():  # a trace has a thread of its own
+            with self._lock:
+                return self._both(op, args, kwargs)
+        return self._both(op, args, kwargs)
+
+    def _both(self, op: Op, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+        """Run an op on both backends, and compare."""
         drift, run = self.mode == "drift", getattr(self.inner, op.name)
         mine, options = args, kwargs
         if drift:

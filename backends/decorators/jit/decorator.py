@@ -20,7 +20,7 @@ import numpy as np
 from typing_extensions import override
 
 from ...base import Backend
-from ...errors import BackendError, EagerWarning
+from ...errors import BackendError, EagerWarning, users_level
 from ...host import Host
 from ...loop import Compilation, Loop, Plan, check_result, check_run, key_of
 from ...meta import Meta
@@ -32,6 +32,7 @@ from .bound import Bound, host_view
 from .cells import CellTable
 from .compiler import Native, native
 from .instructions import Value
+from .objects import folder
 from .program import NoRuleError
 from .trace import TooLargeError, Traced, Tracer, compare, run_apart
 
@@ -58,6 +59,7 @@ class JitBackend(Wrapper):
             raise BackendError(
                 f"jit: expected a backend on the CPU, got {inner.spec!r}; name the backend without jit"
             )
+        folder()  # an error in LAMINA_CACHE is found before a model is made
         super().__init__(inner)
         self._table = CellTable()
         self._lock = threading.Lock()
@@ -207,12 +209,15 @@ class CompiledRun(Loop):
         plan: Plan,
         numbers: Mapping[str, Host],
     ) -> tuple[Tensor, ...]:
-        """Run the whole batches natively, then the rest eagerly."""
+        """Run the whole batches natively, then the rest eagerly; all eagerly if cells are among the data."""
         b, whole, metas = self._jit.inner, plan.rows // plan.batch_size, compiled.code.table.outputs
         shapes = [(plan.rows, *m.shape[1:]) if m.shape else (plan.steps,) for m in metas]
         results = tuple(b.empty(s, dtype=m.dtype) for s, m in zip(shapes, metas, strict=True))
         outputs = [host_view(x) for x in results]
         cells = {name: host_view(flat) for name, flat in compiled.cells.items()}
+        if any(np.may_share_memory(host_view(x), flat) for x in data for flat in cells.values()):
+            # A step sees what the last one wrote into the data; native code may read what was there before.
+            return super().__call__(data, order, batch_size=plan.batch_size, numbers=numbers)
         before = {name: flat.copy() for name, flat in cells.items()} if compiled.code.table.flagged else {}
         try:
             bound = Bound(compiled.code, [host_view(x) for x in data], order, numbers, outputs, cells, whole)
@@ -281,7 +286,7 @@ class CompiledRun(Loop):
             code = native(traced.program, ordered=ordered)
         except (TooLargeError, NoRuleError) as error:
             if not any(one.reason for one in self.compilations):
-                warnings.warn(f"the step runs eagerly: {error}", EagerWarning, stacklevel=5)
+                warnings.warn(f"the step runs eagerly: {error}", EagerWarning, stacklevel=users_level())
             spent = time.perf_counter() - start
             self.compilations.append(Compilation(rows, 0, spent, reason=str(error)))
             return None

@@ -14,10 +14,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ...errors import BackendError, OptionError
+from ...select import OLDEST, version_numbers
 from .objects import key_of
 
-OLDEST = (0, 45)
-"""The first version of llvmlite whose LLVM (20) reads our text."""
 INSTALL = "pip install 'llvmlite>=0.45'"
 
 
@@ -107,18 +106,13 @@ def binding() -> Any:
         llvmlite = importlib.import_module("llvmlite")
     except ImportError as error:
         raise BackendError(f"jit: expected llvmlite, got {error}; {INSTALL}") from error
-    if _version(llvmlite.__version__) < OLDEST:
-        oldest = ".".join(map(str, OLDEST))
+    if version_numbers(llvmlite.__version__) < OLDEST["llvmlite"]:  # its LLVM does not read our text
+        oldest = ".".join(map(str, OLDEST["llvmlite"]))
         raise BackendError(f"jit: expected llvmlite {oldest} or later, got {llvmlite.__version__}; {INSTALL}")
     llvm = importlib.import_module("llvmlite.binding")
     llvm.initialize_native_target()
     llvm.initialize_native_asmprinter()
     return llvm
-
-
-def _version(text: str) -> tuple[int, ...]:
-    first = (part for part in text.split(".")[:2])
-    return tuple(int("".join(c for c in part if c.isdigit()) or 0) for part in first)
 
 
 def compiled(text: str, machine: Machine) -> bytes:

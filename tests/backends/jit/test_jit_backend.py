@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 from steps import jit_around
 
-from lamina.backends import Backend, BackendError, StateError, get_backend, variable
+from lamina.backends import Backend, BackendError, OptionError, StateError, get_backend, select, variable
 from lamina.backends.decorators.jit import trace
 from lamina.backends.decorators.jit.decorator import JitBackend
-from lamina.backends.errors import TraceError
+from lamina.backends.errors import EagerWarning, TraceError
 from lamina.backends.loop import compilations_of
 from lamina.backends.numpy_backend import NumpyBackend
 from lamina.backends.ops import OPS
@@ -229,6 +229,40 @@ def test_a_large_step_runs_eagerly_and_says_so_once(monkeypatch: pytest.MonkeyPa
     for rows, made in zip((2, 3), compilations_of(run), strict=True):
         assert (made.rows, made.kernels) == (rows, 0)
         assert made.reason == "expected a step of at most 20 ops, got more"
+
+
+def test_the_warning_names_the_users_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trace.Tracer.__init__, "__defaults__", (0,))
+    b = jit_around(get_backend("numpy"))
+    run = b.compile(lambda batch, numbers: (b.sum(batch[0]),))
+    with pytest.warns(EagerWarning) as found:
+        run((b.full((4, 1), 1.0),), batch_size=2)
+    assert [one.filename for one in found] == [__file__]
+
+
+def test_a_relative_cache_is_refused_when_the_backend_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LAMINA_CACHE", "here")
+    with pytest.raises(OptionError, match="LAMINA_CACHE: expected an absolute path or 'off', got 'here'"):
+        JitBackend(get_backend("numpy"))  # type: ignore[abstract]  # made by funnelled
+
+
+@pytest.mark.parametrize(("version", "usable"), [("0.44.0", False), ("0.45.0rc1", True), ("1.2", True)])
+def test_an_old_llvmlite_counts_as_none(version: str, usable: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(select, "installed_version", lambda package: version)
+    monkeypatch.setattr(select, "_instances", {})
+    assert (select._default() == "jit+numpy") == usable
+    if usable:
+        assert get_backend("jit+numpy").spec == "jit+numpy"
+        return
+    wanted = rf"jit needs llvmlite 0\.45 or later, got {version} \(pip install 'llvmlite>=0\.45'\)"
+    with pytest.raises(BackendError, match=wanted):
+        get_backend("jit+numpy")
+
+
+def test_a_version_is_read_from_the_metadata() -> None:
+    llvmlite = pytest.importorskip("llvmlite")
+    assert select.installed_version("llvmlite") == llvmlite.__version__
+    assert select.installed_version("surely_not_there") == ""
 
 
 def test_a_run_tells_what_it_compiled(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -294,3 +294,48 @@ def test_an_interrupt_comes_soon_and_says_how_many_steps_are_done() -> None:
     assert raised[0] - started < 0.15 + 0.2  # Python runs the handler when the native call returns
     assert 0 < stopped.value.steps_done < steps  # type: ignore[attr-defined]
     assert float(cell["s"]) - 1 == stopped.value.steps_done  # type: ignore[attr-defined]
+
+
+# -- what a step must not see change -----------------------------------------------------------------
+
+
+def test_a_cell_as_a_result_has_its_value_after_each_step() -> None:
+    """On a raw backend too, whose results are views of the cell."""
+
+    def make(b: Any, cell: Any) -> Any:
+        def step(batch: Any, numbers: Any) -> Any:
+            b.assign(cell["w"], b.add(cell["w"], 1.0))
+            b.assign(cell["s"], b.add(cell["s"], b.sum(batch[0])))
+            return cell["s"], b.add(batch[0], 0.0)
+
+        return step
+
+    eager, native = eager_and_native(make, (X,), batch_size=2)
+    assert eager == native
+    assert eager[0][0] == [6.0, 28.0, 66.0]
+
+
+def test_a_number_of_the_step_may_fill_padding() -> None:
+    def make(b: Any, cell: Any) -> Any:
+        return lambda batch, numbers: (b.sum(b.pad(batch[0], ((0, 0), (1, 2)), value=numbers["n"] * 2.0)),)
+
+    numbers = {"n": np.array([1.0, 2.0, -3.0])}
+    eager, native = eager_and_native(make, (X,), batch_size=2, numbers=numbers)
+    assert eager == native
+
+
+def test_cells_may_be_among_the_data() -> None:
+    """Each step sees what the one before wrote."""
+    found = []
+    for compiled in (False, True):
+        b = jit()
+        _, cells = b.cells({"w": (4, 1)})
+
+        def step(batch: Any, numbers: Any, b: Any = b, w: Any = cells["w"]) -> Any:
+            b.assign(w, b.add(w, b.add(b.sum(batch[0]), 1.0)))
+            return (b.multiply(batch[0], 2.0),)
+
+        run = b.compile(step) if compiled else b.inner.compile(step)
+        (y,) = run((cells["w"],), batch_size=1)
+        found.append((y.tolist(), cells["w"].tolist()))
+    assert found[0] == found[1]

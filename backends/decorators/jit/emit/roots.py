@@ -60,13 +60,17 @@ class Writer:
 
         self.kernels.launch([*operands, self.result], (), body, *extra)
 
-    def fill(self, value: float) -> None:
-        """Fill the result with a number."""
+    def fill(self, value: Any) -> None:
+        """Fill the result with a number, which may change from step to step."""
 
-        def write(code: Code, result: Array) -> None:
-            constant(code, self.shape, result, lambda code, kind: code.number(scalar(kind.element), value))
+        def write(code: Code, result: Array, *scalars: Register) -> None:
+            def expression(code: Code, kind: Any) -> Register:
+                return scalars[0] if scalars else code.number(scalar(kind.element), value)
 
-        self.launch([], write)
+            constant(code, self.shape, result, expression)
+
+        changing = (self.kernels.scalar(value, element_of(self.result)),) if type(value) is Number else ()
+        self.launch([], write, *changing)
 
 
 def constant(code: Code, shape: Shape, output: Array, expression: Callable[..., Register]) -> None:
@@ -81,18 +85,7 @@ def constant(code: Code, shape: Shape, output: Array, expression: Callable[..., 
 
 
 def _full(w: Writer) -> None:
-    value = w["value"]
-
-    def write(code: Code, result: Array, *scalars: Register) -> None:
-        def expression(code: Code, kind: Any) -> Register:
-            return scalars[0] if scalars else code.number(scalar(kind.element), value)
-
-        constant(code, w.shape, result, expression)
-
-    if isinstance(value, Number):
-        w.launch([], write, w.kernels.scalar(value, element_of(w.result)))
-    else:
-        w.launch([], write)
+    w.fill(w["value"])
 
 
 def _random(w: Writer) -> None:
