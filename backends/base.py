@@ -329,7 +329,8 @@ class Backend(Functions):
         places, positions = math.prod(size), math.prod(counts)
         zeros = self.full((samples, channels, places), 0.0, dtype=self.dtype(grad))
         flat = (samples, channels, positions)
-        image = self.scatter_add(zeros, self.reshape(indices, flat), self.reshape(grad, flat), axis=2)
+        indices = self.reshape(indices, flat)
+        image = self.scatter_add(zeros, indices, self.reshape(grad, flat), axis=2, out=zeros)
         return self.reshape(image, (samples, channels, *size))
 
     # -- optimizer steps over a flat buffer ---------------------------------------------------------

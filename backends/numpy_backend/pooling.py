@@ -13,6 +13,7 @@ from ..errors import DtypeError
 from ..shapes import check_pool_grad
 from ..windows import Window, check_window
 from .handles import Array, check, check_indices
+from .pieces import PIECE
 
 _PLACES = 255
 """Places that a byte can number."""
@@ -57,23 +58,26 @@ class NumpyPooling(Backend):
         distinct: bool = False,
         hollow: bool = False,
     ) -> Array:
-        """Assign distinct places; sum the others by counting with weights."""
+        """Assign distinct places; sum the others by counting with weights, in pieces that stay in cache."""
         check("max_pool_grad", grad, indices)
         size = check_pool_grad(grad.shape, indices.shape, size)
         if hollow or grad.dtype.kind != "f":
             return super().max_pool_grad(grad, indices, size, distinct=distinct, hollow=hollow)
         check_indices("max_pool_grad", indices, math.prod(size))
-        samples, channels = grad.shape[:2]
-        places, planes = math.prod(size), samples * channels
-        starts = np.arange(planes) * places
-        flat = (indices.reshape(planes, math.prod(grad.shape[2:])) + starts[:, None]).reshape(-1)
-        if distinct:
-            image = np.zeros(planes * places, grad.dtype)
-            image[flat] = grad.reshape(-1)
-        else:
-            image = np.bincount(flat, grad.reshape(-1), planes * places)
-            image = image.astype(grad.dtype, copy=False)
-        return image.reshape(samples, channels, *size)
+        planes, places = math.prod(grad.shape[:2]), math.prod(size)
+        values, indices = (x.reshape(planes, math.prod(grad.shape[2:])) for x in (grad, indices))
+        image = np.zeros((planes, places), grad.dtype)
+        step = max(PIECE // max(places, 1), 1)
+        starts = (np.arange(min(step, planes)) * places)[:, None]
+        for first in range(0, planes, step):  # planes that stay in cache
+            part = image[first : first + step]
+            flat = (indices[first : first + step] + starts[: len(part)]).reshape(-1)
+            weights = values[first : first + step].reshape(-1)
+            if distinct:
+                part.reshape(-1)[flat] = weights
+            else:
+                part[...] = np.bincount(flat, weights, part.size).reshape(part.shape)
+        return image.reshape(*grad.shape[:2], *size)
 
 
 def _indices(window: Window, places: Array) -> Array:
