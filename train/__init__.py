@@ -14,7 +14,7 @@ from .loop.schedules import (
     StepLR,
 )
 from .loop.trainer import Trainer
-from .models import CNN, Dense, Jin, LeNet
+from .models import CNN, Dense, Jin, LeNet, ResNet
 from .optimizers import SGD, Adagrad, Adam, AdamW, Optimizer, RMSprop, clip_grad_norm, clip_grad_value
 from .runs.checkpoint import load_model, save_model
 
@@ -39,6 +39,7 @@ __all__ = [
     "Optimizer",
     "ProgressBar",
     "RMSprop",
+    "ResNet",
     "Schedule",
     "SequentialLR",
     "StepLR",

@@ -14,17 +14,25 @@ from .dense import Dense
 from .description import Description, ImageModel
 from .jin import Jin
 from .names import ACTIVATIONS, INITIALIZERS, OUTPUTS
+from .residual import ResNet
 
 MODELS: dict[str, Callable[..., Description]] = {
     "dense": Dense,
     "cnn": CNN,
     "lenet": LeNet,
+    "resnet": ResNet,
     "jin": Jin,
     "jin_naive": partial(Jin, naive=True),
 }
 """The values of --model; each makes a description."""
 
-_KINDS: dict[str, type[Description]] = {"dense": Dense, "cnn": CNN, "lenet": LeNet, "jin": Jin}
+_KINDS: dict[str, type[Description]] = {
+    "dense": Dense,
+    "cnn": CNN,
+    "lenet": LeNet,
+    "resnet": ResNet,
+    "jin": Jin,
+}
 
 __all__ = [
     "ACTIVATIONS",
@@ -37,6 +45,7 @@ __all__ = [
     "ImageModel",
     "Jin",
     "LeNet",
+    "ResNet",
     "model_from_dict",
     "models_for",
 ]

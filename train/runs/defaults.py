@@ -25,6 +25,7 @@ DEFAULTS: dict[str, dict[str, dict[str, Any]]] = {
         "": {"epochs": 10, "lr": 1e-3},
     },
     "lenet": {"": {"epochs": 10, "lr": 1e-3}},
+    "resnet": {"": {"epochs": 10, "lr": 1e-3}},
     "jin": {
         "cubes": {
             "loss": "bce_with_logits",  # one output, as in the paper

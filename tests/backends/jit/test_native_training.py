@@ -15,6 +15,7 @@ from lamina.backends.decorators.jit.decorator import JitBackend
 from lamina.layers import Linear, MSELoss, Sequential, Tanh
 from lamina.layers.proofs import LAYER_CASES, LOSS_CASES
 from lamina.layers.random import seeded
+from lamina.train import LeNet, ResNet
 from lamina.train.optimizers import SGD
 from lamina.train.optimizers.proofs import OPTIMIZER_CASES
 
@@ -127,6 +128,21 @@ class Fit(Steps):
         self.optimizer.finish_gradients()
         self.optimizer.update(numbers)
         return prediction, value
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize(
+    "network", [LeNet((1, 13, 12), 3), ResNet((2, 9, 8), 3, width=2)], ids=lambda n: n.kind
+)
+def test_images_through_whole_networks(network: Any, dtype: str) -> None:
+    def make(b: Backend) -> Steps:
+        with seeded(1):
+            model = network.build(b)
+        images = np.random.default_rng(0).standard_normal((6, *network.input_shape))
+        return Steps(model, SGD(model.parameters(), lr=1e-3, momentum=0.5), [images])
+
+    # Batch norm over a few values enlarges the last digits of float32 from step to step.
+    compare(make, dtype, chaotic=dtype == "float32" and network.kind == "resnet")
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])

@@ -89,7 +89,7 @@ DESCRIBED = [
     *(
         _bad("model_from_dict", short(config), lambda c=config: model_from_dict(c), *says, error=error)
         for config, says, error in (
-            ({"kind": "quantum"}, ("a model of kind dense, cnn, lenet, jin", "'quantum'"), DataError),
+            ({"kind": "quantum"}, ("a model of kind dense, cnn, lenet, resnet, jin", "'quantum'"), DataError),
             ({"kind": ESCAPES}, ("a model of kind", r"\x1b"), DataError),
             *(({"kind": v}, ("a model of kind dense",), DataError) for v in (None, {}, 3, ["dense"], LONG)),
             ({"kind": "lenet"}, ("a description of the model lenet",), DataError),
@@ -198,13 +198,14 @@ RECIPES = [
         "--label-smoothing: expected --loss cross_entropy"),
     _loss("one class", Recipe(), ONE, "one: expected at least two classes", "'only' alone"),
     _described("cnn", TWO, "cnn: expected images ", "4 x 4", "samples (3,) from two; use one of dense"),
-    _described("lenet", PICTURES, "--model: lenet: ", "12 x 12", "from pictures; use one of dense, cnn, jin"),
+    _described("lenet", PICTURES, "--model: lenet: ", "12 x 12",
+        "from pictures; use one of dense, cnn, resnet, jin"),
     _described("jin_naive", REALS, "--model: jin: expected images (C, H, W)", "samples (3,) from real"),
     *(
         _bad("Recipe", f"{model} with {name}", lambda m=model, n=name,
             v=v: Recipe("digits", model=m, **{n: v}).settled(),
              f"--{name}: expected --model dense", f"{model}, whose layers are fixed", error=OptionError)
-        for model in ("cnn", "lenet", "jin", "jin_naive")
+        for model in ("cnn", "lenet", "resnet", "jin", "jin_naive")
         for name, v in (("hidden", (7,)), ("activation", ("relu",)))
     ),
 ]  # fmt: skip

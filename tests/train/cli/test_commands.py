@@ -44,7 +44,7 @@ def test_every_option_of_train_is_explained(lamina: Any) -> None:
         "--hidden",
         "[default: cosine]",
         "disc 25,25,25",
-        "dense, cnn, lenet, jin, jin_naive (default: dense)",
+        "dense, cnn, lenet, resnet, jin, jin_naive (default: dense)",
         "exponential:0.9",
         "(default: runs/NAME-K)",
     ):

@@ -12,7 +12,7 @@ import pytest
 from lamina.backends import Backend
 from lamina.layers import BatchNorm2d, Conv2d, Linear, MaxPool2d, NaiveConv2d, Sequential, manual_seed
 from lamina.layers.random import seeded
-from lamina.train import CNN, Dense, Jin, LeNet, load_model, save_model
+from lamina.train import CNN, Dense, Jin, LeNet, ResNet, load_model, save_model
 from lamina.train.models import MODELS, Description, model_from_dict, models_for
 
 RNG = np.random.default_rng(0)
@@ -23,6 +23,7 @@ EVERY: list[Description] = [
     CNN((3, 9, 5), 2, width=4, dropout=0.0, output="sigmoid", initializer="kaiming_normal"),
     LeNet((1, 28, 28), 10),
     LeNet((2, 12, 17), 3, output="log_softmax", initializer="uniform"),
+    ResNet((2, 6, 5), 3, width=2),
     Jin((3, 4, 4), 1),
     Jin((1, 2, 3), 2, batch_norm=False, naive=True),
 ]
@@ -114,6 +115,16 @@ def test_lenet_agrees_with_torch(backend64: Backend) -> None:
         )
 
 
+def test_resnet_has_eight_layers_and_halves_the_image_twice() -> None:
+    model = ResNet((3, 32, 32), 10).build("numpy")
+    kernels = [value.shape for value in model.state_dict().values() if value.ndim == 4]
+    blocks = [(16, 16), (16, 16), (32, 16), (32, 32), (64, 32), (64, 64)]
+    assert [k for k in kernels if k[2:] == (3, 3)] == [(*pair, 3, 3) for pair in [(16, 3), *blocks]]
+    assert [k for k in kernels if k[2:] == (1, 1)] == [(32, 16, 1, 1), (64, 32, 1, 1)]
+    assert model.output_shape((4, 3, 32, 32)) == (4, 10)
+    assert model.output_shape((4, 3, 1, 1)) == (4, 10)
+
+
 @pytest.mark.parametrize(
     ("shape", "widths", "left"),
     [
@@ -184,6 +195,6 @@ def test_biases_by_name() -> None:
 
 def test_models_for_a_shape() -> None:
     assert models_for((2,)) == ["dense"]
-    assert models_for((1, 3, 3)) == ["dense", "jin", "jin_naive"]
-    assert models_for((1, 8, 8)) == ["dense", "cnn", "jin", "jin_naive"]
+    assert models_for((1, 3, 3)) == ["dense", "resnet", "jin", "jin_naive"]
+    assert models_for((1, 8, 8)) == ["dense", "cnn", "resnet", "jin", "jin_naive"]
     assert models_for((1, 28, 28)) == list(MODELS)
