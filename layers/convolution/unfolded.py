@@ -66,7 +66,8 @@ class Conv2d(_Unfolded):
     `backward` also needs memory for two tensors of the weight's size. There are two exceptions. A single
     output row may need more memory if its columns, or the input rows that it reads, take more than 8 times
     `cache_size`; its columns are C K W' numbers, for K places in the kernel and an output of width W'. On
-    `autodiff`, and in a step that `jit` compiles, the memory has no such bound.
+    `autodiff` the memory has no such bound. A step that `jit` compiles makes no columns: it needs a copy of
+    the weights and a few rows of some images.
 
     Parameters
     ----------
