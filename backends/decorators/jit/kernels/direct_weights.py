@@ -22,7 +22,7 @@ from .tile import scaled
 Locate = Callable[[Terms, Terms], tuple[tuple[Terms, ...], int]]
 """(output, column) -> the index of a result, and the axis that its vectors lie along."""
 
-_STEPS = 128
+_STEPS = 96
 """Vectors that a tile adds before its lanes are added up."""
 _TAPS = 6
 """The most columns of a tile."""
