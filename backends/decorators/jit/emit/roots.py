@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -172,6 +173,10 @@ def _argmax(w: Writer) -> None:
     w.launch([x], write)
 
 
+_LARGE = 1 << 20
+"""Bytes of a product from which what follows it waits for memory; contracted, it would compile longer."""
+
+
 def _matmul(w: Writer) -> None:
     a, b = w["x"], w["y"]
     if not is_floating(a.meta.dtype):
@@ -184,6 +189,7 @@ def _matmul(w: Writer) -> None:
     def spread_out(array: Array, shape: Shape) -> Array:
         return spread(array, shape, (*batch, *shape[-2:]))
 
+    small = math.prod(w.shape) * bytes_of(element_of(w.result)) < _LARGE
     machine = w.kernels.code.machine
     nowhere = Register(POINTER, "null")
     first = spread_out(w.kernels.array(a, nowhere), a.meta.shape)
@@ -211,7 +217,7 @@ def _matmul(w: Writer) -> None:
             read, _ = inputs_of(calls)
             known: Any = {operand: span.load(others[operand]) for operand in read if operand in others}
             known[w.result] = value
-            with code.contracted():  # the product's own sums are, too
+            with code.contracted() if small else contextlib.nullcontext():
                 evaluate(code, calls, known, span.width, number)
             for result in w.group.results:
                 if result in results:
