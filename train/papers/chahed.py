@@ -105,6 +105,7 @@ def rows(options: r.Options) -> list[r.Row]:
             reported,
             r.measured(name, "seconds"),
             form="seconds",
+            statistic="median",
             better="",
             incomparable="the paper gives no unit, and another machine",
         )
@@ -117,6 +118,7 @@ def rows(options: r.Options) -> list[r.Row]:
             seconds["PyTorch"] / seconds[name],
             r.ratio("PyTorch", name),
             form="ratio",
+            statistic="median",
         )
         for name in ("ours, eager", "ours, compiled")
     ]

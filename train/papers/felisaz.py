@@ -154,4 +154,5 @@ def _rate(batch: int, activation: str, reported: float) -> r.Row:
         return [] if math.isnan(rate) else [rate]
 
     what = f"batch {batch}, {activation}: lr"
-    return r.Row(what, "table I", reported, read, form="number", better="")
+    why = "the lowest mean validation loss decides; the grid below has the losses of all rates"
+    return r.Row(what, "table I", reported, read, form="number", better="", why=why)

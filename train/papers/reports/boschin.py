@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from statistics import median
 
 from .. import runner as r
-from ..boschin import CHOICES, FIGURE_5, FIGURES, NUMBERS, TIMED, rows, runs
+from ..boschin import CHOICES, FIGURE_5, FIGURES, NUMBERS, rows, runs
 from ..runner import pictures
 
 
@@ -100,7 +101,8 @@ def _which_data(results: r.Results) -> list[str]:
         f"**Why is the validation MSE of figure 1 not reached?** The paper's is {reported - lower:.4f} below "
         f"its training MSE, in the mean of 30 runs with new data each. Here it is {above} above, and below "
         f"in {sum(one < 0 for one in gaps)} of {gap.n} runs: a network fits its training data better than "
-        f"new points. {_below(results)} conventions of the search give a lower validation MSE."
+        f"new points. {_below(results)} conventions of the search give a validation MSE below the training "
+        "MSE."
     ]
     nearest = []
     for where in ("fig. 1", "fig. 5"):
@@ -116,7 +118,7 @@ def _below(results: r.Results) -> str:
     """Count the conventions of the search with a validation loss below the training loss."""
     names = [name for name in results.runs if name.startswith("search")]
     below = sum(results.mean(name, "validation_loss") < results.mean(name, "train_loss") for name in names)
-    return f"{below} of {len(names)}"
+    return f"{below or 'None'} of the {len(names)}"
 
 
 def _pairs(results: r.Results, torch: str, ours: str) -> str:
@@ -130,6 +132,12 @@ def _pairs(results: r.Results, torch: str, ours: str) -> str:
         f"seeds; the 95 % interval of the difference is {100 * apart.low:+.2f} to {100 * apart.high:+.2f} "
         "points"
     )
+
+
+def _times(results: r.Results, ours: str) -> float:
+    """Return the median of PyTorch's time over that of an engine of ours; NaN if it was not run."""
+    ratios = r.ratio("seconds, PyTorch", f"seconds, {ours}")(results)
+    return median(ratios) if ratios else math.nan
 
 
 def _enough(results: r.Results) -> str:
@@ -155,8 +163,7 @@ def notes(results: r.Results, options: r.Options) -> list[str]:
     if slow not in results or same not in results:
         return []
     torch, loss = results.mean(slow, "validation_loss"), results.mean("SGD", "validation_loss")
-    seconds = {name: results.mean(f"seconds, {name}", "seconds") for name in TIMED}
-    eager, compiled = (seconds["PyTorch"] / seconds[f"ours, {name}"] for name in ("eager", "compiled"))
+    eager, compiled = (_times(results, f"ours, {name}") for name in ("eager", "compiled"))
     without = (
         " Our compiled engine runs a step as one native program and leaves all of it out: PyTorch's epochs "
         f"take {compiled:.0f} times as long."

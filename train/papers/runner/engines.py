@@ -44,6 +44,10 @@ class Learner(Protocol):
     def eager_because(self) -> str:
         """Why a step that should be compiled runs op by op; "" if there is nothing to tell."""
 
+    @property
+    def compiling(self) -> float:
+        """The seconds that the compilation of the training step took so far."""
+
 
 class Layers(Learner):
     """Hand-written backward passes, in steps of `Trainer`."""
@@ -90,6 +94,11 @@ class Layers(Learner):
     def eager_because(self) -> str:
         return next((one.reason for one in compilations_of(self.run) if one.reason), "")
 
+    @property
+    @override
+    def compiling(self) -> float:
+        return sum(one.seconds for one in compilations_of(self.run))
+
 
 def compiled(plan: Plan, seed: int, data: Mapping[str, Part], backend: Backend) -> Layers:
     """Return the layers on the raw backend with `jit`. Raises BackendError if that cannot run."""
@@ -135,6 +144,7 @@ class Torch(Learner):
     """torch.nn, autograd and torch.optim, from our layers' initial weights."""
 
     eager_because = ""
+    compiling = 0.0
 
     def __init__(self, plan: Plan, seed: int, data: Mapping[str, Part], backend: Backend) -> None:
         torch = self.torch = importlib.import_module("torch")

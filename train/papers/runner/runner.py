@@ -75,6 +75,7 @@ def _reproduce(
     done = {run.key: outcome for run in runs if (outcome := folder.load(run)) is not None}
     missing = {run.key: what for run in runs if (what := run.missing(backend))}
     waiting = [run for run in runs if run.key not in done and run.key not in missing]
+    _one_thread((backend.spec,))
     # closing: an interrupt while a file is written must end the processes too.
     outcomes = contextlib.closing(_outcomes(waiting, backend, jobs))
     with _progress(console, paper.name, len(done), waiting) as advance, outcomes as pairs:

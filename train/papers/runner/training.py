@@ -74,7 +74,7 @@ class Outcome:
 def perform(run: Run, spec: str, dtype: str) -> Outcome:
     """Train and measure a plan on a backend; equal arguments give equal numbers, except for seconds.
 
-    The seconds of a timed run are without compilation: another learner takes an epoch before.
+    Its seconds are without compilation. Before a timed run, another learner takes an epoch.
     """
     plan, outcome, seconds = run.plan, Outcome(), 0.0
     backend: Backend = get_backend(spec, dtype=dtype)
@@ -96,6 +96,7 @@ def perform(run: Run, spec: str, dtype: str) -> Outcome:
                 _measure(outcome, plan, learner, data, epoch)
             if diverged:
                 break
+    seconds -= learner.compiling
     outcome.numbers |= {name: values[-1] for name, values in outcome.series.items() if name != "epoch"}
     for name, part in data.items():
         outcome.numbers[f"{name}_baseline"] = part.baseline
