@@ -117,7 +117,9 @@ def decision_boundaries(
         many = len(panels) > 1
         columns = 2 if many else 1
         rows = -(-len(panels) // columns)
-        figure.set_size_inches(7.2 + 2.8 * (columns - 1), 5.2 if not many else 4.4 * rows)
+        figure.set_size_inches(7.8 + 3.0 * (columns - 1), 5.2 if not many else 4.4 * rows)
+        # "constrained" would cut off the labels of square axes beside a legend.
+        figure.set_layout_engine("compressed")
         for index, (title, regions, wrong) in enumerate(panels):
             axes = figure.add_subplot(rows, columns, index + 1)
             _draw_regions(axes, regions, low, high)

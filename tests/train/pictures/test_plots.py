@@ -393,3 +393,21 @@ def test_matplotlib_comes_late_and_pyplot_never(tmp_path: Path) -> None:
         environment = {**os.environ, "MPLBACKEND": backend}
         command = [sys.executable, "-c", code, str(tmp_path / "a.png")]
         subprocess.run(command, check=True, cwd=tmp_path, env=environment)
+
+
+@pytest.mark.usefixtures("whole_pictures")
+@pytest.mark.parametrize("inside", ["in", "inside", "inside of the disc", "inside of the larger disc"])
+@pytest.mark.parametrize("panels", [1, 4])
+def test_square_axes_beside_a_legend_keep_their_labels(panels: int, inside: str, tmp_path: Path) -> None:
+    """Nothing is drawn on the border of the picture, so nothing is cut off."""
+    from matplotlib.image import imread
+
+    points = np.random.default_rng(0).random((200, 2))
+    labels = (points[:, 0] > 0.5).astype(np.int64)
+    scores = {f"network {k}": lambda x: np.eye(2)[(x[:, 1] > 0.5).astype(int)] for k in range(panels)}
+    pictures.decision_boundaries(
+        scores, points, labels, tmp_path / "boundary.png", classes=("outside", inside), resolution=20
+    )
+    pixels = imread(tmp_path / "boundary.png")[..., :3]
+    for border in (pixels[:2], pixels[-2:], pixels[:, :2], pixels[:, -2:]):
+        assert border.min() == 1.0
