@@ -9,7 +9,19 @@ from statistics import median
 import numpy as np
 
 from .. import runner as r
-from ..jin import CHOICES, COLLAPSE, DISC, EVERY, LEARNT, collapsed, difference, experiments, rows, runs
+from ..jin import (
+    CHOICES,
+    COLLAPSE,
+    CONVOLUTIONS,
+    DISC,
+    EVERY,
+    LEARNT,
+    collapsed,
+    difference,
+    experiments,
+    rows,
+    runs,
+)
 from ..runner import pictures
 
 SLOW = "search, disc: gradient mean, weights uniform, last layer relu"
@@ -84,11 +96,13 @@ def notes(results: r.Results, options: r.Options) -> list[str]:
         f"{train:.1%} of the training data are right, and {test:.1%} of the test data.",
     ]
     if "loops" in results and "unfold" in results:
-        loops, unfold = (results.mean(name, "seconds_per_epoch") for name in ("loops", "unfold"))
+        loops, unfold, compiled = (results.mean(name, "seconds_per_epoch") for name in CONVOLUTIONS)
+        also = f", or {compiled:.4f} s if that is compiled" if math.isfinite(compiled) else ""
         paragraphs.append(
             f"**What do loops cost?** {loops:.2f} s per pass over "
             f"{results.runs['loops'][0][0].plan.samples:,} samples; {unfold:.3f} s if the convolution is one "
-            f"product. Their losses differ by at most {np.max(difference(results)):.1g}."
+            f"product{also}. The loops have too many ops to compile. Their losses differ by at most "
+            f"{np.max(difference(results)):.1g}."
         )
     return paragraphs
 
