@@ -113,12 +113,14 @@ def notes(results: r.Results, options: r.Options) -> list[str]:
         )
     ]
     train = {name: results.mean(f"search: {name}", "train_loss") for name in NEAREST}
+    train["loss Σ / N"] /= 2.0  # in the unit of the others
+    accuracy = results.mean("search: loss Σ / N", "train_accuracy")
     changed = "; ".join(f"{loss:.4f} ({name})" for name, loss in train.items())
     return [
         "**Does the text suffice?** Nearly: accuracies agree with the paper. The training loss is a little "
         f"higher: {results.mean('the graph', 'train_loss'):.4f}, reported .0228. With one change it is "
-        f"{changed}. Kaiming's wider normal weights come nearest, but the text says Xavier; smaller batches "
-        "go too far, Σ / N not far enough.",
+        f"{changed}, all in the paper's unit. Σ / N has an accuracy of {accuracy:.1%}, which rules it out; "
+        "smaller batches go too far. Kaiming's wider normal weights come near, but the text says Xavier.",
         "**Two ways, one network.** Autodiff and the layers' hand-written backward passes start from equal "
         "weights and take equal steps; after all 500 epochs their test losses are at most "
         f"{max(apart):.1e} apart.",
