@@ -21,7 +21,8 @@ BEGIN, END = "<!-- from bench/speed.py -->", "<!-- to here -->"
 LEGEND = (
     "Times are medians of a step, in brackets the fastest; `x` is another's time divided by ours. *Peak* is "
     "the most that the core reached in multiply-adds in the same minutes; *of the peak* is that of the "
-    "fastest step, and counts its products alone. *Compile* is trace, passes and LLVM at the first batch; *cached* takes the code from the cache."
+    "fastest step, and counts its products alone. *Compile* is trace, passes and LLVM at the first batch; "
+    "*cached* takes the code from the cache."
 )
 
 
