@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from typing_extensions import override
@@ -37,16 +37,17 @@ class Identities:
         return self._hash
 
 
-def _add(objects: list[object], more: Iterable[object]) -> None:
+_CONTAINERS = frozenset({dict, list, tuple, set})
+
+
+def _add(objects: list[object], more: Collection[object]) -> None:
     """Add objects to a list, and what is in those that are dicts, lists, tuples and sets."""
-    for one in more:
-        objects.append(one)
-        kind = type(one)
-        if kind is dict:
-            _add(objects, one)  # type: ignore[arg-type]
-            _add(objects, one.values())  # type: ignore[attr-defined]
-        elif kind is list or kind is tuple or kind is set:
-            _add(objects, one)  # type: ignore[arg-type]
+    objects += more
+    for one in [each for each in more if type(each) in _CONTAINERS]:
+        found: Any = one
+        _add(objects, found)
+        if type(found) is dict:
+            _add(objects, found.values())
 
 
 class Keyed:
