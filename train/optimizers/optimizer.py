@@ -148,7 +148,7 @@ class Optimizer(Rules):
             group.storage.finish_gradients()
 
     def drop_denormals(self) -> None:
-        """Set the numbers in averages of gradients to 0 that are below the smallest normal number.
+        """Set what is denormal in the averages of gradients to 0.
 
         The averages of a dead ReLU's weights decay until they are denormal, and stay so: .9 times the
         smallest number rounds to it. Arithmetic on them is many times slower, and moves no parameter above

@@ -17,7 +17,6 @@ from ....backends import Backend, OptionError, Tensor, get_backend
 from ....backends.host import Host
 from ....backends.loop import compilations_of
 from ....backends.select import with_decorator
-from ....backends.wrapper import stack
 from ....layers import Module, inference, mode
 from ....layers.losses import L2Penalty
 from ...data import batch_count
@@ -102,18 +101,13 @@ class Layers(Learner):
 
 def compiled(plan: Plan, seed: int, data: Mapping[str, Part], backend: Backend) -> Layers:
     """Return the layers on the raw backend with `jit`. Raises BackendError if that cannot run."""
-    spec = f"jit+{raw(backend).spec}"
+    spec = f"jit+{backend.raw.spec}"
     return Layers(plan, seed, data, get_backend(spec, dtype=backend.default_dtype))
 
 
 def eager(plan: Plan, seed: int, data: Mapping[str, Part], backend: Backend) -> Layers:
     """Return the layers on the raw backend, op by op."""
-    return Layers(plan, seed, data, raw(backend))
-
-
-def raw(backend: Backend) -> Backend:
-    """Return the raw backend of a stack."""
-    return list(stack(backend))[-1]
+    return Layers(plan, seed, data, backend.raw)
 
 
 def inputs_of(data: Mapping[str, Part]) -> Host:

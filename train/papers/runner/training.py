@@ -13,7 +13,7 @@ import numpy as np
 from ....backends import Backend, BackendError, get_backend
 from ....backends.host import Host
 from ...data import order
-from .engines import ENGINES, Learner, raw
+from .engines import ENGINES, Learner
 from .plan import PARTS, Part, Plan, loss_of, parts
 
 
@@ -41,7 +41,7 @@ class Run:
             return "torch"
         if engine == "compiled":
             try:
-                get_backend(f"jit+{raw(backend).spec}")
+                get_backend(f"jit+{backend.raw.spec}")
             except BackendError:
                 return "jit"
         return ""
