@@ -83,11 +83,9 @@ class NumpyDerived(Backend):
         if grad.size > MASKED_COPY:
             if grad.size > PIECE and contiguous(grad, y):
                 return piecewise(_zeroed, grad, y)
-            # A mask of bits, all set where y > 0 or NaN: four passes, two fewer than `select`.
-            bits = BITS[grad.dtype.itemsize]
-            mask = np.less_equal(y, zero).astype(bits)
-            np.subtract(mask, bits(1), mask)
-            return np.bitwise_and(grad.view(bits), mask, mask).view(grad.dtype)
+            result = np.empty_like(grad)
+            _zeroed(grad, y, result)
+            return result
         result = grad.copy()
         np.putmask(result, np.less_equal(y, zero), zero)
         return result
@@ -263,8 +261,8 @@ class NumpyDerived(Backend):
             ):
                 grad.T.dot(x, weight)
                 if samples > EXACT_SUM:
-                    long_sum: Any = self.sum
-                    return weight, long_sum(grad, axis=0, out=total)
+                    whole_sum: Any = self.sum
+                    return weight, whole_sum(grad, axis=0, out=total)
                 # A product with ones: BLAS sums few rows in half of np.add.reduce's time.
                 return weight, ONES[grad.dtype.char][samples].dot(grad, total)
         return super().linear_grad(grad, x, bias=bias, out=out)

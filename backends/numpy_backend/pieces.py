@@ -12,7 +12,7 @@ from .handles import Array
 _add_reduce: Any = np.add.reduce
 
 EXACT_SUM = 64
-"""Longest plain float32 sum. It errs by up to n 2^-24; longer ones are accumulated in float64."""
+"""Longest plain float32 sum. It errs by up to n 2^-24; longer ones add such sums up, or pairwise ones."""
 
 ONES: dict[str, list[Any]] = {c: [np.ones(n, c) for n in range(EXACT_SUM + 1)] for c in "fd"}
 """Vectors of ones, by dtype and length."""
@@ -58,7 +58,10 @@ def rowwise(function: Callable[..., None], length: int, *arrays: Array) -> Array
 
 
 def row_sums(x: Array) -> Array:
-    """Return the sums of the rows of a contiguous matrix (k, n) as (k, 1), accumulated as in `long_sum`."""
+    """Return the sums of the rows of a contiguous matrix (k, n) as (k, 1), in its dtype.
+
+    EXACT_SUM elements at a time by a product with ones, whose results are added in numpy's pairwise order.
+    """
     k, n = x.shape
     if n % EXACT_SUM == 0:
         sums = x.reshape(-1, EXACT_SUM).dot(ONES[x.dtype.char][EXACT_SUM])
@@ -69,9 +72,9 @@ def row_sums(x: Array) -> Array:
 def long_sum(x: Array, axis: Any, keepdims: bool) -> Array:
     """Return a float32 sum over more than EXACT_SUM elements in float64.
 
-    A contiguous array is first added up in float32, EXACT_SUM elements at a time: along its last axes by a
-    product with ones, or in numpy's pairwise order, and along its first axis by a product with ones. The
-    conversion to float64 takes seven times as long as either.
+    A large contiguous array is first added up in float32: along its last axes EXACT_SUM elements at a time,
+    by a product with ones, or whole in numpy's pairwise order if their number is no multiple; along its
+    first axis EXACT_SUM rows at a time. To convert to float64 takes seven times as long.
     """
     axes = tuple(range(x.ndim)) if axis is None else (axis,) if type(axis) is int else axis
     axes = tuple(a % x.ndim for a in axes)

@@ -66,8 +66,8 @@ class Conv2d(_Unfolded):
     `backward` also needs memory for two tensors of the weight's size. There are two exceptions. A single
     output row may need more memory if its columns, or the input rows that it reads, take more than 8 times
     `cache_size`; its columns are C K W' numbers, for K places in the kernel and an output of width W'. On
-    `autodiff` the memory has no such bound. A step that `jit` compiles makes no columns: it needs a copy of
-    the weights and a few rows of some images.
+    `autodiff` the memory has no such bound. A step that `jit` compiles makes no columns if C K is at most
+    8,192 and the algorithm is "unfold": it needs a copy of the weights and a few rows of some images.
 
     Parameters
     ----------
@@ -75,7 +75,8 @@ class Conv2d(_Unfolded):
         "unfold" multiplies each window by the kernels. "winograd" needs fewer multiplications (winograd.py),
         only for 3 x 3 kernels with stride 1, no dilation, one group and padding by zeros. Its errors are
         larger, as docs/numerics.md says. "auto" chooses by shapes: Winograd where it was measured to be
-        faster. The other parameters are those of `Convolution`.
+        faster op by op; in compiled steps it was not measured. The other parameters are those of
+        `Convolution`.
 
     Raises
     ------

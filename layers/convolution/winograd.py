@@ -37,8 +37,8 @@ POINTS = {
 }
 """The interpolation points by m; infinity is one more.
 
-For m = 4 the usual points are 0, ±1 and ±2. With these here the errors are half as large (a fifth at most):
-powers of numbers near 1 differ less.
+For m = 4 the usual points are 0, ±1 and ±2. Their errors are twice as large as with these, at most five
+times: powers of numbers near 1 differ less.
 """
 STREAMED = 4
 """The budget of a block, as a multiple of the cache size."""

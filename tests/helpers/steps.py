@@ -9,32 +9,22 @@ import pytest
 
 from lamina.backends import Backend
 from lamina.backends.decorators.jit.decorator import JitBackend
-from lamina.backends.decorators.jit.instructions import Program
+from lamina.backends.decorators.jit.generate import sink
 from lamina.backends.decorators.jit.passes.cells import cells
 from lamina.backends.decorators.jit.passes.lower import lower
 from lamina.backends.decorators.jit.passes.simplify import simplify
-from lamina.backends.decorators.jit.passes.turn import turn
 from lamina.backends.decorators.jit.passes.views import views
 from lamina.backends.decorators.jit.program import Pass, apply, interpret
 from lamina.backends.decorators.jit.trace import Traced
 from lamina.backends.host import Host
 from lamina.backends.meta import Meta
-from lamina.backends.ops import OPS
 from lamina.layers import Loss, Module, named_scopes
 from lamina.layers.proofs.subject import bring, cotangent, host
 from lamina.train.optimizers import Optimizer
 
-MAPS = frozenset(name for name, op in OPS.items() if op.kind in ("unary", "binary", "select")) | {"square"}
-
-
-def turned(program: Program) -> Program:
-    """Let transpositions sink."""
-    return turn(program, MAPS)
-
-
 EXACT: tuple[Pass, ...] = (lower, cells, simplify, views)
 """The passes that keep every bit."""
-PASSES: tuple[Pass, ...] = (lower, cells, simplify, turned, simplify, views)
+PASSES: tuple[Pass, ...] = (lower, cells, simplify, sink, simplify, views)
 """Every pass, in order."""
 
 

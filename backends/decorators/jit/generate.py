@@ -23,12 +23,18 @@ from .passes.views import views
 from .program import Pass, apply, check
 from .table import Table
 
+
+def sink(program: Program) -> Program:
+    """Let transpositions sink."""
+    return turn(program, MAPS)
+
+
 PASSES: tuple[Pass, ...] = (
     lambda program: lower(program, whole=WHOLE | POOLING),
     constants,
     cells,
     simplify,
-    lambda program: turn(program, MAPS),
+    sink,
     simplify,
     views,
     simplify,

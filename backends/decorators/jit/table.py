@@ -22,9 +22,10 @@ from .instructions import Constant, Program
 
 @dataclass(frozen=True)
 class Table:
-    """What the addresses in the table are, in this order after workspace, state, order and numbers.
+    """What machine code needs beside its arguments: the layout of its table of addresses.
 
-    The inputs come first, which the traced program has. The state is two int64: whether an index was out of
+    The addresses are, in this order: workspace, state, order, numbers, the inputs of the traced program, and
+    the outputs, buffers and constants below. The state is two int64: whether an index was out of
     range (its first byte), and the steps that are done.
     """
 

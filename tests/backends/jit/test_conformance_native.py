@@ -17,7 +17,6 @@ from lamina.backends.decorators.jit.bound import Bound, host_view
 from lamina.backends.decorators.jit.builder import Builder
 from lamina.backends.decorators.jit.compiler import Native, native_all
 from lamina.backends.decorators.jit.instructions import Operand, Program, Value
-from lamina.backends.decorators.jit.program import show
 from lamina.backends.errors import DataError
 from lamina.backends.meta import Meta
 from lamina.backends.ops import OPS
@@ -41,7 +40,7 @@ class Natively(Through):
 
     def compile_all(self) -> None:
         """Compile the programs so far; they run natively if they come again in the same order."""
-        texts = [show(program) for program in self.programs]
+        texts = [program.text for program in self.programs]
         distinct = dict(zip(texts, self.programs, strict=True))
         codes = dict(zip(distinct, native_all([*distinct.values()]), strict=True))
         self.codes = iter([codes[text] for text in texts])

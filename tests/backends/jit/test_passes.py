@@ -14,6 +14,7 @@ from random_steps import INPUTS, NUMBERS, RandomStep
 from steps import EXACT, PASSES, jit_around
 
 from lamina.backends import Backend, get_backend
+from lamina.backends.decorators.jit import generate as compiler
 from lamina.backends.decorators.jit.decorator import JitBackend
 from lamina.backends.decorators.jit.instructions import Call, Load, Program, Store, View
 from lamina.backends.decorators.jit.passes.cells import cells
@@ -27,6 +28,7 @@ from lamina.backends.meta import Meta
 from lamina.backends.numpy_backend import NumpyBackend
 from lamina.backends.ops import Op
 from lamina.backends.wrapper import Wrapper
+from lamina.layers import Conv2d, MaxPool2d, ReLU, Sequential
 
 pytestmark = pytest.mark.without_torch
 ORDERS: tuple[tuple[Pass, ...], ...] = (
@@ -38,6 +40,32 @@ ORDERS: tuple[tuple[Pass, ...], ...] = (
     (*EXACT, simplify, views),
     (lower, simplify, cells, cells, simplify, views),
 )
+
+
+def test_transpositions_between_convolutions_are_gone() -> None:
+    """Images keep the samples last from the first convolution to the last, and in the gradients."""
+    b = get_backend("jit+numpy")
+    model = Sequential(
+        Conv2d(2, 3, 3, backend=b), ReLU(backend=b), MaxPool2d(2, backend=b), Conv2d(3, 2, 3, backend=b)
+    )
+
+    def step(batch: tuple[Any, ...], numbers: Mapping[str, Any]) -> tuple[Any, ...]:
+        model.zero_grad()
+        y = model(batch[0])
+        return y, model.backward(y)
+
+    traced = b.trace(step, [Meta((4, 2, 12, 12), "float32")], numbers=()).program  # type: ignore[attr-defined]
+    turning = next(i for i, one in enumerate(compiler.PASSES) if one is compiler.sink)
+    before = apply(traced, compiler.PASSES[:turning])
+    after = apply(before, compiler.PASSES[turning : turning + 2])
+
+    def images(program: Program) -> list[tuple[int, ...]]:
+        moves = [i for i in program.body if isinstance(i, Call) and i.op == "permute_dims"]
+        return [m.result.meta.shape for m in moves if len(m.result.meta.shape) == 4]
+
+    assert len(images(before)) > 4
+    # What is left stands at the step's ends: the input, the output and the gradient of the input.
+    assert set(images(after)) <= {(2, 12, 12, 4), (4, 2, 3, 3), (4, 2, 12, 12)}, images(after)
 
 
 class Definitions(Wrapper):

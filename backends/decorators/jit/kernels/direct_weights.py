@@ -16,7 +16,7 @@ from .direct import Correlation, Finish, cut, even, in_place
 from .loops import elementwise, spans
 from .rows import Along, Ring, Rows, blocks
 from .span import Array, Span
-from .sums import Places, nest
+from .sums import LONGEST, Places, nest
 from .tile import scaled
 
 Locate = Callable[[Terms, Terms], tuple[tuple[Terms, ...], int]]
@@ -30,6 +30,15 @@ _TAPS = 6
 
 def _aligned(size: int) -> int:
     return -(-size // 64) * 64
+
+
+def _pieces(elements: int, lanes: int) -> list[tuple[int, int, int, int]]:
+    """Cut a row at LONGEST vectors into pieces: (first vector, count, vectors, elements after them)."""
+    whole, tail = divmod(elements, lanes)
+    if whole <= LONGEST:
+        return [(0, 1, whole, tail)]
+    pieces = [(*part, 0) for part in cut(whole, LONGEST)]
+    return [*pieces, (whole, 1, 0, tail)] if tail else pieces
 
 
 def _together(spec: Correlation, samples: int, lanes: int) -> int:
@@ -196,9 +205,6 @@ class _Writer:
         kind = vector(element, lanes)
         every = [(c, t) for c in range(channels) for t in taps]
         cells = [[code.cell(kind) for _ in every] for _ in range(height)]
-        for cell in (cell for line in cells for cell in line):
-            code.store(code.number(kind, 0.0), cell)
-        elements = self.spec.axes[2].count * self.samples
         x_channel, g_output = self._strides()
 
         def step(x: Value, g: Value, place: Terms, live: int) -> None:
@@ -213,15 +219,19 @@ class _Writer:
                 for r in range(height):
                     code.store(code.fma(gs[r], value, code.load(cells[r][q], kind)), cells[r][q])
 
-        with code.loop(length) as i:
-            y = code.sum([(start, 1), (i, 1)])
-            x = code.at(self._line(rows[0], y, level, tap), *scaled(channel, x_channel * self._size))
-            g = code.at(self._results(rows[0], y), *scaled(output, g_output * self._size))
-            with code.loop(elements // lanes) as v:
-                step(x, g, [(v, lanes)], lanes)
-            if elements % lanes:
-                step(x, g, [(elements - elements % lanes, 1)], elements % lanes)
-        self._flush(cells, every, channel, output, level, tap)
+        for first, many, vectors, tail in _pieces(self.spec.axes[2].count * self.samples, lanes):
+            with code.loop(many) as piece:
+                for cell in (cell for line in cells for cell in line):
+                    code.store(code.number(kind, 0.0), cell)
+                with code.loop(length) as i:
+                    y = code.sum([(start, 1), (i, 1)])
+                    x = code.at(self._line(rows[0], y, level, tap), *scaled(channel, x_channel * self._size))
+                    g = code.at(self._results(rows[0], y), *scaled(output, g_output * self._size))
+                    with code.loop(vectors) as v:
+                        step(x, g, [(first, lanes), (piece, vectors * lanes), (v, lanes)], lanes)
+                    if tail:
+                        step(x, g, [(first + vectors, lanes)], tail)
+                self._flush(cells, every, channel, output, level, tap)
 
     def _flush(
         self,

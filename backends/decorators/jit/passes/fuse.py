@@ -58,11 +58,6 @@ class Group:
         """All instructions, in order."""
         return (*self.before, *([] if self.root is None else [self.root]), *self.after)
 
-    @property
-    def windows(self) -> bool:
-        """Whether it is a convolution."""
-        return any(call.op in ("unfold", "matmul") for call in self.before)
-
     @cached_property
     def reads(self) -> frozenset[Value]:
         """The values that it reads from memory."""

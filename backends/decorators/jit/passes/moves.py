@@ -32,7 +32,8 @@ def grouped(fine: Shape, coarse: Shape) -> list[Group]:
 
 
 def joined(middle: Shape, order: tuple[int, ...], shape: Shape) -> tuple[Shape, tuple[int, ...]] | None:
-    """Return how a reshape of a transposition is a transposition of a reshape: the new (middle, order).
+    """Return (a, b) such that a tensor of shape `middle`, transposed to `order` and reshaped to `shape`, is
+    the tensor reshaped to a and then transposed to b.
 
     None if it joins axes that are not neighbours before the transposition. No extent may be 0.
     """
