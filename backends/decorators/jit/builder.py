@@ -6,6 +6,7 @@ instruction, and the op table gives the result's shape and dtype.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
@@ -30,10 +31,26 @@ def result_metas(op: str, args: Sequence[Any], options: Mapping[str, Any]) -> tu
     row = OPS[op]
     if row.shape is not None:
         result = row.shape(*metas, **known)
+    elif all(type(value) in _FLAT for value in (*metas, *known.values())):
+        result = _known_metas(op, tuple(known), *metas, *known.values())
     else:
-        shapes: Any = ShapeBackend()  # type: ignore[abstract]  # made by funnelled
-        result = getattr(shapes, op)(*metas, **known)
+        result = _derived_metas(op, metas, known)
     return (result,) if isinstance(result, Meta) else tuple(result)
+
+
+_FLAT = frozenset({Meta, int, float, bool, str, type(None)})
+
+
+@functools.lru_cache(4096, typed=True)
+def _known_metas(op: str, names: tuple[str, ...], *values: Any) -> Any:
+    """Return `_derived_metas`, which networks of many equal layers ask for often."""
+    args = len(values) - len(names)
+    return _derived_metas(op, values[:args], dict(zip(names, values[args:], strict=True)))
+
+
+def _derived_metas(op: str, args: Sequence[Any], options: Mapping[str, Any]) -> Any:
+    shapes: Any = ShapeBackend()  # type: ignore[abstract]  # made by funnelled
+    return getattr(shapes, op)(*args, **options)
 
 
 def _meta(operand: Operand) -> Meta:
