@@ -6,6 +6,7 @@ the seed and the stream are the key, the step is the top word of the counter. Th
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import threading
 from typing import Any, Literal
@@ -13,6 +14,7 @@ from typing import Any, Literal
 import numpy as np
 
 from .errors import DtypeError, OptionError, ShapeError
+from .host import Host
 from .options import integer
 
 Distribution = Literal["uniform", "normal"]
@@ -28,12 +30,17 @@ def generator(seed: int, stream: int | str, step: int = 0) -> np.random.Generato
 def philox_key(seed: int, stream: int | str) -> tuple[int, int]:
     """Return the two words of the generator's key."""
     if isinstance(stream, str):
-        stream = int.from_bytes(hashlib.sha256(stream.encode()).digest()[:8], "little")
+        stream = _number_of(stream)
     if type(seed) is not int or not 0 <= seed < _WORD:
         seed = integer("random", "seed", seed, least=0, most=_WORD - 1)
     if type(stream) is not int:
         stream = integer("random", "stream", stream, least=None)
     return seed, stream % _WORD
+
+
+@functools.lru_cache(1024)
+def _number_of(name: str) -> int:
+    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "little")
 
 
 def _words(seed: int, stream: int | str, step: int) -> dict[str, Any]:
@@ -63,6 +70,11 @@ class _Source(threading.local):
 _source = _Source()
 
 
+def permutation(n: int, seed: int, stream: int | str, step: int) -> Host:
+    """Return the numbers below n in the order of (seed, stream, step): int64 (n,)."""
+    return _source.at(seed, stream, step).permutation(n).astype(np.int64, copy=False)
+
+
 def check_draw(distribution: Distribution, dtype: str) -> None:
     """Raise unless a distribution and a dtype are known."""
     if dtype not in ("float32", "float64"):
@@ -87,7 +99,7 @@ def draw(
     step: int,
     distribution: Distribution,
     dtype: str,
-) -> np.ndarray[Any, Any]:
+) -> Host:
     """Draw an array: uniform on [0, 1) or standard normal, in float32 or float64.
 
     A float32 is the float64 of the same draw with fewer digits, so that a run in the other dtype differs

@@ -8,7 +8,7 @@ import numpy as np
 
 from ...backends.errors import DataError
 from ...backends.options import flag, integer
-from ...backends.random import generator
+from ...backends.random import permutation
 from .partition import IndexArray
 
 _MOST_ROWS = 10**9
@@ -19,7 +19,7 @@ def order(n: int, *, seed: int, epoch: int, shuffle: bool = True) -> IndexArray:
     integer("order", "n", n, most=_MOST_ROWS)
     if not flag("order", "shuffle", shuffle):
         return np.arange(n, dtype=np.int64)
-    return generator(seed, "shuffle", epoch).permutation(n).astype(np.int64, copy=False)
+    return permutation(n, seed, "shuffle", epoch)
 
 
 def batch_count(n: int, batch_size: int, *, drop_last: bool = False) -> int:

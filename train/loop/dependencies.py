@@ -20,17 +20,16 @@ _MODES: tuple[Any, ...] = (TRAINING, INFERENCE, REHEARSAL, CHECKED_TARGETS, WITH
 class Identities:
     """Objects; equal to others if each is the same object. They stay alive, so that no other takes an id."""
 
-    __slots__ = ("_hash", "objects")
+    __slots__ = ("_hash", "_places", "objects")
 
     def __init__(self, objects: Sequence[object]) -> None:
         self.objects = objects
-        self._hash = hash(tuple(map(id, objects)))
+        self._places = tuple(map(id, objects))
+        self._hash = hash(self._places)
 
     @override
     def __eq__(self, other: object) -> bool:
-        if not isinstance(other, Identities) or len(self.objects) != len(other.objects):
-            return False
-        return all(map(lambda mine, theirs: mine is theirs, self.objects, other.objects))
+        return isinstance(other, Identities) and self._places == other._places
 
     @override
     def __hash__(self) -> int:

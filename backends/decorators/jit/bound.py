@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -10,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from ...host import Host
-from .compiler import Native
+from ...number import Number
+from .compiler import Native, address_of
 
 LONGEST_CALL = 0.1
 """Seconds that one native call should last at most: Python handles Ctrl-C only between calls."""
@@ -23,12 +23,12 @@ def host_view(tensor: Any) -> Host:
     return np.asarray(tensor.detach() if getattr(tensor, "requires_grad", False) else tensor)
 
 
-def address_of(array: Any) -> int:
-    """Return where an array's elements begin. `ctypes.data` says the same in four times the time."""
-    try:
-        return ctypes.addressof(ctypes.c_byte.from_buffer(array))
-    except (TypeError, ValueError, BufferError):  # read-only, or without elements
-        return int(array.ctypes.data)
+def _fill(values: Host, expressions: Sequence[Number], numbers: Mapping[str, Host]) -> None:
+    """Compute each expression for all steps: one row of values (S, E) for each step."""
+    found: Any = numbers
+    with np.errstate(all="raise", under="ignore"):
+        for i, expression in enumerate(expressions):
+            values[:, i] = expression.value(found)
 
 
 class Bound:
@@ -71,11 +71,10 @@ class Bound:
         table = native.table
         self.steps, self._state = steps, np.zeros(2, np.int64)
         data = [np.ascontiguousarray(x) for x in data]
-        found_numbers: Any = {name: values[:steps] for name, values in numbers.items()}
+        found_numbers = {name: values[:steps] for name, values in numbers.items()}
         values = np.empty((steps, len(table.numbers)))
-        with np.errstate(all="raise", under="ignore"):
-            for i, expression in enumerate(table.numbers):
-                values[:, i] = expression.value(found_numbers)
+        if table.numbers:
+            _fill(values, table.numbers, found_numbers)
         # Padding must not hold denormal numbers: each op on one takes a hundred cycles. Zeros stay zeros.
         workspace = np.zeros(table.workspace + 64, np.uint8)
         start = -address_of(workspace) % 64
@@ -88,13 +87,11 @@ class Bound:
             values,
             *data,
             *outputs,
-            *(cells[name] for name in table.buffers),
-            *(np.ascontiguousarray(array) for array in table.constants),
+            *[cells[name] for name in table.buffers],
         ]
-        self.addresses = np.array([address_of(x) for x in found], np.uint64)
+        self.addresses = np.array([*map(address_of, found), *native.constants], np.uint64)
         self._alive = found
         self._native = native
-        self._function = native.library.function(native.name, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64)
         self._pointer = address_of(self.addresses)
 
     @property
@@ -114,6 +111,6 @@ class Bound:
             count = max(int(LONGEST_CALL / native.seconds), 1) if native.seconds else 1
             count = min(count, self.steps - self.done)
             start = time.perf_counter()
-            self._function(self._pointer, self.done, count)
+            native.function(self._pointer, self.done, count)
             native.seconds = (time.perf_counter() - start) / count
         return not self.failed

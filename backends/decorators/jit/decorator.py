@@ -40,6 +40,7 @@ _METHODS = tuple(name for name in OPS if name != "compile")
 _HOOKS = ("leaf", "unrecorded")
 _ONE_BLOCK = 1 << 62
 """The `cache_size` during a trace: layers that work block by block take one block, which passes can read."""
+_UNKNOWN = object()
 MOST_KEPT = 64
 """The programs that a run keeps; it forgets the oldest."""
 
@@ -165,7 +166,7 @@ class Compiled(NamedTuple):
     """A step for one shape of its batch: machine code, and the flat buffers of its cells by name."""
 
     code: Native
-    cells: dict[str, Any]
+    cells: dict[str, Host]
 
 
 class CompiledRun(Loop):
@@ -178,7 +179,8 @@ class CompiledRun(Loop):
     def __init__(self, backend: JitBackend, step: Step) -> None:
         super().__init__(backend, step)
         self._jit, self._key = backend, key_of(step)
-        self._compiled: dict[Any, Compiled | None] = {}
+        self._compiled: dict[Any, Any] = {}
+        """A `Compiled` by its key, or None for a step that runs eagerly."""
         self.compilations: list[Compilation] = []
 
     @override
@@ -195,7 +197,7 @@ class CompiledRun(Loop):
         b = self._jit.inner
         plan = check_run(b, data, order, batch_size=batch_size, numbers=numbers)
         whole = plan.rows // batch_size
-        inputs = tuple(Meta((batch_size, *b.shape(x)[1:]), b.dtype(x)) for x in data)
+        inputs = tuple([Meta((batch_size, *b.shape(x)[1:]), b.dtype(x)) for x in data])
         compiled = self._compiled_for(inputs, tuple(numbers), ordered=order is not None) if whole else None
         if compiled is None:
             return super().__call__(data, order, batch_size=batch_size, numbers=numbers)
@@ -210,17 +212,18 @@ class CompiledRun(Loop):
         numbers: Mapping[str, Host],
     ) -> tuple[Tensor, ...]:
         """Run the whole batches natively, then the rest eagerly; all eagerly if cells are among the data."""
-        b, whole, metas = self._jit.inner, plan.rows // plan.batch_size, compiled.code.table.outputs
-        shapes = [(plan.rows, *m.shape[1:]) if m.shape else (plan.steps,) for m in metas]
-        results = tuple(b.empty(s, dtype=m.dtype) for s, m in zip(shapes, metas, strict=True))
-        outputs = [host_view(x) for x in results]
-        cells = {name: host_view(flat) for name, flat in compiled.cells.items()}
-        if any(np.may_share_memory(host_view(x), flat) for x in data for flat in cells.values()):
+        b, whole, (code, cells) = self._jit.inner, plan.rows // plan.batch_size, compiled
+        inputs = [host_view(x) for x in data]
+        if any(np.may_share_memory(x, flat) for x in inputs for flat in cells.values()):
             # A step sees what the last one wrote into the data; native code may read what was there before.
             return super().__call__(data, order, batch_size=plan.batch_size, numbers=numbers)
-        before = {name: flat.copy() for name, flat in cells.items()} if compiled.code.table.flagged else {}
+        metas = code.table.outputs
+        shapes = [(plan.rows, *m.shape[1:]) if m.shape else (plan.steps,) for m in metas]
+        results = tuple([b.empty(s, dtype=m.dtype) for s, m in zip(shapes, metas, strict=True)])
+        outputs = [host_view(x) for x in results]
+        before = {name: flat.copy() for name, flat in cells.items()} if code.table.flagged else {}
         try:
-            bound = Bound(compiled.code, [host_view(x) for x in data], order, numbers, outputs, cells, whole)
+            bound = Bound(code, inputs, order, numbers, outputs, cells, whole)
         except FloatingPointError:  # the eager run raises Python's error in its step
             return super().__call__(data, order, batch_size=plan.batch_size, numbers=numbers)
         try:
@@ -267,8 +270,9 @@ class CompiledRun(Loop):
     ) -> Compiled | None:
         """Return the code for batches of these shapes; None if the step runs eagerly."""
         key = self._key(), inputs, numbers, ordered
-        if key in self._compiled:
-            return self._compiled[key]
+        known: Compiled | None = self._compiled.get(key, _UNKNOWN)
+        if known is not _UNKNOWN:
+            return known
         found = self._compiled[key] = self._compile(inputs, numbers, ordered=ordered)
         if len(self._compiled) > MOST_KEPT:  # a run may be kept for long, with options that change
             with contextlib.suppress(KeyError, RuntimeError):  # another thread was faster
@@ -292,7 +296,7 @@ class CompiledRun(Loop):
             return None
         spent = time.perf_counter() - start
         self.compilations.append(Compilation(rows, code.table.kernels, spent, cached=code.cached))
-        return Compiled(code, traced.cells)
+        return Compiled(code, {name: host_view(flat) for name, flat in traced.cells.items()})
 
 
 def _check_outputs(outputs: Sequence[Value], rows: int) -> None:
