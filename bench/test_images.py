@@ -18,20 +18,30 @@ PASSES = ("forward", "backward", "both")
 
 @dataclass(frozen=True)
 class Convolution:
-    """An input (N, C, H, W) and a kernel."""
+    """An input (N, C, H, W) and a kernel; depthwise, each channel has its own."""
 
     label: str
     shape: tuple[int, int, int, int]
     outputs: int
     kernel: int
     padding: int = 0
+    stride: int = 1
+    groups: int = 1
 
     def __str__(self) -> str:
         return f"{self.label} {self.shape} -> {self.outputs}, {self.kernel}x{self.kernel}"
 
     def make(self, kit: Any, **options: Any) -> Any:
         """Return Conv2d."""
-        return kit.Conv2d(self.shape[1], self.outputs, self.kernel, padding=self.padding, **options)
+        return kit.Conv2d(
+            self.shape[1],
+            self.outputs,
+            self.kernel,
+            self.stride,
+            self.padding,
+            groups=self.groups,
+            **options,
+        )
 
     def naive(self, backend: Backend) -> Any:
         """Return the loops."""
@@ -48,8 +58,12 @@ CONVOLUTIONS = (
     Convolution("CIFAR", (32, 32, 32, 32), 64, 3, 1),
     Convolution("ResNet 56", (16, 64, 56, 56), 64, 3, 1),
     Convolution("ResNet 28", (16, 128, 28, 28), 128, 3, 1),
+    Convolution("stride 2", (16, 32, 64, 64), 64, 3, 1, stride=2),
+    Convolution("5x5", (8, 24, 48, 48), 48, 5, 2),
     Convolution("1x1", (8, 64, 56, 56), 256, 1),
+    Convolution("depthwise", (16, 64, 56, 56), 64, 3, 1, groups=64),
 )
+WINOGRAD = [case for case in CONVOLUTIONS if (case.kernel, case.stride, case.groups) == (3, 1, 1)]
 NAIVE = (
     CUBES,
     Convolution("one image", (1, 16, 16, 16), 8, 3, 1),
@@ -74,7 +88,7 @@ def test_convolution(race_layer: Callable[..., None], case: Convolution, which: 
 
 @pytest.mark.parametrize("which", PASSES)
 @pytest.mark.parametrize("algorithm", ["winograd", "auto"])
-@pytest.mark.parametrize("case", [case for case in CONVOLUTIONS if case.kernel == 3], ids=str)
+@pytest.mark.parametrize("case", WINOGRAD, ids=str)
 def test_winograd(race_layer: Callable[..., None], case: Convolution, algorithm: str, which: str) -> None:
     race_layer(
         f"conv: {case}, {algorithm}, {which}",
