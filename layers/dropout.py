@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from typing_extensions import override
 
-from ..backends import Backend, Tensor
-from ..backends.options import integer, number
+from ..backends import Backend, StateError, Tensor
+from ..backends.options import integer, number, shown
 from ..backends.protocol import Shape
 from .module import Module
 from .random import next_stream
@@ -72,6 +74,20 @@ class Dropout(Module):
     def mask_shape(self, shape: Shape) -> Shape:
         """Return the shape of m for an input of `shape`."""
         return shape
+
+    @override
+    def get_extra_state(self) -> Any:
+        """Return the seed and the stream of the masks."""
+        return {"seed": self.seed, "stream": self.stream}
+
+    @override
+    def set_extra_state(self, state: Any) -> None:
+        if not isinstance(state, dict) or set(state) != {"seed", "stream"}:
+            raise StateError(f"{self}: expected a seed and a stream, got {shown(state)}")
+        seed, stream = integer("Dropout", "seed", state["seed"], least=0, most=2**64 - 1), state["stream"]
+        if not isinstance(stream, str):
+            raise StateError(f"{self}: expected a stream that is a text, got {shown(stream)}")
+        self.seed, self.stream = seed, stream
 
     @override
     def extra_repr(self) -> str:

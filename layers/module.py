@@ -100,6 +100,16 @@ class Module:
     _backward = backward
     """`backward` as the class defines it: a container, which names the layer in errors itself, calls this."""
 
+    def get_extra_state(self) -> Any:
+        """Return what a checkpoint holds of the layer beside its cells; None for nothing.
+
+        Such as a seed: dicts with texts as keys, lists, texts and numbers. A `state_dict` does not hold it.
+        """
+        return None
+
+    def set_extra_state(self, state: Any) -> None:
+        """Restore the state of `get_extra_state`; raise an error, before any change, if it is another."""
+
     # -- for the layer's own use -------------------------------------------------------------------
 
     def parameter(self, shape: Shape, initializer: Initializer, *, fan: Shape | None = None) -> Parameter:

@@ -16,7 +16,7 @@ from .loop.schedules import (
 from .loop.trainer import Trainer
 from .models import CNN, Dense, Jin, LeNet, ResNet
 from .optimizers import SGD, Adagrad, Adam, AdamW, Optimizer, RMSprop, clip_grad_norm, clip_grad_value
-from .runs.checkpoint import load_model, save_model
+from .runs.model_file import load_model, save_model
 
 __all__ = [
     "CNN",

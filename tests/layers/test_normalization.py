@@ -26,7 +26,7 @@ from lamina.layers import (
 )
 from lamina.layers.proofs import Subject
 from lamina.train.optimizers import SGD
-from lamina.train.runs.checkpoint import read_model, save_model
+from lamina.train.runs.model_file import read_model, save_model
 
 
 def host(b: Backend, x: Any) -> np.ndarray[Any, Any]:

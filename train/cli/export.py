@@ -14,7 +14,7 @@ from ...backends.host import Host
 from ..files import new_file
 from ..onnx import save_onnx
 from ..onnx.save import OPSET, largest_difference
-from ..runs.checkpoint import read_model
+from ..runs.model_file import read_model
 from ..runs.predictor import Predictor
 from .app import BackendOption, Force, JsonOption, command, fail, print_json, say
 from .folders import model_file

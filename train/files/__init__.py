@@ -1,14 +1,16 @@
-"""Files: written whole or not at all, never over another silently; folders with one writer; text."""
+"""Files: written whole or not at all, never over another silently; checksums; folders with one writer."""
 
 from .atomic import OutputError, atomic_write, check_target
 from .claim import claimed, is_unused
 from .new_file import new_file
 from .paths import as_path
+from .sealed import Seal, read_sealed, write_sealed
 from .strict_json import from_json, to_json
 from .visible import visible
 
 __all__ = [
     "OutputError",
+    "Seal",
     "as_path",
     "atomic_write",
     "check_target",
@@ -16,6 +18,8 @@ __all__ = [
     "from_json",
     "is_unused",
     "new_file",
+    "read_sealed",
     "to_json",
     "visible",
+    "write_sealed",
 ]

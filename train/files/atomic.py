@@ -6,6 +6,7 @@ import contextlib
 import errno
 import os
 import secrets
+from collections.abc import Sequence
 from pathlib import Path
 
 from ...backends.errors import LaminaError
@@ -18,7 +19,10 @@ class OutputError(LaminaError, OSError):
 
 
 def atomic_write(
-    path: str | os.PathLike[str], data: bytes | bytearray | memoryview, *, replace: bool = True
+    path: str | os.PathLike[str],
+    data: bytes | bytearray | memoryview | Sequence[bytes | memoryview],
+    *,
+    replace: bool = True,
 ) -> None:
     """Replace `path` by `data` in one step: a reader sees the old file or the new one, never a part.
 
@@ -26,6 +30,8 @@ def atomic_write(
     flushed to the disk and renamed. A failure or an interrupt leaves the old file and no temporary one. A
     symbolic link is followed; an existing file keeps its permissions. Without `replace`, an existing file is
     an error, also one that has come to be just now.
+
+    data: the bytes, or pieces of them.
 
     Raises
     ------
@@ -43,7 +49,10 @@ def atomic_write(
             temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666
         )
         with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
+            if isinstance(data, (bytes, bytearray, memoryview)):
+                file.write(data)
+            else:
+                file.writelines(data)
             file.flush()
             os.fsync(file.fileno())
         with contextlib.suppress(FileNotFoundError):

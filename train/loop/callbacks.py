@@ -12,12 +12,13 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Column
 from typing_extensions import override
 
-from ...backends.errors import OptionError, did_you_mean
+from ...backends.errors import OptionError, StateError, did_you_mean
 from ...backends.options import choice, integer, number, shown
 from ...layers import Module
 from ...layers.call import run_all
 from .history import History
 from .metrics import Metric, Mode, direction
+from .position import Position
 
 Row = dict[str, float]
 _DIRECTIONS: dict[str, Mode] = {"loss": "min", "accuracy": "max"}
@@ -34,17 +35,32 @@ class Training(Protocol):
     """The names in each row of the history."""
     metrics: Mapping[str, Metric]
 
+    @property
+    def position(self) -> Position | None:
+        """Where the running fit stands."""
+
 
 class Callback:
-    """Base of callbacks: its methods do nothing."""
+    """Base of callbacks: its methods do nothing.
+
+    A callback that counts or remembers defines `state_dict` and `load_state_dict`; then a resumed training
+    goes on with what it had.
+    """
 
     monitor: str | None = None
     """The column that it decides by, if any. For one of the training set, "train_loss", the trainer measures
     the training set at the end of each epoch, as it measures the validation set: a loss from before the
     steps is not the loss of the weights after them."""
+    pause_seconds: float | None = None
+    """The time between two calls of `on_pause`: about that, and at least a step."""
+    pause_steps: int | None = None
+    """`on_pause` also runs after each so many steps of a fit."""
 
     def on_fit_start(self, trainer: Training, epochs: int, steps: int) -> None:
-        """Run before the first of `epochs` epochs of `steps` steps each."""
+        """Run before the first of `epochs` epochs of `steps` steps each.
+
+        In a training that was resumed, `load_state_dict` follows.
+        """
 
     def on_step(self, trainer: Training, step: int) -> None:
         """Run after the step-th step of an epoch, from 1."""
@@ -53,8 +69,28 @@ class Callback:
         """Run after an epoch, with its row of the history; return True to stop."""
         return False
 
+    def on_pause(self, trainer: Training) -> None:
+        """Run after each epoch, and between steps as `pause_seconds` and `pause_steps` say.
+
+        All other methods of all callbacks have run by then. A compiled epoch is one call, and each pause cuts
+        it; the results are the same.
+        """
+
     def on_fit_end(self, trainer: Training) -> None:
         """Run after the last epoch, or when an error or interrupt ends the fit."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what a checkpoint saves of the callback; by default nothing.
+
+        It may hold dicts with texts as keys, lists, tuples, texts, numbers, None and numpy arrays.
+        """
+        return {}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Restore a `state_dict`; called by `Trainer.resume`, and again after `on_fit_start`.
+
+        For a state that it cannot take, it raises an error and changes nothing.
+        """
 
 
 class _Monitor(Callback):
@@ -103,6 +139,15 @@ class _Monitor(Callback):
             return True
         return False
 
+    def _best_of(self, state: Mapping[str, Any], *names: str) -> float:
+        """Return "best" of a state; StateError unless it has these names, and a number or NaN as the best."""
+        wanted = {"best", *names}
+        if not isinstance(state, Mapping) or set(state) != wanted or not isinstance(state["best"], float):
+            raise StateError(
+                f"{type(self).__name__}: expected a state of {sorted(wanted)}, got {shown(state)}"
+            )
+        return state["best"]
+
 
 class EarlyStopping(_Monitor):
     """Stop when a column has not improved for `patience` epochs.
@@ -144,6 +189,16 @@ class EarlyStopping(_Monitor):
             return False
         trainer.stopped = f"{self.monitor} did not improve for {self.patience} epochs"
         return True
+
+    @override
+    def state_dict(self) -> dict[str, Any]:
+        return {"best": self.best, "waited": self.waited}
+
+    @override
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        best = self._best_of(state, "waited")
+        self.waited = integer("EarlyStopping", "waited", state["waited"], least=0)
+        self.best = best
 
 
 class BestWeights(_Monitor):
@@ -189,6 +244,18 @@ class BestWeights(_Monitor):
         if self.state is not None:
             run_all([partial(trainer.model.load_state_dict, self.state)])  # also if Ctrl-C comes now
 
+    @override
+    def state_dict(self) -> dict[str, Any]:
+        return {"best": self.best, "epoch": self.epoch, "weights": self.state}
+
+    @override
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        best, weights = self._best_of(state, "epoch", "weights"), state["weights"]
+        epoch = integer("BestWeights", "epoch", state["epoch"], least=0)
+        if not (weights is None or isinstance(weights, Mapping)):
+            raise StateError(f"BestWeights: expected weights by name, got {shown(weights)}")
+        self.best, self._record = best, (None if weights is None else dict(weights), epoch)
+
 
 class ProgressBar(Callback):
     """A progress bar on standard error: epochs, the last losses and accuracy, time passed and left."""
@@ -213,7 +280,9 @@ class ProgressBar(Callback):
             console=self.console,
         )
         self._bar.start()
-        self._task = self._bar.add_task("", total=epochs, figures="")
+        position = trainer.position
+        done = 0 if position is None else len(trainer.history) - position.first
+        self._task = self._bar.add_task("", total=epochs, completed=done, figures="")
 
     @override
     def on_epoch_end(self, trainer: Training, row: Row) -> bool:

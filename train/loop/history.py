@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...backends.errors import DataError, OptionError, did_you_mean
+from ...backends.host import Host
 from ...backends.notebook import table
 from ...backends.options import choice, shown
 from ..files import as_path, atomic_write, from_json
@@ -122,6 +123,35 @@ class History:
         rows = [json.dumps({k: _encode(v) for k, v in row.items()}, allow_nan=False) for row in self._rows]
         body = ",\n  ".join(rows)
         return f'{{"format": "{FORMAT}", "version": {VERSION}, "rows": [\n  {body}\n]}}\n'
+
+    def to_arrays(self) -> tuple[tuple[str, ...], Host, Host]:
+        """Return (names, values, present): float64 (rows, names), and bool, whether a row has the value."""
+        names = self.names
+        values = np.array([[row.get(name, 0.0) for name in names] for row in self._rows], np.float64)
+        present = np.array([[name in row for name in names] for row in self._rows], np.bool_)
+        shape = len(self), len(names)
+        return names, values.reshape(shape), present.reshape(shape)
+
+    @classmethod
+    def from_arrays(cls, names: Any, values: Any, present: Any) -> History:
+        """Return the history of `to_arrays`; DataError if the arrays are no such ones."""
+        fits = (
+            isinstance(names, (list, tuple))
+            and all(isinstance(name, str) for name in names)
+            and getattr(values, "dtype", None) == np.float64
+            and getattr(present, "dtype", None) == np.bool_
+            and values.shape == present.shape
+            and values.shape[1:] == (len(set(names)),) == (len(names),)
+            and bool(present.any(axis=1).all())
+        )
+        if not fits:
+            raise DataError(f"History: expected names and arrays (rows, names), got {shown(names)}")
+        history = cls()
+        rows = zip(values.tolist(), present.tolist(), strict=True)
+        history._rows = [
+            {name: value for name, value, there in zip(names, *row, strict=True) if there} for row in rows
+        ]
+        return history
 
     @classmethod
     def from_text(cls, text: str, *, source: str = "text") -> History:

@@ -2,34 +2,42 @@
 
 from __future__ import annotations
 
-import math
-import time
+import os
+import warnings
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ...backends import DataError, LaminaError, OptionError, Tensor
+from ... import __version__
+from ...backends import DataError, LaminaError, OptionError, StateError, Tensor
 from ...backends.host import Host
-from ...backends.loop import Compilation, Plan, batches
+from ...backends.loop import Compilation
 from ...backends.options import flag, integer, number, shown
-from ...backends.protocol import Run
 from ...layers import Module, inference, mode, named_scopes, without_input_gradient
-from ...layers.call import checked_targets, in_own_context
+from ...layers.call import checked_targets, in_own_context, run_all
 from ...layers.faults import check_made
 from ...layers.losses import L2Penalty, Loss
-from ..data import Dataset, batch_count, order
+from ..data import Dataset, batch_count
+from ..files import write_sealed
 from ..optimizers import Optimizer, clip_grad_norm, clip_grad_value
 from .callbacks import Callback, ProgressBar
+from .checkpoint_folder import read_checkpoint
 from .dependencies import Keyed
+from .fit import Fit, columns, digest
 from .history import History
 from .metrics import Metric
-from .passes import Runs, take_steps
+from .passes import Runs
+from .position import Position
 from .rehearsal import check_belongs, check_kind, check_schedule, check_values, rehearse
 from .samples import Pair, Samples, Tally, fitting_batch
 from .schedules import Schedule
+from .state import SEAL, CheckpointWarning, Pending, capture, restoring
 
 
 class Trainer:
@@ -155,7 +163,16 @@ class Trainer:
 
         Both are empty on a backend that runs each op at once.
         """
+        self.resumed_from: Path | None = None
+        """The file of the last `resume`."""
         self._runs = Runs(self.backend)
+        self._fit: Fit | None = None
+        self._pending: Pending | None = None
+
+    @property
+    def position(self) -> Position | None:
+        """Where the running fit stands; None if none runs."""
+        return None if self._fit is None else self._fit.position
 
     @property
     def epoch(self) -> int:
@@ -223,32 +240,56 @@ class Trainer:
         shuffle, drop_last = flag("fit", "shuffle", shuffle), flag("fit", "drop_last", drop_last)
         samples = self._samples(train, "train")
         held_out = None if validation is None else self._samples(validation, "validation")
-        steps = batch_count(samples.size, batch_size, drop_last=drop_last)
+        plan = Position(
+            self.epoch if self._pending is None else self._pending.position.first,
+            epochs,
+            batch_size,
+            shuffle,
+            drop_last,
+            samples.size,
+            0 if held_out is None else held_out.size,
+            batch_count(samples.size, batch_size, drop_last=drop_last),
+        )
         check_belongs(self.model, self.optimizer, self.penalty)
         self.optimizer.check_parameters()
-        check_schedule(self.schedule, self.optimizer, self.epoch, epochs)
+        check_schedule(self.schedule, self.optimizer, plan.first, epochs)
         self._rehearse("train", samples, batch_size, training=True, drop_last=drop_last)
         if held_out is not None:
             self._rehearse("validation", held_out, batch_size, training=False)
-        self.columns = _columns(samples, held_out, self.metrics)
-        self.stopped, self.exploded = "", False
+        pending, position = self._pending, self._started(plan, samples, held_out)
+        self.columns = columns(samples, held_out, self.metrics)
+        if not position.ended:
+            self.stopped, self.exploded = "", False
         with ExitStack() as stack:
             scopes = mode(training=True), named_scopes(self.model), checked_targets()
             for scope in (*scopes, without_input_gradient(self.model)):
                 stack.enter_context(scope)
+            stack.callback(lambda: setattr(self, "_fit", None))
+            fit = self._fit = Fit(self, samples, held_out, position)
             for callback in self.callbacks:
                 stack.callback(callback.on_fit_end, self)
-                callback.on_fit_start(self, epochs, steps)
+                callback.on_fit_start(self, epochs, position.steps)
+            for callback, state in () if pending is None else pending.callbacks:
+                callback.load_state_dict(state)
+            self._pending = None
             keeps = Tally.of(samples, self.loss, self.metrics).keeps_predictions
             owners = self.model, self.loss, self.optimizer, self.penalty
             self._runs.renew()
             run = self._runs.training(owners, lambda: self._step(predictions=keeps), predictions=keeps)
             stack.callback(lambda: setattr(self, "compilations", self._runs.compilations))
-            for _ in range(epochs):
-                row = self._epoch(run, samples, held_out, batch_size, steps, shuffle)
-                if self._stops(row, samples):
-                    break
+            fit.run(run)
         return self.history
+
+    def _started(self, plan: Position, samples: Samples, held_out: Samples | None) -> Position:
+        """Return where a fit starts: at its beginning, or where the fit stood that was resumed."""
+        if self._pending is None:
+            return plan
+        saved = self._pending.position
+        plan.check_continues(saved, self.epoch - saved.first)
+        if saved.data and saved.data != digest(samples, held_out):
+            raise DataError("fit: expected the data of the fit that was resumed, got others")
+        ended = saved.ended and plan.epochs == saved.epochs
+        return replace(saved, epochs=plan.epochs, ended=ended, results=list(saved.results))
 
     @in_own_context
     def predict(self, inputs: Any, *, batch_size: int | None = None) -> Host:
@@ -284,7 +325,74 @@ class Trainer:
         size = batch_size or fitting_batch(self.backend.shape(samples.x))
         with _named("evaluate"):
             self._runs.renew()
-            return self._score(samples, size)
+            return self.score(samples, size)
+
+    def save(self, path: str | os.PathLike[str], description: Any = None) -> None:
+        """Write a checkpoint: all that `resume` needs to go on with the same bits.
+
+        That is the parameters and all other cells, the optimizer, the callbacks with a `state_dict`, the
+        history, the seed, and where the running fit stands, if one runs. In a fit, `Checkpoints` saves as
+        often as you like. The file is written whole or not at all, and has a checksum over every byte.
+
+        Parameters
+        ----------
+        path
+            The file.
+        description
+            What else the file says, such as options of yours: whatever JSON can hold.
+
+        Raises
+        ------
+        OutputError
+            If the file cannot be written.
+        OptionError
+            If a callback's state holds what no file can.
+
+        """
+        captured = capture(self, description)
+        write_sealed(path, SEAL, captured.arrays, captured.description)
+
+    def resume(self, path: str | os.PathLike[str]) -> Path:
+        """Restore a checkpoint into this trainer, of the same network; return its file.
+
+        If the checkpoint was written in a fit, the next `fit` goes on with that fit. It takes the same data
+        and options; only `epochs` may differ, and counts those that the fit has done. On the same machine,
+        with the same backend and number of threads, it ends with the bits that the fit would have had.
+
+        Parameters
+        ----------
+        path
+            A checkpoint, or a folder of `Checkpoints`: the newest one that is whole.
+
+        Raises
+        ------
+        DataError
+            If the file is absent, damaged, no checkpoint or of another network, loss, optimizer or schedule.
+            The trainer is as before.
+        StateError
+            In a fit.
+
+        """
+        if self._fit is not None:
+            raise StateError("Trainer.resume: expected no fit to run, got a call in one")
+        found, arrays, description = read_checkpoint(path)
+        plan = restoring(self, found, arrays, description)
+        if plan.version != __version__:
+            warnings.warn(
+                f"'{found}' was written by Lamina {shown(plan.version)[1:-1]}, this is Lamina {__version__}: "
+                "the bits of the training may differ",
+                CheckpointWarning,
+                stacklevel=2,
+            )
+        own = {"_pending": plan.pending, "resumed_from": found}
+        run_all([*plan.actions, partial(vars(self).update, own)])
+        return found
+
+    def saved_position(self) -> Position | None:
+        """Return where the running fit, or the one that was resumed, stands; None if there is none."""
+        if self._fit is not None:
+            return self._fit.saved()
+        return None if self._pending is None else self._pending.position
 
     def train_step(self, batch: tuple[Tensor, ...], numbers: Mapping[str, float]) -> tuple[Tensor, ...]:
         """Take one step, as `Backend.compile` takes it; the optimizer counts it only in `fit`.
@@ -337,56 +445,8 @@ class Trainer:
         owners = [part for part in (self.loss, self.penalty) if part is not None]
         return Keyed(training, self.model, *owners, optimizer=self.optimizer, more=more)
 
-    # -- an epoch ----------------------------------------------------------------------------------
-
-    def _epoch(
-        self,
-        run: Run,
-        samples: Samples,
-        held_out: Samples | None,
-        batch_size: int,
-        steps: int,
-        shuffle: bool,
-    ) -> dict[str, float]:
-        """Run one epoch and return its row of the history."""
-        start = time.perf_counter()
-        if self.schedule is not None:
-            self.optimizer.lr_factor = self.schedule(self.epoch)
-        row = {"epoch": float(self.epoch + 1), "learning_rate": self.optimizer.lr}
-        rows = order(samples.size, seed=self.seed, epoch=self.epoch) if shuffle else None
-        scores = self._learn(run, samples, rows, batch_size, steps)
-        self.optimizer.drop_denormals()
-        if any((callback.monitor or "").startswith("train_") for callback in self.callbacks):
-            # A monitored score must belong to the weights at the end of the epoch, but `_learn` scores each
-            # batch before its step.
-            scores = self._score(samples, batch_size)
-        row |= _prefixed("train", scores)
-        if held_out is not None:
-            row |= _prefixed("validation", self._score(held_out, batch_size))
-        row["seconds"] = time.perf_counter() - start
-        self.history.append(**row)
-        return row
-
-    def _learn(
-        self, run: Run, samples: Samples, rows: Host | None, batch_size: int, steps: int
-    ) -> dict[str, float]:
-        """Take a step on each batch; return the scores of the predictions, each made before its step."""
-        b, tally = self.backend, Tally.of(samples, self.loss, self.metrics)
-        size = min(steps * batch_size, samples.size)
-        data = samples.parts if rows is not None else samples.rows(0, size)
-        rows = None if rows is None else rows[:size]
-        listeners = [c for c in self.callbacks if type(c).on_step is not Callback.on_step]
-        if not listeners:
-            tally.add(take_steps(run, self.optimizer, steps, data, rows, batch_size=batch_size))
-            return tally.scores(samples, rows)
-        for step, batch in enumerate(batches(b, data, rows, Plan(size, batch_size)), start=1):
-            tally.add(take_steps(run, self.optimizer, 1, batch, batch_size=batch_size))
-            for callback in listeners:
-                callback.on_step(self, step)
-        return tally.scores(samples, rows)
-
-    def _score(self, samples: Samples, batch_size: int) -> dict[str, float]:
-        """Return the scores of the model's predictions, without training."""
+    def score(self, samples: Samples, batch_size: int) -> dict[str, float]:
+        """Return the scores of the model's predictions for samples on the backend, as `evaluate` does."""
         loss, tally = self.loss, Tally.of(samples, self.loss, self.metrics)
         late = loss.checks_late()
         run = self._runs.scoring(self.model, loss, predictions=tally.keeps_predictions or late)
@@ -396,21 +456,6 @@ class Trainer:
             check_values(loss, results[2], samples.y)
         tally.add(results if tally.keeps_predictions else results[:2])
         return tally.scores(samples)
-
-    def _stops(self, row: dict[str, float], samples: Samples) -> bool:
-        """Run the callbacks' `on_epoch_end`; return whether training stops."""
-        stop = [callback.on_epoch_end(self, row) for callback in self.callbacks]
-        if math.isfinite(row["train_loss"]):
-            return any(stop)
-        fault = samples.fault()
-        advice = (
-            f"the data have {fault}; remove these samples, or replace the values"
-            if fault
-            else f"the data are finite; try a smaller learning rate than {row['learning_rate']:g}"
-        )
-        self.exploded = True
-        self.stopped = f"the training loss became {row['train_loss']} in epoch {row['epoch']:.0f}; {advice}"
-        return True
 
     # -- data --------------------------------------------------------------------------------------
 
@@ -446,16 +491,3 @@ def _named(part: str) -> Iterator[None]:
 
 def _bound(option: str, value: float | None) -> float | None:
     return None if value is None else number("Trainer", option, value, above=0.0, infinite=True)
-
-
-def _columns(samples: Samples, held_out: Samples | None, metrics: Mapping[str, Metric]) -> tuple[str, ...]:
-    names = ["epoch", "learning_rate"]
-    for part, data in (("train", samples), ("validation", held_out)):
-        if data is not None:
-            accuracy = ["accuracy"] if data.labels is not None else []
-            names += [f"{part}_{name}" for name in ("loss", *accuracy, *metrics)]
-    return (*names, "seconds")
-
-
-def _prefixed(part: str, scores: dict[str, float]) -> dict[str, float]:
-    return {f"{part}_{name}": value for name, value in scores.items()}

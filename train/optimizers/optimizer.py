@@ -215,6 +215,10 @@ class Optimizer(Rules):
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Restore a `state_dict`. Raises before anything is changed; an interrupt waits for its end."""
+        run_all(self.restoring(state))
+
+    def restoring(self, state: Mapping[str, Any]) -> list[Callable[[], object]]:
+        """Return the actions that restore a `state_dict`; raises if it does not fit."""
         if not isinstance(state, Mapping):
             raise StateError(f"{self._name}: expected a state_dict, got {type(state).__name__}")
         if absent := [key for key in ("steps", "lr_factor", "groups") if key not in state]:
@@ -232,7 +236,7 @@ class Optimizer(Rules):
         for (group, saved), cells in zip(pairs, values, strict=True):
             actions.append(partial(group.options.restore, saved["options"]))
             actions += [partial(group.put, name, value) for name, value in cells.items()]
-        run_all(actions)
+        return actions
 
     def __repr__(self) -> str:
         return f"{self._name}({', '.join(f'{k}={v!r}' for k, v in self.groups[0].options.items())})"

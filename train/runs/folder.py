@@ -20,8 +20,8 @@ from ..files import atomic_write, from_json, to_json
 from ..loop import metrics
 from ..loop.objective import decision_threshold
 from ..pictures.confusion import group_names, group_of
-from .checkpoint import FORMAT, save_model
 from .experiment import Experiment
+from .model_file import FORMAT, save_model
 
 # The function that turns outputs into probabilities, by loss.
 _LINKS: dict[type[Loss], str] = {

@@ -20,7 +20,7 @@ from ..loop import metrics
 from ..loop.samples import cuts, fitting_batch
 from ..models import model_from_dict
 from ..onnx import load_onnx, read_metadata
-from .checkpoint import FORMAT, load_model
+from .model_file import FORMAT, load_model
 from .recipe import Recipe
 
 

@@ -14,7 +14,7 @@ from lamina.backends import Backend, DataError, get_backend
 from lamina.layers import manual_seed
 from lamina.train import Dense, load_model, save_model
 from lamina.train.files.atomic import OutputError
-from lamina.train.runs.checkpoint import read_model
+from lamina.train.runs.model_file import read_model
 
 TINY = Dense((2,), (), 1)
 
