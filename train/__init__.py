@@ -1,6 +1,7 @@
 """Training: optimizers, schedules, data, the loop, checkpoints, pictures, the command line."""
 
 from .loop.callbacks import BestWeights, Callback, EarlyStopping, ProgressBar
+from .loop.checkpoints import Checkpoints
 from .loop.history import History
 from .loop.metrics import larger_is_better, smaller_is_better
 from .loop.schedules import (
@@ -13,6 +14,7 @@ from .loop.schedules import (
     SequentialLR,
     StepLR,
 )
+from .loop.state import CheckpointWarning
 from .loop.trainer import Trainer
 from .models import CNN, Dense, Jin, LeNet, ResNet
 from .optimizers import SGD, Adagrad, Adam, AdamW, Optimizer, RMSprop, clip_grad_norm, clip_grad_value
@@ -27,6 +29,8 @@ __all__ = [
     "BestWeights",
     "Callback",
     "ChainedScheduler",
+    "CheckpointWarning",
+    "Checkpoints",
     "CosineAnnealingLR",
     "Dense",
     "EarlyStopping",

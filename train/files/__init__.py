@@ -4,11 +4,12 @@ from .atomic import OutputError, atomic_write, check_target
 from .claim import claimed, is_unused
 from .new_file import new_file
 from .paths import as_path
-from .sealed import Seal, read_sealed, write_sealed
+from .sealed import Content, Seal, read_sealed, write_sealed
 from .strict_json import from_json, to_json
 from .visible import visible
 
 __all__ = [
+    "Content",
     "OutputError",
     "Seal",
     "as_path",

@@ -58,6 +58,13 @@ class Seal(NamedTuple):
     """The format of its description; another one is refused."""
 
 
+class Content(NamedTuple):
+    """What a sealed file holds."""
+
+    arrays: dict[str, Host]
+    description: Any
+
+
 def write_sealed(
     path: str | os.PathLike[str], seal: Seal, arrays: Mapping[str, Host], description: Any
 ) -> None:
@@ -107,7 +114,7 @@ def sealed(seal: Seal, arrays: Mapping[str, Host], description: Any) -> list[byt
     return [header[: mark.start(1)], _digest([header, *body]).encode(), header[mark.end(1) :], *body]
 
 
-def read_sealed(owner: str, path: str | os.PathLike[str], seal: Seal) -> tuple[dict[str, Host], Any]:
+def read_sealed(owner: str, path: str | os.PathLike[str], seal: Seal) -> Content:
     """Return (arrays by name, description) of a file that `write_sealed` wrote.
 
     It takes at most a few times the file's size of memory.
@@ -133,7 +140,7 @@ def read_sealed(owner: str, path: str | os.PathLike[str], seal: Seal) -> tuple[d
         entries = json.loads(header[8:], object_pairs_hook=_distinct)
         head = json.loads(entries["__metadata__"][_KEY], object_pairs_hook=_distinct)
         if head["format"] == seal.format:
-            return safetensors.numpy.load(content), head["description"]
+            return Content(safetensors.numpy.load(content), head["description"])
     except _READING as error:
         raise DataError(
             f"'{path}' cannot be read: expected a {seal.noun} of Lamina, got another file, or a damaged one."

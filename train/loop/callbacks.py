@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from functools import partial
+from pathlib import Path
 from typing import Any, Protocol
 
 from rich.console import Console
@@ -16,6 +17,7 @@ from ...backends.errors import OptionError, StateError, did_you_mean
 from ...backends.options import choice, integer, number, shown
 from ...layers import Module
 from ...layers.call import run_all
+from ..files import Content
 from .history import History
 from .metrics import Metric, Mode, direction
 from .position import Position
@@ -34,10 +36,20 @@ class Training(Protocol):
     columns: tuple[str, ...]
     """The names in each row of the history."""
     metrics: Mapping[str, Metric]
+    callbacks: list[Callback]
+    resumed_from: Path | None
+    """The file of the last `resume`."""
+
+    @property
+    def epoch(self) -> int:
+        """The finished epochs of all fits."""
 
     @property
     def position(self) -> Position | None:
         """Where the running fit stands."""
+
+    def captured(self, description: Any = None) -> Content:
+        """Return what a checkpoint's file holds, as a copy."""
 
 
 class Callback:
@@ -93,21 +105,24 @@ class Callback:
         """
 
 
-class _Monitor(Callback):
+class Monitor(Callback):
     """Base of callbacks that follow one column of the history."""
 
     monitor: str
 
-    def __init__(self, monitor: str, mode: Mode | None, min_delta: float) -> None:
+    def __init__(
+        self, monitor: str, mode: Mode | None, min_delta: float = 0.0, *, owner: str | None = None
+    ) -> None:
+        self._owner = owner or type(self).__name__
         if mode is not None:
-            choice(type(self).__name__, "mode", mode, ("min", "max"))
+            choice(self._owner, "mode", mode, ("min", "max"))
         if not isinstance(monitor, str):
-            raise OptionError(f"{type(self).__name__}: expected monitor to be a column, got {shown(monitor)}")
+            raise OptionError(f"{self._owner}: expected monitor to be a column, got {shown(monitor)}")
         self.monitor = monitor
         self._stated = mode or _DIRECTIONS.get(_measure(monitor))
         self.mode = self._stated
         """Which values are better; None until a fit, if the metric has to say."""
-        self.min_delta = number(type(self).__name__, "min_delta", min_delta, least=0.0)
+        self.min_delta = number(self._owner, "min_delta", min_delta, least=0.0)
         self.best = math.nan
 
     @override
@@ -115,7 +130,7 @@ class _Monitor(Callback):
         self.best = math.nan
         if self.monitor not in trainer.columns:
             raise OptionError(
-                f"{type(self).__name__}: expected monitor to be a column of this fit "
+                f"{self._owner}: expected monitor to be a column of this fit "
                 f"({', '.join(trainer.columns)}), got {shown(self.monitor)}."
                 f"{did_you_mean(self.monitor, trainer.columns)}"
             )
@@ -123,7 +138,7 @@ class _Monitor(Callback):
         self.mode = self._stated or (None if metric is None else direction(metric))
         if self.mode is None:
             raise OptionError(
-                f"{type(self).__name__}: expected mode 'min' or 'max' for {self.monitor!r}, got None; "
+                f"{self._owner}: expected mode 'min' or 'max' for {self.monitor!r}, got None; "
                 "or give the trainer larger_is_better(metric) or smaller_is_better(metric)"
             )
 
@@ -143,13 +158,11 @@ class _Monitor(Callback):
         """Return "best" of a state; StateError unless it has these names, and a number or NaN as the best."""
         wanted = {"best", *names}
         if not isinstance(state, Mapping) or set(state) != wanted or not isinstance(state["best"], float):
-            raise StateError(
-                f"{type(self).__name__}: expected a state of {sorted(wanted)}, got {shown(state)}"
-            )
+            raise StateError(f"{self._owner}: expected a state of {sorted(wanted)}, got {shown(state)}")
         return state["best"]
 
 
-class EarlyStopping(_Monitor):
+class EarlyStopping(Monitor):
     """Stop when a column has not improved for `patience` epochs.
 
     Parameters
@@ -201,7 +214,7 @@ class EarlyStopping(_Monitor):
         self.best = best
 
 
-class BestWeights(_Monitor):
+class BestWeights(Monitor):
     """Keep the weights of the best epoch, and restore them when training ends, all or none.
 
     Parameters

@@ -13,7 +13,7 @@ from ...backends.host import Host
 from ..files import as_path, read_sealed
 from .state import SEAL, CheckpointWarning
 
-_NAME = re.compile(r"(\d{6,18})-epoch-\d+-step-\d+\.safetensors")
+_NAME = re.compile(r"(\d{6,18})-epoch-(\d{1,18})-step-\d{1,18}\.safetensors")
 
 
 def file_name(number: int, epoch: int, step: int) -> str:
@@ -23,9 +23,12 @@ def file_name(number: int, epoch: int, step: int) -> str:
 
 def number_of(path: Path) -> int:
     """Return a checkpoint's number."""
-    found = _NAME.fullmatch(path.name)
-    assert found is not None
-    return int(found.group(1))
+    return int(path.name.partition("-")[0])
+
+
+def epoch_of(path: Path) -> int:
+    """Return how many epochs were finished when a checkpoint was written."""
+    return int(path.name.split("-")[2])
 
 
 def checkpoints_in(folder: Path) -> list[Path]:

@@ -15,7 +15,7 @@ from ...backends.host import Host
 from ...backends.options import flag, integer, shown
 from ...layers import Module
 from ...layers.cell import Cell
-from ..files import Seal
+from ..files import Content, Seal
 from ..files.tree import put_together, take_apart
 from .callbacks import BestWeights, Callback
 from .history import History
@@ -30,13 +30,6 @@ Action = Callable[[], object]
 
 class CheckpointWarning(UserWarning):
     """A checkpoint could not be written, or a training that goes on may differ in its bits."""
-
-
-class Captured(NamedTuple):
-    """What a checkpoint's file holds: copies, so that another thread can write them."""
-
-    arrays: dict[str, Host]
-    description: dict[str, Any]
 
 
 @dataclass
@@ -60,8 +53,8 @@ class Restoring(NamedTuple):
 # -- taken -------------------------------------------------------------------------------------------
 
 
-def capture(trainer: Trainer, description: Any = None) -> Captured:
-    """Return the state of a trainer.
+def capture(trainer: Trainer, description: Any = None) -> Content:
+    """Return the state of a trainer as what a checkpoint's file holds: copies, which a thread can write.
 
     description: what else the file says, such as the recipe: whatever JSON can hold.
 
@@ -95,7 +88,7 @@ def capture(trainer: Trainer, description: Any = None) -> Captured:
     }
     for name, cell in _cells(trainer.model):
         arrays[f"model.{name}"] = b.to_host(cell.data)
-    return Captured(arrays, written)
+    return Content(arrays, written)
 
 
 def _position(trainer: Trainer) -> dict[str, Any] | None:
@@ -111,7 +104,7 @@ def _position(trainer: Trainer) -> dict[str, Any] | None:
 def _parts(trainer: Trainer) -> dict[str, str]:
     """Return the kinds of the parts that a checkpoint must meet again."""
     parts = {"loss": trainer.loss, "optimizer": trainer.optimizer, "schedule": trainer.schedule}
-    return {name: type(part).__qualname__ for name, part in parts.items()}
+    return {name: "None" if part is None else type(part).__qualname__ for name, part in parts.items()}
 
 
 def _cells(model: Module) -> Iterator[tuple[str, Cell]]:

@@ -24,7 +24,7 @@ from ...layers.call import checked_targets, in_own_context, run_all
 from ...layers.faults import check_made
 from ...layers.losses import L2Penalty, Loss
 from ..data import Dataset, batch_count
-from ..files import write_sealed
+from ..files import Content, write_sealed
 from ..optimizers import Optimizer, clip_grad_norm, clip_grad_value
 from .callbacks import Callback, ProgressBar
 from .checkpoint_folder import read_checkpoint
@@ -349,8 +349,11 @@ class Trainer:
             If a callback's state holds what no file can.
 
         """
-        captured = capture(self, description)
-        write_sealed(path, SEAL, captured.arrays, captured.description)
+        write_sealed(path, SEAL, *self.captured(description))
+
+    def captured(self, description: Any = None) -> Content:
+        """Return what `save` writes: copies, so that a thread can write them."""
+        return capture(self, description)
 
     def resume(self, path: str | os.PathLike[str]) -> Path:
         """Restore a checkpoint into this trainer, of the same network; return its file.
