@@ -11,6 +11,8 @@ import numpy as np
 from ...host import Host
 from ...number import Number
 from .compiler import Native, address_of
+from .table import TEAM
+from .team import Team
 
 LONGEST_CALL = 0.1
 """Seconds that one native call should last at most: Python handles Ctrl-C only between calls."""
@@ -50,6 +52,8 @@ class Bound:
         The flat buffer of each of the program's buffers, by its name.
     steps
         How many steps there are.
+    threads
+        How many threads may run the parts of large kernels.
 
     Raises
     ------
@@ -67,6 +71,7 @@ class Bound:
         outputs: Sequence[Host],
         cells: Mapping[str, Host],
         steps: int,
+        threads: int = 1,
     ) -> None:
         table = native.table
         self.steps, self._state = steps, np.zeros(2, np.int64)
@@ -85,11 +90,16 @@ class Bound:
             self._state,
             self._state if order is None else order,
             values,
+            self._state,  # or the team
             *data,
             *outputs,
             *[cells[name] for name in table.buffers],
         ]
         self.addresses = np.array([*map(address_of, found), *native.constants], np.uint64)
+        self._team: Team | None = None
+        if table.operations:
+            self._team = Team(native.library, threads - 1, table.own)
+            self.addresses[TEAM] = self._team.address
         self._alive = found
         self._native = native
         self._pointer = address_of(self.addresses)
@@ -106,6 +116,14 @@ class Bound:
 
     def run(self) -> bool:
         """Run all steps; return whether every index was in range. No call follows one that found another."""
+        if self._team is None:
+            self._run()
+        else:
+            with self._team:
+                self._run()
+        return not self.failed
+
+    def _run(self) -> None:
         native = self._native
         while self.done < self.steps and not self.failed:
             count = max(int(LONGEST_CALL / native.seconds), 1) if native.seconds else 1
@@ -113,4 +131,3 @@ class Bound:
             start = time.perf_counter()
             native.function(self._pointer, self.done, count)
             native.seconds = (time.perf_counter() - start) / count
-        return not self.failed

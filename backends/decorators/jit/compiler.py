@@ -13,6 +13,7 @@ from .machine import Library, Machine, compiled, host, linked
 from .objects import key_of, objects
 from .sources import digest
 from .table import Table, pack, unpack
+from .team import WORK
 
 
 def address_of(array: Any) -> int:
@@ -69,5 +70,6 @@ def native_all(
 
 
 def _linked(tables: Mapping[str, Table], code: bytes, machine: Machine, *, cached: bool) -> list[Native]:
-    library = linked(code, tuple(tables), machine)
+    names = [*tables, *([WORK] if any(table.operations for table in tables.values()) else [])]
+    library = linked(code, names, machine)
     return [Native(library, name, table, cached=cached) for name, table in tables.items()]

@@ -34,6 +34,7 @@ from .compiler import Native, native
 from .instructions import Value
 from .objects import folder
 from .program import NoRuleError
+from .team import WORTH_HELP, threads_at_most
 from .trace import TooLargeError, Traced, Tracer, compare, run_apart
 
 _METHODS = tuple(name for name in OPS if name != "compile")
@@ -152,6 +153,11 @@ class JitBackend(Wrapper):
                     self.scoped, self.cache_size = False, self.inner.cache_size
 
     @property
+    def threads(self) -> int:
+        """How many threads a compiled step may use: as many as the inner backend's ops."""
+        return threads_at_most(int(self.inner.details().get("threads", 1)))
+
+    @property
     def tracing(self) -> bool:  # type: ignore[override]
         """Whether the calling thread traces a step."""
         return self.tracer_here is not None
@@ -223,7 +229,8 @@ class CompiledRun(Loop):
         outputs = [host_view(x) for x in results]
         before = {name: flat.copy() for name, flat in cells.items()} if code.table.flagged else {}
         try:
-            bound = Bound(code, inputs, order, numbers, outputs, cells, whole)
+            threads = self._jit.threads if code.table.operations * whole >= WORTH_HELP else 1
+            bound = Bound(code, inputs, order, numbers, outputs, cells, whole, threads)
         except FloatingPointError:  # the eager run raises Python's error in its step
             return super().__call__(data, order, batch_size=plan.batch_size, numbers=numbers)
         try:

@@ -102,6 +102,10 @@ class Code:
         self._lines: list[str] = []
         self._count = 0
         self._flags = ""
+        self.part: tuple[Value, int] | None = None
+        """Of a kernel in parts: the number of the one that runs, and how many there are."""
+        self.shares = False
+        """Whether a loop is shared by the parts."""
 
     # -- lines ---------------------------------------------------------------------------------------
 
@@ -397,14 +401,35 @@ class Code:
         So compile time grows with the kinds of layers, not with their number. Equal operands are one
         parameter. `overlapping`: unequal pointers may lead to shared memory.
         """
+        name, distinct = self.written(operands, write, overlapping=overlapping)
+        self.put(f"call void @{name}({', '.join(map(str, distinct))})")
+
+    def written(
+        self,
+        operands: Sequence[Value],
+        write: Callable[..., None],
+        parts: int = 1,
+        *,
+        overlapping: bool = False,
+    ) -> tuple[str, list[Value]]:
+        """Write a function as `kernel` does; return its name and the operands that it takes.
+
+        With several parts it takes two more: the number of the part, and memory of the thread's own, which
+        `write` gets as its last argument.
+        """
         distinct = list({str(operand): operand for operand in operands}.values())
         inner = Code(self.module)
-        parameters = {str(o): Value(o.type, f"%p{i}") for i, o in enumerate(distinct)}
-        write(inner, *(parameters[str(operand)] for operand in operands))
-        alias = " " if overlapping else " noalias "
-        heads = [f"{p.type}{alias if p.type is POINTER else ' '}{p.text}" for p in parameters.values()]
-        name = self.module.kernel(f"({', '.join(heads)})", inner.body())
-        self.put(f"call void @{name}({', '.join(map(str, distinct))})")
+        known = {str(o): Value(o.type, f"%p{i}") for i, o in enumerate(distinct)}
+        found, alias = [known[str(operand)] for operand in operands], " " if overlapping else " noalias "
+        heads = [f"{p.type}{alias if p.type is POINTER else ' '}{p.text}" for p in known.values()]
+        if parts > 1:
+            inner.part, own = (Value(INDEX, "%part"), parts), Value(POINTER, "%own")
+            heads += [str(inner.part[0]), f"ptr noalias {own.text}"]
+            found.append(own)
+        write(inner, *found)
+        if parts > 1 and not inner.shares:
+            raise ValueError("kernel: expected a loop that its parts share, got none")
+        return self.module.kernel(f"({', '.join(heads)})", inner.body()), distinct
 
 
 def constant(element: str, x: float) -> str:
@@ -424,12 +449,17 @@ class Module:
     def __init__(self, machine: Machine) -> None:
         self.machine = machine
         self._declared: set[str] = set()
+        self._defined: dict[str, str] = {}
         self._kernels: dict[tuple[str, str], str] = {}
         self._functions: list[tuple[str, Sequence[str], Code]] = []
 
     def declare(self, text: str) -> None:
         """Add a declaration once."""
         self._declared.add(text)
+
+    def define(self, name: str, text: str) -> None:
+        """Add functions that are text already, once; `name` is the one that can be called, or ""."""
+        self._defined.setdefault(text, name)
 
     def kernel(self, head: str, body: str) -> str:
         """Return the name of the kernel that reads so."""
@@ -445,13 +475,13 @@ class Module:
     @property
     def names(self) -> list[str]:
         """The functions that can be called."""
-        return [name for name, _, _ in self._functions]
+        return [*(name for name, _, _ in self._functions), *filter(None, self._defined.values())]
 
     def text(self) -> str:
         """Return the whole module."""
         bits = 8 * self.machine.vector_bytes
         wide = f'nounwind "prefer-vector-width"="{bits}" "min-legal-vector-width"="{bits}"'
-        lines = sorted(self._declared)
+        lines = [*sorted(self._declared), *self._defined]
         lines += [f"define internal void @{n}{head} #0 {body}" for (head, body), n in self._kernels.items()]
         lines += [f"define void @{n}({', '.join(p)}) #0 {code.body()}" for n, p, code in self._functions]
         lines.append(f"attributes #0 = {{ {wide} }}")

@@ -19,13 +19,16 @@ from ...meta import Meta
 from ...number import Number
 from .instructions import Constant, Program
 
+TEAM = 4
+"""The place of the team's address."""
+
 
 @dataclass(frozen=True)
 class Table:
     """What machine code needs beside its arguments: the layout of its table of addresses.
 
-    The addresses are, in this order: workspace, state, order, numbers, the inputs of the traced program, and
-    the outputs, buffers and constants below. The state is two int64: whether an index was out of
+    The addresses are, in this order: workspace, state, order, numbers, team, the inputs of the traced
+    program, and the outputs, buffers and constants below. The state is two int64: whether an index was out of
     range (its first byte), and the steps that are done.
     """
 
@@ -41,6 +44,10 @@ class Table:
     """Whether a kernel may find an index out of range."""
     kernels: int
     """How many groups of ops the program has, each with loops of its own."""
+    operations: int = 0
+    """The operations of a step in kernels that have parts; 0 if none has."""
+    own: int = 0
+    """The bytes that each thread that runs parts needs for itself."""
 
 
 def pack(tables: Mapping[str, Table], programs: Sequence[Program], code: bytes) -> bytes:
@@ -74,6 +81,8 @@ def _plain(table: Table, known: Mapping[int, int]) -> list[Any]:
         table.workspace,
         table.flagged,
         table.kernels,
+        table.operations,
+        table.own,
     ]
 
 

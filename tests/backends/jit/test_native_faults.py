@@ -13,7 +13,7 @@ import pytest
 from hazards import Hazard, check_hazard
 
 from lamina.backends.decorators.jit.decorator import CompiledRun
-from lamina.backends.decorators.jit.emit import kernels, roots, step
+from lamina.backends.decorators.jit.emit import kernels, products, roots, step
 from lamina.backends.decorators.jit.emit.expressions import RULES
 from lamina.backends.decorators.jit.instructions import View, base_of
 from lamina.backends.decorators.jit.ir import Code, Value, scalar
@@ -123,9 +123,9 @@ def an_epilogue_runs_twice(patch: Patch) -> None:
 
         right(code, plan, start, twice, **options)
 
-    right = roots.contract
-    patch.setattr(roots, "contract", contract)
-    patch.setattr(roots, "suits", lambda *product: False)
+    right = products.contract
+    patch.setattr(products, "contract", contract)
+    patch.setattr(products, "suits", lambda *product: False)
 
 
 def numbers_are_those_of_another_step(patch: Patch) -> None:

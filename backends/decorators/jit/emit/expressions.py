@@ -67,6 +67,11 @@ def evaluate(
             known[call.result] = RULES[call.op](code, *map(register, call.args))
 
 
+def work_of(calls: Iterable[Call]) -> int:
+    """Return the operations of elementwise ops; a function such as exp takes some twenty."""
+    return sum(call.result.meta.size * (20 if call.op in FUNCTIONS else 1) for call in calls)
+
+
 def inputs_of(calls: Sequence[Call]) -> tuple[list[Operand], list[tuple[Number, str]]]:
     """Return what elementwise ops read from outside, and the numbers among their arguments."""
     made = {value for call in calls for value in call.results}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
@@ -15,7 +16,8 @@ from ..passes.fuse import Group
 from ..passes.layout import Layout
 from ..program import NoRuleError
 from .arrays import element_of, spread
-from .expressions import evaluate, inputs_of
+from .expressions import evaluate, inputs_of, work_of
+from .parts import Parts, moved
 from .roots import INDEXED, ROOTS, Writer
 
 Arrays = Mapping[Operand, Array]
@@ -32,8 +34,8 @@ class Kernels:
         Returns the address of a value.
     number
         Returns the value of a number that changes from step to step, as a double.
-    workspace
-        The address of memory that a kernel may use while it runs.
+    parts
+        Writes kernels, the large ones in parts.
     layout
         How values lie in memory.
     flag
@@ -48,15 +50,16 @@ class Kernels:
         code: Code,
         pointer: Callable[[Value], Register],
         number: Callable[[Number], Register],
-        workspace: Callable[[int], Register],
+        parts: Parts,
         flag: Register,
         layout: Layout,
         late: Collection[Value],
         last: Register,
     ) -> None:
         self.code, self.pointer, self.number = code, pointer, number
-        self.workspace, self.flag, self.layout = workspace, flag, layout
+        self.parts, self.flag, self.layout = parts, flag, layout
         self.late, self.last = late, last
+        self.workspace = parts.workspace
 
     def group(self, group: Group) -> None:
         """Write one group. Indices are checked in every step."""
@@ -84,8 +87,14 @@ class Kernels:
         numbers: Sequence[tuple[Number, str]],
         write: Callable[..., None],
         *extra: Register,
+        work: int = 0,
+        units: int = 1,
+        space: int = 0,
     ) -> None:
-        """Call a kernel on operands and numbers: write(code, arrays, number, *extra)."""
+        """Call a kernel on operands and numbers: write(code, arrays, number, *extra, [space]).
+
+        `work`, `units` and `space` are those of `Parts.kernel`.
+        """
         operands = list(dict.fromkeys(operands))
         numbers = list({(x.key, element): (x, element) for x, element in numbers}.values())
         addresses = [self._address(x) for x in operands]
@@ -97,7 +106,8 @@ class Kernels:
             arrays = {x: self.array(x, p) for x, p in zip(operands, pointers, strict=True)}
             write(code, arrays, lambda x, element: values[x.key, element], *rest[len(scalars) :])
 
-        self.code.kernel([*addresses, *scalars, *extra], body)
+        inputs = [*addresses, *scalars, *extra]
+        self.parts.kernel(inputs, body, work=work, units=units, space=space)
 
     def _address(self, operand: Operand) -> Register:
         base, offset = self.pointer(base_of(operand)), self.layout.offset(operand)
@@ -132,6 +142,8 @@ class Kernels:
                 evaluate(code, group.after, known, lanes, number)
                 return [known[x] for x in group.results]
 
-            elementwise(code, shape, inputs, outputs, expression)
+            elementwise(code, shape, inputs, outputs, expression, shared=True)
 
-        self.launch([*reads, *group.results], numbers, write)
+        operands = [*reads, *group.results]
+        work = moved(*(x.meta for x in operands)) + work_of(group.after)
+        self.launch(operands, numbers, write, work=work, units=math.prod(shape))

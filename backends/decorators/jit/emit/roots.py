@@ -2,35 +2,33 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from ....host import is_floating
 from ....number import Number
 from ....ops import OPS
 from ....protocol import Shape
 from ....random import philox_key
 from ....shapes import axes_in, axis_of, slices, widths_of
-from ..instructions import Operand, Value
-from ..ir import INDEX, POINTER, Code, bytes_of, scalar
+from ..instructions import Operand
+from ..ir import INDEX, Code, bytes_of, scalar
 from ..ir import Value as Register
 from ..kernels import gather, random
 from ..kernels.argmax import argmax
-from ..kernels.contract import Along, Product, contract, plan
-from ..kernels.dot import dot, suits
 from ..kernels.elementwise import convert
 from ..kernels.loops import elementwise
 from ..kernels.reduce import MAX, SUM, Reducer, reduce
-from ..kernels.span import Array, Span
+from ..kernels.span import Array
 from ..kernels.transpose import copy
 from ..passes.views import row_major, view_of
 from ..program import NoRuleError
 from .arrays import element_of, spread
-from .expressions import evaluate, inputs_of, needed
-from .windows import WINDOWS, convolution
+from .expressions import evaluate, inputs_of, work_of
+from .parts import moved
+from .products import matmul
+from .windows import WINDOWS
 
 if TYPE_CHECKING:
     from ..passes.fuse import Group
@@ -53,13 +51,20 @@ class Writer:
         """Return an argument by its name."""
         return self.arguments[name]
 
-    def launch(self, operands: list[Operand], write: Callable[..., None], *extra: Register) -> None:
-        """Call write(code, *arrays, result, *extra) as a kernel."""
+    def launch(
+        self,
+        operands: list[Operand],
+        write: Callable[..., None],
+        *extra: Register,
+        work: int = 0,
+        units: int = 1,
+    ) -> None:
+        """Call write(code, *operands, result, *extra) as a kernel; work and units are those of `Parts`."""
 
         def body(code: Code, arrays: Any, number: Any, *rest: Register) -> None:
             write(code, *(arrays[x] for x in operands), arrays[self.result], *rest)
 
-        self.kernels.launch([*operands, self.result], (), body, *extra)
+        self.kernels.launch([*operands, self.result], (), body, *extra, work=work, units=units)
 
     def fill(self, value: Any) -> None:
         """Fill the result with a number, which may change from step to step."""
@@ -71,14 +76,19 @@ class Writer:
             constant(code, self.shape, result, expression)
 
         changing = (self.kernels.scalar(value, element_of(self.result)),) if type(value) is Number else ()
-        self.launch([], write, *changing)
+        self.launch([], write, *changing, work=moved(self.result.meta), units=self.result.meta.size)
 
 
 def constant(code: Code, shape: Shape, output: Array, expression: Callable[..., Register]) -> None:
     """Write one number everywhere."""
     # The loops read the output for the width of their vectors alone; LLVM drops the unused loads.
     elementwise(
-        code, shape, [output], [output], lambda code, x: code.splat(expression(code, x.type), x.type.lanes)
+        code,
+        shape,
+        [output],
+        [output],
+        lambda code, x: code.splat(expression(code, x.type), x.type.lanes),
+        shared=True,
     )
 
 
@@ -147,10 +157,22 @@ def _reduced(w: Writer, reducer: Reducer) -> None:
         others = [kept(arrays[operand], operand.meta.shape) for operand in beside]
         results = [kept(arrays[output], output.meta.shape) for output in outputs]
         reduce(
-            code, shape, axes, inputs, results, reducer, expression, finish, beside=others, element=element
+            code,
+            shape,
+            axes,
+            inputs,
+            results,
+            reducer,
+            expression,
+            finish,
+            beside=others,
+            element=element,
+            shared=True,
         )
 
-    w.kernels.launch([*reads, *beside, *outputs], [*numbers, *more], write)
+    work = moved(*(operand.meta for operand in reads)) + work_of(group.before) + x.meta.size
+    kept_size = w.result.meta.size
+    w.kernels.launch([*reads, *beside, *outputs], [*numbers, *more], write, work=work, units=kept_size)
 
 
 def along_axes(strides: tuple[int, ...], rank: int, axes: list[int], *, keepdims: bool) -> tuple[int, ...]:
@@ -173,72 +195,6 @@ def _argmax(w: Writer) -> None:
     w.launch([x], write)
 
 
-_LARGE = 1 << 20
-"""Bytes of a product from which what follows it waits for memory; contracted, it would compile longer."""
-
-
-def _matmul(w: Writer) -> None:
-    a, b = w["x"], w["y"]
-    if not is_floating(a.meta.dtype):
-        raise NoRuleError(f"matmul: expected floats inside a compiled step, got {a.meta.dtype}")
-    if convolution(w):
-        return
-    batch = w.shape[:-2]
-    product = Product(w.shape[-2], w.shape[-1], (a.meta.shape[-1],), batch)
-
-    def spread_out(array: Array, shape: Shape) -> Array:
-        return spread(array, shape, (*batch, *shape[-2:]))
-
-    small = math.prod(w.shape) * bytes_of(element_of(w.result)) < _LARGE
-    machine = w.kernels.code.machine
-    nowhere = Register(POINTER, "null")
-    first = spread_out(w.kernels.array(a, nowhere), a.meta.shape)
-    second = spread_out(w.kernels.array(b, nowhere), b.meta.shape)
-    along: Along = "rows" if product.columns < min(product.rows, machine.lanes(first.element)) else "columns"
-    short = suits(machine, product, first, second, along)
-    need = 0 if short else plan(machine, product, first, second, along).workspace
-    extra = [w.kernels.workspace(need)] if need else []
-
-    beside, numbers = inputs_of(w.group.after)
-    beside = [operand for operand in beside if operand is not w.result]
-    late, now = ({x for x in w.group.results if (x in w.kernels.late) is wanted} for wanted in (True, False))
-    if late:
-        extra.append(w.kernels.last)
-
-    def write(code: Code, arrays: Any, number: Any, *rest: Register) -> None:
-        x, y = spread_out(arrays[a], a.meta.shape), spread_out(arrays[b], b.meta.shape)
-        others = {operand: spread(arrays[operand], operand.meta.shape, w.shape) for operand in beside}
-
-        def start(span: Span) -> Register:
-            return code.number(span.type(x.element), 0.0)
-
-        def put(value: Register, span: Span, results: set[Value]) -> None:
-            calls = needed(w.group.after, results)
-            read, _ = inputs_of(calls)
-            known: Any = {operand: span.load(others[operand]) for operand in read if operand in others}
-            known[w.result] = value
-            with code.contracted() if small else contextlib.nullcontext():
-                evaluate(code, calls, known, span.width, number)
-            for result in w.group.results:
-                if result in results:
-                    span.store(known[result], arrays[result])
-
-        def before(found: Sequence[tuple[Register, Span]]) -> None:
-            with code.when(rest[-1]):
-                for value, span in found:
-                    put(value, span, late)
-
-        hooks: Any = start, lambda value, span: put(value, span, now)
-        first = before if late else None
-        if short:
-            dot(code, product, x, y, *hooks, before=first)
-        else:
-            planned = plan(machine, product, x, y, along)
-            contract(code, planned, *hooks, before=first, workspace=rest[0] if need else None)
-
-    w.kernels.launch([a, b, *beside, *w.group.results], numbers, write, *extra)
-
-
 # -- moves and indices -----------------------------------------------------------------------------
 
 
@@ -249,11 +205,13 @@ def _moved(w: Writer) -> None:
 
     def write(code: Code, source: Array, result: Array) -> None:
         if view is None:  # a reshape that joins axes which do not lie in order: the old shape has the order
-            copy(code, x.meta.shape, source, replace(result, strides=row_major(x.meta.shape)))
+            whole = replace(result, strides=row_major(x.meta.shape))
+            copy(code, x.meta.shape, source, whole, shared=True)
         else:
-            copy(code, w.shape, source, result)
+            copy(code, w.shape, source, result, shared=True)
 
-    w.launch([x if view is None else view], write)
+    work = 2 * moved(w.result.meta)
+    w.launch([x if view is None else view], write, work=work, units=w.result.meta.size)
 
 
 def _concat(w: Writer) -> None:
@@ -342,7 +300,7 @@ ROOTS: dict[str, Callable[[Writer], None]] = {
     "sum": lambda w: _reduced(w, SUM),
     "max": lambda w: _reduced(w, MAX),
     "argmax": _argmax,
-    "matmul": _matmul,
+    "matmul": matmul,
     "reshape": _moved,
     "permute_dims": _moved,
     "broadcast_to": _moved,

@@ -26,6 +26,7 @@ from ..passes.memory import BYTES, Memory, Scratch, memory, size_of
 from ..passes.views import row_major
 from ..table import Table
 from .kernels import Kernels
+from .parts import Parts, moved
 from .roots import INDEXED
 
 
@@ -55,6 +56,8 @@ def write(module: Module, name: str, program: Program, groups: Sequence[Group], 
         workspace=size + writer.scratch_size,
         flagged=any(call.op in INDEXED for call in calls),
         kernels=len(groups),
+        operations=writer.parts.operations,
+        own=writer.parts.own,
     )
 
 
@@ -75,10 +78,11 @@ class _Step:
         self.staging = staging
         self.scratch, self.scratch_size = scratch, 0
         self.addresses = addresses
-        self.workspace, self.flag, self.order, self.numbers = (self._entry(i) for i in range(4))
+        self.workspace, self.flag, self.order, self.numbers, team = (self._entry(i) for i in range(5))
+        self.parts = Parts(code, team, self._scratch)
         self.keys = numbers
         parts: list[list[Register]] = []
-        place = 4
+        place = 5
         for part in (program.inputs, program.outputs, program.buffers, constants):
             parts.append([self._entry(place + i) for i in range(len(part))])
             place += len(part)
@@ -115,7 +119,7 @@ class _Step:
                 code,
                 self.known.__getitem__,
                 lambda x: values[x.key],
-                self._scratch,
+                self.parts,
                 self.flag,
                 self.layout,
                 self.plan.late,
@@ -193,7 +197,12 @@ class _Step:
                 continue
             target = self.known[value] = self.code.at(self.workspace, (self.staging[value], 1))
             indices = self.code.at(self.order, (k, 8 * value.meta.shape[0]))
-            self.code.kernel([data, indices, target], lambda code, *p, v=value: _gather(code, v, *p))
+            self.parts.kernel(
+                [data, indices, target],
+                lambda code, *p, v=value: _gather(code, v, *p),
+                work=moved(value.meta),
+                units=value.meta.shape[0],
+            )
 
     def _copy(
         self, source: Operand | Scratch, target: Region | Scratch | int, places: Sequence[Register]

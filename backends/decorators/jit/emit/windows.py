@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from ....protocol import Shape
@@ -14,19 +14,24 @@ from ..instructions import Call, Operand, Value
 from ..ir import POINTER, Code, Index, Terms, bytes_of
 from ..ir import Value as Register
 from ..kernels import direct_weights, windows
-from ..kernels.direct import Correlation, correlate, three, workspace
-from ..kernels.direct_weights import weight_gradient
+from ..kernels.direct import Correlation, Locate, Plan, correlate, pack, three
+from ..kernels.direct_weights import add_up, weight_gradient, workspace
 from ..kernels.rows import Along
 from ..kernels.span import Array, Span
+from ..kernels.sums import share
 from ..kernels.tile import scaled
+from ..parts import parts_of
 from ..passes.views import row_major
 from ..passes.windows import transposed
 from .arrays import spread
-from .expressions import evaluate, inputs_of
+from .expressions import evaluate, inputs_of, work_of
+from .parts import moved
 
 if TYPE_CHECKING:
     from .roots import Writer
 
+_SCATTERED = 4
+"""How many times as long as a copy in order it takes to pack weights."""
 POOLING = frozenset({"max_pool", "max_pool_grad"})
 """The derived ops that have a rule of their own."""
 
@@ -137,49 +142,113 @@ def _image(array: Array, code: Code, group: Index, channels: int) -> Array:
     return replace(array, pointer=where, strides=(channel, *rest), padded=False)
 
 
+@dataclass(frozen=True)
+class _Correlations:
+    """Correlations of each group of an image: one, or for the gradient of an image one for each residue.
+
+    Parameters
+    ----------
+    image, weights
+        What is read.
+    groups
+        How many groups there are.
+    plans
+        How each correlation is computed.
+    image_of, weights_of
+        Functions of (array, code, group): a group's image (C, *axes, N) and weights (O, C, *taps).
+    locate_of
+        The function of a group that `correlate` calls.
+
+    """
+
+    w: Writer
+    image: Operand
+    weights: Operand
+    groups: int
+    plans: Sequence[Plan]
+    image_of: Callable[[Array, Code, Index], Array]
+    weights_of: Callable[[Array, Code, Index], Array]
+    locate_of: Callable[[Index], Locate]
+
+    def write(self, epilogue: Epilogue) -> None:
+        """Write the kernels. Groups are shared by the parts of a large kernel, or the loops of one group."""
+        w, groups = self.w, self.groups
+        sums = [plan.spec for plan in self.plans]
+        work = 2 * groups * sum(s.results * s.channels * s.taps for s in sums) + work_of(w.group.after)
+        units = groups if groups > 1 else min(plan.shared[1] for plan in self.plans)
+        packed = sum(plan.weights for plan in self.plans)
+        need = max(plan.rows for plan in self.plans)
+        first = groups == 1 and parts_of(work, units) > 1  # else each part packs the weights of its groups
+        extra = [self._packed(packed)] if first else []
+
+        def write(code: Code, arrays: Any, number: Any, *rest: Register) -> None:
+            finish = epilogue.finish(code, arrays, number)
+            weights, space = (rest[0], rest[-1]) if first else (rest[0], code.at(rest[0], (packed, 1)))
+            with share(code, groups) if groups > 1 else code.loop(1) as group:
+                x, offset = self.image_of(arrays[self.image], code, group), 0
+                if not first:
+                    self._pack(code, arrays[self.weights], group, weights)
+                for plan in self.plans:
+                    there = code.at(weights, (offset, 1))
+                    locate = self.locate_of(group)
+                    correlate(code, plan, x, locate, finish, there, space, shared=groups == 1)
+                    offset += plan.weights
+
+        operands = [self.image, self.weights, *epilogue.operands]
+        options = {"work": work, "units": units, "space": need if first else max(need + packed, 1)}
+        w.kernels.launch(operands, epilogue.numbers, write, *extra, **options)
+
+    def _pack(
+        self, code: Code, array: Array, group: Index, target: Register, *, shared: bool = False
+    ) -> None:
+        weights, offset = self.weights_of(array, code, group), 0
+        for plan in self.plans:
+            pack(code, plan, weights, code.at(target, (offset, 1)), shared=shared)
+            offset += plan.weights
+
+    def _packed(self, size: int) -> Register:
+        """Pack the weights that all parts read, in parts too; return their address."""
+        target, meta = self.w.kernels.parts.workspace(size), self.weights.meta
+
+        def write(code: Code, arrays: Any, number: Any, target: Register) -> None:
+            self._pack(code, arrays[self.weights], 0, target, shared=True)
+
+        work = _SCATTERED * moved(meta)
+        self.w.kernels.launch([self.weights], (), write, target, work=work, units=meta.size)
+        return target
+
+
 def _convolution(w: Writer, unfold: Call) -> None:
     """y = w columns: (O, L) or (G, O / G, L)."""
     image, window = unfold.args
-    weights = w["x"]
     groups = w.shape[0] if len(w.shape) == 3 else 1
     channels, outputs = image.meta.shape[1] // groups, w.shape[-2]
     spec = Correlation.of(_forward(window), window.size[-1], channels, outputs)
-    epilogue = Epilogue(w)
-    steps = row_major(window.counts)[:-1]
+    plan = Plan.of(w.kernels.code.machine, spec, three(_image_of(w, image), 1), dense=True)
+    steps, kernel = row_major(window.counts)[:-1], row_major(window.kernel_size[:-1])
+    batched = len(w.shape) == 3
 
-    def locate(output: Terms, places: Any, samples: Terms) -> tuple[tuple[Terms, ...], int]:
-        column = [*samples]
-        for place, step in zip(places[3 - len(steps) :], steps, strict=True):
-            column += scaled(place, step)
-        return (*([[]] if len(w.shape) == 3 else []), output, column), len(w.shape) - 1
+    def locate_of(group: Index) -> Locate:
+        def locate(output: Terms, places: Any, samples: Terms) -> tuple[tuple[Terms, ...], int]:
+            column = [*samples]
+            for place, step in zip(places[3 - len(steps) :], steps, strict=True):
+                column += scaled(place, step)
+            first: list[Terms] = [[(group, 1)]] if batched else []
+            return (*first, output, column), len(w.shape) - 1
 
-    def write(code: Code, arrays: Any, number: Any, space: Register) -> None:
-        finish = epilogue.finish(code, arrays, number)
-        a = arrays[weights]
-        kernel = row_major(window.kernel_size[:-1])
+        return locate
 
-        def one(group: Index) -> None:
-            *batch, row, depth = a.strides
-            own = batch[0] * bytes_of(a.element) if batch else 0
-            here = replace(
-                a,
-                pointer=code.at(a.pointer, (group, own)),
-                strides=(row, window.places * depth, *(depth * s for s in kernel)),
-            )
+    def weights_of(array: Array, code: Code, group: Index) -> Array:
+        *batch, row, depth = array.strides
+        start = code.at(array.pointer, (group, batch[0] * bytes_of(array.element) if batch else 0))
+        strides = (row, window.places * depth, *(depth * s for s in kernel))
+        return _three(replace(array, pointer=start, strides=strides), len(steps))
 
-            def place(*where: Any) -> tuple[tuple[Terms, ...], int]:
-                index, axis = locate(*where)
-                return (([(group, 1)], *index[1:]) if batch else index), axis
+    def image_of(array: Array, code: Code, group: Index) -> Array:
+        return three(_image(array, code, group, channels), 1)
 
-            x = three(_image(arrays[image], code, group, channels), 1)
-            correlate(code, spec, x, _three(here, len(steps)), place, finish, space, dense=True)
-
-        with code.loop(groups) as group:
-            one(group)
-
-    x = three(_image_of(w, image), 1)
-    need = w.kernels.workspace(workspace(w.kernels.code.machine, spec, x))
-    w.kernels.launch([image, weights, *epilogue.operands], epilogue.numbers, write, need)
+    found = _Correlations(w, image, w["x"], groups, [plan], image_of, weights_of, locate_of)
+    found.write(Epilogue(w))
 
 
 def _image_of(w: Writer, image: Operand) -> Array:
@@ -244,43 +313,31 @@ def _image_gradient(w: Writer) -> None:
     groups = product.result.meta.shape[0] if len(product.result.meta.shape) == 3 else 1
     channels, outputs = w.shape[1] // groups, weights.meta.shape[-1]
     parts = [residues(*extents) for extents in _extents(window)]
-    samples = window.size[-1]
+    rank, samples, kernel = len(parts), window.size[-1], row_major(window.kernel_size[:-1])
+    epilogue, nowhere = Epilogue(w), Register(POINTER, "null")
+    beside = epilogue.arrays({x: w.kernels.array(x, nowhere) for x in epilogue.operands})
+    dense = window.stride[-2] == 1 and all(x.strides[-2] == samples * x.strides[-1] for x in beside)
+    image = _results(w.kernels.array(grad, nowhere), window)
     specs = [Correlation.of(axes, samples, outputs, channels) for axes in itertools.product(*parts)]
-    epilogue = Epilogue(w)
-    rank = len(parts)
+    plans = [Plan.of(w.kernels.code.machine, spec, image, dense=dense) for spec in specs]
 
-    def write(code: Code, arrays: Any, number: Any, space: Register) -> None:
-        finish = epilogue.finish(code, arrays, number)
-        a, g = arrays[weights], arrays[grad]
-        kernel = row_major(window.kernel_size[:-1])
-        dense = window.stride[-2] == 1 and all(
-            x.strides[-2] == samples * x.strides[-1] for x in epilogue.arrays(arrays)
-        )
-        size = bytes_of(a.element)
+    def locate_of(group: Index) -> Locate:
+        def locate(channel: Terms, places: Any, sample: Terms) -> tuple[tuple[Terms, ...], int]:
+            first = [(group, channels), *channel]
+            return ([], first, *places[3 - rank :], sample), len(w.shape) - 1
 
-        def one(group: Index) -> None:
-            *batch, row, output = a.strides
-            here = replace(
-                a,
-                pointer=code.at(a.pointer, (group, batch[0] * size if batch else 0)),
-                strides=(window.places * row, output, *(row * s for s in kernel)),
-            )
-            x = _results(g, window, code, group)
+        return locate
 
-            def locate(channel: Terms, places: Any, sample: Terms) -> tuple[tuple[Terms, ...], int]:
-                first = [(group, channels), *channel]
-                return ([], first, *places[3 - rank :], sample), len(w.shape) - 1
+    def weights_of(array: Array, code: Code, group: Index) -> Array:
+        *batch, row, output = array.strides
+        start = code.at(array.pointer, (group, batch[0] * bytes_of(array.element) if batch else 0))
+        strides = (window.places * row, output, *(row * s for s in kernel))
+        return _three(replace(array, pointer=start, strides=strides), rank)
 
-            for spec in specs:
-                correlate(code, spec, x, _three(here, rank), locate, finish, space, dense=dense)
+    def image_of(array: Array, code: Code, group: Index) -> Array:
+        return _results(array, window, code, group)
 
-        with code.loop(groups) as group:
-            one(group)
-
-    nowhere = _results(w.kernels.array(grad, Register(POINTER, "null")), window)
-    machine = w.kernels.code.machine
-    need = w.kernels.workspace(max(workspace(machine, spec, nowhere) for spec in specs))
-    w.kernels.launch([weights, grad, *epilogue.operands], epilogue.numbers, write, need)
+    _Correlations(w, grad, weights, groups, plans, image_of, weights_of, locate_of).write(epilogue)
 
 
 def _weight_gradient(w: Writer, unfold: Call) -> None:
@@ -289,26 +346,52 @@ def _weight_gradient(w: Writer, unfold: Call) -> None:
     groups = w.shape[0] if len(w.shape) == 3 else 1
     channels = image.meta.shape[1] // groups
     spec = Correlation.of(_forward(window), window.size[-1], channels, w.shape[-2])
-    epilogue = Epilogue(w)
-
-    def write(code: Code, arrays: Any, number: Any, space: Register) -> None:
-        finish = epilogue.finish(code, arrays, number)
-        with code.loop(groups) as group:
-            x = three(_image(arrays[image], code, group, channels), 1)
-            g = _results(arrays[grad], window, code, group)
-
-            def locate(output: Terms, column: Terms) -> tuple[tuple[Terms, ...], int]:
-                batch: list[Terms] = [[(group, 1)]] if len(w.shape) == 3 else []
-                return (*batch, output, column), len(w.shape) - 1
-
-            weight_gradient(code, spec, x, g, locate, finish, space)
-
-    machine = w.kernels.code.machine
+    epilogue, machine = Epilogue(w), w.kernels.code.machine
     nowhere = _results(w.kernels.array(grad, Register(POINTER, "null")), window)
-    need = w.kernels.workspace(
-        direct_weights.workspace(machine, spec, three(_image_of(w, image), 1), nowhere)
-    )
-    w.kernels.launch([image, grad, *epilogue.operands], epilogue.numbers, write, need)
+    found = three(_image_of(w, image), 1), nowhere
+    totals, need = direct_weights.totals(spec, nowhere.element), workspace(machine, spec, *found)
+    work = 2 * groups * spec.results * spec.channels * spec.taps
+    units = groups if groups > 1 else direct_weights.pieces(machine, spec, *found)
+    parts = parts_of(work, units) if groups == 1 else 1
+    """How many sums over some of the places there are, each in totals of its own."""
+
+    def sources(code: Code, arrays: Any, group: Index) -> tuple[Array, Array]:
+        return (
+            three(_image(arrays[image], code, group, channels), 1),
+            _results(arrays[grad], window, code, group),
+        )
+
+    def finish(code: Code, arrays: Any, number: Any, group: Index, sums: Register, *, shared: bool) -> None:
+        def locate(output: Terms, column: Terms) -> tuple[tuple[Terms, ...], int]:
+            batch: list[Terms] = [[(group, 1)]] if len(w.shape) == 3 else []
+            return (*batch, output, column), len(w.shape) - 1
+
+        end = epilogue.finish(code, arrays, number)
+        add_up(code, spec, Array(sums, nowhere.element, (1,)), parts, locate, end, shared=shared)
+
+    def whole(code: Code, arrays: Any, number: Any, space: Register) -> None:
+        with share(code, groups) if groups > 1 else code.loop(1) as group:
+            weight_gradient(code, spec, *sources(code, arrays, group), space, code.at(space, (totals, 1)))
+            finish(code, arrays, number, group, space, shared=False)
+
+    def partial(code: Code, arrays: Any, number: Any, sums: Register, *space: Register) -> None:
+        assert code.part is not None
+        mine = code.at(sums, (code.part[0], totals))
+        own = space[0] if space else mine
+        weight_gradient(code, spec, *sources(code, arrays, 0), mine, own, shared=True)
+
+    def last(code: Code, arrays: Any, number: Any, sums: Register) -> None:
+        finish(code, arrays, number, 0, sums, shared=True)
+
+    operands: list[Operand] = [image, grad, *epilogue.operands]
+    if parts == 1:
+        space = totals + need
+        w.kernels.launch(operands, epilogue.numbers, whole, work=work, units=units, space=space)
+        return
+    sums = w.kernels.parts.workspace(parts * totals)
+    w.kernels.launch([image, grad], (), partial, sums, work=work, units=units, space=need)
+    added = moved(*(x.meta for x in epilogue.operands)) + parts * moved(w.result.meta)
+    w.kernels.launch(epilogue.operands, epilogue.numbers, last, sums, work=added, units=w.shape[-2])
 
 
 WINDOWS: dict[str, Callable[[Writer], None]] = {

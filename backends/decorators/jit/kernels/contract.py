@@ -11,12 +11,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 from ..ir import Code, Terms, Value, bytes_of, vector
 from ..machine import Machine
 from .span import Array, Span
-from .sums import LONGEST, Places, nest, runs
+from .sums import LONGEST, Places, nest, runs, share
 from .tile import Operand, Tile, scaled
 from .transpose import transpose
 
@@ -69,6 +69,12 @@ class Plan:
     """Whether all of `broadcast` is copied first, in the order in which the tiles read it."""
     workspace: int
     """The bytes that the copies take."""
+
+    @property
+    def copies(self) -> int:
+        """The bytes of the copy of `broadcast`."""
+        size = bytes_of(self.vectors.element)
+        return self.product.rows * math.prod(self.product.terms) * size if self.packed else 0
 
 
 def plan(machine: Machine, product: Product, a: Array, b: Array, along: Along = "columns") -> Plan:
@@ -129,6 +135,18 @@ def _heights(rows: int, most: int, least: int) -> tuple[tuple[int, int], ...]:
     return tuple(group for group in ((more, low + 1), (count - more, low)) if group[0])
 
 
+def shared_loop(machine: Machine, plan: Plan) -> tuple[Literal["batch", "columns", "rows"], int]:
+    """Return which of its loops the parts of a contraction share, and how many pieces that loop has."""
+    batch = plan.product.batch[0] if plan.product.batch else 1
+    columns = -(-plan.product.columns // (plan.width * machine.lanes(plan.vectors.element)))
+    rows = sum(count for count, _ in plan.heights)
+    if plan.panels:  # each part copies the panels that it reads
+        rows = min(rows, plan.product.rows // (2 * _REUSED))
+    if math.prod(plan.product.batch) > 1 and (plan.packed or batch >= max(columns, rows)):
+        return "batch", batch
+    return ("columns", columns) if columns >= min(rows, _ENOUGH) else ("rows", rows)
+
+
 def _run(count: int) -> int:
     """Return the terms of a panel, if they are cut into equal runs."""
     return -(-count // -(-count // _RUN)) if count else 0
@@ -142,17 +160,30 @@ def contract(
     *,
     before: Before | None = None,
     workspace: Value | None = None,
+    packed: Value | None = None,
 ) -> None:
     """Write a planned contraction.
 
     start(span) gives the sum to begin with, finish(value, span) takes the result. Spans have the axes
     (*batch, rows, columns) of the result, whichever the vectors lie along. `workspace` has the plan's bytes.
+    `packed` is what `pack` wrote; then the workspace is smaller by as much.
     """
-    if plan.workspace and workspace is None:
+    if plan.workspace and workspace is None and (plan.panels or packed is None):
         raise ValueError(f"contract: expected a workspace of {plan.workspace} bytes")
     if 0 not in (plan.product.rows, plan.product.columns, *plan.product.batch):
-        writer = _Writer(code, plan, start, finish, before, workspace)
-        nest(code, [()] * len(plan.product.batch), plan.product.batch, writer.matrix)
+        writer = _Writer(code, plan, start, finish, before, workspace, packed)
+        shared = 0 if writer.shared == "batch" else None
+        nest(code, [()] * len(plan.product.batch), plan.product.batch, writer.matrix, shared=shared)
+
+
+def pack(code: Code, plan: Plan, target: Value) -> None:
+    """Copy the broadcast operand of a plan without a batch, whose `packed` says so, as its tiles read it."""
+    writer = _Writer(code, plan, _nothing, _nothing, None, None, target)
+    writer.pack([()] * len(plan.product.batch), share)
+
+
+def _nothing(*found: Any) -> Any:
+    raise AssertionError
 
 
 class _Writer:
@@ -164,6 +195,7 @@ class _Writer:
         finish: Finish,
         before: Before | None,
         workspace: Value | None,
+        packed: Value | None = None,
     ) -> None:
         self.code, self.plan, self.start, self.finish, self.before = code, plan, start, finish, before
         self.terms, self.element = plan.product.terms, plan.vectors.element
@@ -176,12 +208,17 @@ class _Writer:
             self.panel = workspace
             self.totals = code.at(workspace, (lines, self.line * self.size))
             self.copy = code.at(self.totals, (rows, self.line * self.size))
+        self.packs = plan.packed and packed is None
+        if packed is not None:
+            self.copy = packed
+        self.shared = None if code.part is None else shared_loop(code.machine, plan)[0]
 
     def matrix(self, batch: Places) -> None:
         """Write all tiles of one matrix."""
         columns, line = self.plan.product.columns, self.line
-        if self.plan.packed:
-            self._pack(batch)
+        if self.packs:
+            self.pack(batch, Code.loop)
+        loop: Any = share if self.shared == "columns" else Code.loop
         whole, rest = divmod(columns, line)
         groups = [(0, whole, self.plan.width, self.lanes)]
         if rest:
@@ -189,14 +226,14 @@ class _Writer:
             groups.append((whole * line, 1, width, rest - (width - 1) * self.lanes))
         for first, count, width, live in groups:
             if count:
-                with self.code.loop(count) as j:
+                with loop(self.code, count) as j:
                     self._column(batch, [(first, 1), (j, line)], width, live)
 
     def _column(self, batch: Places, column: Terms, width: int, live: int) -> None:
         """Write the tiles below each other."""
 
         def tiles() -> Iterator[Tile]:
-            return self._tiles(batch, column, width, live)
+            return self._tiles(batch, column, width, live, share if self.shared == "rows" else Code.loop)
 
         operand = self._vectors(batch, column)
         count = math.prod(self.terms)
@@ -210,11 +247,11 @@ class _Writer:
         else:
             self._in_panels(operand, tiles, width, live)
 
-    def _tiles(self, batch: Places, column: Terms, width: int, live: int) -> Iterator[Tile]:
+    def _tiles(self, batch: Places, column: Terms, width: int, live: int, loop: Any) -> Iterator[Tile]:
         """Open a loop for each height of tiles, and yield the tile inside it."""
         first = 0
         for count, height in self.plan.heights:
-            with self.code.loop(count) as i:
+            with loop(self.code, count) as i:
                 row = [(first, 1), (i, height)]
                 yield Tile(self.code, self.element, batch, row, column, self.plan.axes, height, width, live)
             first += count * height
@@ -333,11 +370,11 @@ class _Writer:
         """Return the strides of the terms if they lie one after the other, each of this size."""
         return tuple(size * math.prod(self.terms[i + 1 :]) for i in range(len(self.terms)))
 
-    def _pack(self, batch: Places) -> None:
+    def pack(self, batch: Places, loop: Any) -> None:
         """Copy the broadcast operand, whose rows are neighbours in memory, tile by tile and term by term."""
         code, array, rank = self.code, self.plan.broadcast, len(batch)
         strides = [stride * self.size for stride in array.strides]
-        for tile in self._tiles(batch, [], 1, self.lanes):
+        for tile in self._tiles(batch, [], 1, self.lanes, loop):
             target = self._broadcast(tile)
             base = code.at(array.pointer, *_offset(batch, strides), *scaled(tile.row, strides[rank]))
             source = replace(target, base=base, terms=tuple(strides[rank + 1 :]))

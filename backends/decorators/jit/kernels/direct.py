@@ -20,6 +20,7 @@ from ..ir import Code, Index, Terms, Value, bytes_of, vector
 from ..machine import Machine
 from .rows import TRIVIAL, Along, Ring, Rows, blocks
 from .span import Array, Span
+from .sums import share
 from .tile import scaled
 from .transpose import copy
 
@@ -54,6 +55,11 @@ class Correlation:
         """The taps of all axes."""
         return math.prod(axis.taps for axis in self.axes)
 
+    @property
+    def results(self) -> int:
+        """The results for all outputs, places and samples."""
+        return math.prod(axis.count for axis in self.axes) * self.samples * self.outputs
+
     def rows(self, element: str, lanes: int, samples: int) -> Rows:
         """Return how rows are packed."""
         return Rows(*self.axes, self.channels, samples, element, lanes)
@@ -73,57 +79,103 @@ def in_place(spec: Correlation, image: Array) -> bool:
     return not spec.taps or (near and image.strides[4] == 1 and image.strides[3] == spec.samples)
 
 
-def workspace(machine: Machine, spec: Correlation, image: Array) -> int:
-    """Return the bytes that a correlation of an image (channel, *three axes, sample) needs."""
-    size, lanes = bytes_of(image.element), machine.lanes(image.element)
-    weights = -(-spec.outputs * spec.channels * spec.taps * size // 64) * 64
-    if in_place(spec, image):
-        return weights
-    one = spec.rows(image.element, lanes, 1).bytes
-    return weights + max(
-        spec.rows(image.element, lanes, n).bytes for *_, n in blocks(spec.samples, lanes, one)
-    )
+@dataclass(frozen=True)
+class Plan:
+    """How a correlation of an image (channel, *three axes, sample) is computed."""
+
+    spec: Correlation
+    element: str
+    lanes: int
+    direct: bool
+    """Whether rows are read where they lie."""
+    blocks: tuple[tuple[int, int, int, Columns], ...]
+    """(first sample, count, samples, tiles) of blocks of samples."""
+
+    @classmethod
+    def of(cls, machine: Machine, spec: Correlation, image: Array, *, dense: bool) -> Plan:
+        """Return the plan; `dense` is that of `correlate`."""
+        lanes, direct = machine.lanes(image.element), in_place(spec, image)
+        one = spec.rows(image.element, lanes, 1).bytes
+        found = []
+        for first, count, samples in [(0, 1, spec.samples)] if direct else blocks(spec.samples, lanes, one):
+            joined = dense and samples == spec.samples and samples % lanes != 0
+            positions, run = (1, spec.axes[2].count * samples) if joined else (spec.axes[2].count, samples)
+            found.append((first, count, samples, Columns.of(machine, spec, positions, run, lanes)))
+        return cls(spec, image.element, lanes, direct, tuple(found))
+
+    @property
+    def heights(self) -> list[tuple[tuple[int, int], ...]]:
+        """The orders in which tiles read the weights."""
+        return list(dict.fromkeys(columns.heights for *_, columns in self.blocks))
+
+    @property
+    def packed(self) -> int:
+        """The bytes of the weights in one order."""
+        size = self.spec.outputs * self.spec.channels * self.spec.taps * bytes_of(self.element)
+        return -(-size // 64) * 64
+
+    @property
+    def weights(self) -> int:
+        """The bytes that the packed weights take."""
+        return self.packed * len(self.heights)
+
+    @property
+    def rows(self) -> int:
+        """The bytes that the packed rows take."""
+        sizes = [self.spec.rows(self.element, self.lanes, n).bytes for _, _, n, _ in self.blocks]
+        return 0 if self.direct else max(sizes)
+
+    @property
+    def shared(self) -> tuple[str, int]:
+        """Which loop the parts of a kernel share, and how many turns it takes."""
+        plane, row, _ = self.spec.axes
+        found = {
+            "rows": row.count,
+            "planes": plane.count,
+            "blocks": sum(count for _, count, _, _ in self.blocks),
+        }
+        return max(found.items(), key=lambda item: item[1])
 
 
 def correlate(
     code: Code,
-    spec: Correlation,
+    plan: Plan,
     image: Array,
-    weights: Array,
     locate: Locate,
     finish: Finish,
+    weights: Value,
     space: Value,
     *,
-    dense: bool,
+    shared: bool = False,
 ) -> None:
-    """Write a correlation of an image (channel, *axes, sample) with weights (output, channel, *taps).
+    """Write a correlation of an image (channel, *axes, sample) with the weights that `pack` has packed.
 
-    dense: whether the samples of neighbouring places lie side by side in the result, and in all that
-    `finish` reads.
+    dense, in the plan: whether the samples of neighbouring places lie side by side in the result, and in all
+    that `finish` reads. shared: whether the parts of a kernel share a loop.
     """
+    spec, size = plan.spec, bytes_of(plan.element)
     if 0 in (spec.samples, spec.outputs, *(axis.count for axis in spec.axes)):
         return
-    lanes, size = code.machine.lanes(image.element), bytes_of(image.element)
-    packed = code.at(space, (-(-spec.outputs * spec.channels * spec.taps * size // 64) * 64, 1))
-    direct = in_place(spec, image)
-    one = spec.rows(image.element, lanes, 1).bytes
-    parts = [(0, 1, spec.samples)] if direct else blocks(spec.samples, lanes, one)
-    copied: list[tuple[int, int]] = []
-    for first, count, samples in parts:
-        rows = spec.rows(image.element, lanes, samples)
-        joined = dense and samples == spec.samples and samples % lanes != 0
-        positions, run = (1, spec.axes[2].count * samples) if joined else (spec.axes[2].count, samples)
-        columns = Columns.of(code.machine, spec, positions, run, lanes)
-        if not copied or copied != list(columns.heights):
-            _pack_weights(code, spec, weights, columns, space)
-            copied = list(columns.heights)
-        with code.loop(count) as block:
+    over = plan.shared[0] if shared else ""
+    for first, count, samples, columns in plan.blocks:
+        rows = spec.rows(plan.element, plan.lanes, samples)
+        own = code.at(weights, (plan.heights.index(columns.heights) * plan.packed, 1))
+        with share(code, count) if over == "blocks" else code.loop(count) as block:
             start: Terms = [(first, 1), (block, samples)]
             here = code.at(image.pointer, *scaled(start, image.strides[4] * size))
             part = replace(image, pointer=here)
-            ring = None if direct else Ring(code, rows, part, packed)
-            writer = _Writer(code, spec, rows, ring, part, columns, space, start, locate, finish)
-            writer.run()
+            ring = None if plan.direct else Ring(code, rows, part, space)
+            writer = _Writer(code, spec, rows, ring, part, columns, own, start, locate, finish)
+            writer.run(over)
+
+
+def pack(code: Code, plan: Plan, weights: Array, target: Value, *, shared: bool = False) -> None:
+    """Copy weights (output, channel, *taps) in the orders in which the tiles read them.
+
+    shared: whether the parts of a kernel share a loop.
+    """
+    for i, heights in enumerate(plan.heights):
+        _pack_weights(code, plan.spec, weights, heights, code.at(target, (i * plan.packed, 1)), shared=shared)
 
 
 @dataclass(frozen=True)
@@ -203,14 +255,21 @@ def even(rows: int, most: int) -> tuple[tuple[int, int], ...]:
     return tuple(group for group in ((more, low + 1), (count - more, low)) if group[0] and group[1])
 
 
-def _pack_weights(code: Code, spec: Correlation, weights: Array, columns: Columns, space: Value) -> None:
-    """Copy the weights (output, channel, *taps) in the order in which the tiles read them."""
+def _pack_weights(
+    code: Code,
+    spec: Correlation,
+    weights: Array,
+    heights: tuple[tuple[int, int], ...],
+    space: Value,
+    *,
+    shared: bool,
+) -> None:
     size, (plane, row, place) = bytes_of(weights.element), spec.axes
     so, sc, *st = weights.strides
     start = sum(axis.tap[0] * s for axis, s in zip(spec.axes, st, strict=True))
     sz, sy, sx = (axis.tap[1] * s for axis, s in zip(spec.axes, st, strict=True))
     first, whole = 0, spec.channels * spec.taps
-    for count, height in columns.heights:
+    for count, height in heights:
         inner = height * place.taps
         strides = (whole * height, inner * spec.channels * row.taps, inner * spec.channels, inner)
         done = 0
@@ -225,7 +284,8 @@ def _pack_weights(code: Code, spec: Correlation, weights: Array, columns: Column
                 weights.element,
                 (*strides, height, 1),
             )
-            copy(code, (count, plane.taps, row.taps, spec.channels, taps, height), source, target)
+            shape = (count, plane.taps, row.taps, spec.channels, taps, height)
+            copy(code, shape, source, target, shared=shared)
             done += taps
         first += count * height
 
@@ -243,13 +303,13 @@ class _Writer:
     locate: Locate
     finish: Finish
 
-    def run(self) -> None:
-        """Write the loops over the rows of the result."""
+    def run(self, over: str) -> None:
+        """Write the loops over the rows of the result; the parts of a kernel share the one over `over`."""
         code, (plane, row, _) = self.code, self.spec.axes
-        with code.loop(plane.count) as z:
+        with share(code, plane.count) if over == "planes" else code.loop(plane.count) as z:
             if self.ring is not None:
                 self.ring.begin()
-            with code.loop(row.count) as y:
+            with share(code, row.count) if over == "rows" else code.loop(row.count) as y:
                 if self.ring is not None:
                     self.ring.fill(z, y)
                 for first, count, places in self.columns.groups():

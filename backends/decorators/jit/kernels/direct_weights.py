@@ -16,7 +16,7 @@ from .direct import Correlation, Finish, cut, even, in_place
 from .loops import elementwise, spans
 from .rows import Along, Ring, Rows, blocks
 from .span import Array, Span
-from .sums import LONGEST, Places, nest
+from .sums import LONGEST, Places, nest, share
 from .tile import scaled
 
 Locate = Callable[[Terms, Terms], tuple[tuple[Terms, ...], int]]
@@ -66,60 +66,109 @@ def _parts(spec: Correlation, element: str, lanes: int, image: Array) -> list[tu
     return blocks(spec.samples, lanes, spec.rows(element, lanes, 1).bytes)
 
 
+def totals(spec: Correlation, element: str) -> int:
+    """Return the bytes of the totals."""
+    return _aligned(spec.outputs * spec.channels * spec.taps * bytes_of(element))
+
+
+def pieces(machine: Machine, spec: Correlation, image: Array, grad: Array) -> int:
+    """Return into how many sums the parts of a kernel may cut the gradient."""
+    return _shared(spec, image.element, machine.lanes(image.element), image)[1]
+
+
+def _shared(spec: Correlation, element: str, lanes: int, image: Array) -> tuple[str, int]:
+    """Return which loop the parts of a kernel share, and how many turns it takes."""
+    blocks_of = _parts(spec, element, lanes, image)
+    together = max(_together(spec, samples, lanes) for *_, samples in blocks_of)
+    found = {
+        "rows": -(-spec.axes[1].count // together),
+        "planes": spec.axes[0].count,
+        "blocks": sum(count for _, count, _ in blocks_of),
+    }
+    return max(found.items(), key=lambda item: item[1])
+
+
 def workspace(machine: Machine, spec: Correlation, image: Array, grad: Array) -> int:
-    """Return the bytes that the gradient of the weights needs."""
-    element = image.element
-    size, lanes = bytes_of(element), machine.lanes(element)
-    totals = _aligned(spec.outputs * spec.channels * spec.taps * size)
+    """Return the bytes that the gradient of the weights needs beside its totals."""
+    element, lanes = image.element, machine.lanes(image.element)
     need = 0
     for *_, samples in _parts(spec, element, lanes, image):
         packed = 0 if in_place(spec, image) else _aligned(_rows(spec, element, lanes, samples).bytes)
         if not _read_in_place(spec, grad) or samples != spec.samples:
             packed += _gradient_rows(spec, element, lanes, samples).bytes
         need = max(need, packed)
-    return totals + need
+    return need
 
 
 def weight_gradient(
-    code: Code, spec: Correlation, image: Array, grad: Array, locate: Locate, finish: Finish, space: Value
+    code: Code,
+    spec: Correlation,
+    image: Array,
+    grad: Array,
+    totals: Value,
+    space: Value,
+    *,
+    shared: bool = False,
 ) -> None:
-    """Write the gradient of weights (output, channel, *taps).
+    """Write the gradient of weights (output, channel, *taps) to the totals.
 
-    The image has the axes (channel, *axes, sample), the gradient (output, *axes, sample). `locate`(output,
-    column) gives the index of a result and the axis of its vectors; a column is a channel and its taps.
+    The image has the axes (channel, *axes, sample), the gradient (output, *axes, sample). shared: whether
+    the parts of a kernel share the places that are summed over, each with totals of its own.
     """
     element, size = image.element, bytes_of(image.element)
     lanes, depth = code.machine.lanes(element), spec.channels * spec.taps
-    totals = Array(space, element, (1,))
-    elementwise(code, (spec.outputs * depth,), [totals], [totals], lambda code, x: code.number(x.type, 0.0))
-    after = code.at(space, (_aligned(spec.outputs * depth * size), 1))
+    over = _shared(spec, element, lanes, image)[0] if shared else ""
+    zeros = Array(totals, element, (1,))
+    elementwise(code, (spec.outputs * depth,), [zeros], [zeros], lambda code, x: code.number(x.type, 0.0))
     for first, count, samples in _parts(spec, element, lanes, image):
         rows, results = _rows(spec, element, lanes, samples), _gradient_rows(spec, element, lanes, samples)
         direct = in_place(spec, image)
-        there = code.at(after, (0 if direct else _aligned(rows.bytes), 1))
+        there = code.at(space, (0 if direct else _aligned(rows.bytes), 1))
         whole = _read_in_place(spec, grad) and samples == spec.samples
-        with code.loop(count) as block:
+        with share(code, count) if over == "blocks" else code.loop(count) as block:
             start: Terms = [(first, 1), (block, samples)]
             x, g = (
                 replace(a, pointer=code.at(a.pointer, *scaled(start, a.strides[4] * size)))
                 for a in (image, grad)
             )
             sources = (
-                None if direct else Ring(code, rows, x, after),
+                None if direct else Ring(code, rows, x, space),
                 None if whole else Ring(code, results, g, there),
             )
-            _Writer(code, spec, rows, results, x, g, sources, space, samples).run()
-    place = Array(space, element, (depth, 1))
+            _Writer(code, spec, rows, results, x, g, sources, totals, samples).run(over)
+
+
+def add_up(
+    code: Code,
+    spec: Correlation,
+    sums: Array,
+    count: int,
+    locate: Locate,
+    finish: Finish,
+    *,
+    shared: bool = False,
+) -> None:
+    """Write finish(Σ of `count` totals), which lie one after the other.
+
+    `locate`(output, column) gives the index of a result and the axis of its vectors; a column is a channel
+    and its taps. shared: whether the parts of a kernel share the outputs.
+    """
+    depth, lanes = spec.channels * spec.taps, code.machine.lanes(sums.element)
+    apart = totals(spec, sums.element)
 
     def row(at: Places) -> None:
         def put(found: list[Span]) -> None:
             for span in found:
+                total = span.load(replace(sums, strides=(depth, 1)))
+                for i in range(1, count):
+                    other = replace(sums, pointer=code.at(sums.pointer, (i, apart)), strides=(depth, 1))
+                    total = code.add(total, span.load(other))
                 index, axis = locate(*span.index)
-                finish(span.load(place), replace(span, index=index, axis=axis))
+                finish(total, replace(span, index=index, axis=axis))
 
         spans(code, [*at, ()], 1, depth, lanes, put)
 
-    nest(code, [()], [spec.outputs], row)
+    nest(code, [()], [spec.outputs], row, shared=0 if shared else None)
 
 
 @dataclass(frozen=True)
@@ -138,15 +187,19 @@ class _Writer:
     def _size(self) -> int:
         return bytes_of(self.image.element)
 
-    def run(self) -> None:
-        """Add the products of one block of samples to the totals."""
+    def run(self, over: str) -> None:
+        """Add the products of one block of samples to the totals.
+
+        The parts of a kernel share the loop over `over`.
+        """
         code, (plane, row, _) = self.code, self.spec.axes
         together = self.rows.together
-        with code.loop(plane.count) as z:
+        with share(code, plane.count) if over == "planes" else code.loop(plane.count) as z:
             for ring in self.sources:
                 if ring is not None:
                     ring.begin()
-            with code.loop(-(-row.count // together)) as part:
+            turns = -(-row.count // together)
+            with share(code, turns) if over == "rows" else code.loop(turns) as part:
                 y = code.sum([(part, together)])
                 for ring in self.sources:
                     if ring is not None:

@@ -12,12 +12,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 from ..ir import Code, Terms, Value, vector
 from ..machine import Machine
 from .contract import Along, Before, Finish, Product, Start
 from .span import Array, Block, Span
-from .sums import LONGEST, Places, nest, runs
+from .sums import LONGEST, Places, nest, runs, share
 
 
 def suits(machine: Machine, product: Product, a: Array, b: Array, along: Along) -> bool:
@@ -59,14 +60,24 @@ def dot(
         return
     height, width = _tile(code.machine, product, code.machine.lanes(a.element))
 
+    by_rows = product.rows // height > product.columns // width
+    first: Any = share if by_rows else Code.loop
+    second: Any = Code.loop if by_rows else share
+
     def matrix(batch: Places) -> None:
         for i, down, rows in _groups(product.rows, height):
             for j, right, columns in _groups(product.columns, width):
-                with code.loop(down) as p, code.loop(right) as q:
+                with first(code, down) as p, second(code, right) as q:
                     place = [*batch, [(i, 1), (p, height)], [(j, 1), (q, width)]]
                     _tile_of(code, product, a, b, place, (rows, columns), (start, finish, before))
 
     nest(code, [()] * len(product.batch), product.batch, matrix)
+
+
+def units(machine: Machine, product: Product, element: str) -> int:
+    """Return into how many pieces the parts of a kernel may cut the product."""
+    height, width = _tile(machine, product, machine.lanes(element))
+    return max(product.rows // height, product.columns // width)
 
 
 def _tile(machine: Machine, product: Product, lanes: int) -> tuple[int, int]:

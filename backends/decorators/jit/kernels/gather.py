@@ -13,7 +13,7 @@ from dataclasses import replace
 from ..ir import Code, Index, Terms, Value, bytes_of, scalar
 from .loops import elementwise
 from .span import Array, Span
-from .sums import Places, nest
+from .sums import Places, nest, share
 
 
 def take(
@@ -35,7 +35,7 @@ def take(
     def copy(row: Sequence[int], here: Callable[[Array], Array], there: Callable[[Array], Array]) -> None:
         elementwise(code, row, [there(source)], [here(output)], lambda code, x: x)
 
-    _rows(code, shape, axis, extent, indices, copy, flag)
+    _rows(code, shape, axis, extent, indices, copy, flag, shared=True)
 
 
 def index_add(
@@ -66,9 +66,13 @@ def _rows(
     indices: Array,
     body: Callable[[Sequence[int], Callable[[Array], Array], Callable[[Array], Array]], None],
     flag: Value | None,
+    *,
+    shared: bool = False,
 ) -> None:
     """Call the body for each index, with the row's shape and two functions that give an array's row."""
-    with code.loop(shape[axis]) as k:  # over empty rows too: their indices are checked
+    with (
+        share(code, shape[axis]) if shared else code.loop(shape[axis])
+    ) as k:  # over empty rows too: their indices are checked
         index = Span(code, ([(k, 1)],), 0, 1, 1).load(indices)
 
         def row_at(place: Index) -> Callable[[Array], Array]:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from ..ir import Code, Terms, Value
 from .span import Array, Span
-from .sums import nest
+from .sums import best_shared, nest, share
 
 _UNROLLED = 2
 """How many vectors a turn of a loop works on: the one's latency is the other's time."""
@@ -81,8 +83,14 @@ def spans(
     extent: int,
     width: int,
     body: Callable[[list[Span]], None],
+    *,
+    shared: bool = False,
 ) -> None:
-    """Call the body for all of an axis, with a few spans at a time; the last one may be cut."""
+    """Call the body for all of an axis, with a few spans at a time; the last one may be cut.
+
+    shared: whether the parts of a kernel share the axis.
+    """
+    loop: Any = functools.partial(share, code) if shared else code.loop
 
     def at(first: Terms, count: int, live: int) -> list[Span]:
         found = []
@@ -95,12 +103,13 @@ def spans(
     most = _UNROLLED if extent > (_UNROLLED + 1) * width else _UNROLLED + 1
     turns = extent // (most * width)
     if turns:
-        with code.loop(turns) as i:
+        with loop(turns) as i:
             body(at([(i, most * width)], most, width))
     done = turns * most * width
     if done < extent:
         count = -(-(extent - done) // width)
-        body(at([(done, 1)], count, extent - done - (count - 1) * width))
+        with loop(1):
+            body(at([(done, 1)], count, extent - done - (count - 1) * width))
 
 
 def elementwise(
@@ -109,10 +118,13 @@ def elementwise(
     inputs: Sequence[Array],
     outputs: Sequence[Array],
     expression: Callable[..., Value | Sequence[Value]],
+    *,
+    shared: bool = False,
 ) -> None:
     """Write outputs = expression(code, *inputs), element by element, over arrays of one shape.
 
     The expression gets and returns one vector for each array. An output may be one of the inputs.
+    shared: whether the parts of a kernel share a loop.
     """
     if 0 in shape:
         return
@@ -132,11 +144,14 @@ def elementwise(
     axis = best_axis(extents, arrays)
     others = [i for i in range(len(extents)) if i != axis]
 
+    lengths = [extents[i] for i in others]
+    outer = best_shared(code, [*lengths, extents[axis] // width_of(code, arrays)]) if shared else None
+
     def inside(found: list[Terms]) -> None:
         places: list[Terms] = [()] * len(extents)
         for i, place in zip(others, found, strict=True):
             places[i] = place
         width = 1 if extents[axis] == 1 else width_of(code, arrays)
-        spans(code, places, axis, extents[axis], width, body)
+        spans(code, places, axis, extents[axis], width, body, shared=outer == len(others))
 
-    nest(code, [()] * len(others), [extents[i] for i in others], inside)
+    nest(code, [()] * len(others), lengths, inside, shared=outer)

@@ -10,14 +10,17 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from ..ir import Code, Value, vector
 from .elementwise import maximum
 from .loops import Loops, best_axis, width_of
 from .span import Array, Span
-from .sums import LONGEST, Places, nest, runs
+from .sums import LONGEST, Places, best_shared, nest, runs, share
 
 _IN_FLIGHT = 8
+_BESIDE = 4
+"""The most vectors of results that are summed at a time."""
 _RUN = {"float": 64, "double": LONGEST}
 """The most terms that are added one after the other to one number of each element."""
 
@@ -49,13 +52,14 @@ def reduce(
     *,
     beside: Sequence[Array] = (),
     element: str | None = None,
+    shared: bool = False,
 ) -> None:
     """Write outputs = finish(Σ expression(code, *inputs), *beside), summed over the axes of one shape.
 
     `element` is that of the sum, else the first output's. The arrays `beside` are read where the outputs are
     written. All arrays have a stride for each axis; along `axes`, those of the outputs and of `beside` count
     for nothing.
-    Over no elements the sum is the reducer's identity.
+    Over no elements the sum is the reducer's identity. shared: whether the parts of a kernel share a loop.
     """
     if any(extent == 0 for axis, extent in enumerate(shape) if axis not in axes):
         return
@@ -65,7 +69,7 @@ def reduce(
     ]
     loops = Loops.over(shape, [*inputs, *results], axes).at_least_one()
     element = element or outputs[0].element
-    _Reduction(code, loops, len(inputs), len(beside), reducer, element, expression, finish).write()
+    _Reduction(code, loops, len(inputs), len(beside), reducer, element, expression, finish, shared).write()
 
 
 @dataclass(frozen=True)
@@ -78,6 +82,7 @@ class _Reduction:
     element: str
     expression: Callable[..., Value]
     finish: Callable[..., Sequence[Value]]
+    shared: bool
 
     def write(self) -> None:
         """Write the loops over the axes that are kept."""
@@ -89,14 +94,25 @@ class _Reduction:
             kept: Places = [()] * rank
             for i, place in zip(others, found, strict=True):
                 kept[i] = place
-            (self._each_lane if axis < rank else self._over_lanes)(kept, axis)
+            if axis < rank:
+                self._each_lane(kept, axis, share if shared == len(others) else Code.loop)
+            else:
+                self._over_lanes(kept, axis)
 
-        nest(self.code, [()] * len(others), [shape[i] for i in others], inside)
+        lengths = [shape[i] for i in others]
+        turns = [-(-shape[axis] // (_BESIDE * self.width))] if axis < rank else []
+        shared = best_shared(self.code, [*lengths, *turns]) if self.shared else None
+        nest(self.code, [()] * len(others), lengths, inside, shared=shared)
 
-    def _each_lane(self, kept: Places, axis: int) -> None:
+    @property
+    def width(self) -> int:
+        """The lanes of a vector."""
+        return width_of(self.code, self.loops.arrays)
+
+    def _each_lane(self, kept: Places, axis: int, loop: Any) -> None:
         """Reduce a few vectors beside each other, each lane to a result of its own."""
-        extent, width = self.loops.shape[axis], width_of(self.code, self.loops.arrays)
-        most = min(-(-extent // width), 4)
+        extent, width = self.loops.shape[axis], self.width
+        most = min(-(-extent // width), _BESIDE)
         whole, rest = divmod(extent, most * width)
         groups = [(0, whole, most, width)]
         if rest:
@@ -105,7 +121,7 @@ class _Reduction:
         for first, turns, count, live in groups:
             if not turns:
                 continue
-            with self.code.loop(turns) as i:
+            with loop(self.code, turns) as i:
                 spans = []
                 for c in range(count):
                     index = list(kept)
@@ -137,8 +153,7 @@ class _Reduction:
 
     def _over_lanes(self, kept: Places, axis: int) -> None:
         """Reduce everything to one result."""
-        code, shape, rank = self.code, self.loops.shape, self.loops.rank
-        width = width_of(code, self.loops.arrays)
+        code, shape, rank, width = self.code, self.loops.shape, self.loops.rank, self.width
         order = [*(i for i in range(rank, len(shape)) if i != axis), axis]  # the vectors' axis innermost
         extents = [shape[i] for i in order]
         parts = 1

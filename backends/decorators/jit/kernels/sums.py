@@ -1,11 +1,15 @@
-"""Long sums in runs: what is added one after the other is cut into runs, whose totals are added in turn."""
+"""Loops: nests, loops that the parts of a kernel share, and long sums in runs.
+
+What is added one after the other is cut into runs, whose totals are added in turn.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
-from ..ir import Code, Terms
+from ..ir import INDEX, Code, Index, Terms, Value
 
 LONGEST = 8192
 """The most terms that are added one after the other to one number."""
@@ -48,13 +52,52 @@ def _runs(
 
 
 def nest(
-    code: Code, places: Places, extents: Sequence[int], body: Callable[[Places], None], *, inner: int = 0
+    code: Code,
+    places: Places,
+    extents: Sequence[int],
+    body: Callable[[Places], None],
+    *,
+    inner: int = 0,
+    shared: int | None = None,
 ) -> None:
-    """Write loops over the last `extents` of the places but the `inner` innermost, and the body in them."""
+    """Write loops over the last `extents` of the places but the `inner` innermost, and the body in them.
+
+    The parts of a kernel share the loop over the place of number `shared`.
+    """
     if len(extents) == inner:
         body(places)
         return
     axis = len(places) - len(extents)
-    with code.loop(extents[0]) as i:
+    with share(code, extents[0]) if axis == shared else code.loop(extents[0]) as i:
         moved = [*places[:axis], [*places[axis], (i, 1)], *places[axis + 1 :]]
-        nest(code, moved, extents[1:], body, inner=inner)
+        nest(code, moved, extents[1:], body, inner=inner, shared=shared)
+
+
+@contextlib.contextmanager
+def share(code: Code, count: int) -> Iterator[Index]:
+    """Write a loop of which each part of a kernel runs a range; if there are no parts, the whole loop.
+
+    Each part runs what stands outside such loops: that may write the thread's own memory alone.
+    """
+    if code.part is None:
+        with code.loop(count) as i:
+            yield i
+        return
+    code.shares = True
+    part, parts = code.part
+
+    def bound(number: Terms) -> Value:
+        scaled = code.sum([(index, factor * count) for index, factor in number])
+        return code.new(INDEX, f"udiv {scaled}, {parts}")
+
+    low, high = bound([(part, 1)]), bound([(part, 1), (1, 1)])
+    with code.loop(code.sub(high, low)) as i:
+        yield code.sum([(low, 1), (i, 1)])
+
+
+def best_shared(code: Code, extents: Sequence[int]) -> int | None:
+    """Return the first loop that is long enough for the parts of a kernel, else the longest; None without."""
+    if code.part is None or not extents:
+        return None
+    most = max(extents)
+    return next(i for i, extent in enumerate(extents) if extent >= min(code.part[1], most))

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from ..ir import Code, Terms, Value, bytes_of, vector
 from .loops import Loops, elementwise
 from .span import Array
-from .sums import nest
+from .sums import best_shared, nest, share
 
 
 def transpose(
@@ -21,16 +21,22 @@ def transpose(
     target_row: int,
     *,
     padded: bool = False,
+    shared: bool = False,
 ) -> None:
     """Write target[j target_row + i] = source[i row + j] for i < m, j < n, by blocks of whole vectors.
 
     They are loops, not one long text: unrolled, a matrix of 1024 rows would compile for minutes. `padded`:
-    the source's rows may be read up to a whole vector.
+    the source's rows may be read up to a whole vector. shared: whether the parts of a kernel share the longer
+    loop.
     """
     size = side(code, element)
+    down_shared = shared and m >= n
     for i, rows, height in _parts(m, size):
         for j, columns, width in _parts(n, size):
-            with code.loop(rows) as p, code.loop(columns) as q:
+            with (
+                share(code, rows) if down_shared else code.loop(rows) as p,
+                share(code, columns) if shared and not down_shared else code.loop(columns) as q,
+            ):
                 down, right = [(i, 1), (p, size)], [(j, 1), (q, size)]
                 scale = bytes_of(element)
                 here = code.at(source, *_scaled(down, row * scale), *_scaled(right, scale))
@@ -104,15 +110,18 @@ def _rows(code: Code, stored: str, rows: range, source: Value, row: int, live: i
     return found
 
 
-def copy(code: Code, shape: Sequence[int], source: Array, target: Array) -> None:
-    """Write the source into the target, both of this shape, whatever their strides."""
+def copy(code: Code, shape: Sequence[int], source: Array, target: Array, *, shared: bool = False) -> None:
+    """Write the source into the target, both of this shape, whatever their strides.
+
+    shared: whether the parts of a kernel share a loop.
+    """
     if 0 in shape:
         return
     loops = Loops.over(shape, [source, target])
     extents, (inner, outer) = loops.shape, loops.arrays
     crossed = _crossed(extents, inner, outer)
     if crossed is None:
-        elementwise(code, shape, [source], [target], lambda code, x: x)
+        elementwise(code, shape, [source], [target], lambda code, x: x, shared=shared)
         return
     down, right = crossed
     others = [i for i in range(len(extents)) if i not in crossed]
@@ -126,9 +135,13 @@ def copy(code: Code, shape: Sequence[int], source: Array, target: Array) -> None
             terms = [term for place, stride in pairs for term in _scaled(place, stride)]
             pointers.append(code.at(array.pointer, *terms))
         m, n, row, column = extents[down], extents[right], inner.strides[down], outer.strides[right]
-        transpose(code, source.element, m, n, pointers[0], row, pointers[1], column)
+        inside = outer_loop == len(others)
+        transpose(code, source.element, m, n, pointers[0], row, pointers[1], column, shared=inside)
 
-    nest(code, [()] * len(others), [extents[i] for i in others], block)
+    lengths, size = [extents[i] for i in others], side(code, source.element)
+    longest = max(extents[down], extents[right]) // size
+    outer_loop = best_shared(code, [*lengths, longest]) if shared else None
+    nest(code, [()] * len(others), lengths, block, shared=outer_loop)
 
 
 def _crossed(shape: Sequence[int], source: Array, target: Array) -> tuple[int, int] | None:

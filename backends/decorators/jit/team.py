@@ -1,0 +1,112 @@
+"""`Team`: the threads of a run, which take the parts of its large kernels.
+
+The thread that runs the steps puts up a kernel, and takes parts of it until none is left. The helpers do the
+same: each takes the next part, whichever it is. What a part computes and where it writes follows from its
+number alone, and so do the bits of the results; only the time depends on who takes it. A helper that the
+system does not run takes no part, and nobody waits for it.
+
+A helper waits in native code, without Python's lock: it spins some microseconds, then lets other threads run,
+then sleeps for some microseconds at a time. Helpers live as long as the run; there is nothing that a fork
+could copy half.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import sys
+import threading
+from typing import Any
+
+import numpy as np
+
+from .machine import Library
+
+LINE = 64
+"""Bytes between what different threads write."""
+TICKET, DONE, STOP, KERNEL, FRAME, OWN, SIZE, HELPERS, YIELD, SLEEP, NAP = (
+    *(LINE * i for i in range(3)),
+    *(LINE * 3 + 8 * i for i in range(8)),
+)
+"""Where the fields of a team lie, in bytes.
+
+TICKET holds the number of the kernel (32 bits), of its parts (16), and of the next part (16).
+"""
+WORK = "work"
+"""The name of the native function of a helper."""
+WORTH_HELP = 1 << 28
+"""Operations in parts of a run from which a helper is worth its start, of some 0.1 ms."""
+_BYTES = 4 * LINE + 64
+
+
+class Team:
+    """The memory that threads share, and the threads while a `with` lasts.
+
+    Parameters
+    ----------
+    library
+        The machine code.
+    helpers
+        How many threads there are beside the one that runs the steps.
+    own
+        The bytes of memory that each thread has for itself.
+
+    """
+
+    def __init__(self, library: Library, helpers: int, own: int) -> None:
+        space = np.zeros(_BYTES + LINE + (helpers + 1) * own, np.uint8)
+        base = int(space.ctypes.data)
+        self.address = -(-base // LINE) * LINE
+        self._fields = space[self.address - base :][: 4 * LINE + 64].view(np.int64)
+        self._space, self._helpers, self._library = space, helpers, library
+        self._threads: list[threading.Thread] = []
+        yields, sleeps, nap = _waiting()
+        for place, value in (
+            (OWN, self.address + _BYTES),
+            (SIZE, own),
+            (YIELD, yields),
+            (SLEEP, sleeps),
+            (NAP, nap),
+        ):
+            self._fields[place // 8] = value
+
+    def __enter__(self) -> Team:
+        """Start the helpers."""
+        self._fields[STOP // 8] = 0
+        if self._helpers:
+            work = self._library.function(WORK, ctypes.c_void_p, ctypes.c_int64)
+            for i in range(self._helpers):
+                thread = threading.Thread(target=self._help, args=(work, i + 1), daemon=True)
+                try:
+                    thread.start()
+                except RuntimeError:  # the system has no thread left; the others do its parts
+                    break
+                self._threads.append(thread)
+            self._fields[HELPERS // 8] = len(self._threads)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """Send the helpers home, and wait until they are gone."""
+        self._fields[STOP // 8] = 1
+        while self._threads:
+            self._threads.pop().join()
+        self._fields[HELPERS // 8] = 0
+
+    def _help(self, work: Any, number: int) -> None:
+        work(self.address, number)  # `self` keeps the memory alive, whoever leaves first
+
+
+def threads_at_most(wanted: int) -> int:
+    """Return how many threads may run: as many as wanted, or as the process has cores."""
+    affinity = getattr(os, "sched_getaffinity", None)
+    return max(min(wanted, len(affinity(0)) if affinity else os.cpu_count() or 1), 1)
+
+
+def _waiting() -> tuple[int, int, int]:
+    """Return the addresses of the system's functions that yield and that sleep, and the shortest sleep."""
+    if sys.platform == "win32":
+        system, names, nap = ctypes.WinDLL("kernel32"), ("SwitchToThread", "Sleep"), 1
+    else:
+        system, names, nap = ctypes.CDLL(None), ("sched_yield", "usleep"), 50
+    yields, sleeps = (ctypes.cast(getattr(system, name), ctypes.c_void_p).value or 0 for name in names)
+    return yields, sleeps, nap
