@@ -97,8 +97,8 @@ class Bound:
         ]
         self.addresses = np.array([*map(address_of, found), *native.constants], np.uint64)
         self._team: Team | None = None
-        if table.operations:
-            self._team = Team(native.library, threads - 1, table.own)
+        if native.work is not None:
+            self._team = Team(native.work, threads - 1, table.own)
             self.addresses[TEAM] = self._team.address
         self._alive = found
         self._native = native

@@ -31,6 +31,8 @@ class Native:
         self.table = table
         self.function = library.function(name, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64)
         """A function of the table of addresses, the first step and the number of steps."""
+        self.work = library.function(WORK, ctypes.c_void_p, ctypes.c_int64) if table.operations else None
+        """The function of a team's helper, if kernels have parts: of the team's address and a number."""
         self._constants = [np.ascontiguousarray(array) for array in table.constants]
         self.constants = [address_of(array) for array in self._constants]
         """The addresses of the table's constants."""

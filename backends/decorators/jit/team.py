@@ -13,14 +13,13 @@ could copy half.
 from __future__ import annotations
 
 import ctypes
+import functools
 import os
 import sys
 import threading
-from typing import Any
+from collections.abc import Callable
 
 import numpy as np
-
-from .machine import Library
 
 LINE = 64
 """Bytes between what different threads write."""
@@ -34,6 +33,8 @@ TICKET holds the number of the kernel (32 bits), of its parts (16), and of the n
 """
 WORK = "work"
 """The name of the native function of a helper."""
+NAME = "lamina helper"
+"""How the names of the threads begin."""
 WORTH_HELP = 1 << 28
 """Operations in parts of a run from which a helper is worth its start, of some 0.1 ms."""
 _BYTES = 4 * LINE + 64
@@ -44,8 +45,8 @@ class Team:
 
     Parameters
     ----------
-    library
-        The machine code.
+    work
+        The native function of a helper.
     helpers
         How many threads there are beside the one that runs the steps.
     own
@@ -53,12 +54,12 @@ class Team:
 
     """
 
-    def __init__(self, library: Library, helpers: int, own: int) -> None:
+    def __init__(self, work: Callable[[int, int], None], helpers: int, own: int) -> None:
         space = np.zeros(_BYTES + LINE + (helpers + 1) * own, np.uint8)
         base = int(space.ctypes.data)
         self.address = -(-base // LINE) * LINE
         self._fields = space[self.address - base :][: 4 * LINE + 64].view(np.int64)
-        self._space, self._helpers, self._library = space, helpers, library
+        self._space, self._helpers, self._work = space, helpers, work
         self._threads: list[threading.Thread] = []
         yields, sleeps, nap = _waiting()
         for place, value in (
@@ -73,16 +74,15 @@ class Team:
     def __enter__(self) -> Team:
         """Start the helpers."""
         self._fields[STOP // 8] = 0
-        if self._helpers:
-            work = self._library.function(WORK, ctypes.c_void_p, ctypes.c_int64)
-            for i in range(self._helpers):
-                thread = threading.Thread(target=self._help, args=(work, i + 1), daemon=True)
-                try:
-                    thread.start()
-                except RuntimeError:  # the system has no thread left; the others do its parts
-                    break
-                self._threads.append(thread)
-            self._fields[HELPERS // 8] = len(self._threads)
+        for i in range(self._helpers):
+            name = f"{NAME} {i + 1}"
+            thread = threading.Thread(target=self._help, args=(i + 1,), name=name, daemon=True)
+            try:
+                _start(thread)
+            except RuntimeError:  # the system has no thread left; the others do its parts
+                break
+            self._threads.append(thread)
+        self._fields[HELPERS // 8] = len(self._threads)
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -92,8 +92,12 @@ class Team:
             self._threads.pop().join()
         self._fields[HELPERS // 8] = 0
 
-    def _help(self, work: Any, number: int) -> None:
-        work(self.address, number)  # `self` keeps the memory alive, whoever leaves first
+    def _help(self, number: int) -> None:
+        self._work(self.address, number)  # `self` keeps the memory alive, whoever leaves first
+
+
+def _start(thread: threading.Thread) -> None:
+    thread.start()
 
 
 def threads_at_most(wanted: int) -> int:
@@ -102,6 +106,7 @@ def threads_at_most(wanted: int) -> int:
     return max(min(wanted, len(affinity(0)) if affinity else os.cpu_count() or 1), 1)
 
 
+@functools.cache
 def _waiting() -> tuple[int, int, int]:
     """Return the addresses of the system's functions that yield and that sleep, and the shortest sleep."""
     if sys.platform == "win32":

@@ -270,7 +270,8 @@ def _take(w: Writer) -> None:
     def write(code: Code, source: Array, indices: Array, result: Array, flag: Register) -> None:
         gather.take(code, w.shape, axis, x.meta.shape[axis], source, indices, result, flag=flag)
 
-    w.launch([x, w["indices"]], write, w.kernels.flag)
+    work = 2 * moved(w.result.meta)
+    w.launch([x, w["indices"]], write, w.kernels.flag, work=work, units=w.shape[axis])
 
 
 def _take_along_axis(w: Writer) -> None:

@@ -73,24 +73,26 @@ def _max_pool(w: Writer) -> None:
 
     def write(code: Code, arrays: Any, number: Any) -> None:
         values, indices = (None if v is None else arrays.get(v) for v in w.call.outputs)
-        windows.max_pool(code, w["window"], x.meta.shape, arrays[x], values, indices)
+        windows.max_pool(code, w["window"], x.meta.shape, arrays[x], values, indices, shared=True)
 
     results: list[Value] = [value for value in wanted if value is not None]
-    w.kernels.launch([x, *results], (), write)
+    work = 8 * math.prod(w.call.results[0].meta.shape) * w["window"].places
+    w.kernels.launch([x, *results], (), write, work=work, units=math.prod(x.meta.shape[:2]))
 
 
 def _max_pool_grad(w: Writer) -> None:
     w.fill(0.0)
-    grad, indices, size = w["grad"], w["indices"], tuple(w["size"])
+    grad, indices, size, hollow = w["grad"], w["indices"], tuple(w["size"]), bool(w["hollow"])
     places = (*w.shape[:2], math.prod(size))
 
     def write(code: Code, arrays: Any, number: Any) -> None:
         image = replace(arrays[w.result], strides=row_major(places))
         windows.max_pool_grad(
-            code, grad.meta.shape, arrays[grad], arrays[indices], image, hollow=bool(w["hollow"])
+            code, grad.meta.shape, arrays[grad], arrays[indices], image, hollow=hollow, shared=True
         )
 
-    w.kernels.launch([grad, indices, w.result], (), write)
+    work, units = 8 * moved(grad.meta), max(grad.meta.shape[:2])
+    w.kernels.launch([grad, indices, w.result], (), write, work=work, units=units)
 
 
 # -- convolutions ----------------------------------------------------------------------------------

@@ -85,14 +85,15 @@ def share(code: Code, count: int) -> Iterator[Index]:
         return
     code.shares = True
     part, parts = code.part
-
-    def bound(number: Terms) -> Value:
-        scaled = code.sum([(index, factor * count) for index, factor in number])
-        return code.new(INDEX, f"udiv {scaled}, {parts}")
-
-    low, high = bound([(part, 1)]), bound([(part, 1), (1, 1)])
+    low, high = _bound(code, [(part, 1)], count, parts), _bound(code, [(part, 1), (1, 1)], count, parts)
     with code.loop(code.sub(high, low)) as i:
         yield code.sum([(low, 1), (i, 1)])
+
+
+def _bound(code: Code, part: Terms, count: int, parts: int) -> Value:
+    """Return the first turn of a part."""
+    scaled = code.sum([(index, factor * count) for index, factor in part])
+    return code.new(INDEX, f"udiv {scaled}, {parts}")
 
 
 def best_shared(code: Code, extents: Sequence[int]) -> int | None:

@@ -15,7 +15,7 @@ from ....windows import Window
 from ..ir import INDEX, Code, Index, Terms, Value, bytes_of, scalar
 from .loops import elementwise
 from .span import Array, Span
-from .sums import Places, nest
+from .sums import Places, best_shared, nest
 
 
 @dataclass(frozen=True)
@@ -182,11 +182,13 @@ def max_pool(
     image: Array,
     values: Array | None,
     indices: Array | None,
+    *,
+    shared: bool = False,
 ) -> None:
     """Write each window's maximum and the place of it, or one of the two, for an image of this shape.
 
     The vectors lie along the axis on which the image is contiguous, if every place of it is a window; else
-    along the channels or the samples.
+    along the channels or the samples. shared: whether the parts of a kernel share a loop.
     """
     axes = axes_of(window)
     counts = (*shape[:2], *window.counts)
@@ -209,8 +211,9 @@ def max_pool(
                     places[across] = [(first, 1), (turn, lanes)]
                     _largest(code, axes, strides, Span(code, tuple(places), across, lanes, live), arrays)
 
-    arrays = image, values, indices
-    nest(code, [()] * len(others), [counts[i] for i in others], inside)
+    arrays, lengths = (image, values, indices), [counts[i] for i in others]
+    outer = best_shared(code, lengths) if shared else None
+    nest(code, [()] * len(others), lengths, inside, shared=outer)
 
 
 def _largest(
@@ -273,9 +276,19 @@ def _largest(
 
 
 def max_pool_grad(
-    code: Code, shape: Sequence[int], grad: Array, indices: Array, image: Array, *, hollow: bool
+    code: Code,
+    shape: Sequence[int],
+    grad: Array,
+    indices: Array,
+    image: Array,
+    *,
+    hollow: bool,
+    shared: bool = False,
 ) -> None:
-    """Add the gradients of windows, of this shape (N, C, *counts), to an image (N, C, places)."""
+    """Add the gradients of windows, of this shape (N, C, *counts), to an image (N, C, places).
+
+    shared: whether the parts of a kernel share a loop.
+    """
 
     def element(places: Places) -> None:
         here = Span(code, tuple(places), 0, 1, 1)
@@ -292,4 +305,5 @@ def max_pool_grad(
             add()
 
     if 0 not in shape:
-        nest(code, [()] * len(shape), shape, element)
+        outer = best_shared(code, shape[:2]) if shared else None  # each image has its own places
+        nest(code, [()] * len(shape), shape, element, shared=outer)
