@@ -15,10 +15,11 @@ from contextlib import AbstractContextManager
 from typing import Any, SupportsIndex, cast
 
 from .errors import OptionError, ShapeError
-from .functions import Functions, check_floating
+from .functions import Functions, check_dtypes, check_floating
 from .host import is_floating
 from .loop import Loop
 from .names import OTHER_NAMES, OtherName
+from .normalize import check_moments, normalized, normalized_grad, rule
 from .options import integer, number
 from .protocol import Axis, Primitives, Run, Shape, Step, Tensor
 from .shapes import axes_in, check_equal, check_linear, check_pool_grad, count, extents
@@ -215,6 +216,49 @@ class Backend(Functions):
         centred = self.subtract(x, self.mean(x, axis=axis, keepdims=True))
         total = self.sum(self.square(centred), axis=axis, keepdims=keepdims)
         return self.divide(total, max(count(self.shape(x), axis) - correction, 0.0))
+
+    def normalize(
+        self,
+        x: Tensor,
+        weight: Tensor | None = None,
+        bias: Tensor | None = None,
+        *,
+        axis: Axis,
+        epsilon: float,
+    ) -> Triple:
+        """Return (y, mean, inverse) with y = (x - mean) inverse weight + bias.
+
+        Mean and inverse = 1 / √(variance + epsilon), by the biased variance, are over axis, and keep it with
+        size 1. Weight and bias broadcast to x. A large mean costs no digits, as in `centre`.
+        """
+        dtype = check_floating(self, "normalize", x)
+        own = [None if t is None else self.shape(t) for t in (weight, bias)]
+        how = rule("normalize", self.shape(x), axis, *own)
+        check_dtypes(self, "normalize", dtype, weight, bias)
+        return normalized(self, x, weight, bias, how, number("normalize", "epsilon", epsilon, least=0))
+
+    def normalize_grad(
+        self,
+        grad: Tensor,
+        x: Tensor,
+        mean: Tensor,
+        inverse: Tensor,
+        weight: Tensor | None = None,
+        *,
+        axis: Axis,
+        input_gradient: bool = True,
+    ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+        """Return the gradients of normalize's x, weight and bias.
+
+        grad is the gradient of its y; mean and inverse are its own results for this x. The first gradient is
+        None with input_gradient=False. Without a weight the others are None.
+        """
+        shape, dtype = self.shape(x), check_floating(self, "normalize_grad", x)
+        how = rule("normalize_grad", shape, axis, None if weight is None else self.shape(weight))
+        own = self.shape(grad), how.moments, self.shape(mean), self.shape(inverse)
+        check_moments("normalize_grad", shape, *own)
+        check_dtypes(self, "normalize_grad", dtype, grad, mean, inverse, weight)
+        return normalized_grad(self, grad, x, mean, inverse, weight, how, input_gradient=input_gradient)
 
     # -- contractions, indices, random numbers ---------------------------------------------------
 

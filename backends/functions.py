@@ -6,11 +6,11 @@ import math
 from collections.abc import Sequence
 
 from .erf import ERF
-from .errors import DtypeError, gradient_shape_error, unequal_dtypes
+from .errors import DtypeError, ShapeError, gradient_shape_error, unequal_dtypes
 from .host import is_floating
 from .options import real
 from .protocol import Operand, Primitives, Scalar, Tensor
-from .shapes import axis_of, check_equal, reduced
+from .shapes import axis_of, broadcast, check_equal, reduced
 
 
 class Functions(Primitives):
@@ -140,6 +140,16 @@ class Functions(Primitives):
         axis = axis_of("log_softmax_grad", axis, len(self.shape(y)))
         return self.subtract(grad, self.multiply(self.exp(y), self.sum(grad, axis=axis, keepdims=True)))
 
+    def exp_scaled(self, x: Tensor, scale: Tensor) -> Tensor:
+        """Return e^x * scale, and 0 where the scale is 0, whatever x is; the scale broadcasts to x."""
+        check_floating(self, "exp_scaled", x)
+        shape, own = self.shape(x), self.shape(scale)
+        if broadcast(shape, own, op="exp_scaled") != shape:
+            raise ShapeError(
+                f"exp_scaled: expected a scale that broadcasts to {tuple(shape)}, got shape {tuple(own)}"
+            )
+        return self.where(self.equal(scale, 0.0), 0.0, self.multiply(self.exp(x), scale))
+
     def logsumexp(self, x: Tensor, *, axis: int, keepdims: bool = False) -> Tensor:
         """Return ln Σ e^x along axis.
 
@@ -173,6 +183,13 @@ def check_floating(backend: Primitives, op: str, x: Tensor) -> str:
     if not is_floating(dtype):
         raise DtypeError(f"{op}: expected a floating tensor, got {dtype}; convert it with astype")
     return dtype
+
+
+def check_dtypes(backend: Primitives, op: str, dtype: str, *others: Tensor | None) -> None:
+    """Raise DtypeError unless the others have a dtype, or are None."""
+    for other in others:
+        if other is not None and (found := backend.dtype(other)) != dtype:
+            raise unequal_dtypes(op, dtype, found)
 
 
 def _alike(backend: Primitives, op: str, grad: Tensor, other: Tensor) -> None:

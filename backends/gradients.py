@@ -231,7 +231,11 @@ VJPS: dict[str, VJP] = {
     "sigmoid": (lambda b, g, y, x: b.sigmoid_grad(g, y),),
     "softplus": (lambda b, g, y, x: b.multiply(g, b.sigmoid(x)),),
     "softmax": (lambda b, g, y, x, *, axis: b.softmax_grad(g, y, axis=axis),),
-    "log_softmax": (lambda b, g, y, x, *, axis: b.log_softmax_grad(g, y, axis=axis),),
+    # Where the sum is 0, as in a row of a loss that does not count, y may be NaN.
+    "log_softmax": (lambda b, g, y, x, *, axis:
+                    b.subtract(g, b.exp_scaled(y, b.sum(g, axis=axis, keepdims=True))),),
+    "exp_scaled": (lambda b, g, y, x, scale: b.multiply(g, y),
+                   lambda b, g, y, x, scale: unbroadcast(b, b.multiply(g, b.exp(x)), scale)),
     "logsumexp": (lambda b, g, y, x, *, axis, keepdims=False: _logsumexp(b, g, y, x, axis),),
     "relu": (lambda b, g, y, x: b.relu_grad(g, y),),
     "leaky_relu": (lambda b, g, y, x, negative_slope: b.leaky_relu_grad(g, x, negative_slope),),

@@ -144,6 +144,31 @@ def _reduce() -> Iterator[BadCall]:
         yield bad("var", OptionError, _X, correction=correction)
 
 
+def _normalizations() -> Iterator[BadCall]:
+    small: dict[str, Any] = {"axis": 1, "epsilon": 1e-5}
+    wrong: tuple[tuple[int, ...], ...]
+    for error, axis in ((ShapeError, 2), (ShapeError, (0, 0)), (OptionError, 0.5), (OptionError, [0])):
+        yield bad("normalize", error, _X, axis=axis, epsilon=1e-5)
+        yield bad("normalize_grad", error, _X, _X, normal(2, 1), normal(2, 1), axis=axis)
+    for epsilon in (-1.0, NAN, "1", None):
+        yield bad("normalize", OptionError, _X, axis=1, epsilon=epsilon)
+    wrong = ((2,), (3, 1), (1, 2, 3), (2, 3, 1))
+    for shape in wrong:
+        yield bad("normalize", ShapeError, _X, normal(*shape), normal(*shape), **small)
+        yield bad("normalize_grad", ShapeError, _X, _X, normal(2, 1), normal(2, 1), normal(*shape), axis=1)
+    yield bad("normalize", ShapeError, _X, _VECTOR, normal(1, 3), **small)
+    yield bad("normalize", OptionError, _X, None, _VECTOR, **small)
+    yield bad("normalize", DtypeError, integers(2, 3), **small)
+    wrong = ((2,), (1, 1), (2, 3), ())
+    for own in wrong:
+        yield bad("normalize_grad", ShapeError, _X, _X, normal(*own), normal(2, 1), axis=1)
+        yield bad("normalize_grad", ShapeError, _X, _X, normal(2, 1), normal(*own), axis=1)
+    wrong = ((4,), (4, 3), (2, 2, 3), (2, 2))
+    for shape in wrong:
+        yield bad("exp_scaled", ShapeError, _X, normal(*shape))
+    yield bad("exp_scaled", DtypeError, integers(3), integers(3))
+
+
 def _contract() -> Iterator[BadCall]:
     for x, y in (
         ((2, 3), (4, 5)),
@@ -202,8 +227,17 @@ def _steps() -> Iterator[BadCall]:
 
 def _by_op() -> dict[str, list[BadCall]]:
     by_op: dict[str, list[BadCall]] = {}
-    parts = (_create(), _elementwise(), _reduce(), _contract(), _windows(), _steps(), bad_shapes())
-    for call in itertools.chain(*parts):
+    parts = (
+        _create(),
+        _elementwise(),
+        _reduce(),
+        _normalizations(),
+        _contract(),
+        _windows(),
+        _steps(),
+        bad_shapes(),
+    )
+    for call in itertools.chain(*parts, bad_shapes()):
         by_op.setdefault(call.case.op, []).append(call)
     return by_op
 

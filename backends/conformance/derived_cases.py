@@ -20,6 +20,7 @@ def cases() -> Iterator[Case]:
     yield from _elementwise()
     yield from _reductions()
     yield from _statistics()
+    yield from _normalizations()
     yield from _rest()
     yield from _pooling()
     yield from _steps()
@@ -140,6 +141,73 @@ def _statistics() -> Iterator[Case]:
     whole = T(np.round(np.random.default_rng(5).normal(1e4, 3, (64, 2))))
     yield case("var", "a large mean", whole, axis=0)
     yield case("mean", "long, first axis", positive(3000, 2), axis=0)
+
+
+def _normalizations() -> Iterator[Case]:
+    rows: tuple[tuple[tuple[int, ...], Any, tuple[int, ...] | None], ...] = (
+        ((6, 3), 0, (1, 3)),
+        ((4, 5), -1, (5,)),
+        ((3, 2, 4), (0, 2), (1, 2, 1)),
+        ((2, 3, 2, 3), (2, 3), (2, 3)),
+        ((2, 2, 3, 4), (2, 3), (1, 2, 3, 1)),
+        ((2, 2, 3, 4), (-2, 3), (1, 2, 3, 4)),
+        ((3, 4), (0, 1), (4,)),
+        ((4, 3), 1, None),
+        ((2, 1, 3), (0, 2), (1, 1, 1)),
+    )
+    for shape, axis, own in rows:
+        yield from _normalization(f"{shape} over {axis}, weight {own}", shape, axis, own)
+    rows = (  # backends cut large tensors into pieces
+        ((40, 17, 10, 10), (0, 2, 3), (1, 17, 1, 1)),
+        ((30, 5, 30, 31), (0, 2, 3), (1, 5, 1, 1)),
+        ((9, 4, 3, 1100), (2, 3), (1, 4, 3, 1)),
+        ((130, 700), 1, (700,)),
+        ((4, 18001), 1, None),
+        ((300, 2), 0, (1, 2)),
+    )
+    for shape, axis, own in rows:
+        yield from _normalization(f"{shape} over {axis}", shape, axis, own, smooth=False)
+    yield from _normalization("a large mean", (40, 3), 0, (1, 3), mean=1e4, smooth=False)
+    yield from _normalization("a large mean, rows", (3, 40), 1, (40,), mean=-1e4, smooth=False)
+    x = normal(3, 4)
+    yield case("normalize", "no variance", T(np.zeros((3, 2))), axis=0, epsilon=1e-5)
+    yield case("normalize", "one element", normal(3, 1), axis=1, epsilon=1e-5)
+    yield case("normalize", "no epsilon", x, axis=1, epsilon=0)
+    yield case("normalize", "no rows", normal(0, 3), normal(3), normal(3), axis=1, epsilon=1e-5)
+    yield case("normalize", "of nothing", normal(0, 3), axis=0, epsilon=1e-5, special=True)
+    yield case("normalize", "of infinity", floats(1.0, INF), axis=0, epsilon=1e-5, special=True)
+    yield case(
+        "normalize", "of NaN", T(np.array([[1.0, NAN], [1.0, 2.0]])), axis=1, epsilon=1e-5, special=True
+    )
+    centre, inverse = T(x.array.mean(1, keepdims=True)), T(1.0 / x.array.std(1, keepdims=True))
+    options: Any = {"axis": 1, "input_gradient": False}
+    grad, weight = normal(3, 4, seed=1), normal(4, seed=4)
+    yield case("normalize_grad", "of the weight alone", grad, x, centre, inverse, weight, **options)
+    yield case("normalize_grad", "of nothing", grad, x, centre, inverse, **options)
+    ratio = T(np.array([[2.0], [0.0], [-0.5]]))
+    yield case("exp_scaled", "rows", x, ratio, smooth=False)
+    yield case("exp_scaled", "of one shape", x, normal(3, 4, seed=1))
+    yield case("exp_scaled", "a vector", x, normal(4, seed=1))
+    yield case("exp_scaled", "0-d", x, normal())
+    ends = T(np.array([[NAN, INF, 1.0], [NAN, INF, 1000.0], [-INF, 0.0, NAN]]))
+    yield case("exp_scaled", "special values", ends, ratio, special=True)
+    yield case("exp_scaled", "large", normal(70, 1000), normal(70, 1, seed=1), smooth=False)
+    some = T(np.arange(70.0)[:, None] % 3)
+    yield case("exp_scaled", "large, with zeros", normal(70, 1000), some, smooth=False)
+
+
+def _normalization(
+    label: str, shape: tuple[int, ...], axis: Any, own: Any, *, mean: float = 0.5, smooth: bool = True
+) -> Iterator[Case]:
+    """Yield the cases of both ops, the second with the mean and the inverse deviation of x."""
+    x = T(mean + normal(*shape).array)
+    # The bar of a long sum of small terms fits.
+    grad = T(normal(*shape, seed=1).array * (1.0 if smooth else 0.05))
+    centre = T(x.array.mean(axis, keepdims=True))
+    inverse = T(1.0 / np.sqrt(x.array.var(axis, keepdims=True) + 1e-5))
+    affine = () if own is None else (normal(*own, seed=2), normal(*own, seed=3))
+    yield case("normalize", label, x, *affine, axis=axis, epsilon=1e-5, smooth=smooth)
+    yield case("normalize_grad", label, grad, x, centre, inverse, *affine[:1], axis=axis, smooth=smooth)
 
 
 def _rest() -> Iterator[Case]:

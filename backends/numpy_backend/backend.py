@@ -60,6 +60,7 @@ from .handles import (
     foreign_error,
 )
 from .methods import binary, checked, comparison, select, unary
+from .normalization import NumpyNormalization
 from .pieces import EXACT_SUM, ONES, long_sum
 from .pooling import NumpyPooling
 
@@ -68,7 +69,7 @@ _add_reduce: Any = np.add.reduce  # Any: the stubs do not know `axis` and `keepd
 _max_reduce: Any = np.maximum.reduce
 
 
-class NumpyBackend(NumpyDerived, NumpyPooling):
+class NumpyBackend(NumpyDerived, NumpyNormalization, NumpyPooling):
     """numpy on the CPU. Its threads are BLAS's, pinned by LAMINA_THREADS."""
 
     name = "numpy"

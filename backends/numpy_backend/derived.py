@@ -16,7 +16,7 @@ from ..protocol import Axis
 from ..quiet import quiet
 from ..shapes import axes_in, check_equal, check_linear, count
 from .handles import HANDLES, NATIVE, Array, agree, alike, check, check_index_dtype, check_out, constant
-from .methods import BITS, MASKED_COPY, select
+from .methods import BITS, MASKED_COPY, select, spreads
 from .pieces import EXACT_SUM, ONES, PIECE, contiguous, long_sum, piecewise, row_sums, rowwise
 
 _ndarray = np.ndarray
@@ -196,6 +196,21 @@ class NumpyDerived(Backend):
         return super().log_softmax_grad(grad, y, axis=axis)
 
     @override
+    def exp_scaled(self, x: Array, scale: Array) -> Array:
+        """Select only if there is a 0, and work in pieces on rows of one scale each."""
+        alike = type(x) is type(scale) is _ndarray and x.dtype is scale.dtype and x.dtype.kind == "f"
+        if not (alike and spreads(scale.shape, x.shape)):
+            return super().exp_scaled(x, scale)
+        with quiet():
+            if _long_rows(-1, x) and scale.shape == (*x.shape[:-1], 1):
+                return rowwise(_exp_scaled, x.shape[-1], x, scale)
+            result = np.exp(x)
+            np.multiply(result, scale, result)
+            if not scale.all():
+                np.copyto(result, 0, where=np.equal(scale, 0))
+            return result
+
+    @override
     def mean(self, x: Array, *, axis: Axis = None, keepdims: bool = False) -> Array:
         plain = axis is None and not keepdims and type(x) is _ndarray
         if plain and x.dtype.kind == "f" and 0 < x.size <= EXACT_SUM:
@@ -351,6 +366,12 @@ def _log_softmax(x: Array, out: Array) -> None:
 def _log_softmax_grad(grad: Array, y: Array, out: Array) -> None:
     np.multiply(np.exp(y, out), row_sums(grad), out)
     np.subtract(grad, out, out)
+
+
+def _exp_scaled(x: Array, scale: Array, out: Array) -> None:
+    np.multiply(np.exp(x, out), scale, out)
+    if not scale.all():
+        np.copyto(out, 0, where=np.equal(scale, 0))
 
 
 def _flat(x: Array) -> bool:

@@ -104,7 +104,7 @@ def select(condition: Array, x: Array, y: Array) -> Array:
     bits = BITS.get(y.dtype.itemsize)
     if bits is None or condition.size <= MASKED_COPY:
         return np.where(condition, x, y)
-    if condition.size < y.size and x.ndim == 0 and _spreads(condition.shape, y.shape):
+    if condition.size < y.size and x.ndim == 0 and spreads(condition.shape, y.shape):
         chosen = np.array(y)
         np.copyto(chosen, x, where=condition)
         return chosen
@@ -116,6 +116,6 @@ def select(condition: Array, x: Array, y: Array) -> Array:
     return chosen.view(y.dtype)
 
 
-def _spreads(shape: tuple[int, ...], over: tuple[int, ...]) -> bool:
+def spreads(shape: tuple[int, ...], over: tuple[int, ...]) -> bool:
     """Return whether a condition has an element for several elements at a time: (N, 1) over (N, C), say."""
     return len(shape) == len(over) and all(n in (1, m) for n, m in zip(shape, over, strict=True))

@@ -44,11 +44,11 @@ def piecewise(function: Callable[..., None], *arrays: Array) -> Array:
 
 
 def rowwise(function: Callable[..., None], length: int, *arrays: Array) -> Array:
-    """Return a function of rows of contiguous arrays of one shape; each row has `length` elements.
+    """Return a function of rows of contiguous arrays (..., length) of one shape, and of arrays (..., 1).
 
-    `function` takes a few rows (k, length) of each array, and the place for its result.
+    `function` takes a few rows (k, length) or (k, 1) of each array, and the place for its result.
     """
-    rows = [x.reshape(-1, length) for x in arrays]
+    rows = [x.reshape(-1, x.shape[-1]) for x in arrays]
     result = np.empty_like(rows[0])
     step = max(PIECE // length, 1)
     for start in range(0, len(result), step):

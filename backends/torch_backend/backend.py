@@ -46,6 +46,7 @@ from .handles import (
 )
 from .methods import binary, comparison, scalar, unary
 from .moves import TorchMoves
+from .normalization import TorchNormalization
 
 _Tensor = torch.Tensor
 _is_inside = torch.is_inference_mode_enabled
@@ -53,7 +54,7 @@ _silent_sqrt = silenced(np.sqrt)
 _sqrt: Any = unary(torch.sqrt).make("sqrt")
 
 
-class TorchBackend(TorchDerived, TorchMoves):
+class TorchBackend(TorchDerived, TorchMoves, TorchNormalization):
     """torch on "cpu", "cuda" or "cuda:N". TF32 stays off, torch's default for matmul."""
 
     name = "torch"

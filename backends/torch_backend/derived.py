@@ -56,6 +56,20 @@ class TorchDerived(Backend):
     log_softmax_grad = along_axis_grad(_aten._log_softmax_backward_data.default)
 
     @override
+    def exp_scaled(self, x: Array, scale: Array) -> Array:
+        """Work in one place; select only if there is a 0."""
+        if type(x) is not _Tensor or type(scale) is not _Tensor or x.dtype is not scale.dtype:
+            alike("exp_scaled", x, scale)
+        if not x.is_floating_point() or self.device != "cpu":  # a GPU would have to wait
+            return super().exp_scaled(x, scale)
+        result = x.exp()
+        try:
+            result.mul_(scale)
+        except RuntimeError:
+            return super().exp_scaled(x, scale)
+        return result if scale.all() else result.masked_fill_(scale == 0, 0.0)
+
+    @override
     def leaky_relu(self, x: Array, negative_slope: float) -> Array:
         floating("leaky_relu", x)
         slope = real("leaky_relu", "negative_slope", negative_slope)

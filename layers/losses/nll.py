@@ -155,21 +155,16 @@ class NLLLoss(ElementwiseLoss):
         plain = weight is counted and samples is None
         return Labels(column, ignored, weight, ignored if plain else b.equal(weight, 0.0), even, total)
 
-    def _losses(self, log_p: Tensor, target: Tensor, labels: Labels, *, finite: bool = False) -> Tensor:
-        """Return the samples' losses (N, 1, ...), or (N, ...) with "none".
-
-        finite: whether log_p is finite where a sample does not count.
-        """
+    def _losses(self, log_p: Tensor, target: Tensor, labels: Labels) -> Tensor:
+        """Return the samples' losses (N, 1, ...), or (N, ...) with "none"."""
         b = self.backend
         try:
             picked = b.take_along_axis(log_p, labels.column, axis=1)
         except DataError:
             self.check_targets(tuple(b.shape(log_p)), target)  # says it in the words of labels
             raise
-        losses = b.multiply(b.negative(picked), labels.weight)
-        if labels.silent is not labels.ignored or not finite:
-            # 0 log 0 is 0: an impossible class without weight adds nothing.
-            losses = b.where(labels.silent, 0.0, losses)
+        # 0 log 0 is 0: an impossible class without weight adds nothing.
+        losses = b.where(labels.silent, 0.0, b.multiply(b.negative(picked), labels.weight))
         if labels.even is not None:
             possible = b.where(b.equal(labels.even, 0.0), 0.0, log_p)
             losses = b.subtract(losses, b.sum(b.multiply(labels.even, possible), axis=1, keepdims=True))
@@ -252,11 +247,8 @@ class CrossEntropyLoss(NLLLoss):
         self._check_labels(prediction, target)
         samples = self._by_class(prediction, weight)
         labels = self._labels(prediction, target, samples)
-        # Where a sample does not count, softmax may be NaN.
-        prediction = b.where(labels.ignored, 0.0, prediction)
-        prediction = prediction if samples is None else self.selected(prediction, samples)
         log_p = b.log_softmax(prediction, axis=1)
-        losses = self._losses(log_p, target, labels, finite=True)
+        losses = self._losses(log_p, target, labels)
         self.keep(labels, log_p, counts)
         return losses, labels.total
 
@@ -269,13 +261,13 @@ class CrossEntropyLoss(NLLLoss):
             n, total = labels
             return self._share(b.log_softmax_grad(n, log_p, axis=1), total, counts, grad_output)
         share = self._share(labels.weight, labels.total, counts, grad_output)
-        p = b.exp(log_p)
+        # Where a sample does not count, log p may be NaN.
         if labels.even is None:
-            gradient = b.multiply(p, share, out=p)
+            gradient = b.exp_scaled(log_p, share)
         else:
             even = b.broadcast_to(self._share(labels.even, labels.total, counts, grad_output), b.shape(log_p))
-            whole = b.add(share, b.sum(even, axis=1, keepdims=True))
-            gradient = b.subtract(b.multiply(p, whole, out=p), even, out=p)
+            p = b.exp_scaled(log_p, b.add(share, b.sum(even, axis=1, keepdims=True)))
+            gradient = b.subtract(p, even, out=p)
         return b.scatter_add(gradient, labels.column, b.negative(share), axis=1, out=gradient)
 
     def _of_probabilities(

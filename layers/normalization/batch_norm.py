@@ -12,7 +12,6 @@ from ...backends.protocol import Shape
 from ...backends.shapes import count
 from ..initializers import Constant
 from ..module import Module
-from .standardize import inverse_deviation, moments, standardize_grad
 
 
 class BatchNorm(Module):
@@ -82,27 +81,22 @@ class BatchNorm(Module):
         shape = self.output_shape(b.shape(x))
         axes = (0, *range(2, len(shape)))
         training = self.training  # read once: another thread may call `train()` or `eval()`
-        of_batch = training or self.running_mean is None or self.running_var is None
-        if of_batch:
+        weight, bias = (None if p is None else self._wide(p.data, shape) for p in (self.weight, self.bias))
+        if training or self.running_mean is None or self.running_var is None:
             if training and count(shape, axes) < 2:
                 raise ShapeError(f"expected more than one value per channel in training, got {tuple(shape)}")
-            x_hat, mean, variance = moments(b, x, axes)
-        else:
-            assert self.running_mean is not None
-            assert self.running_var is not None
-            variance = self._wide(self._like(self.running_var.data, x), shape)
-            x_hat = b.subtract(x, self._wide(self._like(self.running_mean.data, x), shape))
-        inverse = inverse_deviation(b, variance, self.eps)
+            y, mean, inverse = b.normalize(x, weight, bias, axis=axes, epsilon=self.eps)
+            if training:  # last: a pass that fails changes nothing
+                self._track(mean, inverse, count(shape, axes))
+            self.keep(x, mean, inverse)
+            return y
+        variance = self._wide(self._like(self.running_var.data, x), shape)
+        inverse = b.divide(1.0, b.sqrt(b.add(variance, self.eps)))
+        x_hat = b.subtract(x, self._wide(self._like(self.running_mean.data, x), shape))
         x_hat = b.multiply(x_hat, inverse, out=x_hat)
-        y = x_hat
-        if self.weight is not None:
-            y = b.multiply(x_hat, self._wide(self.weight.data, shape))
-        if self.bias is not None:
-            y = b.add(y, self._wide(self.bias.data, shape), out=y)
-        if training:  # last: a pass that fails changes nothing
-            self._track(mean, variance, count(shape, axes))
-        self.keep(x_hat, inverse, of_batch)
-        return y
+        y = x_hat if weight is None else b.multiply(x_hat, weight)
+        self.keep(x_hat, None, inverse)
+        return y if bias is None else b.add(y, bias, out=y)
 
     @override
     def backward(self, grad_output: Tensor) -> Tensor | None:
@@ -111,32 +105,45 @@ class BatchNorm(Module):
         The sums run over the m samples and places. With running statistics dL/dx = γ s g.
         """
         b = self.backend
-        x_hat, inverse, of_batch = self.kept()
-        shape = b.shape(x_hat)
+        x, mean, inverse = self.kept()
+        shape = b.shape(x)
         self.check_gradient(grad_output, shape)
-        axes = (0, *range(2, len(shape)))
-        total = b.sum(grad_output, axis=axes, keepdims=True)
-        product = b.sum(b.multiply(grad_output, x_hat), axis=axes, keepdims=True)
-        factor = inverse
-        if self.bias is not None:
-            self.bias.accumulate(b.reshape(total, (self.num_features,)))
-        if self.weight is not None:
-            self.weight.accumulate(b.reshape(product, (self.num_features,)))
-            factor = b.multiply(inverse, self._wide(self.weight.data, shape))
-        if not self.input_gradient:
-            return None
-        if not of_batch:
-            return b.multiply(grad_output, factor)
-        m = float(count(shape, axes))
-        return standardize_grad(b, grad_output, x_hat, b.divide(total, m), b.divide(product, m), factor)
+        if mean is None:
+            return self._evaluated_grad(grad_output, x, inverse)
+        dx, *of_affine = b.normalize_grad(
+            grad_output,
+            x,
+            mean,
+            inverse,
+            None if self.weight is None else self._wide(self.weight.data, shape),
+            axis=(0, *range(2, len(shape))),
+            input_gradient=self.input_gradient,
+        )
+        for parameter, gradient in zip((self.weight, self.bias), of_affine, strict=True):
+            if parameter is not None and gradient is not None:
+                parameter.accumulate(b.reshape(gradient, (self.num_features,)))
+        return dx
 
-    def _track(self, mean: Tensor, variance: Tensor, m: int) -> None:
+    def _evaluated_grad(self, grad: Tensor, x_hat: Tensor, inverse: Tensor) -> Tensor | None:
+        b, shape = self.backend, self.backend.shape(x_hat)
+        axes, factor = (0, *range(2, len(shape))), inverse
+        if self.bias is not None:
+            self.bias.accumulate(b.sum(grad, axis=axes))
+        if self.weight is not None:
+            self.weight.accumulate(b.sum(b.multiply(grad, x_hat), axis=axes))
+            factor = b.multiply(inverse, self._wide(self.weight.data, shape))
+        return b.multiply(grad, factor) if self.input_gradient else None
+
+    def _track(self, mean: Tensor, inverse: Tensor, m: int) -> None:
         """Update the running statistics by those of a batch with m values per channel."""
         if self.running_mean is None or self.running_var is None or self.num_batches_tracked is None:
             return
         b = self.backend
         batches = b.add(self.num_batches_tracked.data, 1)
         self.num_batches_tracked.set(batches)
+        # Of a variance near 0, which counts for nothing beside ε, rounding may leave a little less.
+        variance = b.subtract(b.divide(1.0, b.square(inverse)), self.eps)
+        variance = b.maximum(variance, 0.0)
         if not self.biased_running_variance:
             variance = b.multiply(variance, m / (m - 1))
         for running, value in ((self.running_mean, mean), (self.running_var, variance)):

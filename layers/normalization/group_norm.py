@@ -11,7 +11,7 @@ from ...backends.options import flag, integer, number
 from ...backends.protocol import Shape
 from ..initializers import Constant
 from ..module import Module
-from .standardize import inverse_deviation, moments, normalized_grad
+from ..parameter import Parameter
 
 
 class GroupNorm(Module):
@@ -59,39 +59,41 @@ class GroupNorm(Module):
         b = self.backend
         shape = self.output_shape(b.shape(x))
         grouped = b.reshape(x, self._grouped(shape))
-        centred, _, variance = moments(b, grouped, (2,))
-        inverse = inverse_deviation(b, variance, self.eps)
-        x_hat = b.multiply(centred, inverse, out=centred)
-        self.keep(x_hat, inverse, shape)
-        y = b.reshape(x_hat, shape)
-        if self.weight is None:
-            return y
-        y = b.multiply(y, self._wide(self.weight.data, shape))
-        return y if self.bias is None else b.add(y, self._wide(self.bias.data, shape), out=y)
+        weight, bias = self._wide(self.weight), self._wide(self.bias)
+        y, mean, inverse = b.normalize(grouped, weight, bias, axis=(2, 3), epsilon=self.eps)
+        self.keep(grouped, mean, inverse, shape)
+        return b.reshape(y, shape)
 
     @override
     def backward(self, grad_output: Tensor) -> Tensor | None:
         """dL/dβ = Σ g, dL/dγ = Σ g x̂, dL/dx = s (ĝ - mean(ĝ) - x̂ mean(ĝ x̂)), ĝ = γ g, s = 1 / √(var + ε)."""
         b = self.backend
-        x_hat, inverse, shape = self.kept()
+        x, mean, inverse, shape = self.kept()
         self.check_gradient(grad_output, shape)
-        axes = (0, *range(2, len(shape)))
-        if self.bias is not None:
-            self.bias.accumulate(b.sum(grad_output, axis=axes))
-        if self.weight is not None:
-            self.weight.accumulate(b.sum(b.multiply(grad_output, b.reshape(x_hat, shape)), axis=axes))
-            grad_output = b.multiply(grad_output, self._wide(self.weight.data, shape))
-        if not self.input_gradient:
-            return None
-        grouped = b.reshape(grad_output, self._grouped(shape))
-        return b.reshape(normalized_grad(b, grouped, x_hat, (2,), inverse), shape)
+        dx, *of_affine = b.normalize_grad(
+            b.reshape(grad_output, self._grouped(shape)),
+            x,
+            mean,
+            inverse,
+            self._wide(self.weight),
+            axis=(2, 3),
+            input_gradient=self.input_gradient,
+        )
+        for parameter, gradient in zip((self.weight, self.bias), of_affine, strict=True):
+            if parameter is not None and gradient is not None:
+                parameter.accumulate(b.reshape(gradient, (self.num_channels,)))
+        return None if dx is None else b.reshape(dx, shape)
 
     def _grouped(self, shape: Shape) -> Shape:
-        """(N, G, C / G times the places)."""
-        return (shape[0], self.num_groups, math.prod(shape[1:]) // self.num_groups)
+        """(N, G, C / G, places)."""
+        return (shape[0], self.num_groups, self.num_channels // self.num_groups, math.prod(shape[2:]))
 
-    def _wide(self, values: Tensor, shape: Shape) -> Tensor:
-        return self.backend.reshape(values, (1, self.num_channels, *(1,) * (len(shape) - 2)))
+    def _wide(self, parameter: Parameter | None) -> Tensor | None:
+        """(C,) -> (1, G, C / G, 1)."""
+        if parameter is None:
+            return None
+        wide = (1, self.num_groups, self.num_channels // self.num_groups, 1)
+        return self.backend.reshape(parameter.data, wide)
 
     @override
     def output_shape(self, shape: Shape) -> Shape:

@@ -11,7 +11,6 @@ from ...backends.options import as_integer, entries, flag, number, shown
 from ...backends.protocol import Shape
 from ..initializers import Constant
 from ..module import Module
-from .standardize import inverse_deviation, moments, normalized_grad
 
 
 class LayerNorm(Module):
@@ -58,26 +57,30 @@ class LayerNorm(Module):
         b = self.backend
         rank = len(self.output_shape(b.shape(x)))
         axes = tuple(range(rank - len(self.normalized_shape), rank))
-        centred, _, variance = moments(b, x, axes)
-        inverse = inverse_deviation(b, variance, self.eps)
-        x_hat = b.multiply(centred, inverse, out=centred)
-        self.keep(x_hat, inverse, axes)
-        y = x_hat if self.weight is None else b.multiply(x_hat, self.weight.data)
-        return y if self.bias is None else b.add(y, self.bias.data, out=y)
+        weight, bias = (None if p is None else p.data for p in (self.weight, self.bias))
+        y, mean, inverse = b.normalize(x, weight, bias, axis=axes, epsilon=self.eps)
+        self.keep(x, mean, inverse, axes)
+        return y
 
     @override
     def backward(self, grad_output: Tensor) -> Tensor | None:
         """dL/dβ = Σ g, dL/dγ = Σ g x̂, dL/dx = s (ĝ - mean(ĝ) - x̂ mean(ĝ x̂)), ĝ = γ g, s = 1 / √(var + ε)."""
         b = self.backend
-        x_hat, inverse, axes = self.kept()
-        self.check_gradient(grad_output, b.shape(x_hat))
-        before = tuple(range(axes[0]))
-        if self.bias is not None:
-            self.bias.accumulate(b.sum(grad_output, axis=before))
-        if self.weight is not None:
-            self.weight.accumulate(b.sum(b.multiply(grad_output, x_hat), axis=before))
-            grad_output = b.multiply(grad_output, self.weight.data)
-        return normalized_grad(b, grad_output, x_hat, axes, inverse) if self.input_gradient else None
+        x, mean, inverse, axes = self.kept()
+        self.check_gradient(grad_output, b.shape(x))
+        dx, *of_affine = b.normalize_grad(
+            grad_output,
+            x,
+            mean,
+            inverse,
+            None if self.weight is None else self.weight.data,
+            axis=axes,
+            input_gradient=self.input_gradient,
+        )
+        for parameter, gradient in zip((self.weight, self.bias), of_affine, strict=True):
+            if parameter is not None and gradient is not None:
+                parameter.accumulate(gradient)
+        return dx
 
     @override
     def output_shape(self, shape: Shape) -> Shape:

@@ -10,7 +10,6 @@ import numpy as np
 from ....backends import Backend, Tensor, Window
 from ....backends.host import Host
 from ....layers import BatchNorm1d, BatchNorm2d, BatchNorm3d, GroupNorm, LayerNorm, Module
-from ....layers.normalization.standardize import inverse_deviation, moments
 from ..graph import Function
 from ..node import Node
 from ..registry import function, layer
@@ -72,21 +71,20 @@ class NormWithMoments(Function):
         self.norm = norm
 
     def _outputs(self, b: Backend, node: Node, x: Tensor, *_: Tensor) -> tuple[Tensor, ...]:
-        return self.norm.forward(x), *_moments(b, node, x)[1:]
+        return self.norm.forward(x), *_normalized(b, node, x)[1:]
 
 
 def _layer_norm(
     b: Backend, node: Node, x: Tensor, scale: Tensor, bias: Tensor | None = None
 ) -> tuple[Tensor, Tensor, Tensor]:
-    centred, mean, inverse = _moments(b, node, x)
-    y = b.multiply(b.multiply(centred, inverse), scale)
+    x_hat, mean, inverse = _normalized(b, node, x)
+    y = b.multiply(x_hat, scale)
     return (y if bias is None else b.add(y, bias)), mean, inverse
 
 
-def _moments(b: Backend, node: Node, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Return x - mean, the mean and the inverse deviation over the last axes."""
-    centred, mean, variance = moments(b, x, _last_axes(b, node, x))
-    return centred, mean, inverse_deviation(b, variance, node.get("epsilon", 1e-5))
+def _normalized(b: Backend, node: Node, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Return x less its mean, over its deviation, the mean and the inverse deviation over the last axes."""
+    return b.normalize(x, axis=_last_axes(b, node, x), epsilon=node.get("epsilon", 1e-5))
 
 
 def _last_axes(b: Backend, node: Node, x: Tensor) -> tuple[int, ...]:
