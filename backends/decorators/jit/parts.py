@@ -13,6 +13,8 @@ from .team import DONE, FRAME, HELPERS, KERNEL, NAP, OWN, SIZE, SLEEP, STOP, TIC
 
 GRAIN = 1 << 19
 """The fewest operations of a part."""
+LARGE = 4
+"""How many such parts a kernel must have, to be worth the exchange of caches between threads."""
 MOST = 32
 """The most parts of a kernel."""
 _SPINS, _YIELDS = 1000, 200
@@ -52,10 +54,10 @@ post:
   %number = lshr i64 %before, 32
   %following = add i64 %number, 1
   %high = shl i64 %following, 32
-  %low = shl i64 %count, 16
+  %low = shl i64 %count, 24
   %ticket = or i64 %high, %low
   store atomic i64 %ticket, ptr %ticket.at release, align 8
-  call void @take(ptr %team, ptr %own)
+  call void @take(ptr %team, ptr %own, i64 4096)
   br label %wait
 wait:
   %turns = phi i64 [ 0, %post ], [ %later, %again ]
@@ -69,7 +71,7 @@ end:
   ret void
 }}
 
-define internal void @take(ptr %team, ptr %own) nounwind {{
+define internal void @take(ptr %team, ptr %own, i64 %side) nounwind {{
 entry:
   %ticket.at = getelementptr i8, ptr %team, i64 {TICKET}
   %done.at = getelementptr i8, ptr %team, i64 {DONE}
@@ -78,14 +80,21 @@ entry:
   br label %look
 look:
   %seen = load atomic i64, ptr %ticket.at acquire, align 8
-  %left = call i1 @left(i64 %seen)
-  br i1 %left, label %try, label %end
+  %left = call i64 @left(i64 %seen)
+  %some = icmp sgt i64 %left, 0
+  br i1 %some, label %try, label %end
 try:
-  %ticket = atomicrmw add ptr %ticket.at, i64 1 acq_rel
-  %mine = call i1 @left(i64 %ticket)
+  %ticket = atomicrmw add ptr %ticket.at, i64 %side acq_rel
+  %still = call i64 @left(i64 %ticket)
+  %mine = icmp sgt i64 %still, 0
   br i1 %mine, label %run, label %end
 run:
-  %part = and i64 %ticket, 65535
+  %shifted = lshr i64 %ticket, 12
+  %first = and i64 %shifted, 4095
+  %before = add i64 %first, %still
+  %last = sub i64 %before, 1
+  %front = icmp eq i64 %side, 4096
+  %part = select i1 %front, i64 %first, i64 %last
   %kernel = load ptr, ptr %kernel.at, align 8
   %frame = load ptr, ptr %frame.at, align 8
   call void %kernel(ptr %frame, i64 %part, ptr %own)
@@ -95,12 +104,15 @@ end:
   ret void
 }}
 
-define internal i1 @left(i64 %ticket) nounwind {{
-  %next = and i64 %ticket, 65535
-  %high = lshr i64 %ticket, 16
-  %count = and i64 %high, 65535
-  %left = icmp ult i64 %next, %count
-  ret i1 %left
+define internal i64 @left(i64 %ticket) nounwind {{
+  %back = and i64 %ticket, 4095
+  %middle = lshr i64 %ticket, 12
+  %front = and i64 %middle, 4095
+  %high = lshr i64 %ticket, 24
+  %count = and i64 %high, 255
+  %rest = sub i64 %count, %back
+  %left = sub i64 %rest, %front
+  ret i64 %left
 }}
 
 define internal i64 @pause(ptr %team, i64 %turns) nounwind {{
@@ -136,16 +148,21 @@ entry:
   %size = load i64, ptr %size.at, align 8
   %offset = mul i64 %size, %number
   %own = getelementptr i8, ptr %base, i64 %offset
+  %odd = and i64 %number, 1
+  %even = sub i64 1, %odd
+  %shifted = shl i64 %even, 12
+  %side = or i64 %odd, %shifted
   %ticket.at = getelementptr i8, ptr %team, i64 {TICKET}
   %stop.at = getelementptr i8, ptr %team, i64 {STOP}
   br label %look
 look:
   %turns = phi i64 [ 0, %entry ], [ 0, %help ], [ %later, %idle ]
   %ticket = load atomic i64, ptr %ticket.at acquire, align 8
-  %left = call i1 @left(i64 %ticket)
-  br i1 %left, label %help, label %rest
+  %left = call i64 @left(i64 %ticket)
+  %some = icmp sgt i64 %left, 0
+  br i1 %some, label %help, label %rest
 help:
-  call void @take(ptr %team, ptr %own)
+  call void @take(ptr %team, ptr %own, i64 %side)
   br label %look
 rest:
   %stop = load atomic i64, ptr %stop.at monotonic, align 8
@@ -163,7 +180,7 @@ end:
 def parts_of(operations: int, units: int) -> int:
     """Return how many parts a kernel of so many operations has, if it can be cut into so many units."""
     most = min(operations // GRAIN, units, MOST)
-    return most if most > 1 else 1
+    return most if most > 1 and operations >= LARGE * GRAIN else 1
 
 
 def in_parts(

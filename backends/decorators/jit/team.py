@@ -1,7 +1,8 @@
 """`Team`: the threads of a run, which take the parts of its large kernels.
 
 The thread that runs the steps puts up a kernel, and takes parts of it until none is left. The helpers do the
-same: each takes the next part, whichever it is. What a part computes and where it writes follows from its
+same: each takes the next part, whichever it is, one from the front and the next from the back, so that it
+works on memory that is in its cache. What a part computes and where it writes follows from its
 number alone, and so do the bits of the results; only the time depends on who takes it. A helper that the
 system does not run takes no part, and nobody waits for it.
 
@@ -29,7 +30,8 @@ TICKET, DONE, STOP, KERNEL, FRAME, OWN, SIZE, HELPERS, YIELD, SLEEP, NAP = (
 )
 """Where the fields of a team lie, in bytes.
 
-TICKET holds the number of the kernel (32 bits), of its parts (16), and of the next part (16).
+TICKET holds the number of the kernel (32 bits), of its parts (8), and of those that were taken from the
+front (12) and from the back (12).
 """
 WORK = "work"
 """The name of the native function of a helper."""

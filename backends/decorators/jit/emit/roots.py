@@ -222,9 +222,9 @@ def _concat(w: Writer) -> None:
 
         def write(code: Code, source: Array, result: Array, part: Any = part, start: int = start) -> None:
             place = code.at(result.pointer, (start * strides[axis], bytes_of(result.element)))
-            copy(code, part.meta.shape, source, replace(result, pointer=place))
+            copy(code, part.meta.shape, source, replace(result, pointer=place), shared=True)
 
-        w.launch([part], write)
+        w.launch([part], write, work=2 * moved(part.meta), units=part.meta.size)
         start += part.meta.shape[axis]
 
 
@@ -235,18 +235,18 @@ def _pad(w: Writer) -> None:
 
     def write(code: Code, source: Array, result: Array) -> None:
         place = code.at(result.pointer, (offset, bytes_of(result.element)))
-        copy(code, x.meta.shape, source, replace(result, pointer=place))
+        copy(code, x.meta.shape, source, replace(result, pointer=place), shared=True)
 
-    w.launch([x], write)
+    w.launch([x], write, work=2 * moved(x.meta), units=x.meta.size)
 
 
 def _copy_first(w: Writer) -> None:
     x = w["x"]
 
     def write(code: Code, source: Array, result: Array) -> None:
-        copy(code, w.shape, source, result)
+        copy(code, w.shape, source, result, shared=True)
 
-    w.launch([x], write)
+    w.launch([x], write, work=2 * moved(x.meta), units=x.meta.size)
 
 
 def _slice_add(w: Writer) -> None:

@@ -43,8 +43,9 @@ def _pieces(elements: int, lanes: int) -> list[tuple[int, int, int, int]]:
 
 def _together(spec: Correlation, samples: int, lanes: int) -> int:
     """Return how many rows are added before the lanes of a tile are."""
-    vectors = -(-spec.axes[2].count * samples // lanes)
-    return max(min(spec.axes[1].count, -(-_STEPS // max(vectors, 1))), 1)
+    vectors, rows = -(-spec.axes[2].count * samples // lanes), spec.axes[1].count
+    most = max(min(rows, -(-_STEPS // max(vectors, 1))), 1)
+    return -(-rows // -(-rows // most))  # equal shares
 
 
 def _rows(spec: Correlation, element: str, lanes: int, samples: int) -> Rows:
