@@ -12,7 +12,7 @@ from pathlib import Path
 from ...backends import DataError
 from ..data import SOURCES
 from ..files import OutputError, claimed, is_unused
-from ..runs.folder import check_run
+from ..runs.record import check_run
 
 _LONGEST = 100
 
@@ -52,6 +52,30 @@ def run_folder(out: str | None, source: str) -> Iterator[Path]:
             where = error.filename if out is None else out
             raise OutputError(f"Cannot write the run folder '{where}': {error.strerror or error}.") from error
         yield folder
+
+
+@contextlib.contextmanager
+def resumed_folder(run: str) -> Iterator[Path]:
+    """Claim the folder of a run that was stopped.
+
+    Raises
+    ------
+    DataError
+        If there is no such folder.
+    OutputError
+        If another run uses it, or it cannot be written.
+
+    """
+    folder = Path(run)
+    if not run.strip() or not folder.is_dir():
+        raise DataError(f"--resume: expected the folder of a run, got {run!r}")
+    try:
+        with claimed(folder):
+            yield folder
+    except OutputError:
+        raise
+    except OSError as error:
+        raise OutputError(f"Cannot write the run folder '{run}': {error.strerror or error}.") from error
 
 
 def model_file(source: str) -> Path | None:

@@ -19,7 +19,8 @@ _HINTS = get_type_hints(Recipe)
 def recipe_flags(names: Iterable[str] = OPTIONS) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Add flags for these fields of `Recipe` to a command.
 
-    The command takes `options`: a dict of the values that differ from the fields' defaults.
+    The command takes `options`: a dict of the values that differ from the fields' defaults; also of those
+    that the command line gives, if the command takes its `context`.
     """
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
@@ -31,14 +32,25 @@ def recipe_flags(names: Iterable[str] = OPTIONS) -> Callable[[Callable[..., None
         def run(**values: Any) -> None:
             texts = {name: values.pop(name) for name in flags}
             options = {name: _parsed(name, value) for name, value in texts.items()}
-            changed = {name: v for name, v in options.items() if v != OPTIONS[name].default}
+            context = values.get("context")
+            changed = {
+                name: v for name, v in options.items() if v != OPTIONS[name].default or given(context, name)
+            }
             command(options=changed, **values)
 
         shown: Any = run
-        shown.__signature__ = inspect.Signature([*flags.values(), *parameters.values()])  # typer reads this
+        needed = {n: p for n, p in parameters.items() if p.default is p.empty}
+        every = {**needed, **flags, **parameters}  # Python's order: first those without a default
+        shown.__signature__ = inspect.Signature(list(every.values()))  # typer reads this
         return run
 
     return decorate
+
+
+def given(context: typer.Context | None, name: str) -> bool:
+    """Return whether the command line gives an argument or a flag."""
+    source = None if context is None else context.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"
 
 
 def _flag(name: str) -> inspect.Parameter:

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import os
 import shlex
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.text import Text
 
 from ...backends.errors import EagerWarning
 from ..data import SOURCES
-from ..files import OutputError
+from ..files import OutputError, visible
+from ..loop.checkpoint_folder import checkpoints_in
+from ..loop.checkpoints import interval
+from ..loop.state import CheckpointWarning
 from ..runs.assemble import backend_of
 from ..runs.compiled import sentence
 from ..runs.experiment import Experiment
-from ..runs.folder import draw_run, save_run
+from ..runs.folder import CHECKPOINTS, draw_run, record_of, save_checkpoints, save_run
 from ..runs.recipe import Recipe
 from .app import (
     EXPLODED,
@@ -26,13 +32,15 @@ from .app import (
     DtypeOption,
     JsonOption,
     command,
+    errors,
     interrupts_deferred,
     print_json,
     say,
 )
 from .crosscheck import KeepGoing, Tolerance, chosen_crosscheck, show_crosscheck
-from .folders import run_folder
+from .folders import resumed_folder, run_folder
 from .options import recipe_flags
+from .resume import resumed
 from .summary import show_summary
 
 Source = Annotated[
@@ -42,14 +50,34 @@ Source = Annotated[
 Out = Annotated[
     str | None, typer.Option("--out", help="Folder for model, history and pictures (default: runs/NAME-K).")
 ]
+Every = Annotated[
+    str | None,
+    typer.Option(
+        "--checkpoint-every",
+        help="Save the training now and then, so that --resume can go on: 10s, 5epochs or 1000steps, for "
+        "example (default: 60s).",
+    ),
+]
+Resume = Annotated[
+    str | None,
+    typer.Option(
+        "--resume",
+        metavar="RUN",
+        help="Go on with the run in this folder, with its options; only --epochs, --checkpoint-every, "
+        "--backend and --json may be given.",
+    ),
+]
 
 
 @command
 @recipe_flags()
 def train(
     options: dict[str, Any],
+    context: typer.Context,
     source: Source = "digits",
     out: Out = None,
+    checkpoint_every: Every = None,
+    resume: Resume = None,
     tolerance: Tolerance = None,
     keep_going: KeepGoing = False,
     backend: BackendOption = None,
@@ -61,15 +89,29 @@ def train(
     Exit codes: 1 if test outputs are NaN or infinite, or if backends diverge; 2 for an error; 3 if the
     training became NaN or infinite (the last finite network is saved); 130 after Ctrl-C.
     """
-    recipe = Recipe(source=source, **options).settled()
-    chosen = backend_of(recipe)
+    every = checkpoint_every or "60s"
+    interval("--checkpoint-every", every)
+    if resume is None:
+        recipe = Recipe(source=source, **options).settled()
+        chosen = backend_of(recipe)
+    else:
+        recipe, chosen = resumed(resume, context, options)
     crosscheck = chosen_crosscheck(chosen, tolerance, keep_going)
-    with run_folder(out, source) as folder, warnings.catch_warnings():
+    place = run_folder(out, source) if resume is None else resumed_folder(resume)
+    with place as folder, warnings.catch_warnings():
         warnings.simplefilter("ignore", EagerWarning)  # the report says it
+        warnings.simplefilter("always", CheckpointWarning)
+        warnings.showwarning = functools.partial(_show_warning, warnings.showwarning)
         experiment = Experiment.prepare(recipe, chosen, progress=not as_json)
+        save_checkpoints(experiment, folder, every)
+        if resume is not None and checkpoints_in(folder / CHECKPOINTS):
+            experiment.resumes = folder / CHECKPOINTS
         if not as_json:
             with experiment.threads():
                 _introduce(experiment)
+            if resume is not None:
+                _tell_resumed(experiment)
+        record_of(experiment, "running").write(folder)
         experiment.train()
         with interrupts_deferred("Saving the network ...") as late:
             results = experiment.test()
@@ -101,6 +143,16 @@ def train(
         raise typer.Exit(1)
 
 
+def _show_warning(
+    other: Callable[..., object], message: Warning | str, category: type[Warning], *rest: Any
+) -> None:
+    """Print a warning about checkpoints as a line, and any other one as Python does."""
+    if issubclass(category, CheckpointWarning):
+        errors.print(Text(visible(str(message)), style="yellow"), highlight=False, soft_wrap=True)
+    else:
+        other(message, category, *rest)
+
+
 def _introduce(experiment: Experiment) -> None:
     """Print the data, the plan of the training, the backend and the network."""
     splits, recipe, backend = experiment.splits, experiment.recipe, experiment.backend
@@ -115,6 +167,15 @@ def _introduce(experiment: Experiment) -> None:
     say(f"{plan}, seed {recipe.seed}", style="dim")
     say(f"backend {backend.spec} {backend.default_dtype}: {details}", style="dim")
     show_summary(experiment.model, splits.train.shape)
+
+
+def _tell_resumed(experiment: Experiment) -> None:
+    """Print where the training goes on."""
+    found = [] if experiment.resumes is None else checkpoints_in(experiment.resumes)
+    if not found:
+        say("No checkpoint was written yet: the training starts from its beginning.", style="yellow")
+    else:
+        say(f"The training goes on from {found[-1].name}.", style="yellow")
 
 
 def _report(experiment: Experiment) -> None:

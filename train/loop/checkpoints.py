@@ -10,7 +10,6 @@ import re
 import threading
 import time
 import warnings
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -54,7 +53,7 @@ class Checkpoints(Callback):
 
     `Trainer.resume(folder)` goes on with the newest one. A thread writes the file from a copy of the state,
     so training stops for the copy alone. If a file cannot be written, since the disk is full, say, training
-    goes on, one warning says so, and the files that are there stay.
+    goes on, one `CheckpointWarning` says so, and the files that are there stay.
 
     Parameters
     ----------
@@ -73,9 +72,6 @@ class Checkpoints(Callback):
         none.
     description
         What else each file says, such as options of yours: whatever JSON can hold.
-    report
-        Takes the text of the warning; `warnings.warn` as a `CheckpointWarning` if None.
-
     """
 
     def __init__(
@@ -87,13 +83,11 @@ class Checkpoints(Callback):
         best: str | None = None,
         mode: Mode | None = None,
         description: Any = None,
-        report: Callable[[str], object] | None = None,
     ) -> None:
         self.folder = as_path("Checkpoints", folder)
         self.every = interval("Checkpoints: every", every)
         self.keep = integer("Checkpoints", "keep", keep)
         self.description = description
-        self.report = report
         self._best = None if best is None else Monitor(best, mode, owner="Checkpoints")
         self.monitor = best
         if self.every.unit == "s":
@@ -230,10 +224,7 @@ class Checkpoints(Callback):
             return
         self._told = True
         text = f"{failure} The training goes on; checkpoints that are there stay."
-        if self.report is not None:
-            self.report(text)
-        else:
-            warnings.warn(text, CheckpointWarning, stacklevel=users_level())
+        warnings.warn(text, CheckpointWarning, stacklevel=users_level())
 
     @override
     def on_fit_end(self, trainer: Training) -> None:

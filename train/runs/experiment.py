@@ -6,6 +6,7 @@ import math
 import time
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -50,7 +51,9 @@ class Experiment:
     kept_epoch: int = 0
     """The epoch of the model's weights, 0 for the initial ones."""
     seconds: float = 0.0
-    """The duration of the training."""
+    """The duration of the training, in this process."""
+    resumes: Path | None = None
+    """The folder of the checkpoints that the training goes on from."""
 
     @classmethod
     def prepare(cls, recipe: Recipe, backend: Backend | None = None, *, progress: bool = False) -> Experiment:
@@ -118,6 +121,8 @@ class Experiment:
         finite = LastFinite(self.trainer.model)
         self.trainer.callbacks.insert(0, finite)
         try:
+            if self.resumes is not None:
+                self.trainer.resume(self.resumes)
             self.trainer.fit(self.splits.train, self.splits.validation, epochs=epochs, batch_size=batch_size)
         except KeyboardInterrupt:
             self.interrupted = True

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from typing_extensions import override
 
 from ...backends import DataError
+from ...backends.options import integer
 from ...layers import Module
 from ..data import Dataset
 from ..loop.callbacks import Callback, Row, Training
@@ -33,6 +35,20 @@ class LastFinite(Callback):
         if all(map(math.isfinite, losses)) and finite_weights(trainer.model):
             self.states[1:] = [*self.states[1:][-1:], (int(row["epoch"]), trainer.model.state_dict())]
         return False
+
+    @override
+    def state_dict(self) -> dict[str, Any]:
+        """Return all but the weights of the start, which a new model of the recipe has."""
+        return {"states": self.states[1:]}
+
+    @override
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        first = {name: value.shape for name, value in self.states[0][1].items()}
+        states = [(integer("LastFinite", "epoch", epoch), weights) for epoch, weights in state["states"]]
+        for _, weights in states:
+            if {name: getattr(value, "shape", None) for name, value in weights.items()} != first:
+                raise DataError("LastFinite: expected weights of the network, got others")
+        self.states[1:] = states
 
     def restore(self, trainer: Trainer, data: Dataset) -> int:
         """Load the latest of these weights that are finite; return their epoch, 0 for the initial ones."""

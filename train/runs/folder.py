@@ -9,19 +9,20 @@ from typing import Any
 
 import numpy as np
 
-from ... import __version__
-from ...backends import DataError
 from ...backends.host import Host
-from ...backends.options import shown
 from ...layers.losses import BCELoss, BCEWithLogitsLoss, CrossEntropyLoss, Loss, NLLLoss
 from .. import pictures
 from ..data import Circle, Dataset, circle
-from ..files import atomic_write, from_json, to_json
 from ..loop import metrics
+from ..loop.checkpoints import Checkpoints
 from ..loop.objective import decision_threshold
 from ..pictures.confusion import group_names, group_of
 from .experiment import Experiment
 from .model_file import FORMAT, save_model
+from .record import NAME, Record, State
+
+CHECKPOINTS = "checkpoints"
+"""The folder of the checkpoints in a run folder."""
 
 # The function that turns outputs into probabilities, by loss.
 _LINKS: dict[type[Loss], str] = {
@@ -34,16 +35,20 @@ _LINKS: dict[type[Loss], str] = {
 
 def save_run(experiment: Experiment, folder: Path) -> list[Path]:
     """Write the model, run.json and the history into a folder; return the paths."""
-    files = [folder / "model.safetensors", folder / "run.json"]
+    files = [folder / "model.safetensors", folder / NAME]
     save_model(files[0], experiment.model, _description(experiment))
-    recipe = experiment.recipe.to_dict()
-    record = {"format": FORMAT, "lamina": __version__, "recipe": recipe, "results": experiment.results}
-    atomic_write(files[1], (to_json(record, indent=2) + "\n").encode())
+    record_of(experiment, "interrupted" if experiment.interrupted else "done").write(folder)
     history = experiment.trainer.history
     if len(history):
         history.to_json(folder / "history.json")
         files.append(folder / "history.json")
     return files
+
+
+def record_of(experiment: Experiment, state: State) -> Record:
+    """Return the record of an experiment in a state."""
+    backend = experiment.backend
+    return Record(experiment.recipe, backend.spec, backend.default_dtype, state, experiment.results)
 
 
 def draw_run(experiment: Experiment, folder: Path) -> tuple[list[Path], list[str]]:
@@ -59,20 +64,17 @@ def draw_run(experiment: Experiment, folder: Path) -> tuple[list[Path], list[str
     return drawn, failed
 
 
-def check_run(folder: Path) -> None:
-    """Raise DataError if a run folder has another format; one without run.json has none."""
-    path = folder / "run.json"
-    try:
-        record = from_json(path.read_bytes(), f"'{path}'")
-    except FileNotFoundError:
-        return
-    except OSError as error:
-        raise DataError(f"'{path}' cannot be read: {error.strerror or error}") from error
-    found = record.get("format", FORMAT) if isinstance(record, dict) else None
-    if found != FORMAT:
-        raise DataError(
-            f"'{path}': expected format {FORMAT!r}, got {shown(found)}; use the Lamina that wrote it"
-        )
+def save_checkpoints(experiment: Experiment, folder: Path, every: str) -> None:
+    """Let an experiment save checkpoints in its run folder."""
+    best = "train_loss" if experiment.splits.validation is None else "validation_loss"
+    monitored = any(callback.monitor == best for callback in experiment.trainer.callbacks)
+    saves = Checkpoints(
+        folder / CHECKPOINTS,
+        every,
+        best=best if monitored else None,
+        description=_description(experiment),
+    )
+    experiment.trainer.callbacks.append(saves)
 
 
 def _description(experiment: Experiment) -> dict[str, Any]:

@@ -226,6 +226,7 @@ def test_nan_without_the_check_is_reported(lamina: Any, files: Path) -> None:
     assert found["exploded"]
     assert (found["test_loss"], found["kept_epoch"]) == (None, 0)
     assert sorted(path.name for path in Path(found["folder"]).iterdir()) == [
+        "checkpoints",
         "curves.png",
         "history.json",
         "model.safetensors",
