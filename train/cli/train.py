@@ -126,6 +126,7 @@ def train(
                 raise typer.Exit(2) from error
             drawn, not_drawn = draw_run(experiment, folder)
             files += drawn
+            record_of(experiment, "interrupted" if experiment.interrupted else "done").write(folder)
     if crosscheck is not None:
         results["divergences"] = crosscheck.report().divergences
     if as_json:

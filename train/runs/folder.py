@@ -34,10 +34,13 @@ _LINKS: dict[type[Loss], str] = {
 
 
 def save_run(experiment: Experiment, folder: Path) -> list[Path]:
-    """Write the model, run.json and the history into a folder; return the paths."""
+    """Write the model, run.json and the history into a folder; return the paths.
+
+    In run.json the run is not over yet: pictures may follow, and then `record_of` says its end.
+    """
     files = [folder / "model.safetensors", folder / NAME]
     save_model(files[0], experiment.model, _description(experiment))
-    record_of(experiment, "interrupted" if experiment.interrupted else "done").write(folder)
+    record_of(experiment, "running").write(folder)
     history = experiment.trainer.history
     if len(history):
         history.to_json(folder / "history.json")
