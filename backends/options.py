@@ -152,6 +152,8 @@ def real(op: str, option: str, value: Any) -> float:
 
 def shown(value: Any) -> str:
     """Return a value's text for an error: one line of at most 80 characters, whatever the value is."""
+    if type(value) in (list, tuple, str, bytes) and len(value) > _ENOUGH:
+        value = value[:_ENOUGH]
     try:
         text = " ".join(repr(value).split())
     except Exception:  # an integer of more than 4,300 digits, or a __repr__ that fails
@@ -160,6 +162,8 @@ def shown(value: Any) -> str:
 
 
 _LONGEST = 80
+_ENOUGH = 10_000
+"""How much of a long list or text is looked at: its text may take more memory than the list."""
 
 
 def _subject(option: str) -> str:

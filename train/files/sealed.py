@@ -27,7 +27,9 @@ from .atomic import atomic_write
 from .paths import as_path
 
 MOST_HEADER = 2**23
-"""The most bytes of a header. JSON takes up to thirteen times its size as Python's objects."""
+"""The most bytes of a header: as Python's objects, numbers and texts take ten times as much."""
+MOST_BRACKETS = 2**16
+"""The most lists and objects in a header: each takes a hundred bytes, and its text may have two."""
 _BLANK = b"0" * 64
 _KEY = "lamina"
 # In the file it is JSON text inside a JSON string, hence the backslashes.
@@ -77,7 +79,7 @@ def write_sealed(
     OutputError
         If the file cannot be written.
     OptionError
-        If the description and the names take more than MOST_HEADER bytes, or an array is not of numbers.
+        If the description and the names exceed MOST_HEADER or MOST_BRACKETS, or an array is not of numbers.
 
     """
     atomic_write(path, sealed(seal, arrays, description))
@@ -102,10 +104,11 @@ def sealed(seal: Seal, arrays: Mapping[str, Host], description: Any) -> list[byt
         start += array.nbytes
     text = json.dumps(entries, ensure_ascii=False, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)
-    if len(text) > MOST_HEADER:
+    if len(text) > MOST_HEADER or _brackets(text) > MOST_BRACKETS:
         raise OptionError(
-            f"{seal.noun}: expected a description and names of at most {MOST_HEADER:,} bytes, got "
-            f"{len(text):,}; keep long lists of numbers as arrays"
+            f"{seal.noun}: expected a description and names of at most {MOST_HEADER:,} bytes and "
+            f"{MOST_BRACKETS:,} brackets, got {len(text):,} and {_brackets(text):,}; "
+            "keep long lists of numbers as arrays"
         )
     header = len(text).to_bytes(8, "little") + text
     mark = _MARK.search(header)
@@ -137,6 +140,8 @@ def read_sealed(owner: str, path: str | os.PathLike[str], seal: Seal) -> Content
             f"'{path}' is damaged: expected bytes that match its checksum, got others; use another copy."
         )
     try:
+        if _brackets(header) > MOST_BRACKETS:
+            raise ValueError("too many lists")
         entries = json.loads(header[8:], object_pairs_hook=_distinct)
         head = json.loads(entries["__metadata__"][_KEY], object_pairs_hook=_distinct)
         if head["format"] == seal.format:
@@ -182,6 +187,10 @@ def _content(path: Path, seal: Seal) -> bytes:
         f"'{path}': expected a {seal.noun} file of Lamina, got one without its checksum; "
         "it is damaged, or another program wrote it."
     )
+
+
+def _brackets(text: bytes) -> int:
+    return text.count(b"[") + text.count(b"{")
 
 
 def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
