@@ -1,7 +1,7 @@
 """Options of a test run.
 
 `--backends a,b`: the backends to test; else LAMINA_BACKEND, else the raw backends that can run here. A named
-backend must run: its tests fail if it cannot.
+backend must run: its tests fail if it cannot. `stacks` means those of `STACKS`, each over what it can break.
 `--dependent`: only the tests that depend on the backend. Another environment runs the rest, once; tests
 marked `without_torch` also run where torch is not installed. Tests marked `raw_only` do not run on stacks.
 `--requires a,b`: modules that the run must be able to import, so that no test is skipped for lack of one.
@@ -15,10 +15,12 @@ import functools
 import gc
 import importlib
 import importlib.util
+import itertools
 import os
 import shutil
 import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 # Before numpy and torch are imported. Tests run side by side, and small ops lose by threads.
@@ -33,8 +35,25 @@ import pytest  # noqa: E402
 
 from lamina.backends import Backend, BackendError, get_backend  # noqa: E402
 
+HERE = Path(__file__).parent
 EVERY = ("numpy", "torch", "torch:cuda")
-"""The raw backends. tox.ini names the stacks, and what each of them runs."""
+"""The raw backends."""
+OPS = ("backends/test_conformance",)
+MISTAKES = ("test_bad_input",)
+STACKS = {
+    "autodiff+numpy": (*OPS, *MISTAKES),
+    # What layers may offend: all of their tests.
+    "strict+numpy": ("backends/test_", "layers/", "train/optimizers/", "train/loop/", *MISTAKES),
+    # All decorators at once: ops, loops, every row of the layers, optimizers, a training.
+    "strict+autodiff+crosscheck(numpy)+profile+torch": (
+        *OPS,
+        "backends/test_loop",
+        "layers/proofs/",
+        "train/optimizers/test_optimizers",
+        "train/loop/test_trainer",
+    ),
+}
+"""How the tests begin that a stack runs: what its decorators can break."""
 FIXTURES = ("backend", "backend64")
 
 
@@ -64,8 +83,11 @@ def named(config: pytest.Config) -> tuple[str, ...]:
     return names(config.getoption("--backends") or os.environ.get("LAMINA_BACKEND", ""))
 
 
-def chosen(config: pytest.Config) -> tuple[str, ...]:
-    return named(config) or tuple(filter(_can_run, EVERY))
+def chosen(config: pytest.Config, test: str) -> tuple[str, ...]:
+    """Return the backends that a test of some file runs on, by default every raw one."""
+    backends = named(config) or tuple(filter(_can_run, EVERY))
+    stacks = tuple(stack for stack, parts in STACKS.items() if test.startswith(parts))
+    return tuple(itertools.chain(*(stacks if name == "stacks" else (name,) for name in backends)))
 
 
 @functools.cache
@@ -78,10 +100,12 @@ def _can_run(name: str) -> bool:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    test = metafunc.definition.path.relative_to(HERE).as_posix()
     for fixture in FIXTURES:
         if fixture in metafunc.fixturenames:
             marks = [pytest.mark.cuda]
-            names = [pytest.param(n, marks=marks) if "cuda" in n else n for n in chosen(metafunc.config)]
+            every = chosen(metafunc.config, test)
+            names = [pytest.param(name, marks=marks) if "cuda" in name else name for name in every]
             metafunc.parametrize(fixture, names, indirect=True)
 
 
@@ -117,8 +141,11 @@ def _runs(item: pytest.Item, dependent: bool) -> bool:
     if not depends:
         alone = importlib.util.find_spec("torch") is None and item.get_closest_marker("without_torch")
         return not dependent or bool(alone)
-    values = getattr(item, "callspec").params.values()  # noqa: B009  # of a parametrised test
-    stacked = any(isinstance(value, str) and "+" in value for value in values)
+    params = getattr(item, "callspec").params  # noqa: B009  # of a parametrised test
+    backends = [params[fixture] for fixture in FIXTURES if fixture in params]
+    if not all(isinstance(name, str) for name in backends):
+        return False  # no stack runs it
+    stacked = any("+" in name for name in backends)
     return not (stacked and item.get_closest_marker("raw_only"))
 
 

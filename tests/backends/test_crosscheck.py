@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from judged import judged
 
 from lamina.backends import (
     Backend,
@@ -21,9 +22,11 @@ from lamina.backends import (
     get_backend,
 )
 from lamina.backends.conformance import run
+from lamina.backends.conformance.suite import attempt
 from lamina.backends.decorators.crosscheck import CrosscheckBackend, crosscheck_of, replay
 from lamina.backends.loop import Loop
 from lamina.backends.numpy_backend import NumpyBackend
+from lamina.backends.ops import OPS
 from lamina.backends.protocol import Run, Step
 from lamina.layers import Linear, Module, MSELoss, ReLU, Sequential, named_scopes
 from lamina.train.optimizers import SGD, Adam
@@ -300,21 +303,13 @@ def test_a_decision_does_not_hide_the_number_beside_it() -> None:
 
 def test_drift_runs_the_conformance_suite() -> None:
     backend = checked(Plain, mode="drift", tolerance=1e9, keep_going=True)
-    ops = [
-        "matmul",
-        "sum",
-        "where",
-        "concat",
-        "slice_add",
-        "take",
-        "unfold",
-        "fold",
-        "linear_grad",
-        "adam_step",
-    ]
-    report = run(backend, only=[*ops, "out is an input", "strangers", "assign", "cells", "random"])
+    ops = ["matmul", "sum", "where", "concat", "slice_add", "take", "unfold", "fold", "linear_grad"]
+    ops += ["adam_step", "assign", "cells", "random"]
+    checks = ("out is an input", "strangers")
     # Drift may pass through float32 what float64 holds: only what the primary gives is judged here.
-    assert report.passed, str(report)
+    wanted = [x for op in OPS for x in judged(op, backend) if op in ops or x.check in checks]
+    assert wanted
+    assert [str(r) for r in (attempt(item, backend) for item in wanted) if not r.passed] == []
 
 
 # -- compiled steps ------------------------------------------------------------------------------
@@ -419,6 +414,14 @@ def test_names_and_options_of_a_stack() -> None:
     assert (again.spec, again.mode, again.tolerance, again.keep_going) == (check.spec, "drift", 3.0, True)
     stack.exp(stack.full((2,), 1.0))
     assert "exp" in str(check.report())
+
+
+@pytest.mark.without_torch
+@pytest.mark.parametrize("op", ["compile", "cells", "assign", "session", "linear"])
+def test_compiled_loops_conform(op: str) -> None:
+    pytest.importorskip("llvmlite")
+    report = run(get_backend("crosscheck(numpy)+jit+numpy"), only=op)
+    assert report.passed, str(report)
 
 
 @pytest.mark.without_torch
