@@ -76,3 +76,8 @@ def _run(rows: dict[str, Any], test: Callable[[Any], None]) -> None:
 def row(cases: Iterable[Any], name: str) -> Any:
     """Return the case of that name."""
     return next(case for case in cases if case.name == name)
+
+
+def of_each_class(cases: Iterable[Any]) -> list[Any]:
+    """Return the first row of each class of layers or losses."""
+    return list({case.name.split()[0]: case for case in reversed(list(cases))}.values())

@@ -18,17 +18,21 @@ HOST = ("metadata", "control")
 
 
 class Through(Wrapper):
-    """`passes` run over each program before it is interpreted."""
+    """`passes` run over each program before it is interpreted.
+
+    Arrays of the host come in as on the backend itself, unless `op` is from_host.
+    """
 
     name = "through"
 
-    def __init__(self, inner: Backend, *passes: Pass) -> None:
+    def __init__(self, inner: Backend, *passes: Pass, op: str) -> None:
         super().__init__(inner)
+        self.direct = ("to_host", "item", "cells", "empty", *(() if op == "from_host" else ("from_host",)))
         self.jit: Any = JitBackend(inner)  # type: ignore[abstract]  # made by funnelled
         self.passes = passes
 
     def around(self, op: Op, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
-        if op.kind in HOST or op.name in ("to_host", "item", "cells", "empty"):
+        if op.kind in HOST or op.name in self.direct:
             return getattr(self.jit, op.name)(*args, **kwargs)
         tensors: list[Any] = []
 

@@ -6,9 +6,10 @@ the same program. So the key of an object holds the SHA-256 of all source files 
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 _IMPORTED = time.time()
@@ -19,16 +20,28 @@ _BACKENDS = _HERE.parents[1]
 
 def digest() -> str | None:
     """Return the SHA-256 of our sources; None if one was changed after it was imported, or there are none."""
-    return digest_of([*_BACKENDS.glob("*.py"), *_HERE.rglob("*.py")], _IMPORTED)
+    return digest_of([*_BACKENDS.glob("*.py"), *_HERE.rglob("*.py")], _IMPORTED, _read_once)
 
 
-def digest_of(paths: Iterable[Path], imported: float) -> str | None:
-    """Return the SHA-256 of files; None if there are none, or one was changed after a time, in seconds."""
+def _read(paths: tuple[Path, ...]) -> str:
     found = hashlib.sha256()
-    ordered = sorted(paths)
+    for path in paths:
+        data = path.read_bytes()
+        found.update(f"{path.name} {len(data)} ".encode() + data)
+    return found.hexdigest()
+
+
+_read_once = functools.cache(_read)
+"""For files that are known to be as they were imported."""
+
+
+def digest_of(
+    paths: Iterable[Path], imported: float, read: Callable[[tuple[Path, ...]], str] = _read
+) -> str | None:
+    """Return the SHA-256 of files; None if there are none, or one was changed after a time, in seconds."""
+    ordered = tuple(sorted(paths))
     for path in ordered:
-        status, data = path.stat(), path.read_bytes()
+        status = path.stat()
         if max(status.st_mtime, status.st_ctime) > imported:
             return None
-        found.update(f"{path.name} {len(data)} ".encode() + data)
-    return found.hexdigest() if ordered else None
+    return read(ordered) if ordered else None

@@ -1,7 +1,7 @@
 """Every conformance case as a program of one op: its trace has the op table's type, and its value is right.
 
 The passes run over it, too. Refusals: a step with a bad call is refused while it is traced, as the eager call
-is.
+is. On torch a fifth of the cases runs: the programs are those of numpy.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ REPEATS = (", permuted", ", sliced", ", expanded", ", float32")
 
 @each_op(OPS)
 def test_every_op_is_traced(op: str, backend: Backend) -> None:
-    through = Through(backend.raw, *PASSES)
+    through = Through(backend.raw, *PASSES, op=op)
     wanted = [
         item
         for item in items(op)
@@ -32,7 +32,7 @@ def test_every_op_is_traced(op: str, backend: Backend) -> None:
         and item.check != "out"
         and not any(part in item.label for part in REPEATS)
     ]
-    results = [attempt(item, through) for item in wanted]
+    results = [attempt(item, through) for item in wanted[:: 1 if backend.raw.name == "numpy" else 5]]
     failures = [f"{r.check} [{r.label}]: {r.message}" for r in results if not r.passed]
     assert results
     assert not failures, "\n".join(failures[:10])
