@@ -44,7 +44,7 @@ def seen(monkeypatch: pytest.MonkeyPatch) -> Seen:
 
     def savefig(figure: Any, *args: Any, **options: Any) -> None:
         kept.figure = figure
-        save(figure, *args, **options)
+        save(figure, *args, **options, dpi=40)  # fewer pixels, the same layout
 
     monkeypatch.setattr(Figure, "savefig", savefig)
     return kept
@@ -389,15 +389,16 @@ def test_matplotlib_comes_late_and_pyplot_never(tmp_path: Path) -> None:
         "assert 'torch' not in sys.modules"
     )
     # Not in the checkout, whose folders would shadow installed packages of the same names.
-    for backend in ("", "nonsense"):
-        environment = {**os.environ, "MPLBACKEND": backend}
-        command = [sys.executable, "-c", code, str(tmp_path / "a.png")]
-        subprocess.run(command, check=True, cwd=tmp_path, env=environment)
+    environment = {**os.environ, "MPLBACKEND": "nonsense"}
+    command = [sys.executable, "-c", code, str(tmp_path / "a.png")]
+    subprocess.run(command, check=True, cwd=tmp_path, env=environment)
 
 
 @pytest.mark.usefixtures("whole_pictures")
-@pytest.mark.parametrize("inside", ["in", "inside", "inside of the disc", "inside of the larger disc"])
-@pytest.mark.parametrize("panels", [1, 4])
+@pytest.mark.parametrize(
+    ("panels", "inside"),
+    [(1, "in"), (1, "inside"), (1, "inside of the disc"), (1, "inside of the larger disc"), (4, "inside")],
+)
 def test_square_axes_beside_a_legend_keep_their_labels(panels: int, inside: str, tmp_path: Path) -> None:
     """Nothing is drawn on the border of the picture, so nothing is cut off."""
     from matplotlib.image import imread
