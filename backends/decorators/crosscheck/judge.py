@@ -52,7 +52,11 @@ class Judge:
             many = len(actual) > 1
             comparisons.append(replace(one, message=f"result {i}: {one.message}") if many else one)
         # Numbers first: decisions do not stop a drift.
-        return max(comparisons, key=lambda one: (one.share > limit and not one.discrete, one.share))
+        return max(
+            comparisons,
+            key=lambda one: (one.share > limit and not one.discrete, one.share),
+            default=Comparison(),
+        )
 
     def _options(self, call: Call, actual: list[Host], tolerance: Tolerance) -> list[dict[str, Any]]:
         """Return the options of `tolerance.shares` for each result.
