@@ -17,8 +17,10 @@ _ARRAY, _TUPLE, _FLOAT = "$array", "$tuple", "$float"
 _SPECIAL = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
 
 
-def take_apart(value: Any, name: str, arrays: dict[str, Host]) -> Any:
-    """Return a value as JSON can hold it; its arrays are copied into `arrays`, under names that begin so.
+def take_apart(value: Any, name: str, arrays: dict[str, Host], *, copy: bool = True) -> Any:
+    """Return a value as JSON can hold it; copies of its arrays go into `arrays`, under names that begin so.
+
+    copy: whether the arrays are copied. Those that nobody else has need not be.
 
     Values are dicts with texts as keys, lists, tuples, texts, numbers, bools, None and numpy arrays.
 
@@ -35,20 +37,20 @@ def take_apart(value: Any, name: str, arrays: dict[str, Host]) -> Any:
             raise OptionError(f"{name}: expected an array of numbers, got {value.dtype}")
         if isinstance(value, np.generic):
             return take_apart(value.item(), name, arrays)
-        arrays[name] = np.array(value, order="C")
+        arrays[name] = np.array(value, order="C", copy=copy or None)
         return {_ARRAY: name}
     if isinstance(value, int):
         return int(value)
     if isinstance(value, float):
         return float(value) if math.isfinite(value) else {_FLOAT: str(float(value))}
     if isinstance(value, (list, tuple)):
-        items = [take_apart(item, f"{name}.{i}", arrays) for i, item in enumerate(value)]
+        items = [take_apart(item, f"{name}.{i}", arrays, copy=copy) for i, item in enumerate(value)]
         return items if isinstance(value, list) else {_TUPLE: items}
     if isinstance(value, Mapping):
         for key in value:
             if not isinstance(key, str) or key.startswith("$"):
                 raise OptionError(f"{name}: expected keys that are texts without '$', got {shown(key)}")
-        return {key: take_apart(item, f"{name}.{key}", arrays) for key, item in value.items()}
+        return {key: take_apart(item, f"{name}.{key}", arrays, copy=copy) for key, item in value.items()}
     raise OptionError(
         f"{name}: expected dicts, lists, tuples, texts, numbers, None and numpy arrays, got {shown(value)}"
     )

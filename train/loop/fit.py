@@ -59,6 +59,9 @@ class Fit:
         position = self.position
         if not position.data:
             position.data = digest(self.samples, self.held_out)
+        if len(results := position.results) > 1:  # the tally has the same list
+            b = self.trainer.backend
+            results[:] = [tuple(b.concat(parts, axis=0) for parts in zip(*results, strict=True))]
         passed = time.perf_counter() - self._start if position.step else 0.0
         return replace(position, seconds=position.seconds + passed, results=list(position.results))
 

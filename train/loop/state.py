@@ -66,16 +66,19 @@ def capture(trainer: Trainer, description: Any = None) -> Content:
     """
     arrays: dict[str, Host] = {}
     names, values, present = trainer.history.to_arrays()
-    state = {
+    fresh = {
         "seed": trainer.seed,
         "optimizer": trainer.optimizer.state_dict(),
         "history": {"names": list(names), "values": values, "present": present},
         "stopped": trainer.stopped,
         "exploded": trainer.exploded,
-        "extra": dict(_extra_states(trainer.model)),
-        "callbacks": [[type(c).__qualname__, c.state_dict()] for c in _stateful(trainer)],
         "position": _position(trainer),
     }
+    shared = {
+        "extra": dict(_extra_states(trainer.model)),
+        "callbacks": [[type(c).__qualname__, c.state_dict()] for c in _stateful(trainer)],
+    }
+    state = take_apart(fresh, "state", arrays, copy=False) | take_apart(shared, "state", arrays)
     b = trainer.backend
     written = {
         "lamina": __version__,
@@ -83,7 +86,7 @@ def capture(trainer: Trainer, description: Any = None) -> Content:
         "dtype": b.default_dtype,
         "parts": _parts(trainer),
         "modules": _modules(trainer.model),
-        "state": take_apart(state, "state", arrays),
+        "state": state,
         "description": description,
     }
     for name, cell in _cells(trainer.model):
