@@ -37,7 +37,12 @@ def write_files() -> None:
         for part, piece in (("train", slice(0, 40)), ("t10k", slice(40, 60))):
             write_idx(f"{place}/{part}-images-idx3-ubyte", images[piece])
             write_idx(f"{place}/{part}-labels-idx1-ubyte", labels[piece])
-    for name, record in (("foreign", '{"format": "2"}'), ("unread", "x"), ("listed", "[]")):
+    for name, record in (
+        ("foreign", '{"format": "2"}'),
+        ("unread", "x"),
+        ("listed", "[]"),
+        ("earlier", '{"format": "1"}'),
+    ):
         Path(name).mkdir()
         Path(name, "model.safetensors").write_text("")
         Path(name, "run.json").write_text(record)

@@ -60,18 +60,13 @@ def resumed_folder(run: str) -> Iterator[Path]:
 
     Raises
     ------
-    DataError
-        If there is no such folder.
     OutputError
         If another run uses it, or it cannot be written.
 
     """
-    folder = Path(run)
-    if not run.strip() or not folder.is_dir():
-        raise DataError(f"--resume: expected the folder of a run, got {run!r}")
     try:
-        with claimed(folder):
-            yield folder
+        with claimed(Path(run)):
+            yield Path(run)
     except OutputError:
         raise
     except OSError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from collections.abc import Mapping
 from dataclasses import replace
@@ -38,10 +39,9 @@ def resumed(run: str, context: typer.Context, options: Mapping[str, Any]) -> tup
         If an option is another than that of the run, and is not the number of epochs.
 
     """
-    folder = Path(run)
-    if not run.strip() or not folder.is_dir():
-        raise DataError(f"--resume: expected the folder of a run, got {run!r}")
-    record = Record.read(folder)
+    if not run.strip() or not os.path.isdir(run):
+        raise DataError(f"--resume: expected the folder of a run, got {shown(run)}")
+    record = Record.read(Path(run))
     _check_given(run, record.recipe, context, options)
     recipe = replace(record.recipe, epochs=options.get("epochs", record.recipe.epochs)).settled()
     _check_unfinished(run, record, recipe)
@@ -76,4 +76,7 @@ def _check_unfinished(run: str, record: Record, recipe: Recipe) -> None:
     if record.state == "done" and (epochs == planned or epochs <= done):
         why = record.results.get("stopped") or f"it has {done} of {planned} epochs"
         more = f"lamina train --resume {shlex.quote(run)} --epochs {max(2 * planned, done + 1)}"
-        raise DataError(f"'{run}' is finished: {why}. To train on, give more epochs: {more}")
+        raise DataError(
+            f"--resume: expected a run that is not finished, got '{run}': {why}; to train on, give more "
+            f"epochs: {more}"
+        )

@@ -89,7 +89,7 @@ def train(
     Exit codes: 1 if test outputs are NaN or infinite, or if backends diverge; 2 for an error; 3 if the
     training became NaN or infinite (the last finite network is saved); 130 after Ctrl-C.
     """
-    every = checkpoint_every or "60s"
+    every = "60s" if checkpoint_every is None else checkpoint_every
     interval("--checkpoint-every", every)
     if resume is None:
         recipe = Recipe(source=source, **options).settled()

@@ -22,7 +22,7 @@ from ..files.tree import take_apart
 from .callbacks import Callback, Monitor, Training
 from .checkpoint_folder import checkpoints_in, epoch_of, file_name, number_of
 from .metrics import Mode
-from .state import SEAL, CheckpointWarning
+from .state import SEAL, CheckpointWarning, check_description
 
 LOOK = 0.5
 """Seconds between two looks at the clock, if checkpoints are due by time."""
@@ -87,6 +87,7 @@ class Checkpoints(Callback):
         self.folder = as_path("Checkpoints", folder)
         self.every = interval("Checkpoints: every", every)
         self.keep = integer("Checkpoints", "keep", keep)
+        check_description("Checkpoints", description)
         self.description = description
         self._best = None if best is None else Monitor(best, mode, owner="Checkpoints")
         self.monitor = best

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -10,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ... import __version__
-from ...backends import DataError, LaminaError
+from ...backends import DataError, LaminaError, OptionError
 from ...backends.host import Host
 from ...backends.options import flag, integer, shown
 from ...layers import Module
@@ -61,9 +62,10 @@ def capture(trainer: Trainer, description: Any = None) -> Content:
     Raises
     ------
     OptionError
-        If a callback's state or an option holds what a file cannot.
+        If the description, a callback's state or an option holds what a file cannot.
 
     """
+    check_description("Trainer.save", description)
     arrays: dict[str, Host] = {}
     names, values, present = trainer.history.to_arrays()
     fresh = {
@@ -92,6 +94,16 @@ def capture(trainer: Trainer, description: Any = None) -> Content:
     for name, cell in _cells(trainer.model):
         arrays[f"model.{name}"] = b.to_host(cell.data)
     return Content(arrays, written)
+
+
+def check_description(owner: str, description: Any) -> None:
+    """Raise OptionError unless JSON can hold a description."""
+    try:
+        json.dumps(description)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise OptionError(
+            f"{owner}: expected a description that JSON can hold, got {shown(description)}"
+        ) from error
 
 
 def _position(trainer: Trainer) -> dict[str, Any] | None:

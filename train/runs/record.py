@@ -48,12 +48,12 @@ class Record:
         """Read a folder's run.json; DataError names the file and its fault."""
         path, found = folder / NAME, _read(folder)
         if found is None:
-            raise DataError(f"'{path}' cannot be read: No such file or directory")
+            raise DataError(f"'{path}': expected the record of a run, got no such file")
         backend, dtype, results = (found.get(name) for name in ("backend", "dtype", "results"))
         known = isinstance(backend, str) and isinstance(dtype, str)
         if not known or found.get("state") not in _STATES:
             raise DataError(
-                f"'{path}': expected a run of this Lamina, with its state and backend, got one without"
+                f"'{path}': expected a state and a backend, got a run without; it is of an older Lamina"
             )
         if not isinstance(results, dict):
             raise DataError(f"'{path}': expected results, got {shown(results)}")

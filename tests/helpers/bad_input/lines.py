@@ -19,7 +19,7 @@ from user_files import write_files
 from lamina.backends import LaminaError, StateError, use_backend
 from lamina.train.files import visible
 from lamina.train.runs.experiment import Experiment
-from lamina.train.runs.folder import save_run
+from lamina.train.runs.folder import record_of, save_run
 from lamina.train.runs.recipe import Recipe
 
 from . import Bad, Place
@@ -83,6 +83,9 @@ def shelf() -> Path:
         experiment.run()
         Path("run").mkdir()
         save_run(experiment, Path("run"))
+        for name, state in (("run", "interrupted"), ("ended", "done")):
+            Path(name).mkdir(exist_ok=True)
+            record_of(experiment, state).write(Path(name))  # type: ignore[arg-type]
         model = Path("run/model.safetensors").read_bytes()
         Path("empty.safetensors").write_bytes(b"")
         Path("text.safetensors").write_text("no model\n" * 99)
