@@ -241,7 +241,7 @@ def test_steps_with_nan_are_skipped_and_the_first_is_located(lamina: Any, files:
     line = "train nan.csv --no-standardize --epochs 3 --validation 0 --batch-size 4"
     line += " --skip-nonfinite --trace-nonfinite"
     flat = " ".join(lamina(line, code=1).stdout.split())  # the test set has NaN too
-    assert re.search(r"\. \d+ steps with a NaN or infinity in the loss or the gradients: skipped\.", flat)
+    assert re.search(r"\d+ steps with a NaN or infinity in the loss or the gradients: skipped\.", flat)
     assert "NaN first appeared in the inputs, in step " in flat
     assert "Kept" not in flat
     found = lamina(f"{line} --json", code=1).json
