@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from .emit.expressions import FUNCTIONS, MAPS, WHOLE
 from .emit.step import write
@@ -19,7 +20,7 @@ from .passes.fuse import Rules, fuse
 from .passes.lower import lower
 from .passes.simplify import simplify
 from .passes.turn import turn
-from .passes.views import views
+from .passes.views import as_made, views
 from .program import Pass, apply, check
 from .table import Table
 
@@ -47,5 +48,8 @@ def generate(programs: Sequence[Program], machine: Machine, *, ordered: bool) ->
     module, tables = Module(machine), {}
     for i, program in enumerate(programs):
         program = apply(check(program), PASSES)
-        tables[f"run{i}"] = write(module, f"run{i}", program, fuse(program, RULES), ordered=ordered)
+        outputs = tuple(value.meta for value in program.outputs)
+        program = as_made(program)
+        table = write(module, f"run{i}", program, fuse(program, RULES), ordered=ordered)
+        tables[f"run{i}"] = replace(table, outputs=outputs)
     return tables, module.text()

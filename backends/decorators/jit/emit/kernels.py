@@ -14,11 +14,13 @@ from ..kernels.loops import elementwise
 from ..kernels.span import Array
 from ..passes.fuse import Group
 from ..passes.layout import Layout
+from ..passes.strips import Strips
 from ..program import NoRuleError
 from .arrays import element_of, spread
 from .expressions import evaluate, inputs_of, work_of
 from .parts import Parts, moved
 from .roots import INDEXED, ROOTS, Writer
+from .strips import Serial, write_strips
 
 Arrays = Mapping[Operand, Array]
 
@@ -59,10 +61,18 @@ class Kernels:
         self.code, self.pointer, self.number = code, pointer, number
         self.parts, self.flag, self.layout = parts, flag, layout
         self.late, self.last = late, last
-        self.workspace = parts.workspace
+
+    def inside(self, code: Code, known: Mapping[Value, Register], layout: Layout) -> Kernels:
+        """Return what writes the groups of a strip, into the code of the strips' loop."""
+        serial: Any = Serial(code)
+        nothing: Any = None
+        return Kernels(code, known.__getitem__, self.number, serial, self.flag, layout, (), nothing)
 
     def group(self, group: Group) -> None:
         """Write one group. Indices are checked in every step."""
+        if isinstance(group, Strips):
+            write_strips(self, group)
+            return
         indexed = group.root is not None and group.root.op in INDEXED
         if not indexed and all(value in self.late for value in group.results):
             with self.code.when(self.last):

@@ -23,6 +23,7 @@ from ..kernels.transpose import copy
 from ..passes.fuse import Group
 from ..passes.layout import Layout, layout
 from ..passes.memory import BYTES, Memory, Scratch, memory, size_of
+from ..passes.strips import strips
 from ..passes.views import row_major
 from ..table import Table
 from .kernels import Kernels
@@ -36,6 +37,7 @@ def write(module: Module, name: str, program: Program, groups: Sequence[Group], 
     ordered: whether the rows of a batch are gathered by their numbers, or lie one after the other.
     """
     found = layout(program, groups, module.machine.lanes("float"))
+    groups = strips(program, groups)
     plan = memory(program, groups, found)
     calls = [i for i in program.body if isinstance(i, Call)]
     numbers = {number.key: number for call in calls for number in call.numbers()}

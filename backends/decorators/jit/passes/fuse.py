@@ -29,6 +29,10 @@ from ....meta import Meta
 from ..instructions import Buffer, Call, Load, Operand, Program, Store, Value, base_of
 from .windows import Absorbed
 
+LARGE = 1 << 16
+"""The fewest elements of a large tensor, whose ops may be computed again."""
+_LIGHT = ("add", "subtract", "multiply")
+
 
 @dataclass(frozen=True, eq=False)
 class Group:
@@ -95,7 +99,7 @@ class _Fusion:
         self.place: dict[Value, int] = {}
         """The number of the draft that computes a value."""
         self.waiting: dict[Value, Call] = {}
-        """The ops that wait for their only reader, by their results."""
+        """The ops that wait for their readers, by their results."""
         self.readers: dict[Value, list[tuple[Call | None, Operand]]] = {}
         for instruction in program.body:
             reader = instruction if isinstance(instruction, Call) else None
@@ -110,11 +114,11 @@ class _Fusion:
                 continue
             if call.op not in self.rules.maps:
                 self._root(call)
-            elif self._waits(call):
+            elif self._waits(call) or self._repeated(call):
                 self.waiting[call.result] = call
             else:
                 self._join(call)
-        return self._ordered(list(map(self._finished, self.drafts)))
+        return self._ordered(self._finished())
 
     def _waits(self, call: Call) -> bool:
         """Whether an elementwise op has one reader that can compute it: elementwise, or a reduction."""
@@ -127,6 +131,30 @@ class _Fusion:
         if reader.op in self.rules.maps:
             return reader.result.meta.shape == call.result.meta.shape
         return reader.op == "sum"
+
+    def _repeated(self, call: Call) -> bool:
+        """Whether an op on a large tensor is computed again by each of its readers.
+
+        That is cheaper than to write the result, if another large tensor, which is in memory, has all that it
+        takes: the differences from a mean, say, where the tensor itself is at hand.
+        """
+        result, readers = call.result, self.readers.get(call.result, [])
+        if call.op not in _LIGHT or result.meta.size < LARGE or result.meta.dtype == "bool":
+            return False
+        large = [x for x in call.operands() if x.meta.size == result.meta.size]
+        if len(large) != 1 or type(large[0]) is not Value or large[0].meta.shape != result.meta.shape:
+            return False
+        if large[0] not in self.place and large[0] not in self.waiting:
+            return False
+        for reader, operand in readers:
+            if reader is None or operand is not result:
+                return False
+            if reader.op in self.rules.maps:
+                if reader.result.meta.shape != result.meta.shape:
+                    return False
+            elif reader.op != "sum":
+                return False
+        return True
 
     def _tree(self, call: Call) -> list[Call]:
         """Return an op, after the ops that wait for it."""
@@ -160,7 +188,8 @@ class _Fusion:
         outside = [x for one in tree for x in one.operands() if base_of(x) not in made]
         last = max((self.place[base_of(x)] for x in outside if base_of(x) in self.place), default=-1)
         if last >= 0 and self._accepts(last, tree, outside):
-            self.drafts[last].after += tree
+            after = self.drafts[last].after
+            after += [one for one in tree if one not in after]
             self.place.update(dict.fromkeys(made, last))
         else:
             self._add(_Draft(None, after=tree))
@@ -176,17 +205,21 @@ class _Fusion:
             return all(one.op not in self.rules.costly for one in tree)
         return draft.root.op == "sum" and _same_kind(draft.root, tree)
 
-    def _finished(self, draft: _Draft) -> Group:
-        calls = (*draft.before, *([draft.root] if draft.root else []), *draft.after)
-        own = {id(call) for call in calls}
-        results = tuple(
-            value
-            for call in calls
-            for value in call.results
-            if value not in self.absorbed
-            and any(reader is None or id(reader) not in own for reader, _ in self.readers.get(value, []))
-        )
-        return Group(draft.root, tuple(draft.before), tuple(draft.after), results)
+    def _finished(self) -> list[Group]:
+        whole = [(*d.before, *([d.root] if d.root else []), *d.after) for d in self.drafts]
+        needed = {value for value, readers in self.readers.items() if any(r is None for r, _ in readers)}
+        for calls in whole:
+            made = {value for call in calls for value in call.results}
+            needed.update(base_of(x) for call in calls for x in call.operands() if base_of(x) not in made)
+        return [
+            Group(
+                draft.root,
+                tuple(draft.before),
+                tuple(draft.after),
+                tuple(v for c in calls for v in c.results if v in needed and v not in self.absorbed),
+            )
+            for draft, calls in zip(self.drafts, whole, strict=True)
+        ]
 
     def _ordered(self, groups: list[Group]) -> list[Group]:
         """Put what reads a cell before what overwrites it, where no value forbids it."""

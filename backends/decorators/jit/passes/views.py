@@ -39,6 +39,19 @@ def views(program: Program) -> Program:
     return without_dead_code(replace(program, body=tuple(body)))
 
 
+def as_made(program: Program) -> Program:
+    """Return the program with outputs in the shape in which they are computed, where a reshape follows."""
+    made = {i.results[0]: i for i in program.body if isinstance(i, Call) and i.results}
+    read = {operand for i in program.body for operand in i.operands()}
+
+    def source(output: Value) -> Value:
+        call = made.get(output)
+        plain = call is not None and call.op == "reshape" and output not in read and call.args[0] in made
+        return call.args[0] if call is not None and plain else output
+
+    return without_dead_code(replace(program, outputs=tuple(map(source, program.outputs))))
+
+
 def row_major(shape: Shape) -> tuple[int, ...]:
     """Return the strides of a contiguous tensor: (3, 1) for (2, 3)."""
     return tuple(math.prod(shape[axis + 1 :]) for axis in range(len(shape)))
