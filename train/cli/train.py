@@ -189,6 +189,11 @@ def _report(experiment: Experiment) -> None:
         say(("Interrupted", "yellow"), f" after {epochs}; the network so far is tested and saved.")
     elif results["stopped"]:
         say(("Stopped", "yellow"), f" after {epochs}: {results['stopped']}.")
+    if skipped := results["skipped_steps"]:
+        steps = f"{skipped:,} step" + ("s" if skipped != 1 else "")
+        say(f"{steps} with a NaN or infinity in the loss or the gradients: skipped.", style="yellow")
+    if results["nonfinite"] and results["nonfinite"] not in results["stopped"]:
+        say(f"{results['nonfinite']}.", style="yellow")
     _tell_kept(experiment)
     time = f"{epochs} in {results['seconds']:.1f} s"
     if "test_accuracy" in results:

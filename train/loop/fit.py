@@ -15,11 +15,13 @@ from ...backends.loop import Plan, batches
 from ...backends.protocol import Run
 from ..data import order
 from .callbacks import Callback, Row
+from .guard import SKIPPED, skipped
 from .metrics import Metric
 from .passes import take_steps
 from .pauses import Pauses
 from .position import Position
 from .samples import Samples, Tally
+from .trace import Moment, finite_results, origin
 
 if TYPE_CHECKING:
     from .trainer import Trainer
@@ -75,15 +77,21 @@ class Fit:
             position.learning_rate, position.seconds = trainer.optimizer.lr, 0.0
         row = {"epoch": float(trainer.epoch + 1), "learning_rate": position.learning_rate}
         rows = order(samples.size, seed=trainer.seed, epoch=trainer.epoch) if position.shuffle else None
+        start = Moment(trainer, position.step) if trainer.trace_nonfinite and not trainer.nonfinite else None
         scores = self._learn(run, rows)
+        if start is not None and (start.broke(trainer) or not finite_results(trainer, position.results)):
+            trainer.nonfinite = origin(trainer, start, samples, rows, position)
         trainer.optimizer.drop_denormals()
+        skips = trainer.skip_nonfinite
         if any((callback.monitor or "").startswith("train_") for callback in trainer.callbacks):
             # A monitored score must belong to the weights at the end of the epoch, but `_learn` scores each
             # batch before its step.
-            scores = trainer.score(samples, position.batch_size)
+            scores = trainer.score(samples, position.batch_size, skips=skips)
         row |= _prefixed("train", scores)
         if self.held_out is not None:
             row |= _prefixed("validation", trainer.score(self.held_out, position.batch_size))
+        if skips:
+            row[SKIPPED] = float(sum(skipped(trainer.backend, part).sum() for part in position.results))
         row["seconds"] = position.seconds + time.perf_counter() - self._start
         trainer.history.append(**row)
         position.step, position.results = 0, []
@@ -93,11 +101,14 @@ class Fit:
         """Take the steps that are left; return the scores of the predictions, each made before its step."""
         trainer, position, samples, pauses = self.trainer, self.position, self.samples, self._pauses
         tally = Tally.of(samples, trainer.loss, trainer.metrics)
+        if trainer.skip_nonfinite:
+            tally.skips = position.batch_size
         tally.results = position.results
         size = min(position.steps * position.batch_size, samples.size)
         rows = None if rows is None else rows[:size]
         while position.step < position.steps:
             count = pauses.steps(position, position.total(trainer.epoch))
+            count = count if trainer.guard is None else trainer.guard.limited(count)
             first = position.step * position.batch_size
             last = min(first + count * position.batch_size, size)
             start = time.perf_counter()
@@ -113,17 +124,24 @@ class Fit:
     def _take(self, run: Run, data: Sequence[Tensor], rows: Host | None, steps: int, size: int) -> None:
         """Take steps on a number of rows; note their results."""
         trainer, position = self.trainer, self.position
-        optimizer, batch_size = trainer.optimizer, position.batch_size
         listeners = [c for c in trainer.callbacks if type(c).on_step is not Callback.on_step]
         if not listeners:
-            position.results.append(take_steps(run, optimizer, steps, data, rows, batch_size=batch_size))
-            position.step += steps
+            self._run(run, data, rows, steps)
             return
-        for batch in batches(trainer.backend, data, rows, Plan(size, batch_size)):
-            position.results.append(take_steps(run, optimizer, 1, batch, batch_size=batch_size))
-            position.step += 1
+        for batch in batches(trainer.backend, data, rows, Plan(size, position.batch_size)):
+            self._run(run, batch, None, 1)
             for callback in listeners:
                 callback.on_step(trainer, position.step)
+
+    def _run(self, run: Run, data: Sequence[Tensor], rows: Host | None, steps: int) -> None:
+        """Take steps in one run; note the results of those that count."""
+        trainer, position = self.trainer, self.position
+        optimizer, size = trainer.optimizer, position.batch_size
+        results = take_steps(run, optimizer, steps, data, rows, batch_size=size)
+        if trainer.guard is not None:
+            results, steps = trainer.guard.done(results, optimizer, steps, size)
+        position.results.append(results)
+        position.step += steps
 
     def _stops(self, row: Row) -> bool:
         """Run the callbacks' `on_epoch_end`; return whether training stops."""
@@ -137,10 +155,13 @@ class Fit:
             if fault
             else f"the data are finite; try a smaller learning rate than {row['learning_rate']:g}"
         )
+        if row.get(SKIPPED, 0.0) == self.position.steps:
+            found = f"all steps of epoch {row['epoch']:.0f} were skipped"
+        else:
+            found = f"the training loss became {row['train_loss']} in epoch {row['epoch']:.0f}"
+        where = f"{trainer.nonfinite}; " if trainer.nonfinite else ""
+        trainer.stopped = f"{found}; {where}{advice}"
         trainer.exploded = True
-        trainer.stopped = (
-            f"the training loss became {row['train_loss']} in epoch {row['epoch']:.0f}; {advice}"
-        )
         return True
 
 
@@ -154,14 +175,16 @@ def digest(samples: Samples, held_out: Samples | None) -> str:
     return found.hexdigest()
 
 
-def columns(samples: Samples, held_out: Samples | None, metrics: Mapping[str, Metric]) -> tuple[str, ...]:
-    """Return the names in each row of a fit's history."""
+def columns(
+    samples: Samples, held_out: Samples | None, metrics: Mapping[str, Metric], *, skips: bool
+) -> tuple[str, ...]:
+    """Return the names in each row of a fit's history. skips: whether it may skip steps."""
     names = ["epoch", "learning_rate"]
     for part, data in (("train", samples), ("validation", held_out)):
         if data is not None:
             accuracy = ["accuracy"] if data.labels is not None else []
             names += [f"{part}_{name}" for name in ("loss", *accuracy, *metrics)]
-    return (*names, "seconds")
+    return (*names, *((SKIPPED,) if skips else ()), "seconds")
 
 
 def _prefixed(part: str, scores: dict[str, float]) -> dict[str, float]:

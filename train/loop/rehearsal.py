@@ -33,6 +33,27 @@ def check_kind(owner: str, what: str, value: object, kind: Any) -> None:
         raise OptionError(f"{owner}: expected {what} to be {wanted}, got {shown(value)}")
 
 
+def check_loss(loss: Loss) -> None:
+    """Raise OptionError unless a loss returns one value for a batch."""
+    if loss.reduction == "none":
+        known = " or ".join(repr(name) for name in loss.reductions if name != "none")
+        raise OptionError(
+            f"Trainer: expected a loss that returns one value per batch (reduction {known}), got {loss}"
+        )
+
+
+def check_metrics(metrics: Mapping[str, Metric]) -> None:
+    """Raise OptionError unless metrics are functions with names of their own."""
+    if taken := {"loss", "accuracy"} & set(metrics):
+        raise OptionError(
+            f"Trainer: expected metric names other than 'loss' and 'accuracy', got {min(taken)!r}"
+        )
+    for name, metric in metrics.items():
+        check_kind("Trainer", "a metric's name", name, str)
+        if not callable(metric):
+            raise OptionError(f"Trainer: expected the metric {name!r} to be a function, got {shown(metric)}")
+
+
 def check_schedule(schedule: Schedule | None, optimizer: Optimizer, first: int, epochs: int) -> None:
     """Raise OptionError if the optimizer cannot take the rate of the first or the last epoch."""
     if schedule is not None:

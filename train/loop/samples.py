@@ -97,6 +97,8 @@ class Tally:
     keeps_predictions: bool
     """Whether each step returns its prediction after the fraction that is its loss."""
     results: list[tuple[Tensor, ...]] = field(default_factory=list)
+    skips: int = 0
+    """The batch size, if steps with a loss that is NaN or infinite do not count; else 0."""
 
     @classmethod
     def of(cls, samples: Samples, loss: Loss, metrics: Mapping[str, Metric]) -> Tally:
@@ -113,18 +115,31 @@ class Tally:
         order: the row numbers (M, or more) of the samples; as they stand if None.
         """
         b = self.loss.backend
-        whole = (
+        numerators, denominators, *whole = (
             b.to_host(parts[0] if len(parts) == 1 else b.concat(parts, axis=0))
             for parts in zip(*self.results, strict=True)
         )
-        numerator, denominator = sum(next(whole).tolist()), sum(next(whole).tolist())
+        counted = np.isfinite(numerators) if self.skips else np.ones(len(numerators), bool)
+        if not counted.all():
+            numerators, denominators = numerators[counted], denominators[counted]
+        numerator, denominator = sum(numerators.tolist()), sum(denominators.tolist())
         scores = {"loss": numerator / denominator if denominator else math.nan}
         for outputs in whole:
-            rows = slice(len(outputs)) if order is None else order[: len(outputs)]
-            if samples.labels is not None:
-                scores["accuracy"] = _accuracy(self.loss, outputs, samples.labels[rows])
-            for name, metric in self.metrics.items():
-                scores[name] = measured(name, metric, outputs, samples.targets[rows])
+            rows: Any = slice(len(outputs)) if order is None else order[: len(outputs)]
+            if not counted.all():
+                kept = np.flatnonzero(np.repeat(counted, self.skips)[: len(outputs)])
+                outputs, rows = outputs[kept], kept if order is None else rows[kept]
+            scores |= self._scores_of(outputs, samples, rows)
+        return scores
+
+    def _scores_of(self, outputs: Host, samples: Samples, rows: Any) -> dict[str, float]:
+        """Return the scores of predictions for rows of the samples; NaN if there are none."""
+        scores = {}
+        if samples.labels is not None:
+            scores["accuracy"] = _accuracy(self.loss, outputs, samples.labels[rows])
+        for name, metric in self.metrics.items():
+            targets = samples.targets[rows]
+            scores[name] = measured(name, metric, outputs, targets) if len(outputs) else math.nan
         return scores
 
 

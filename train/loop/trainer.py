@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import warnings
-import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
@@ -25,19 +24,28 @@ from ...layers.faults import check_made
 from ...layers.losses import L2Penalty, Loss
 from ..data import Dataset, batch_count
 from ..files import Content, write_sealed
-from ..optimizers import Optimizer, clip_grad_norm, clip_grad_value
+from ..optimizers import Optimizer
 from .callbacks import Callback, ProgressBar
 from .checkpoint_folder import read_checkpoint
-from .dependencies import Keyed
 from .fit import Fit, columns, digest
+from .guard import SKIPPED, Guard
 from .history import History
 from .metrics import Metric
 from .passes import Runs
 from .position import Position
-from .rehearsal import check_belongs, check_kind, check_schedule, check_values, rehearse
+from .rehearsal import (
+    check_belongs,
+    check_kind,
+    check_loss,
+    check_metrics,
+    check_schedule,
+    check_values,
+    rehearse,
+)
 from .samples import Pair, Samples, Tally, fitting_batch
 from .schedules import Schedule
 from .state import SEAL, CheckpointWarning, Pending, capture, restoring
+from .step import keyed_step, take_step
 
 
 class Trainer:
@@ -70,6 +78,14 @@ class Trainer:
         Whether to show a progress bar.
     check_finite
         Whether `fit` and `evaluate` raise DataError, before they start, if the data have NaN or infinity.
+    trace_nonfinite
+        Whether `fit` says in which layer and pass a NaN or infinity first appeared, if one reaches a loss, a
+        gradient or a parameter. It then runs the epoch again from its start, op by op; else it costs a copy
+        of the parameters and moments in each epoch.
+    skip_nonfinite
+        Whether a step whose loss or gradients are not all finite changes nothing: no parameter, no moment, no
+        statistic and no counter. The history counts these steps in "skipped_steps", and leaves their batches
+        out of the scores of the training set.
 
     Raises
     ------
@@ -97,6 +113,8 @@ class Trainer:
         seed: int = 0,
         progress: bool = False,
         check_finite: bool = False,
+        trace_nonfinite: bool = False,
+        skip_nonfinite: bool = False,
     ) -> None:
         parts: tuple[tuple[str, object, Any], ...] = (
             ("model", model, Module),
@@ -120,24 +138,11 @@ class Trainer:
                 raise OptionError(
                     f"Trainer: expected the {part} on the model's backend, {self.backend!r}, got {backend!r}"
                 )
-        if loss.reduction == "none":
-            known = " or ".join(repr(name) for name in loss.reductions if name != "none")
-            raise OptionError(
-                f"Trainer: expected a loss that returns one value per batch (reduction {known}), got {loss}"
-            )
+        check_loss(loss)
         check_belongs(model, optimizer, penalty)
         self.schedule = schedule
         self.metrics: Mapping[str, Metric] = dict(metrics or {})
-        if taken := {"loss", "accuracy"} & set(self.metrics):
-            raise OptionError(
-                f"Trainer: expected metric names other than 'loss' and 'accuracy', got {min(taken)!r}"
-            )
-        for name, metric in self.metrics.items():
-            check_kind("Trainer", "a metric's name", name, str)
-            if not callable(metric):
-                raise OptionError(
-                    f"Trainer: expected the metric {name!r} to be a function, got {shown(metric)}"
-                )
+        check_metrics(self.metrics)
         for callback in callbacks:
             check_kind("Trainer", "each of callbacks", callback, Callback)
         bar = [ProgressBar()] if flag("Trainer", "progress", progress) else []
@@ -147,6 +152,10 @@ class Trainer:
         self.clip_value = _bound("clip_value", clip_value)
         self.seed = integer("Trainer", "seed", seed, least=0, most=2**64 - 1)
         self.check_finite = flag("Trainer", "check_finite", check_finite)
+        self.trace_nonfinite = flag("Trainer", "trace_nonfinite", trace_nonfinite)
+        self.skip_nonfinite = flag("Trainer", "skip_nonfinite", skip_nonfinite)
+        self.nonfinite = ""
+        """With trace_nonfinite: where the first NaN or infinity of the last fit appeared; "" if none did."""
         self.history = History()
         self.columns: tuple[str, ...] = ()
         """The names of the history's columns in the running fit, or else in the last fit."""
@@ -168,6 +177,7 @@ class Trainer:
         self._runs = Runs(self.backend)
         self._fit: Fit | None = None
         self._pending: Pending | None = None
+        self._guard: Guard | None = None
 
     @property
     def position(self) -> Position | None:
@@ -178,6 +188,16 @@ class Trainer:
     def epoch(self) -> int:
         """The number of finished epochs in all fits, which is the number of rows of the history."""
         return len(self.history)
+
+    @property
+    def guard(self) -> Guard | None:
+        """What skips steps in the running fit, if anything does."""
+        return None if self._fit is None else self._guard
+
+    @property
+    def skipped(self) -> int:
+        """The number of steps that were skipped in all finished epochs."""
+        return sum(int(row.get(SKIPPED, 0)) for row in self.history)
 
     # -- methods for users --------------------------------------------------------------------------
 
@@ -257,9 +277,9 @@ class Trainer:
         if held_out is not None:
             self._rehearse("validation", held_out, batch_size, training=False)
         pending, position = self._pending, self._started(plan, samples, held_out)
-        self.columns = columns(samples, held_out, self.metrics)
+        self.columns = columns(samples, held_out, self.metrics, skips=self.skip_nonfinite)
         if not position.ended:
-            self.stopped, self.exploded = "", False
+            self.stopped, self.nonfinite, self.exploded = "", "", False
         with ExitStack() as stack:
             scopes = mode(training=True), named_scopes(self.model), checked_targets()
             for scope in (*scopes, without_input_gradient(self.model)):
@@ -275,10 +295,19 @@ class Trainer:
             keeps = Tally.of(samples, self.loss, self.metrics).keeps_predictions
             owners = self.model, self.loss, self.optimizer, self.penalty
             self._runs.renew()
-            run = self._runs.training(owners, lambda: self._step(predictions=keeps), predictions=keeps)
+            self._guard = self._guard_of()
+            run = self._runs.training(owners, lambda: keyed_step(self, predictions=keeps), predictions=keeps)
             stack.callback(lambda: setattr(self, "compilations", self._runs.compilations))
             fit.run(run)
         return self.history
+
+    def _guard_of(self) -> Guard | None:
+        """Return what skips steps, ready for a fit; None without `skip_nonfinite`."""
+        if not self.skip_nonfinite:
+            return None
+        guard = self._guard or Guard(self.backend)
+        guard.start(self.model, self.optimizer)
+        return guard
 
     def _started(self, plan: Position, samples: Samples, held_out: Samples | None) -> Position:
         """Return where a fit starts: at its beginning, or where the fit stood that was resumed."""
@@ -411,45 +440,13 @@ class Trainer:
             The optimizer's `scalars` of this step.
 
         """
-        x, *rest = batch
-        self.optimizer.zero_grad()
-        prediction = self.model(x)
-        fraction = self.loss.fraction(prediction, *rest)
-        gradient = self.loss.backward()
-        self.model.backward(gradient)
-        if self.penalty is not None:
-            self.penalty.backward()
-        if self.clip_norm is not None:
-            clip_grad_norm(self.optimizer, self.clip_norm)
-        if self.clip_value is not None:
-            clip_grad_value(self.optimizer, self.clip_value)
-        self.optimizer.update(numbers)
-        return (*fraction, prediction)
+        return take_step(self, batch, numbers, self.guard)
 
-    def _step(self, *, predictions: bool) -> Keyed:
-        """Return `train_step` for `compile`, with the prediction if it is wanted.
+    def score(self, samples: Samples, batch_size: int, *, skips: bool = False) -> dict[str, float]:
+        """Return the scores of the model's predictions for samples on the backend, as `evaluate` does.
 
-        It belongs to a run that belongs to the trainer, so it must not keep the trainer alive.
+        skips: whether batches with a loss that is NaN or infinite do not count.
         """
-        found, owner = None if predictions else 2, weakref.ref(self)
-
-        def trainer() -> Trainer:
-            living = owner()
-            assert living is not None
-            return living
-
-        def training(batch: tuple[Tensor, ...], numbers: Mapping[str, float]) -> tuple[Tensor, ...]:
-            return trainer().train_step(batch, numbers)[:found]
-
-        def more() -> tuple[object, ...]:
-            one = trainer()
-            return one.model, one.loss, one.optimizer, one.penalty, one.clip_norm, one.clip_value
-
-        owners = [part for part in (self.loss, self.penalty) if part is not None]
-        return Keyed(training, self.model, *owners, optimizer=self.optimizer, more=more)
-
-    def score(self, samples: Samples, batch_size: int) -> dict[str, float]:
-        """Return the scores of the model's predictions for samples on the backend, as `evaluate` does."""
         loss, tally = self.loss, Tally.of(samples, self.loss, self.metrics)
         late = loss.checks_late()
         run = self._runs.scoring(self.model, loss, predictions=tally.keeps_predictions or late)
@@ -457,6 +454,7 @@ class Trainer:
             results = run(samples.parts, batch_size=batch_size)
         if late:
             check_values(loss, results[2], samples.y)
+        tally.skips = batch_size if skips else 0
         tally.add(results if tally.keeps_predictions else results[:2])
         return tally.scores(samples)
 

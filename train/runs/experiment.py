@@ -83,6 +83,8 @@ class Experiment:
             clip_norm=recipe.clip_norm,
             seed=recipe.seed,
             progress=progress,
+            trace_nonfinite=recipe.trace_nonfinite,
+            skip_nonfinite=recipe.skip_nonfinite,
         )
         return cls(recipe, backend, splits, scaling, target_scaling, network, model, loss, trainer)
 
@@ -109,7 +111,7 @@ class Experiment:
         self.kept_epoch, self.exploded = best or self.trainer.epoch, self.trainer.exploded
         known = self.splits.train if self.splits.validation is None else self.splits.validation
         for row in list(self.trainer.history)[-1:]:  # the last steps may have exploded, after their losses
-            if not math.isfinite(row.get("validation_loss", 0.0)):
+            if not (math.isfinite(row.get("validation_loss", 0.0)) or self.trainer.skip_nonfinite):
                 self.exploded = self.exploded or finite_data(known)
         if not finite_model(self.trainer, known):
             self.kept_epoch, self.exploded = finite.restore(self.trainer, known), True
@@ -177,6 +179,8 @@ class Experiment:
             "interrupted": self.interrupted,
             "exploded": self.exploded,
             "stopped": self.trainer.stopped,
+            "nonfinite": self.trainer.nonfinite,
+            "skipped_steps": self.trainer.skipped,
             "parameters": sum(p.size for p in self.model.parameters()),
             "train_samples": len(self.splits.train),
             "test_samples": len(self.splits.test),

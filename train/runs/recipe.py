@@ -168,6 +168,18 @@ class Recipe:
         unset="yes, with a validation set; dense on cubes: no",
         check=yes_or_no,
     )
+    trace_nonfinite: bool = option(
+        False,
+        "Say in which layer and pass a NaN or infinity first appeared; the epoch then runs twice",
+        _LEARNING,
+        check=yes_or_no,
+    )
+    skip_nonfinite: bool = option(
+        False,
+        "Skip steps whose loss or gradients have NaN or infinity: they change nothing",
+        _LEARNING,
+        check=yes_or_no,
+    )
     seed: int = option(
         0,
         "Seed of data, weights and batches",

@@ -318,7 +318,7 @@ OPTIONS = [
     ),
     *(_made("seed", v, "seed to be an integer of at least 0") for v in (-1, 2**64, *NOT_INTEGERS)),
     *(_made(name, v, f"{name} to be True or False") for name in ("progress",
-        "check_finite") for v in NOT_FLAGS),
+        "check_finite", "trace_nonfinite", "skip_nonfinite") for v in NOT_FLAGS),
     *(_made("schedule", v, "schedule to be a Schedule or None") for v in ("cosine", 0.9, [], ExponentialLR)),
     *(_made("penalty", v, "penalty to be a L2Penalty or None") for v in (0.1, "l2", [])),
     *(_made("metrics", v, "metrics to be a Mapping or None") for v in (metrics.r2, [metrics.r2], "r2", 3)),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -232,6 +233,20 @@ def test_nan_without_the_check_is_reported(lamina: Any, files: Path) -> None:
         "model.safetensors",
         "run.json",
     ]
+
+
+def test_steps_with_nan_are_skipped_and_the_first_is_located(lamina: Any, files: Path) -> None:
+    whole = files / "nan.csv"
+    whole.write_text(whole.read_text() + "nan,1,1,yes\n" * 5)
+    line = "train nan.csv --no-standardize --epochs 3 --validation 0 --batch-size 4"
+    line += " --skip-nonfinite --trace-nonfinite"
+    flat = " ".join(lamina(line, code=1).stdout.split())  # the test set has NaN too
+    assert re.search(r"\d+ steps with a NaN or infinity in the loss or the gradients: skipped\.", flat)
+    assert "NaN first appeared in the inputs, in step " in flat
+    assert "Kept" not in flat
+    found = lamina(f"{line} --json", code=1).json
+    assert (found["skipped_steps"] > 0, found["exploded"], found["kept_epoch"]) == (True, False, 3)
+    assert found["nonfinite"].startswith("NaN first appeared in the inputs")
 
 
 @pytest.mark.parametrize("flags", ["", " --no-best", " --validation 0", " --validation 0 --best"])
