@@ -18,16 +18,16 @@ from .passes.cells import cells
 from .passes.constants import constants
 from .passes.fuse import Rules, fuse
 from .passes.lower import lower
+from .passes.samples import ordered
 from .passes.simplify import simplify
-from .passes.turn import turn
 from .passes.views import as_made, views
 from .program import Pass, apply, check
 from .table import Table
 
 
 def sink(program: Program) -> Program:
-    """Let transpositions sink."""
-    return turn(program, MAPS)
+    """Let transpositions sink, or write convolutions with the samples first."""
+    return ordered(program, MAPS)
 
 
 PASSES: tuple[Pass, ...] = (
@@ -36,7 +36,6 @@ PASSES: tuple[Pass, ...] = (
     cells,
     simplify,
     sink,
-    simplify,
     views,
     simplify,
 )

@@ -14,9 +14,18 @@ from lamina.backends.decorators.jit.builder import Builder
 from lamina.backends.decorators.jit.compiler import native_all
 from lamina.backends.decorators.jit.emit import windows
 from lamina.backends.decorators.jit.generate import PASSES, RULES
-from lamina.backends.decorators.jit.instructions import Program, Value
-from lamina.backends.decorators.jit.kernels import direct, direct_weights, rows
+from lamina.backends.decorators.jit.instructions import Call, Program, Value
+from lamina.backends.decorators.jit.kernels import (
+    along,
+    depthwise,
+    direct,
+    direct_weights,
+    rows,
+    totals,
+    weights,
+)
 from lamina.backends.decorators.jit.machine import Machine
+from lamina.backends.decorators.jit.passes import samples
 from lamina.backends.decorators.jit.passes.fuse import fuse
 from lamina.backends.decorators.jit.program import apply, interpret
 from lamina.backends.host import Host
@@ -77,10 +86,17 @@ def drawn(seed: int) -> Case:
 
 
 CASES = [drawn(seed) for seed in range(20)]
+DEPTHWISE = [
+    Case(3, 4, 4, 4, (9, 19), (3, 3), (1, 1), ((1, 1), (1, 1)), (1, 1)),
+    Case(2, 3, 3, 3, (10, 37), (5, 3), (1, 1), ((0, 3), (4, 0)), (2, 3)),
+    Case(2, 2, 2, 2, (40,), (4,), (2,), ((1, 2),), (1,)),
+    Case(3, 2, 2, 2, (7, 20), (3, 2), (2, 3), ((2, 1), (1, 1)), (1, 2)),
+]
+"""One channel a group: planes by themselves, if the samples come first."""
 
 
 def program(case: Case, dtype: str) -> Program:
-    """Return the three maps of a convolution, each with elementwise ops behind it."""
+    """Return the three maps of a convolution, each with elementwise ops behind it; the samples lie last."""
     b: Any = Builder()  # type: ignore[abstract]  # made by funnelled
     window, g = case.window, case.groups
     depth, length = case.channels * window.places, window.positions
@@ -101,9 +117,37 @@ def program(case: Case, dtype: str) -> Program:
     return Program(inputs, (), tuple(b.body), (y, dw, dx))
 
 
-def check(cases: list[Case], dtype: str, machine: Machine | None = None) -> None:
+def layer(case: Case, dtype: str) -> Program:
+    """Return the same maps as `Conv2d` writes them: of images (N, C, *size), which it transposes."""
+    b: Any = Builder()  # type: ignore[abstract]  # made by funnelled
+    window, g, n = case.window, case.groups, case.samples
+    counts, rank = window.counts[:-1], len(case.size)
+    depth, length = case.channels * window.places, window.positions
+    lead: Any = lambda n, *rest: (n, *rest) if g == 1 else (g, n // g, *rest)  # noqa: E731
+    last, first = (*range(1, rank + 2), 0), (rank + 1, *range(rank + 1))
+    shapes = {
+        "x": (n, case.channels, *case.size),
+        "w": lead(case.outputs, depth // g),
+        "g": (n, case.outputs, *counts),
+        "b": lead(case.outputs, 1),
+    }
+    x, w, g_, bias = inputs = tuple(Value(Meta(s, dtype), name) for name, s in shapes.items())
+    turned = (1, 0) if g == 1 else (0, 2, 1)
+    image = b.reshape(b.permute_dims(x, last), (1, case.channels, *window.size))
+    columns = b.reshape(b.unfold(image, window), lead(depth, length))
+    y = b.maximum(b.add(b.matmul(w, columns), bias), 0.0)
+    y = b.permute_dims(b.reshape(y, (case.outputs, *counts, n)), first)
+    grad = b.reshape(b.permute_dims(g_, last), lead(case.outputs, length))
+    dw = b.multiply(b.matmul(grad, b.permute_dims(columns, turned)), 0.5)
+    product = b.matmul(b.permute_dims(w, turned), grad)
+    dx = b.fold(b.reshape(product, (1, depth, length)), window)
+    dx = b.add(b.permute_dims(b.reshape(dx, (case.channels, *window.size)), first), x)
+    return Program(inputs, (), tuple(b.body), (y, dw, dx))
+
+
+def check(cases: list[Case], dtype: str, machine: Machine | None = None, write: Any = program) -> None:
     """Compare native code with float64: each error is at most k u f(|x|), of k roundings of u at most."""
-    programs = [program(case, dtype) for case in cases]
+    programs = [write(case, dtype) for case in cases]
     source = np.random.default_rng(0)
     unit = {"float64": 2.0 * 2.0**-53, "float32": 2.0**-24}[dtype]  # what float64 is compared with errs, too
     for case, code, one in zip(cases, native_all(programs, machine=machine), programs, strict=True):
@@ -113,7 +157,7 @@ def check(cases: list[Case], dtype: str, machine: Machine | None = None) -> None
         outputs = [np.full(v.meta.shape, np.nan, dtype) for v in one.outputs]
         bound = Bound(code, data, None, {}, outputs, {}, 1)
         bound.run()
-        expected, sizes = exact(case, data), exact(case, [np.abs(x) for x in data])
+        expected, sizes = exact(case, data, write), exact(case, [np.abs(x) for x in data], write)
         places, columns = case.window.places, case.window.positions
         inputs, results = case.channels // case.groups, case.outputs // case.groups
         terms = inputs * places + 2, columns + 1, results * places + 2
@@ -121,17 +165,43 @@ def check(cases: list[Case], dtype: str, machine: Machine | None = None) -> None
             assert (np.abs(actual - wanted) <= k * unit * size).all(), f"an error beyond the bar: {case}"
 
 
-def exact(case: Case, data: list[Host]) -> list[Host]:
+def exact(case: Case, data: list[Host], write: Any) -> list[Host]:
     """Return the results of the interpreter in float64."""
     b = get_backend("numpy", dtype="float64")
     inputs = [b.from_host(x.astype("float64")) for x in data]
-    found = interpret(program(case, "float64"), b, inputs, numbers={}, cells={})
+    found = interpret(write(case, "float64"), b, inputs, numbers={}, cells={})
     return [b.to_host(x) for x in found]
 
 
 def test_convolutions_of_all_kinds() -> None:
     check(CASES[::2], "float64")
     check(CASES[1::2], "float32")
+
+
+@pytest.fixture
+def apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let every layer alone keep its samples first."""
+    monkeypatch.setenv("LAMINA_CACHE", "off")
+    monkeypatch.setattr(samples, "_BYTE", 1e12)
+
+
+@pytest.mark.usefixtures("apart")
+def test_convolutions_with_the_samples_first() -> None:
+    programs = [apply(layer(case, "float32"), PASSES) for case in CASES if case.samples > 1]
+    calls = [i for one in programs for i in one.body if isinstance(i, Call)]
+    assert not any(call.op == "permute_dims" for call in calls)
+    check(CASES[::2], "float64", write=layer)
+    check(CASES[1::2], "float32", write=layer)
+    check(CASES[:10:3], "float32", machines()[-1], layer)
+
+
+@pytest.mark.usefixtures("apart")
+def test_planes_by_themselves(monkeypatch: pytest.MonkeyPatch) -> None:
+    check(DEPTHWISE, "float64", write=layer)
+    check(DEPTHWISE, "float32", machines()[-1], layer)
+    for module in (depthwise, totals, weights):  # totals that move
+        monkeypatch.setattr(module, "LONGEST", 2)
+    check([*DEPTHWISE, *CASES[:8:3]], "float64", write=layer)
 
 
 def test_samples_in_blocks_and_smaller_vectors(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -157,12 +227,12 @@ def test_a_long_row_is_added_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def a_border_is_counted_twice(patch: pytest.MonkeyPatch) -> None:
     """Rows outside the image are read from the slots of others."""
-    patch.setattr(rows.Along, "taps_of", lambda self, code, result: (0, self.taps))
+    patch.setattr(along.Along, "taps_of", lambda self, code, result: (0, self.taps))
 
 
 def a_tap_is_left_out(patch: pytest.MonkeyPatch) -> None:
-    right = rows.Along.classes
-    patch.setattr(rows.Along, "classes", lambda self: list(right(self))[:1])
+    right = along.Along.classes
+    patch.setattr(along.Along, "classes", lambda self: list(right(self))[:1])
 
 
 def a_tile_ends_early(patch: pytest.MonkeyPatch) -> None:
@@ -171,7 +241,7 @@ def a_tile_ends_early(patch: pytest.MonkeyPatch) -> None:
 
 def a_residue_of_the_stride_is_lost(patch: pytest.MonkeyPatch) -> None:
     right = windows.residues
-    patch.setattr(windows, "residues", lambda *extents: right(*extents)[: max(extents[3] - 1, 1)])
+    patch.setattr(windows, "residues", lambda axis: right(axis)[: max(axis.step - 1, 1)])
 
 
 def a_gradient_of_weights_loses_a_row(patch: pytest.MonkeyPatch) -> None:
@@ -179,8 +249,8 @@ def a_gradient_of_weights_loses_a_row(patch: pytest.MonkeyPatch) -> None:
         first, count = right(self, code, tap)
         return first, code.sum([(count, 1), (-1, 1)])
 
-    right = rows.Along.results_of
-    patch.setattr(rows.Along, "results_of", results_of)
+    right = along.Along.results_of
+    patch.setattr(along.Along, "results_of", results_of)
 
 
 STRIDED = Case(5, 3, 6, 1, (7, 9), (3, 3), (2, 2), ((1, 1), (1, 1)), (1, 1))

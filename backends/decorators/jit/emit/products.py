@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ....host import is_floating
 from ....protocol import Shape
-from ..instructions import Operand, Value
+from ..instructions import Call, Operand, Value
 from ..ir import POINTER, Code, bytes_of
 from ..ir import Value as Register
 from ..kernels.contract import Along, Plan, Product, contract, pack, plan, shared_loop
@@ -37,14 +37,25 @@ def matmul(w: Writer) -> None:
     if not is_floating(dtype):
         raise NoRuleError(f"matmul: expected floats inside a compiled step, got {dtype}")
     if not convolution(w):
-        _Matmul(w).write()
+        _Matmul(w, w.call).write()
+
+
+def summed(w: Writer) -> bool:
+    """Write the sum of a product over its samples, as one product; False for other sums."""
+    product = next((call for call in w.group.before if call.op == "matmul"), None)
+    if product is not None and not convolution(w):
+        _Matmul(w, product).write()
+    return product is not None
 
 
 class _Matmul:
-    def __init__(self, w: Writer) -> None:
-        self.w, self.a, self.b = w, w["x"], w["y"]
+    def __init__(self, w: Writer, call: Call) -> None:
+        self.w, (self.a, self.b) = w, call.args
         self.batch = w.shape[:-2]
-        self.product = Product(w.shape[-2], w.shape[-1], (self.a.meta.shape[-1],), self.batch)
+        self.summed = call is not w.call
+        shape = self.a.meta.shape
+        terms = (shape[0], shape[-1]) if self.summed else shape[-1:]
+        self.product = Product(w.shape[-2], w.shape[-1], terms, self.batch)
         self.machine = w.kernels.code.machine
         self.small = math.prod(w.shape) * bytes_of(element_of(w.result)) < _LARGE
         nowhere = Register(POINTER, "null")
@@ -58,14 +69,18 @@ class _Matmul:
     @cached_property
     def work(self) -> int:
         """The operations."""
-        return 2 * math.prod(self.w.shape) * self.product.terms[0] + work_of(self.w.group.after)
+        return 2 * math.prod(self.w.shape) * math.prod(self.product.terms) + work_of(self.w.group.after)
 
     def spread(self, array: Array, shape: Shape) -> Array:
         """Return an operand with the axes of the batch."""
         return spread(array, shape, (*self.batch, *shape[-2:]))
 
     def operands(self, first: Array, second: Array) -> tuple[Array, Array]:
-        """Return both operands so."""
+        """Return both operands so; in a sum over samples, these are the first of the terms."""
+        if self.summed:
+            batch = range(1, len(self.batch) + 1)
+            rows, columns = len(batch) + 1, len(batch) + 2
+            return first.permuted([*batch, rows, 0, columns]), second.permuted([*batch, 0, rows, columns])
         return self.spread(first, self.a.meta.shape), self.spread(second, self.b.meta.shape)
 
     def plan(self, first: Array, second: Array) -> Plan:

@@ -27,7 +27,7 @@ from ..program import NoRuleError
 from .arrays import element_of, spread
 from .expressions import evaluate, inputs_of, work_of
 from .parts import moved
-from .products import matmul
+from .products import matmul, summed
 from .windows import WINDOWS
 
 if TYPE_CHECKING:
@@ -120,6 +120,11 @@ def _random(w: Writer) -> None:
 
 
 # -- reductions and products -----------------------------------------------------------------------
+
+
+def _sum(w: Writer) -> None:
+    if not summed(w):
+        _reduced(w, SUM)
 
 
 def _reduced(w: Writer, reducer: Reducer) -> None:
@@ -298,7 +303,7 @@ INDEXED = ("take", "take_along_axis", "index_add", "scatter_add")
 ROOTS: dict[str, Callable[[Writer], None]] = {
     "full": _full,
     "random": _random,
-    "sum": lambda w: _reduced(w, SUM),
+    "sum": _sum,
     "max": lambda w: _reduced(w, MAX),
     "argmax": _argmax,
     "matmul": matmul,

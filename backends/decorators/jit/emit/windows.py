@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 from collections.abc import Callable, Sequence
@@ -11,18 +12,23 @@ from typing import TYPE_CHECKING, Any
 from ....protocol import Shape
 from ....windows import Window
 from ..instructions import Call, Operand, Value
-from ..ir import POINTER, Code, Index, Terms, bytes_of
+from ..ir import POINTER, Code, Index, bytes_of
 from ..ir import Value as Register
-from ..kernels import direct_weights, windows
-from ..kernels.direct import Correlation, Locate, Plan, correlate, pack, three
-from ..kernels.direct_weights import add_up, weight_gradient, workspace
-from ..kernels.rows import Along
+from ..kernels import depthwise, windows
+from ..kernels.along import Along, axes_of
+from ..kernels.correlation import Correlation, three
+from ..kernels.depthwise import ByPlanes
+from ..kernels.direct import Plan, correlate, pack
+from ..kernels.direct_weights import AlongSum
+from ..kernels.gradient import Gradient
 from ..kernels.span import Array, Span
-from ..kernels.sums import share
-from ..kernels.tile import scaled
+from ..kernels.sums import turns
+from ..kernels.weights import ByOutputs
+from ..kernels.weights import suits as by_outputs
+from ..machine import Machine
 from ..parts import parts_of
 from ..passes.views import row_major
-from ..passes.windows import transposed
+from ..passes.windows import samples_last, transposed
 from .arrays import spread
 from .expressions import evaluate, inputs_of, work_of
 from .parts import moved
@@ -32,6 +38,8 @@ if TYPE_CHECKING:
 
 _SCATTERED = 4
 """How many times as long as a copy in order it takes to pack weights."""
+NOWHERE = Register(POINTER, "null")
+"""The place of arrays of which only the strides count."""
 POOLING = frozenset({"max_pool", "max_pool_grad"})
 """The derived ops that have a rule of their own."""
 
@@ -107,14 +115,16 @@ class Epilogue:
         self.beside = [operand for operand in found if operand is not w.result]
         self.operands = [*self.beside, *w.group.results]
 
-    def arrays(self, arrays: Any) -> list[Array]:
-        """Return all arrays that are read or written, in the result's shape."""
+    def arrays(self, arrays: Any, moved: Callable[[Array], Array]) -> dict[Operand, Array]:
+        """Return all arrays that are read or written: in the result's shape, then moved."""
         shape = self.w.shape
-        return [spread(arrays[x], x.meta.shape, shape) for x in self.operands]
+        return {x: moved(spread(arrays[x], x.meta.shape, shape)) for x in self.operands}
 
-    def finish(self, code: Code, arrays: Any, number: Any) -> Callable[[Register, Span], None]:
+    def finish(
+        self, found: dict[Operand, Array], code: Code, number: Any
+    ) -> Callable[[Register, Span], None]:
         """Return what ends with a span of the root's result."""
-        w, found = self.w, dict(zip(self.operands, self.arrays(arrays), strict=True))
+        w = self.w
 
         def finish(value: Register, span: Span) -> None:
             known: Any = {w.result: value, **{x: span.load(found[x]) for x in self.beside}}
@@ -125,23 +135,81 @@ class Epilogue:
         return finish
 
 
+class Convolution:
+    """How the images, the results and the weights of a convolution lie.
+
+    The kernels see an image as (channel, plane, row, place, sample), and a matrix of results as (output,
+    plane, row, place, sample).
+    """
+
+    def __init__(self, shape: Shape, window: Window, groups: int) -> None:
+        self.apart = not samples_last(shape, window)
+        axes = [*axes_of(window)]
+        self.samples = shape[0]
+        if not self.apart:
+            self.samples = axes.pop().size
+        self.axes = axes
+        self.channels, self.groups = shape[1] // groups, groups
+
+    def spec(self, outputs: int) -> Correlation:
+        """Return the convolution itself."""
+        return self.correlation(self.axes, self.channels, outputs)
+
+    def correlation(self, axes: Sequence[Along], channels: int, outputs: int) -> Correlation:
+        """Return a correlation over axes of its own."""
+        return Correlation.of(axes, self.samples, channels, outputs, apart=self.apart)
+
+    def image(self, array: Array, code: Code | None = None, group: Index = 0) -> Array:
+        """Return a group of an image (N, C, *size), or (1, C, *size, N)."""
+        sample, channel, *places = array.strides
+        if not self.apart:
+            sample = places.pop()
+        array = three(replace(array, strides=(channel, *places, sample), padded=False), 1)
+        return _moved(array, code, group, self.channels * channel)
+
+    def matrix(self, array: Array, code: Code | None = None, group: Index = 0) -> Array:
+        """Return a group of a matrix (O, L) or (G, O / G, L), with samples in L or before all."""
+        *lead, output, length = array.strides
+        sample = lead.pop(0) if self.apart else length
+        between = length * (1 if self.apart else self.samples)
+        places = (between * s for s in row_major(tuple(axis.count for axis in self.axes)))
+        array = three(replace(array, strides=(output, *places, sample), padded=False), 1)
+        return _moved(array, code, group, lead[0] if lead else 0)
+
+    def weights(self, array: Array, code: Code, group: Index, *, turned: bool = False) -> Array:
+        """Return a group of weights (O, C K) as (O, C, *taps), or if turned of (C K, O) as (C, O, *taps)."""
+        *lead, row, column = array.strides
+        kernel = tuple(axis.taps for axis in self.axes)
+        places, tap = math.prod(kernel), row if turned else column
+        first = (places * row, column) if turned else (row, places * column)
+        array = replace(
+            array, strides=(*first, *(0,) * (3 - len(kernel)), *(tap * s for s in row_major(kernel)))
+        )
+        return _moved(array, code, group, lead[0] if lead else 0)
+
+
+def _moved(array: Array, code: Code | None, index: Index, stride: int) -> Array:
+    if code is None:
+        return array
+    return replace(array, pointer=code.at(array.pointer, (index, stride * bytes_of(array.element))))
+
+
 def convolution(w: Writer) -> bool:
     """Write a product with columns as a convolution or as a gradient of its weights; False for others."""
-    if not any(call.op == "unfold" for call in w.group.before):
+    unfold = next((call for call in w.group.before if call.op == "unfold"), None)
+    if unfold is None:
         return False
-    (unfold,) = w.group.before
-    if transposed(w["y"], unfold.result.meta.shape[-1]):
-        _weight_gradient(w, unfold)
+    product = next(call for call in (*w.group.before, w.call) if call.op == "matmul")
+    if transposed(product.args[1], unfold.result.meta.shape[-1]):
+        _weight_gradient(w, unfold, product)
     else:
         _convolution(w, unfold)
     return True
 
 
-def _image(array: Array, code: Code, group: Index, channels: int) -> Array:
-    """Return a group of an image (1, C, *size, N) as (C / groups, *size, N)."""
-    _, channel, *rest = array.strides
-    where = code.at(array.pointer, (group, channels * channel * bytes_of(array.element)))
-    return replace(array, pointer=where, strides=(channel, *rest), padded=False)
+def _groups_of(product: Call, *, apart: bool) -> int:
+    shape = product.result.meta.shape
+    return shape[-3] if len(shape) == 3 + apart else 1
 
 
 @dataclass(frozen=True)
@@ -152,29 +220,30 @@ class _Correlations:
     ----------
     image, weights
         What is read.
-    groups
-        How many groups there are.
+    case
+        How they lie.
     plans
         How each correlation is computed.
     image_of, weights_of
         Functions of (array, code, group): a group's image (C, *axes, N) and weights (O, C, *taps).
-    locate_of
-        The function of a group that `correlate` calls.
+    result_of
+        The function of (array, code, group, correlation) that returns where its results lie in an array of
+        all results.
 
     """
 
     w: Writer
     image: Operand
     weights: Operand
-    groups: int
+    case: Convolution
     plans: Sequence[Plan]
     image_of: Callable[[Array, Code, Index], Array]
     weights_of: Callable[[Array, Code, Index], Array]
-    locate_of: Callable[[Index], Locate]
+    result_of: Callable[[Array, Code, Index, Correlation], Array]
 
     def write(self, epilogue: Epilogue) -> None:
         """Write the kernels. Groups are shared by the parts of a large kernel, or the loops of one group."""
-        w, groups = self.w, self.groups
+        w, groups = self.w, self.case.groups
         sums = [plan.spec for plan in self.plans]
         work = 2 * groups * sum(s.results * s.channels * s.taps for s in sums) + work_of(w.group.after)
         units = groups if groups > 1 else min(plan.shared[1] for plan in self.plans)
@@ -184,21 +253,24 @@ class _Correlations:
         extra = [self._packed(packed)] if first else []
 
         def write(code: Code, arrays: Any, number: Any, *rest: Register) -> None:
-            finish = epilogue.finish(code, arrays, number)
             weights, space = (rest[0], rest[-1]) if first else (rest[0], code.at(rest[0], (packed, 1)))
-            with share(code, groups) if groups > 1 else code.loop(1) as group:
+            with turns(code, groups, shared=groups > 1) as group:
                 x, offset = self.image_of(arrays[self.image], code, group), 0
                 if not first:
                     self._pack(code, arrays[self.weights], group, weights)
                 for plan in self.plans:
                     there = code.at(weights, (offset, 1))
-                    locate = self.locate_of(group)
-                    correlate(code, plan, x, locate, finish, there, space, shared=groups == 1)
+                    moved_to = functools.partial(self._result, code, group, plan.spec)
+                    finish = epilogue.finish(epilogue.arrays(arrays, moved_to), code, number)
+                    correlate(code, plan, x, finish, there, space, shared=groups == 1)
                     offset += plan.weights
 
         operands = [self.image, self.weights, *epilogue.operands]
         options = {"work": work, "units": units, "space": need if first else max(need + packed, 1)}
         w.kernels.launch(operands, epilogue.numbers, write, *extra, **options)
+
+    def _result(self, code: Code, group: Index, spec: Correlation, array: Array) -> Array:
+        return self.result_of(array, code, group, spec)
 
     def _pack(
         self, code: Code, array: Array, group: Index, target: Register, *, shared: bool = False
@@ -221,179 +293,132 @@ class _Correlations:
 
 
 def _convolution(w: Writer, unfold: Call) -> None:
-    """y = w columns: (O, L) or (G, O / G, L)."""
+    """y = w columns: (O, L) or (G, O / G, L), for each sample if these come first."""
     image, window = unfold.args
-    groups = w.shape[0] if len(w.shape) == 3 else 1
-    channels, outputs = image.meta.shape[1] // groups, w.shape[-2]
-    spec = Correlation.of(_forward(window), window.size[-1], channels, outputs)
-    plan = Plan.of(w.kernels.code.machine, spec, three(_image_of(w, image), 1), dense=True)
-    steps, kernel = row_major(window.counts)[:-1], row_major(window.kernel_size[:-1])
-    batched = len(w.shape) == 3
+    shape, machine = image.meta.shape, w.kernels.code.machine
+    case = Convolution(shape, window, _groups_of(w.call, apart=not samples_last(shape, window)))
+    spec = case.spec(w.shape[-2])
+    plan = Plan.of(machine, spec, case.image(w.kernels.array(image, NOWHERE)), dense=not case.apart)
 
-    def locate_of(group: Index) -> Locate:
-        def locate(output: Terms, places: Any, samples: Terms) -> tuple[tuple[Terms, ...], int]:
-            column = [*samples]
-            for place, step in zip(places[3 - len(steps) :], steps, strict=True):
-                column += scaled(place, step)
-            first: list[Terms] = [[(group, 1)]] if batched else []
-            return (*first, output, column), len(w.shape) - 1
+    def result_of(array: Array, code: Code, group: Index, spec: Correlation) -> Array:
+        return case.matrix(array, code, group)
 
-        return locate
-
-    def weights_of(array: Array, code: Code, group: Index) -> Array:
-        *batch, row, depth = array.strides
-        start = code.at(array.pointer, (group, batch[0] * bytes_of(array.element) if batch else 0))
-        strides = (row, window.places * depth, *(depth * s for s in kernel))
-        return _three(replace(array, pointer=start, strides=strides), len(steps))
-
-    def image_of(array: Array, code: Code, group: Index) -> Array:
-        return three(_image(array, code, group, channels), 1)
-
-    found = _Correlations(w, image, w["x"], groups, [plan], image_of, weights_of, locate_of)
+    found = _Correlations(w, image, w["x"], case, [plan], case.image, case.weights, result_of)
     found.write(Epilogue(w))
 
 
-def _image_of(w: Writer, image: Operand) -> Array:
-    """Return an image (1, C, *size, N) as (C, *size, N), without a place in memory."""
-    array = w.kernels.array(image, Register(POINTER, "null"))
-    return replace(array, strides=array.strides[1:])
-
-
-def _results(array: Array, window: Window, code: Code | None = None, group: Index = 0) -> Array:
-    """Return a group of a matrix (O, L) or (G, O / G, L) as (O / G, *counts, N), with three axes."""
-    *batch, output, length = array.strides
-    counts = tuple(length * s for s in row_major(window.counts))
-    if code is not None and batch:
-        own = batch[0] * bytes_of(array.element)
-        array = replace(array, pointer=code.at(array.pointer, (group, own)))
-    return three(replace(array, strides=(output, *counts), padded=False), 1)
-
-
-def _extents(window: Window) -> list[tuple[int, int, int, int, int, int]]:
-    """Return (size, windows, taps, stride, dilation, padding before) of each axis but that of the samples."""
-    before = tuple(side for side, _ in window.padding)
-    fields = (window.size, window.counts, window.kernel_size, window.stride, window.dilation, before)
-    return list(zip(*fields, strict=True))[:-1]
-
-
-def _forward(window: Window) -> list[Along]:
-    return [Along(*extents[:5], -extents[5]) for extents in _extents(window)]
-
-
-def _three(weights: Array, rank: int) -> Array:
-    """Return weights (O, C, *taps) with three axes of taps."""
-    strides = weights.strides
-    return replace(weights, strides=(*strides[:2], *(0,) * (3 - rank), *strides[2:]))
-
-
-def residues(size: int, count: int, kernel: int, stride: int, dilation: int, before: int) -> list[Along]:
+def residues(axis: Along) -> list[Along]:
     """Return how the places of an image, by their residues, read the windows that contain them.
 
     The place r + s q is tap j of the window (r + s q + before - j dilation) / s, for each j that divides.
     """
-    found = []
+    found, stride, dilation = [], axis.step, axis.dilation
     shared = math.gcd(stride, dilation)
-    for r in range(min(stride, size)):
-        taps = [j for j in range(kernel) if (r + before - j * dilation) % stride == 0]
-        places = -(-(size - r) // stride)
+    for r in range(min(stride, axis.size)):
+        taps = [j for j in range(axis.taps) if (r - axis.first - j * dilation) % stride == 0]
+        places = -(-(axis.size - r) // stride)
         if not taps:
-            found.append(Along(count, places, 0, out=(r, stride)))
+            found.append(Along(axis.count, places, 0, out=(r, stride)))
             continue
-        first = (r + before - taps[-1] * dilation) // stride
-        step = -(stride // shared)
+        first = (r - axis.first - taps[-1] * dilation) // stride
+        tap = taps[-1], -(stride // shared)
         found.append(
-            Along(count, places, len(taps), 1, dilation // shared, first, (taps[-1], step), (r, stride))
+            Along(axis.count, places, len(taps), 1, dilation // shared, first, tap=tap, out=(r, stride))
         )
     return found
 
 
+def _at_residues(array: Array, spec: Correlation, code: Code) -> Array:
+    """Return the part of an image that lies at the residues of a correlation's results."""
+    channel, *places, sample = array.strides
+    offset = sum(axis.out[0] * s for axis, s in zip(spec.axes, places, strict=True))
+    places = [axis.out[1] * s for axis, s in zip(spec.axes, places, strict=True)]
+    return _moved(replace(array, strides=(channel, *places, sample)), code, 1, offset)
+
+
 def _image_gradient(w: Writer) -> None:
-    """dx = fold(wᵀ g): (1, C, *size, N), for wᵀ (C K, O) and g (O, L), or of groups."""
+    """dx = fold(wᵀ g): (N, C, *size) or (1, C, *size, N), for wᵀ (C K, O) and g (O, L), or of groups."""
     (product,) = w.group.before
     weights, grad = product.args
-    window = w["window"]
-    groups = product.result.meta.shape[0] if len(product.result.meta.shape) == 3 else 1
-    channels, outputs = w.shape[1] // groups, weights.meta.shape[-1]
-    parts = [residues(*extents) for extents in _extents(window)]
-    rank, samples, kernel = len(parts), window.size[-1], row_major(window.kernel_size[:-1])
-    epilogue, nowhere = Epilogue(w), Register(POINTER, "null")
-    beside = epilogue.arrays({x: w.kernels.array(x, nowhere) for x in epilogue.operands})
-    dense = window.stride[-2] == 1 and all(x.strides[-2] == samples * x.strides[-1] for x in beside)
-    image = _results(w.kernels.array(grad, nowhere), window)
-    specs = [Correlation.of(axes, samples, outputs, channels) for axes in itertools.product(*parts)]
-    plans = [Plan.of(w.kernels.code.machine, spec, image, dense=dense) for spec in specs]
-
-    def locate_of(group: Index) -> Locate:
-        def locate(channel: Terms, places: Any, sample: Terms) -> tuple[tuple[Terms, ...], int]:
-            first = [(group, channels), *channel]
-            return ([], first, *places[3 - rank :], sample), len(w.shape) - 1
-
-        return locate
-
-    def weights_of(array: Array, code: Code, group: Index) -> Array:
-        *batch, row, output = array.strides
-        start = code.at(array.pointer, (group, batch[0] * bytes_of(array.element) if batch else 0))
-        strides = (window.places * row, output, *(row * s for s in kernel))
-        return _three(replace(array, pointer=start, strides=strides), rank)
-
-    def image_of(array: Array, code: Code, group: Index) -> Array:
-        return _results(array, window, code, group)
-
-    _Correlations(w, grad, weights, groups, plans, image_of, weights_of, locate_of).write(epilogue)
-
-
-def _weight_gradient(w: Writer, unfold: Call) -> None:
-    """dw = g columnsᵀ: (O, C K) or (G, O / G, C K / G), for g (O, L), or of groups."""
-    (image, window), grad = unfold.args, w["x"]
-    groups = w.shape[0] if len(w.shape) == 3 else 1
-    channels = image.meta.shape[1] // groups
-    spec = Correlation.of(_forward(window), window.size[-1], channels, w.shape[-2])
+    case = Convolution(
+        w.shape, w["window"], _groups_of(product, apart=not samples_last(w.shape, w["window"]))
+    )
     epilogue, machine = Epilogue(w), w.kernels.code.machine
-    nowhere = _results(w.kernels.array(grad, Register(POINTER, "null")), window)
-    found = three(_image_of(w, image), 1), nowhere
-    totals, need = direct_weights.totals(spec, nowhere.element), workspace(machine, spec, *found)
+    beside = {x: w.kernels.array(x, NOWHERE) for x in epilogue.operands}
+    found = epilogue.arrays(beside, case.image).values()
+    dense = case.axes[-1].step == 1 and all(x.strides[3] == case.samples * x.strides[4] for x in found)
+    image = case.matrix(w.kernels.array(grad, NOWHERE))
+    plans = []
+    for axes in itertools.product(*map(residues, case.axes)):
+        spec = case.correlation(axes, weights.meta.shape[-1], case.channels)
+        plans.append(Plan.of(machine, spec, image, dense=dense))
+
+    def result_of(array: Array, code: Code, group: Index, spec: Correlation) -> Array:
+        return _at_residues(case.image(array, code, group), spec, code)
+
+    kernels = functools.partial(case.weights, turned=True)
+    _Correlations(w, grad, weights, case, plans, case.matrix, kernels, result_of).write(epilogue)
+
+
+def _weight_gradient(w: Writer, unfold: Call, product: Call) -> None:
+    """dw = g columnsᵀ: (O, C K) or (G, O / G, C K / G), for g (O, L), or of groups."""
+    (image, window), grad = unfold.args, product.args[0]
+    shape = image.meta.shape
+    case = Convolution(shape, window, _groups_of(product, apart=not samples_last(shape, window)))
+    spec, groups = case.spec(w.shape[-2]), case.groups
+    nowhere = case.image(w.kernels.array(image, NOWHERE)), case.matrix(w.kernels.array(grad, NOWHERE))
+    sum_ = _gradient(w.kernels.code.machine, spec, *nowhere)
     work = 2 * groups * spec.results * spec.channels * spec.taps
-    units = groups if groups > 1 else direct_weights.pieces(machine, spec, *found)
+    units = groups if groups > 1 else sum_.shared[1]
     parts = parts_of(work, units) if groups == 1 else 1
     """How many sums over some of the places there are, each in totals of its own."""
+    epilogue = Epilogue(w)
 
     def sources(code: Code, arrays: Any, group: Index) -> tuple[Array, Array]:
-        return (
-            three(_image(arrays[image], code, group, channels), 1),
-            _results(arrays[grad], window, code, group),
-        )
+        return case.image(arrays[image], code, group), case.matrix(arrays[grad], code, group)
 
     def finish(code: Code, arrays: Any, number: Any, group: Index, sums: Register, *, shared: bool) -> None:
-        def locate(output: Terms, column: Terms) -> tuple[tuple[Terms, ...], int]:
-            batch: list[Terms] = [[(group, 1)]] if len(w.shape) == 3 else []
-            return (*batch, output, column), len(w.shape) - 1
+        def matrix(array: Array) -> Array:
+            *lead, output, column = array.strides
+            return _moved(replace(array, strides=(output, column)), code, group, lead[0] if lead else 0)
 
-        end = epilogue.finish(code, arrays, number)
-        add_up(code, spec, Array(sums, nowhere.element, (1,)), parts, locate, end, shared=shared)
+        end = epilogue.finish(epilogue.arrays(arrays, matrix), code, number)
+        sum_.add_up(code, sums, parts, end, shared=shared)
 
     def whole(code: Code, arrays: Any, number: Any, space: Register) -> None:
-        with share(code, groups) if groups > 1 else code.loop(1) as group:
-            weight_gradient(code, spec, *sources(code, arrays, group), space, code.at(space, (totals, 1)))
+        with turns(code, groups, shared=groups > 1) as group:
+            sum_.write(code, *sources(code, arrays, group), space, code.at(space, (sum_.totals, 1)))
             finish(code, arrays, number, group, space, shared=False)
 
     def partial(code: Code, arrays: Any, number: Any, sums: Register, *space: Register) -> None:
         assert code.part is not None
-        mine = code.at(sums, (code.part[0], totals))
+        mine = code.at(sums, (code.part[0], sum_.totals))
         own = space[0] if space else mine
-        weight_gradient(code, spec, *sources(code, arrays, 0), mine, own, shared=True)
+        sum_.write(code, *sources(code, arrays, 0), mine, own, shared=True)
 
     def last(code: Code, arrays: Any, number: Any, sums: Register) -> None:
         finish(code, arrays, number, 0, sums, shared=True)
 
     operands: list[Operand] = [image, grad, *epilogue.operands]
+    need = sum_.workspace
     if parts == 1:
-        space = totals + need
+        space = sum_.totals + need
         w.kernels.launch(operands, epilogue.numbers, whole, work=work, units=units, space=space)
         return
-    sums = w.kernels.parts.workspace(parts * totals)
+    sums = w.kernels.parts.workspace(parts * sum_.totals)
     w.kernels.launch([image, grad], (), partial, sums, work=work, units=units, space=need)
     added = moved(*(x.meta for x in epilogue.operands)) + parts * moved(w.result.meta)
-    w.kernels.launch(epilogue.operands, epilogue.numbers, last, sums, work=added, units=w.shape[-2])
+    w.kernels.launch(epilogue.operands, epilogue.numbers, last, sums, work=added, units=sum_.ends)
+
+
+def _gradient(machine: Machine, spec: Correlation, image: Array, grad: Array) -> Gradient:
+    """Return the way to compute the gradient of weights that takes the least time."""
+    lanes = machine.lanes(image.element)
+    if depthwise.suits(spec) and grad.strides[3] == 1:
+        return ByPlanes(spec, image, grad, lanes)
+    if by_outputs(spec, lanes):
+        return ByOutputs(spec, image, grad, lanes, machine)
+    return AlongSum(spec, image, grad, lanes)
 
 
 WINDOWS: dict[str, Callable[[Writer], None]] = {

@@ -18,7 +18,7 @@ from ..ir import Code, Terms, Value, vector
 from ..machine import Machine
 from .contract import Along, Before, Finish, Product, Start
 from .span import Array, Block, Span
-from .sums import LONGEST, Places, nest, runs, share
+from .sums import LONGEST, Places, cut, nest, runs, share
 
 
 def suits(machine: Machine, product: Product, a: Array, b: Array, along: Along) -> bool:
@@ -65,8 +65,8 @@ def dot(
     second: Any = Code.loop if by_rows else share
 
     def matrix(batch: Places) -> None:
-        for i, down, rows in _groups(product.rows, height):
-            for j, right, columns in _groups(product.columns, width):
+        for i, down, rows in cut(product.rows, height):
+            for j, right, columns in cut(product.columns, width):
                 with first(code, down) as p, second(code, right) as q:
                     place = [*batch, [(i, 1), (p, height)], [(j, 1), (q, width)]]
                     _tile_of(code, product, a, b, place, (rows, columns), (start, finish, before))
@@ -85,12 +85,6 @@ def _tile(machine: Machine, product: Product, lanes: int) -> tuple[int, int]:
     most = max(lanes, 8) if machine.registers == 32 else lanes
     width = min(product.columns, most)
     return max(min(product.rows, most // width), 1), width
-
-
-def _groups(extent: int, size: int) -> list[tuple[int, int, int]]:
-    """Return (first, count, size) of whole tiles along an axis, and of the rest."""
-    whole, rest = divmod(extent, size)
-    return [g for g in ((0, whole, size), (whole * size, 1, rest)) if g[1] and g[2]]
 
 
 def _tile_of(

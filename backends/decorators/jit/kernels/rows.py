@@ -9,83 +9,17 @@ when no window needs it.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ..ir import INDEX, Code, Index, Terms, Value, bytes_of
+from .along import Along
 from .loops import elementwise
 from .span import Array
+from .tile import scaled
 from .transpose import copy
-from .windows import meeting
 
 BUDGET = 1 << 20
 """The bytes of packed rows that suit the second cache."""
-
-
-@dataclass(frozen=True)
-class Along:
-    """One spatial axis: result r and tap t read the place r step + t dilation + first, if it exists.
-
-    In the weights tap t is `tap[0] + t tap[1]`; in the result r is `out[0] + r out[1]`.
-    """
-
-    size: int
-    count: int
-    taps: int
-    step: int = 1
-    dilation: int = 1
-    first: int = 0
-    tap: tuple[int, int] = (0, 1)
-    out: tuple[int, int] = (0, 1)
-
-    @property
-    def span(self) -> int:
-        """The places from the first tap to the last one."""
-        return (self.taps - 1) * self.dilation + 1
-
-    @property
-    def inside(self) -> bool:
-        """Whether every result and tap read a place that exists."""
-        return self.first >= 0 and (self.count - 1) * self.step + self.span + self.first <= self.size
-
-    def taps_of(self, code: Code, result: Index) -> tuple[Index, Index]:
-        """Return the first tap of a result that reads a place, and how many there are."""
-        if self.inside:
-            return 0, self.taps
-        return meeting(code, result, self.step, self.dilation, self.taps, self.size, -self.first)
-
-    def results_of(self, code: Code, tap: Index) -> tuple[Index, Index]:
-        """Return the first result whose tap reads a place, and how many there are."""
-        if self.inside:
-            return 0, self.count
-        return meeting(code, tap, self.dilation, self.step, self.count, self.size, -self.first)
-
-    @property
-    def residues(self) -> int:
-        """How many rows of places lie one after the other in a packed row."""
-        return self.step if self.taps > 1 else 1
-
-    @property
-    def places(self) -> int:
-        """The packed places of a residue."""
-        if self.residues == 1:
-            return self.count if self.taps == 1 else self.count + self.span - 1
-        return -(-((self.count - 1) * self.step + self.span) // self.step)
-
-    def classes(self) -> Iterator[tuple[int, int, int, int]]:
-        """Yield (first tap, taps, step, packed places per step) of taps whose places lie evenly apart."""
-        every = self.residues // math.gcd(self.residues, self.dilation)
-        for tap in range(min(every, self.taps)):
-            yield tap, -(-(self.taps - tap) // every), every, every * self.dilation // self.residues
-
-    def packed(self, tap: int) -> int:
-        """Return where the place of a tap of result 0 lies in a packed row."""
-        row, place = (tap * self.dilation) % self.residues, (tap * self.dilation) // self.residues
-        return row * self.places + place
-
-
-TRIVIAL = Along(1, 1, 1)
 
 
 @dataclass(frozen=True)
@@ -101,6 +35,13 @@ class Rows:
     lanes: int
     together: int = 1
     """The rows of results that are worked on at a time."""
+    turned: bool = False
+    """Whether the channels of a place lie side by side, and not its samples; they fill whole vectors."""
+
+    def several(self, most: int) -> Rows:
+        """Return the same with as many rows of results at a time as take so many bytes; at least one."""
+        options = [replace(self, together=n) for n in range(1, self.row.count + 1) if self.row.count % n == 0]
+        return next((rows for rows in options[::-1] if rows.bytes <= most), self)
 
     @property
     def slots(self) -> int:
@@ -108,11 +49,14 @@ class Rows:
         return min((self.together - 1) * self.row.step + self.row.span, self.row.size)
 
     @property
-    def strides(self) -> tuple[int, int, int, int]:
-        """The elements from slot to slot, from plane to plane, channel to channel, place to place."""
-        channel = self.place.residues * self.place.places * self.samples
-        plane = channel * self.channels
-        return plane * self.plane.taps, plane, channel, self.samples
+    def strides(self) -> tuple[int, int, int, int, int]:
+        """The elements from each slot, plane, channel, place and sample to the next."""
+        places = self.place.residues * self.place.places * self.samples
+        if self.turned:
+            width = -(-self.channels // self.lanes) * self.lanes
+            return width * places * self.plane.taps, width * places, 1, width * self.samples, width
+        plane = places * self.channels
+        return plane * self.plane.taps, plane, places, self.samples, 1
 
     @property
     def bytes(self) -> int:
@@ -127,10 +71,6 @@ class Ring:
         self.code, self.rows, self.image, self.base = code, rows, image, base
         self.size = bytes_of(rows.element)
         self.next = code.cell(INDEX)
-        if not rows.place.inside or rows.place.residues > 1:
-            whole = Array(base, rows.element, (1,))
-            count = rows.bytes // self.size
-            elementwise(code, (count,), [whole], [whole], lambda code, x: code.number(x.type, 0.0))
 
     def begin(self) -> None:
         """Forget all rows."""
@@ -151,7 +91,7 @@ class Ring:
 
     def _pack(self, plane: Index, row: Value) -> None:
         code, rows, along = self.code, self.rows, self.rows.place
-        _, level, channel, place = rows.strides
+        _, level, channel, place, sample = rows.strides
         first, count = rows.plane.taps_of(code, plane)
         source = self.image
         with code.loop(count) as k:
@@ -163,32 +103,83 @@ class Ring:
             offset = [(index, factor * sz * self.size) for index, factor in where]
             line = code.at(source.pointer, *offset, (row, sy * self.size))
             for residue in range(along.residues):
-                low, high = self._existing(residue)
+                low, high = along.existing(residue)
                 if low >= high:
                     continue
-                here = (along.first + residue + low * along.step) * sx * self.size
+                here = (along.first + residue + low * along.unit) * sx * self.size
                 there = (residue * along.places + low) * place * self.size
                 shape = (rows.channels, high - low, rows.samples)
                 copy(
                     code,
                     shape,
-                    Array(code.at(line, (here, 1)), rows.element, (source.strides[0], along.step * sx, sn)),
-                    Array(code.at(target, (there, 1)), rows.element, (channel, place, 1)),
+                    Array(code.at(line, (here, 1)), rows.element, (source.strides[0], along.unit * sx, sn)),
+                    Array(code.at(target, (there, 1)), rows.element, (channel, place, sample)),
                 )
-
-    def _existing(self, residue: int) -> tuple[int, int]:
-        """Return the range of the packed places of a residue that exist in the image."""
-        along = self.rows.place
-        start = -along.first - residue
-        low = max(-(-start // along.step), 0)
-        high = min((start + along.size - 1) // along.step + 1, along.places)
-        return low, high
 
     def address(self, row: Value, terms: Terms = ()) -> Value:
         """Return where a row of the image lies, if it is packed; the terms are in bytes."""
         code, slots = self.code, self.rows.slots
         slot = row if slots >= self.rows.row.size else code.new(INDEX, f"urem {row}, {slots}")
         return code.at(self.base, (slot, self.rows.strides[0] * self.size), *terms)
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where tiles read the rows of an image (channel, *axes, sample): packed, or where they lie."""
+
+    code: Code
+    rows: Rows
+    image: Array
+    ring: Ring | None
+
+    @property
+    def channel(self) -> int:
+        """The elements from channel to channel."""
+        return self.image.strides[0] if self.ring is None else self.rows.strides[2]
+
+    @property
+    def place(self) -> int:
+        """The elements from place to place."""
+        return self.image.strides[3] if self.ring is None else self.rows.strides[3]
+
+    def offset(self, tap: int) -> int:
+        """Return the elements from a row's beginning to what a tap reads for result 0."""
+        place = self.rows.place
+        return (tap * place.dilation if self.ring is None else place.packed(tap)) * self.place
+
+    def begin(self) -> None:
+        """Forget all packed rows."""
+        if self.ring is not None:
+            self.ring.begin()
+
+    def fill(self, plane: Index, row: Index) -> None:
+        """Pack what the results of a row, and of those together with it, need."""
+        if self.ring is not None:
+            self.ring.fill(plane, row)
+
+    def line(self, z: Index, y: Index, level: Terms, tap: Terms) -> Value:
+        """Return where the row begins that a tap of a plane and a tap of a row read."""
+        code, rows, size = self.code, self.rows, bytes_of(self.rows.element)
+        plane, row, place = rows.plane, rows.row, rows.place
+        there = code.sum([(y, row.step), (row.first, 1), *scaled(tap, row.dilation)])
+        if self.ring is not None:
+            return self.ring.address(there, scaled(level, rows.strides[1] * size))
+        above: Terms = [(z, plane.step), (plane.first, 1), *scaled(level, plane.dilation)]
+        _, sz, sy, sx, _ = self.image.strides
+        terms = *scaled(above, sz * size), (there, sy * size), (place.first * sx, size)
+        return code.at(self.image.pointer, *terms)
+
+
+def clear(code: Code, rows: Rows, base: Value) -> None:
+    """Write zeros where rows will be packed, if some of their places do not exist: these stay zeros."""
+    if not rows.place.inside or rows.place.residues > 1:
+        zeros(code, rows.element, rows.bytes // bytes_of(rows.element), base)
+
+
+def zeros(code: Code, element: str, count: int, base: Value) -> None:
+    """Write so many zeros."""
+    whole = Array(base, element, (1,))
+    elementwise(code, (count,), [whole], [whole], lambda code, x: code.number(x.type, 0.0))
 
 
 def blocks(samples: int, lanes: int, bytes_of_sample: int) -> list[tuple[int, int, int]]:

@@ -10,9 +10,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 
 from ..ir import INDEX, Code, Index, Terms, Value
-
-LONGEST = 8192
-"""The most terms that are added one after the other to one number."""
+from ..sizes import LONGEST as LONGEST
 
 Places = list[Terms]
 """One place for each axis that is summed over."""
@@ -90,6 +88,11 @@ def share(code: Code, count: int) -> Iterator[Index]:
         yield code.sum([(low, 1), (i, 1)])
 
 
+def turns(code: Code, count: int, *, shared: bool) -> contextlib.AbstractContextManager[Index]:
+    """Write a loop, which the parts of a kernel may share."""
+    return share(code, count) if shared else code.loop(count)
+
+
 def _bound(code: Code, part: Terms, count: int, parts: int) -> Value:
     """Return the first turn of a part."""
     scaled = code.sum([(index, factor * count) for index, factor in part])
@@ -102,3 +105,17 @@ def best_shared(code: Code, extents: Sequence[int]) -> int | None:
         return None
     most = max(extents)
     return next(i for i, extent in enumerate(extents) if extent >= min(code.part[1], most))
+
+
+def cut(extent: int, size: int) -> list[tuple[int, int, int]]:
+    """Return (first, count, size) of the whole parts of an extent, and of the rest."""
+    whole, rest = divmod(extent, size)
+    return [part for part in ((0, whole, size), (whole * size, 1, rest)) if part[1] and part[2]]
+
+
+def even(extent: int, most: int) -> list[tuple[int, int, int]]:
+    """Return (first, count, size) of parts of at most so much, of nearly equal sizes."""
+    count = -(-extent // most)
+    low, more = divmod(extent, count)
+    parts = (0, more, low + 1), (more * (low + 1), count - more, low)
+    return [part for part in parts if part[1] and part[2]]

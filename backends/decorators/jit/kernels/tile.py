@@ -28,8 +28,9 @@ class Operand:
     padded: bool = False
 
     def moved(self, code: Code, places: Places) -> Operand:
-        """Return the operand from other terms on."""
-        terms = [term for place, s in zip(places, self.terms, strict=True) for term in scaled(place, s)]
+        """Return the operand from other terms on, given by places of the last axes."""
+        strides = self.terms[len(self.terms) - len(places) :]
+        terms = [term for place, s in zip(places, strides, strict=True) for term in scaled(place, s)]
         return replace(self, base=code.at(self.base, *terms))
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from ..ir import Code, Terms, Value, bytes_of, vector
 from .loops import Loops, elementwise
 from .span import Array
-from .sums import best_shared, nest, share
+from .sums import best_shared, cut, nest, share
 
 
 def transpose(
@@ -31,8 +31,8 @@ def transpose(
     """
     size = side(code, element)
     down_shared = shared and m >= n
-    for i, rows, height in _parts(m, size):
-        for j, columns, width in _parts(n, size):
+    for i, rows, height in cut(m, size):
+        for j, columns, width in cut(n, size):
             with (
                 share(code, rows) if down_shared else code.loop(rows) as p,
                 share(code, columns) if shared and not down_shared else code.loop(columns) as q,
@@ -47,13 +47,6 @@ def transpose(
 def side(code: Code, element: str) -> int:
     """Return the rows and columns of a block."""
     return 16 if element == "i1" else code.machine.lanes(element)
-
-
-def _parts(extent: int, size: int) -> list[tuple[int, int, int]]:
-    """Return (first, count, size) of the whole blocks along an axis, and of the rest."""
-    whole = extent // size
-    parts = [(0, whole, size), (whole * size, 1, extent % size)]
-    return [part for part in parts if part[1] and part[2]]
 
 
 def _scaled(terms: Terms, factor: int) -> Terms:
@@ -75,7 +68,7 @@ def _block(
     """Transpose one block in registers, a few columns at a time.
 
     Loads of 16 bytes put the rows i, i + c, i + 2 c, ... into the quarters of vector i. Then the quarters are
-    transposed beside each other: log2(c) rounds of shuffles that swap their off-diagonal quarters.
+    transposed beside each other.
     """
     stored = "i8" if element == "i1" else element
     lanes, scale = side(code, element), bytes_of(stored)
@@ -84,16 +77,26 @@ def _block(
         live = chunk if padded else min(chunk, width - first)
         here = code.at(source, (first, scale))
         rows = [_rows(code, stored, range(i, height, chunk), here, row, live) for i in range(chunk)]
-        step = chunk // 2
-        while step:
-            low = [j if not j & step else lanes + j - step for j in range(lanes)]
-            high = [j + step if not j & step else lanes + j for j in range(lanes)]
-            for i in (i for i in range(chunk) if not i & step):
-                x, y = rows[i], rows[i + step]
-                rows[i], rows[i + step] = code.shuffle(x, y, low), code.shuffle(x, y, high)
-            step //= 2
+        rows = turned(code, rows)
         for j in range(min(chunk, width - first)):
             code.store(rows[j], code.at(target, (first + j, target_row * scale)), height)
+
+
+def turned(code: Code, rows: Sequence[Value]) -> list[Value]:
+    """Transpose vectors in registers: of n vectors, n a power of 2, each n neighbouring lanes as a matrix.
+
+    log2(n) rounds of shuffles swap the off-diagonal quarters of ever smaller squares.
+    """
+    rows, lanes = list(rows), rows[0].type.lanes
+    step = len(rows) // 2
+    while step:
+        low = [j if not j & step else lanes + j - step for j in range(lanes)]
+        high = [j + step if not j & step else lanes + j for j in range(lanes)]
+        for i in (i for i in range(len(rows)) if not i & step):
+            x, y = rows[i], rows[i + step]
+            rows[i], rows[i + step] = code.shuffle(x, y, low), code.shuffle(x, y, high)
+        step //= 2
+    return rows
 
 
 def _rows(code: Code, stored: str, rows: range, source: Value, row: int, live: int) -> Value:

@@ -9,81 +9,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from ....windows import Window
-from ..ir import INDEX, Code, Index, Terms, Value, bytes_of, scalar
+from ..ir import Code, Index, Terms, bytes_of, scalar
+from .along import Along, axes_of
 from .loops import elementwise
 from .span import Array, Span
 from .sums import Places, best_shared, nest
 
 
-@dataclass(frozen=True)
-class Axis:
-    """One spatial axis of a window: place = window x stride + tap x dilation - before."""
-
-    size: int
-    taps: int
-    windows: int
-    stride: int
-    dilation: int
-    before: int
-
-    @property
-    def plain(self) -> bool:
-        """Whether every place is a window of its own."""
-        return self.taps == self.stride == 1 and self.windows == self.size and not self.before
-
-    @property
-    def inside(self) -> bool:
-        """Whether no window meets the padding."""
-        last = (self.windows - 1) * self.stride + (self.taps - 1) * self.dilation
-        return not self.before and last < self.size
-
-    def windows_of(self, code: Code, tap: Index) -> tuple[Index, Index]:
-        """Return the first window whose tap is in the image, and how many there are."""
-        if self.inside:
-            return 0, self.windows
-        return meeting(code, tap, self.dilation, self.stride, self.windows, self.size, self.before)
-
-    def taps_of(self, code: Code, window: Index) -> tuple[Index, Index]:
-        """Return the first tap of a window that is in the image, and how many there are."""
-        if self.inside:
-            return 0, self.taps
-        return meeting(code, window, self.stride, self.dilation, self.taps, self.size, self.before)
-
-
-def meeting(
-    code: Code, place: Index, scale: int, step: int, count: int, size: int, before: int
-) -> tuple[Index, Index]:
-    """Return (first, number) of the i < count with 0 <= place x scale + i x step - before < size."""
-    if isinstance(place, int):
-        start = before - place * scale
-        first = min(max(-(-start // step), 0), count)
-        return first, max(min((start + size - 1) // step + 1, count) - first, 0)
-
-    def least(x: Value, bound: int, how: str) -> Value:
-        return code.intrinsic(how, x, Value(INDEX, str(bound)))
-
-    def over(x: Value) -> Value:
-        return x if step == 1 else code.new(INDEX, f"udiv {x}, {step}")
-
-    low = over(least(code.sum([(place, -scale), (before + step - 1, 1)]), 0, "smax"))
-    high = over(least(code.sum([(place, -scale), (before + size - 1 + step, 1)]), 0, "smax"))
-    low, high = least(low, count, "smin"), least(high, count, "smin")
-    return low, least(code.sub(high, low), 0, "smax")
-
-
-def axes_of(window: Window) -> tuple[Axis, ...]:
-    """Return a window's axes."""
-    fields = (window.size, window.kernel_size, window.counts, window.stride, window.dilation)
-    sides = (before for before, _ in window.padding)
-    return tuple(Axis(*entries) for entries in zip(*fields, sides, strict=True))
-
-
 def _bodies(
     code: Code,
-    axes: Sequence[Axis],
+    axes: Sequence[Along],
     shape: Sequence[int],
     body: Callable[[Sequence[int], Places, Places, Places], None],
 ) -> None:
@@ -107,13 +45,11 @@ def _bodies(
                 return
             here = axes[axis]
             tap: Index = taps[axis][0][0] if taps[axis] else 0
-            first, count = here.windows_of(code, tap)
+            first, count = here.results_of(code, tap)
             with code.loop(count) as i:
                 window: Terms = [(first, 1), (i, 1)]
                 found.append(window)
-                places.append(
-                    [(first, here.stride), (i, here.stride), (tap, here.dilation), (-here.before, 1)]
-                )
+                places.append([(first, here.step), (i, here.step), (tap, here.dilation), (here.first, 1)])
                 along(axis + 1)
                 found.pop()
                 places.pop()
@@ -218,7 +154,7 @@ def max_pool(
 
 def _largest(
     code: Code,
-    axes: Sequence[Axis],
+    axes: Sequence[Along],
     strides: Sequence[int],
     span: Span,
     arrays: tuple[Array, Array | None, Array | None],
@@ -261,10 +197,10 @@ def _largest(
         first, count = here.taps_of(code, place)
         with code.loop(count) as i:
             at[axis + 2] = [
-                (place, here.stride),
+                (place, here.step),
                 (first, here.dilation),
                 (i, here.dilation),
-                (-here.before, 1),
+                (here.first, 1),
             ]
             along(axis + 1)
 

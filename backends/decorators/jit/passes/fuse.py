@@ -44,7 +44,7 @@ class Group:
         The op that decides the loops: a product, a reduction, a gather; None if all are elementwise.
     before
         Elementwise ops whose results only the root reads, element by element; or the columns of a
-        convolution, or the product that it folds.
+        convolution, or the product that it folds or sums.
     after
         Elementwise ops on the root's result, or all ops of a group without a root, in order.
     results
@@ -74,6 +74,11 @@ class _Draft:
     root: Call | None
     before: list[Call] = field(default_factory=list)
     after: list[Call] = field(default_factory=list)
+
+    @property
+    def product(self) -> bool:
+        """Whether its kernel is that of a product: a matmul, the fold of one, or its sum over samples."""
+        return self.root is not None and any(call.op == "matmul" for call in (self.root, *self.before))
 
 
 @dataclass(frozen=True)
@@ -201,7 +206,7 @@ class _Fusion:
             return False
         if draft.root is None:
             return draft.after[-1].result.meta.shape == shape
-        if draft.root.op == "matmul" or (draft.root.op == "fold" and draft.before):
+        if draft.product:
             return all(one.op not in self.rules.costly for one in tree)
         return draft.root.op == "sum" and _same_kind(draft.root, tree)
 

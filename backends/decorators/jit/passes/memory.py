@@ -14,11 +14,10 @@ from dataclasses import dataclass, field
 
 from ....meta import Meta
 from ..instructions import Buffer, Load, Operand, Program, Region, Store, Value, base_of
+from ..sizes import aligned
 from .fuse import Group
 from .layout import Layout
 
-ALIGNMENT = 64
-"""Bytes: a cache line, and the widest vector."""
 BYTES = {"float32": 4, "float64": 8, "int64": 8, "bool": 1}
 
 
@@ -181,11 +180,6 @@ class _Planner:
                 self.plan.offsets[value] = offset
                 self.plan.size = max(self.plan.size, offset + size)
                 ends.append((max(self.last.get(value, place), place), offset, size))
-
-
-def aligned(size: int) -> int:
-    """Return a number of bytes, up to a whole cache line."""
-    return -(-max(size, 1) // ALIGNMENT) * ALIGNMENT
 
 
 def size_of(meta: Meta) -> int:
