@@ -100,9 +100,11 @@ def wrong_stride(patch: Patch) -> None:
 
 def lost_tail(patch: Patch) -> None:
     right = loops.spans
-    patch.setattr(
-        loops, "spans", lambda code, places, axis, n, w, body: right(code, places, axis, n // w * w, w, body)
-    )
+
+    def spans(code: Any, places: Any, axis: int, n: int, w: int, body: Any, **options: bool) -> None:
+        right(code, places, axis, n // w * w, w, body, **options)
+
+    patch.setattr(loops, "spans", spans)
 
 
 def lost_rows(patch: Patch) -> None:
