@@ -58,6 +58,11 @@ class Group:
     results: tuple[Value, ...]
 
     @property
+    def product(self) -> bool:
+        """Whether its kernel is that of a product: a matmul, the fold of one, or its sum over samples."""
+        return self.root is not None and any(call.op == "matmul" for call in (self.root, *self.before))
+
+    @property
     def calls(self) -> tuple[Call, ...]:
         """All instructions, in order."""
         return (*self.before, *([] if self.root is None else [self.root]), *self.after)
@@ -74,11 +79,6 @@ class _Draft:
     root: Call | None
     before: list[Call] = field(default_factory=list)
     after: list[Call] = field(default_factory=list)
-
-    @property
-    def product(self) -> bool:
-        """Whether its kernel is that of a product: a matmul, the fold of one, or its sum over samples."""
-        return self.root is not None and any(call.op == "matmul" for call in (self.root, *self.before))
 
 
 @dataclass(frozen=True)
@@ -206,7 +206,7 @@ class _Fusion:
             return False
         if draft.root is None:
             return draft.after[-1].result.meta.shape == shape
-        if draft.product:
+        if draft.root.op == "matmul" or any(one.op == "matmul" for one in draft.before):
             return all(one.op not in self.rules.costly for one in tree)
         return draft.root.op == "sum" and _same_kind(draft.root, tree)
 

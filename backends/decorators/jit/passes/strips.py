@@ -139,7 +139,7 @@ def _started(group: Group) -> _Draft | None:
 
 def _joins(draft: _Draft, group: Group) -> bool:
     """Add a group to a draft if it works on the same rows, and reads of the draft's values only these."""
-    if group.root is not None and group.root.op not in ("sum", "max"):
+    if group.product or (group.root is not None and group.root.op not in ("sum", "max")):
         return False
     shape, axis = domain(group), draft.axis
     if len(shape) != len(draft.shape) or shape[axis] != draft.extent or axis in reduced_axes(group):
