@@ -70,6 +70,11 @@ class Work:
         return 2 * self.batch * (3 * sum(products) - products[0])
 
     @property
+    def options(self) -> dict[str, float]:
+        """The optimizer's options beside the learning rate."""
+        return {}
+
+    @property
     def samples(self) -> int:
         """The rows of the data set."""
         return 1000
@@ -134,7 +139,7 @@ class Ours(Contender):
             self.loss = MSELoss("mean" if work.loss == "MSE" else "sum", backend=b)
         self.loss.validate = False  # as in the training loop, which checks the targets once
         kind: Any = {"SGD": SGD, "Adam": Adam}[work.optimizer]
-        self.optimizer = kind(self.model.parameters(), lr=1.0)
+        self.optimizer = kind(self.model.parameters(), lr=1.0, **work.options)
         self.penalty = L2Penalty(self.model.parameters(), work.penalty) if work.penalty else None
         self.data = tuple(b.from_host(x) for x in work.data)
         self.run = b.compile(self.step)
@@ -184,10 +189,10 @@ class Torch(Contender):
             torch.compiler.reset()
         self.work, self.dtype = work, getattr(torch, work.dtype)
         self.model = self._network(work)
-        self.model.load_state_dict({k: torch.tensor(v) for k, v in work.weights.items()})
+        self._load(work)
         leaves = list(self.model.parameters())
         kind = {"SGD": torch.optim.SGD, "Adam": torch.optim.Adam}[work.optimizer]
-        self.optimizer = kind(leaves, lr=1.0)
+        self.optimizer = kind(leaves, lr=1.0, **work.options)
         if work.loss == "cross-entropy":
             criterion = torch.nn.CrossEntropyLoss()
         else:
@@ -201,6 +206,9 @@ class Torch(Contender):
 
         self.loss = torch.compile(loss) if compiled else loss
         self.data = tuple(map(torch.tensor, work.data))
+
+    def _load(self, work: Work) -> None:
+        self.model.load_state_dict({k: self.torch.tensor(v) for k, v in work.weights.items()})
 
     def _network(self, work: Work) -> Any:
         nn, chain = self.torch.nn, []
@@ -320,7 +328,7 @@ class Jax(Contender):
         (value, (averages, prediction)), slopes = function(layers, averages, x, y)
         over = self.jax.tree.map
         if self.work.optimizer == "SGD":
-            layers = over(lambda p, g: p - rate * g, layers, slopes)
+            layers, moments = self._sgd(layers, slopes, moments, rate)
         else:
             m, v, t = moments
             t = t + 1
@@ -333,6 +341,9 @@ class Jax(Contender):
 
             layers, moments = over(adam, layers, m, v), (m, v, t)
         return (layers, averages, moments), (prediction, value)
+
+    def _sgd(self, layers: Any, slopes: Any, moments: Any, rate: Any) -> tuple[Any, Any]:
+        return self.jax.tree.map(lambda p, g: p - rate * g, layers, slopes), moments
 
     def ready(self, order: Any, rate: float) -> Callable[[], None]:
         wait, rate = self.jax.block_until_ready, self.np.asarray(rate, self.work.dtype)
