@@ -70,6 +70,11 @@ class Work:
         return 2 * self.batch * (3 * sum(products) - products[0])
 
     @property
+    def check_rate(self) -> float:
+        """The learning rate of the steps whose results must agree."""
+        return 1e-3
+
+    @property
     def options(self) -> dict[str, float]:
         """The optimizer's options beside the learning rate."""
         return {}

@@ -29,6 +29,8 @@ from lamina.train import LeNet, ResNet
 
 COMPILED, EAGER, JAX = "torch.compile", "torch.nn", "JAX jit"
 EPSILON, SGD_MOMENTUM = 1e-5, 0.9
+_CHECK_RATE = 1e-5
+"""A larger one kills channels of LeNet: their moments would fade into denormal numbers."""
 _STEPS, _RATE = 3, 1e-7
 """The steps that a process of its own takes after the first, and their learning rate."""
 
@@ -71,6 +73,11 @@ class ImageWork(Work):
         rng = np.random.default_rng(0)
         x = rng.standard_normal((self.samples, *self.model.input_shape)).astype(self.dtype)
         return x, rng.integers(0, self.model.outputs, self.samples)
+
+    @property
+    @override
+    def check_rate(self) -> float:
+        return _CHECK_RATE
 
     @override
     def network(self, backend: Backend) -> Module:
@@ -142,7 +149,7 @@ class ImageTorch(Torch):
 
 
 class ImageJax(Jax):
-    """The same step in JAX, a jit of one step; images are (N, C, H, W).
+    """The same step in JAX, a jit of one step; images are (N, H, W, C), as XLA has them on a CPU.
 
     The state is (weights, averages of BatchNorm, Adam's moments or SGD's), each a dict by path.
     """
@@ -156,7 +163,10 @@ class ImageJax(Jax):
     @override
     def _initial(self) -> State:
         tree, np_, work = self.jax.tree, self.np, self.work
-        found = {name: np_.array(value) for name, value in work.weights.items()}
+        x, y = self.data
+        self.data = x.transpose(0, 2, 3, 1), y
+        weights = {n: v.transpose(2, 3, 1, 0) if v.ndim == 4 else v for n, v in work.weights.items()}
+        found = {name: np_.array(value) for name, value in weights.items()}
         averages = {name: value for name, value in found.items() if "running" in name}
         weights = {name: v for name, v in found.items() if "running" not in name and "num_" not in name}
         zeros = tree.map(np_.zeros_like, weights)
@@ -180,26 +190,26 @@ class ImageJax(Jax):
             other = x if layer.shortcut is None else inside(layer.shortcut, "shortcut", x)
             return inside(layer.body, "body", x) + other
         if kind == "Conv2d":
-            names = ("NCHW", "OIHW", "NCHW")
+            names = ("NHWC", "HWIO", "NHWC")
             kernel = w[f"{path}weight"]
             y = lax.conv_general_dilated(x, kernel, layer.stride, layer.padding, dimension_numbers=names)
-            return y if layer.bias is None else y + w[f"{path}bias"][:, None, None]
+            return y if layer.bias is None else y + w[f"{path}bias"]
         if kind == "BatchNorm2d":
-            mean, var, n = x.mean((0, 2, 3)), x.var((0, 2, 3)), x.size // x.shape[1]
+            mean, var, n = x.mean((0, 1, 2)), x.var((0, 1, 2)), x.size // x.shape[-1]
             for name, value in (("mean", mean), ("var", var * (n / (n - 1)))):
                 old = averages[f"{path}running_{name}"]
                 moved[f"{path}running_{name}"] = old + MOMENTUM * (value - old)
-            scale = w[f"{path}weight"] * lax.rsqrt(var + EPSILON)
-            shift = w[f"{path}bias"]
-            return (x - mean[:, None, None]) * scale[:, None, None] + shift[:, None, None]
+            return (x - mean) * (w[f"{path}weight"] * lax.rsqrt(var + EPSILON)) + w[f"{path}bias"]
         if kind == "MaxPool2d":
-            window = (1, 1, *layer.kernel_size)
+            window = (1, *layer.kernel_size, 1)
             return lax.reduce_window(x, -np_.inf, lax.max, window, window, "VALID")
         if kind == "AdaptiveAvgPool2d":
-            return x.mean((2, 3), keepdims=True)
+            return x.mean((1, 2), keepdims=True)
         if kind == "Linear":
             return x @ w[f"{path}weight"].T + w[f"{path}bias"]
-        return {"ReLU": self.jax.nn.relu, "Flatten": lambda x: x.reshape(len(x), -1)}[kind](x)
+        if kind == "Flatten":
+            return x.transpose(0, 3, 1, 2).reshape(len(x), -1)
+        return {"ReLU": self.jax.nn.relu}[kind](x)
 
     @override
     def _sgd(self, layers: Any, slopes: Any, moments: Any, rate: Any) -> tuple[Any, Any]:
@@ -209,7 +219,9 @@ class ImageJax(Jax):
 
     @override
     def parameters(self) -> list[Any]:
-        return [np.asarray(value) for value in self.state[0].values()]
+        found = self.state[0]  # JAX sorts the names
+        arrays = [np.asarray(found[name]) for name in self.work.weights if name in found]
+        return [x.transpose(3, 2, 0, 1) if x.ndim == 4 else x for x in arrays]
 
 
 MAKERS: Mapping[str, Callable[[Any], Contender]] = {

@@ -1,6 +1,6 @@
-"""Make the section "Compiled steps" of docs/speed.md from a run of bench/test_compiled.py.
+"""Make the tables of compiled steps in docs/speed.md: of test_compiled.py and test_compiled_images.py.
 
-`python bench/speed.py FILE.json [--write docs/speed.md] [--plot docs/pictures/speed.png]`
+`python bench/speed.py FILE.json... [--write docs/speed.md] [--plot docs/pictures/speed.png]`
 """
 
 from __future__ import annotations
@@ -13,11 +13,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import image_table
+from image_table import both, table
 from table import TableError, Time, duration
 
 JIT = "jit+numpy"
 PREFIX = "compiled step: "
 BEGIN, END = "<!-- from bench/speed.py -->", "<!-- to here -->"
+IMAGES = "<!-- images, from bench/speed.py -->"
 LEGEND = (
     "Times are medians of a step, in brackets the fastest; `x` is another's time divided by ours. *Peak* is "
     "the most that the core reached in multiply-adds in the same minutes; *of the peak* is that of the "
@@ -58,7 +61,7 @@ class Row:
         if name not in self.times:
             return ""
         time, ours = self.times[name], self.times[JIT]
-        return f"{_time(time)}, {time.median / ours.median:.3g}x"
+        return f"{both(time)}, {time.median / ours.median:.3g}x"
 
 
 @dataclass(frozen=True)
@@ -74,8 +77,29 @@ class Run:
         return [n for n in dict.fromkeys(n for row in self.rows for n in row.times) if n != JIT]
 
 
-def read(path: Path) -> Run:
-    """Return the run in a file; TableError if it is not one."""
+def read(path: Path) -> tuple[Run | None, image_table.Images | None]:
+    """Return the networks and the images in a file; TableError if it has neither."""
+    content = _content(path)
+    compiled, images = (
+        [b for b in content["benchmarks"] if str(b.get("group")).startswith(prefix)]
+        for prefix in (PREFIX, image_table.PREFIX)
+    )
+    if not compiled and not images:
+        raise TableError(f"{path} has no compiled steps; run pytest bench/test_compiled.py")
+    rows = []
+    for benchmark in compiled:
+        try:
+            rows.append(_row(benchmark["group"].removeprefix(PREFIX), benchmark["extra_info"]))
+        except (KeyError, TypeError, ValueError) as error:
+            raise TableError(f"{path}: {benchmark['group']!r} is incomplete: {error!r}") from None
+    date = str(content.get("datetime", ""))
+    return (
+        Run(_machine(compiled, date), tuple(rows)) if rows else None,
+        image_table.images(images, _machine(images, date)) if images else None,
+    )
+
+
+def _content(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -85,16 +109,8 @@ def read(path: Path) -> Run:
     benchmarks = content.get("benchmarks") if isinstance(content, dict) else None
     if not isinstance(benchmarks, list):
         raise TableError(f"{path} was not written by pytest-benchmark: it has no list of benchmarks")
-    compiled = [b for b in benchmarks if str(b.get("group")).startswith(PREFIX)]
-    if not compiled:
-        raise TableError(f"{path} has no compiled steps; run pytest bench/test_compiled.py")
-    rows = []
-    for benchmark in compiled:
-        try:
-            rows.append(_row(benchmark["group"].removeprefix(PREFIX), benchmark["extra_info"]))
-        except (KeyError, TypeError, ValueError) as error:
-            raise TableError(f"{path}: {benchmark['group']!r} is incomplete: {error!r}") from None
-    return Run(_machine(compiled, str(content.get("datetime", ""))), tuple(rows))
+    found: dict[str, Any] = content
+    return found
 
 
 def _row(work: str, info: dict[str, Any]) -> Row:
@@ -116,20 +132,14 @@ def _row(work: str, info: dict[str, Any]) -> Row:
 def _machine(benchmarks: Sequence[dict[str, Any]], date: str) -> str:
     """Return the machine, the versions and how busy the machine was."""
     infos = [benchmark["extra_info"] for benchmark in benchmarks]
-    versions = ", ".join(f"{name} {version}" for name, version in infos[0].get("versions", {}).items())
+    known = next((info["versions"] for info in infos if info.get("versions")), {})
+    versions = ", ".join(f"{name} {version}" for name, version in known.items())
     loads = [float(info["load"]) for info in infos if "load" in info]
     load = f", load {min(loads):.1f} to {max(loads):.1f}" if loads else ""
     return f"{infos[0].get('cpu', 'an unknown machine')}, one core, {versions}{load}, {date[:10]}"
 
 
 # -- text ----------------------------------------------------------------------------------------------
-
-
-def _time(time: Time) -> str:
-    """Return median and minimum in one unit: 1.55 µs (1.43)."""
-    number, unit = duration(time.median).split()
-    scale = float(number) / time.median
-    return f"{number} {unit} ({time.fastest * scale:.3g})"
 
 
 def markdown(run: Run) -> str:
@@ -153,9 +163,9 @@ def _networks(run: Run, rows: Sequence[Row]) -> str:
         compiled = f"{duration(row.cold)}, {duration(row.cached)}"
         others = [row.beside(name) for name in run.names]
         lines.append(
-            [row.work, _time(row.times[JIT]), share, f"{row.peak / 1e9:.0f} GFLOP/s", *others, compiled]
+            [row.work, both(row.times[JIT]), share, f"{row.peak / 1e9:.0f} GFLOP/s", *others, compiled]
         )
-    return _table(titles, lines)
+    return table(titles, lines)
 
 
 def _squares(run: Run, rows: Sequence[Row]) -> str:
@@ -166,22 +176,17 @@ def _squares(run: Run, rows: Sequence[Row]) -> str:
         rates = [f"{row.rate(name) / 1e9:.3g}" if name in row.times else "" for name in names]
         compiled = f"{duration(row.cold)}, {duration(row.cached)}"
         lines.append([row.work, f"{row.peak / 1e9:.0f}", *rates, compiled])
-    return _table(titles, lines)
+    return table(titles, lines)
 
 
-def _table(titles: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
-    head = [titles, ["---", *["---:"] * (len(titles) - 1)]]
-    return "\n".join("| " + " | ".join(cells) + " |" for cells in (*head, *lines))
-
-
-def write(text: str, path: Path) -> None:
-    """Put the text between the two marks of a page."""
+def write(text: str, path: Path, mark: str) -> None:
+    """Put the text between a mark and the next END of a page."""
     page = path.read_text(encoding="utf-8")
-    before, begin, rest = page.partition(BEGIN)
+    before, begin, rest = page.partition(mark)
     _, end, after = rest.partition(END)
     if not begin or not end:
-        raise TableError(f"{path}: expected the marks {BEGIN} and {END}")
-    path.write_text(f"{before}{BEGIN}\n\n{text}\n\n{END}{after}", encoding="utf-8")
+        raise TableError(f"{path}: expected the marks {mark} and {END}")
+    path.write_text(f"{before}{mark}\n\n{text}\n\n{END}{after}", encoding="utf-8")
 
 
 def plot(run: Run, path: Path) -> None:
@@ -221,22 +226,29 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit code."""
     parser = argparse.ArgumentParser(prog="speed.py", description=(__doc__ or "").partition("\n")[0])
     parser.add_argument(
-        "file", type=Path, metavar="FILE", help="what test_compiled.py --benchmark-json wrote"
+        "files",
+        type=Path,
+        nargs="+",
+        metavar="FILE",
+        help="what test_compiled.py or test_compiled_images.py --benchmark-json wrote",
     )
     parser.add_argument(
-        "--write", type=Path, metavar="PAGE", help=f"a page to update, between its {BEGIN} marks"
+        "--write", type=Path, metavar="PAGE", help=f"a page to update, behind its marks {BEGIN} and {IMAGES}"
     )
     parser.add_argument("--plot", type=Path, metavar="PNG", help="save a picture of GFLOP/s too")
     chosen = parser.parse_args(arguments)
     try:
-        run = read(chosen.file)
-        text = markdown(run)
-        if chosen.write:
-            write(text, chosen.write)
-        else:
-            print(text)
-        if chosen.plot:
-            plot(run, chosen.plot)
+        for file in chosen.files:
+            run, images = read(file)
+            texts = [(BEGIN, markdown(run))] if run else []
+            texts += [(IMAGES, image_table.markdown(images))] if images else []
+            for mark, text in texts:
+                if chosen.write:
+                    write(text, chosen.write, mark)
+                else:
+                    print(text)
+            if chosen.plot and run:
+                plot(run, chosen.plot)
     except (TableError, OSError) as error:
         print(f"speed.py: {error}", file=sys.stderr)
         return 2

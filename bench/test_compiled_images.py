@@ -7,26 +7,29 @@ of the input, and of each parameter; of networks, the losses of some steps.
 
 from __future__ import annotations
 
+import json
 import os
 import statistics
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from compiled import Race, wanted
 from conftest import settings
+from contenders import JIT
+from image_contenders import MAKERS, WORKS
 
 from lamina import layers
 from lamina.backends import Backend, get_backend
-from lamina.layers import CrossEntropyLoss, Module, named_scopes
-from lamina.train import LeNet, ResNet
-from lamina.train.optimizers import SGD, Adam
 
 pytest.importorskip("llvmlite", reason="compiled steps need llvmlite")
 torch = pytest.importorskip("torch")
 
-JIT = "jit+numpy"
 ROUNDS, BYTES = 9, 20_000_000
 """Turns of each contender, and the bytes of the images in a call: a call's overhead does not count."""
 
@@ -55,10 +58,6 @@ LAYERS: dict[str, tuple[Any, ...]] = {
     "MaxPool2d 2": ("MaxPool2d", (2,), {}, (32, 32, 32, 32)),
     "MaxPool2d 3, stride 2": ("MaxPool2d", (3, 2, 1), {}, (32, 32, 32, 32)),
     "AvgPool2d 2": ("AvgPool2d", (2,), {}, (32, 32, 32, 32)),
-}
-NETWORKS: dict[str, tuple[Any, int, str]] = {
-    "LeNet, batch 64, Adam": (LeNet((1, 28, 28), 10), 64, "Adam"),
-    "ResNet-8, batch 32, SGD with momentum": (ResNet((3, 32, 32), 10), 32, "SGD"),
 }
 
 
@@ -114,85 +113,38 @@ def test_layer(benchmark: Any, monkeypatch: pytest.MonkeyPatch, name: str) -> No
     race(benchmark, f"compiled: {name} {shape}, both", (call, steps), (their_step, 1), b)
 
 
-def twin(model: Module) -> Any:
-    """Return a network of ours in torch.nn."""
-    nn = torch.nn
+@pytest.mark.filterwarnings("default")  # of torch.compile and JAX
+@pytest.mark.parametrize("work", WORKS, ids=str)
+def test_network(
+    benchmark: Any, pytestconfig: pytest.Config, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, work: Any
+) -> None:
+    monkeypatch.setenv("LAMINA_CACHE", str(tmp_path))
+    race = Race(work, wanted(tuple(MAKERS), pytestconfig.getoption("--contenders")), MAKERS)
+    benchmark.group, benchmark._mode = f"compiled: {work}", "race"
+    if benchmark.disabled:
+        return
+    facts = race.run()
+    cold = {name: _in_its_own_process(work, name, tmp_path / "cold") for name in race.entrants}
+    cold["cached"] = _in_its_own_process(work, JIT, tmp_path / "cold")
+    benchmark.extra_info.update(facts, processes={name: found for name, found in cold.items() if found})
+    stats = benchmark._make_stats(1)
+    for value in race.times[JIT]:
+        stats.update(value)
 
-    class Block(nn.Module):  # type: ignore[misc, name-defined]
-        def __init__(self, body: Any, shortcut: Any) -> None:
-            super().__init__()
-            self.body, self.shortcut = body, shortcut
 
-        def forward(self, x: Any) -> Any:
-            return self.body(x) + (x if self.shortcut is None else self.shortcut(x))
-
-    def made(layer: Any) -> Any:
-        kind = type(layer).__name__
-        if kind == "Sequential":
-            return nn.Sequential(*(made(one) for one in layer))
-        if kind == "Residual":
-            return Block(made(layer.body), None if layer.shortcut is None else made(layer.shortcut))
-        if kind == "Conv2d":
-            side = tuple(before for before, _ in layer.padding)
-            sizes = layer.in_channels, layer.out_channels, layer.kernel_size, layer.stride, side
-            return nn.Conv2d(*sizes, bias=layer.bias is not None)
-        options = {
-            "BatchNorm2d": lambda: (layer.num_features,),
-            "Linear": lambda: (layer.in_features, layer.out_features),
-            "MaxPool2d": lambda: (layer.kernel_size,),
-            "AdaptiveAvgPool2d": lambda: (layer.output_size,),
-        }
-        return getattr(nn, kind)(*options.get(kind, tuple)())
-
-    found = made(model)
-    pairs = zip(found.state_dict(), model.state_dict().values(), strict=True)
-    found.load_state_dict({name: torch.from_numpy(np.array(value)) for name, value in pairs})
+def _in_its_own_process(work: Any, name: str, cache: Path) -> dict[str, float]:
+    """Return the time and the memory of a contender's first steps; nothing where Linux does not tell."""
+    if not Path("/proc/self/clear_refs").exists():
+        return {}
+    cache.mkdir(exist_ok=True)
+    script = Path(__file__).with_name("image_contenders.py")
+    command = [sys.executable, str(script), work.named, name]
+    environment = os.environ | {"LAMINA_CACHE": str(cache), "LAMINA_THREADS": "1"}
+    environment["TORCHINDUCTOR_CACHE_DIR"] = str(cache / "inductor")
+    environment["MALLOC_MMAP_THRESHOLD_"] = str(1 << 16)  # what is freed is given back, and seen again
+    output = subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout
+    found: dict[str, float] = json.loads(output.splitlines()[-1])
     return found
-
-
-@pytest.mark.parametrize("name", NETWORKS)
-def test_network(benchmark: Any, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    monkeypatch.setenv("LAMINA_CACHE", "off")
-    network, samples, kind = NETWORKS[name]
-    b, steps = get_backend(JIT, dtype="float32"), 20
-    ours = network.build(b)
-    theirs = twin(ours)
-    if kind == "Adam":
-        optimizer: Any = Adam(ours.parameters(), lr=1e-4)
-        other = torch.optim.Adam(theirs.parameters(), lr=1e-4)
-    else:
-        optimizer = SGD(ours.parameters(), lr=1e-3, momentum=0.9)
-        other = torch.optim.SGD(theirs.parameters(), lr=1e-3, momentum=0.9)
-    loss, their_loss = CrossEntropyLoss(backend=b), torch.nn.CrossEntropyLoss()
-    loss.validate = False
-    source = np.random.default_rng(0)
-    x = source.standard_normal((samples * steps, *network.input_shape), dtype="float32")
-    y = source.integers(0, 10, samples * steps)
-    parts = [slice(i * samples, (i + 1) * samples) for i in range(steps)]
-
-    def step(batch: tuple[Any, ...], numbers: Any) -> tuple[Any, ...]:
-        with named_scopes(ours):
-            optimizer.zero_grad()
-            value = loss(ours(batch[0]), batch[1])
-            ours.backward(loss.backward())
-            optimizer.update(numbers)
-        return (value,)
-
-    def their_step(part: slice = parts[0]) -> float:
-        other.zero_grad()
-        value = their_loss(theirs(torch.from_numpy(x[part])), torch.from_numpy(y[part]))
-        value.backward()
-        other.step()
-        return float(value.item())
-
-    run, rows = b.compile(step), [optimizer.scalars(k + 1) for k in range(steps)]
-    numbers = {key: np.array([row[key] for row in rows]) for key in rows[0]}
-    call = lambda: run((x, y), batch_size=samples, numbers=numbers)  # type: ignore[arg-type]  # noqa: E731
-    started = time.perf_counter()
-    (losses,) = call()
-    benchmark.extra_info["first call"] = time.perf_counter() - started
-    np.testing.assert_allclose(b.to_host(losses), [their_step(part) for part in parts], rtol=1e-3)
-    race(benchmark, f"compiled: {name}", (call, steps), (their_step, 1), b)
 
 
 def race(
