@@ -47,8 +47,8 @@ class Images:
     networks: Sequence[Network]
 
 
-def images(benchmarks: Sequence[Mapping[str, Any]], machine: str) -> Images:
-    """Return the rows of a run; TableError if one is incomplete."""
+def images(benchmarks: Sequence[Mapping[str, Any]], machine: str, source: object) -> Images:
+    """Return the rows of a run; TableError, which names the source, if one is incomplete."""
     layers, networks = [], []
     for benchmark in benchmarks:
         group, info = str(benchmark["group"]).removeprefix(PREFIX), benchmark["extra_info"]
@@ -64,7 +64,7 @@ def images(benchmarks: Sequence[Mapping[str, Any]], machine: str) -> Images:
                 theirs = _time(info["reference_median"], info["reference_min"])
                 layers.append(Layer(group.removesuffix(", both"), ours, theirs))
         except (KeyError, TypeError, ValueError) as error:
-            raise TableError(f"{group!r} is incomplete: {error!r}") from None
+            raise TableError(f"{source}: {group!r} is incomplete: {error!r}") from None
     return Images(machine, layers, networks)
 
 

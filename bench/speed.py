@@ -95,7 +95,7 @@ def read(path: Path) -> tuple[Run | None, image_table.Images | None]:
     date = str(content.get("datetime", ""))
     return (
         Run(_machine(compiled, date), tuple(rows)) if rows else None,
-        image_table.images(images, _machine(images, date)) if images else None,
+        image_table.images(images, _machine(images, date), path) if images else None,
     )
 
 

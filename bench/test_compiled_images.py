@@ -1,8 +1,8 @@
-"""Layers and networks over images, compiled by `jit+numpy`, beside torch.nn's eager ones, on one core.
+"""Layers and networks over images, compiled by `jit+numpy`, beside torch.nn, on one core.
 
 `pytest bench/test_compiled_images.py --benchmark-json=.benchmarks/images.json`, then
-`python bench/table.py .benchmarks/images.json`. Ours is checked against torch.nn first: results, the gradient
-of the input, and of each parameter; of networks, the losses of some steps.
+`python bench/speed.py .benchmarks/images.json`. Ours is checked against torch.nn first: results, the gradient
+of the input, and of each parameter. Networks run beside torch.compile and JAX too, as in `test_compiled.py`.
 """
 
 from __future__ import annotations

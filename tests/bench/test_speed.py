@@ -52,6 +52,54 @@ def file(tmp_path: Path) -> Path:
     )
 
 
+def network(work: str, *, processes: Any = None, **contenders: tuple[float, float]) -> Any:
+    """Return a row of test_compiled_images.py: a training step."""
+    found = row(work, [], **contenders)
+    info = found["extra_info"] | {"processes": processes or {}}
+    return found | {"group": f"compiled: {work}", "extra_info": info}
+
+
+def layer(work: str, ours: tuple[float, float], theirs: tuple[float, float]) -> Any:
+    """Return a row of test_compiled_images.py: a layer."""
+    info = {"cpu": "A small one", "reference_median": theirs[0], "reference_min": theirs[1]}
+    stats = {"median": ours[0], "min": ours[1]}
+    return {"group": f"compiled: {work}, both", "stats": stats, "extra_info": info}
+
+
+@pytest.fixture
+def images(tmp_path: Path) -> Path:
+    first = {"first": 1.5, "first_peak": 3 << 20, "peak": 2 << 20}
+    cached = {"first": 0.02, "first_peak": 1 << 20, "peak": 2 << 20}
+    return write(
+        tmp_path / "images.json",
+        layer("1x1 (8, 64)", (2e-3, 1e-3), (3e-3, 2e-3)),
+        network("LeNet", jit=(2e-3, 1e-3), nn=(8e-3, 7e-3), processes={"jit+numpy": first, "cached": cached}),
+    )
+
+
+def test_images_are_tables_of_steps_and_of_layers(images: Path) -> None:
+    done = speed(images)
+    assert done.returncode == 0, done.stderr
+    titles, _, ours, theirs, *layers = cells(done.stdout)
+    assert ours == ["LeNet", "jit+numpy", "2 ms (1)", "", "1.5 s, 20 ms", "3 MiB, 1 MiB", "2 MiB"]
+    assert theirs == ["", "torch.nn", "8 ms (7)", "4x", "", "", ""]
+    assert len(titles) == len(ours)
+    assert layers[2] == ["1x1 (8, 64)", "3 ms", "2 ms", "1.50 (2.00)"]
+
+
+def test_one_command_writes_both_tables(file: Path, images: Path, tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    marks = "<!-- images, from bench/speed.py -->\n<!-- to here -->\nmiddle\n"
+    page.write_text(f"{marks}<!-- from bench/speed.py -->\n<!-- to here -->\nbelow\n", encoding="utf-8")
+    done = speed(file, images, "--write", page)
+    assert (done.returncode, done.stdout) == (0, ""), done.stderr
+    above, below = page.read_text(encoding="utf-8").split("middle")
+    assert "LeNet" in above
+    assert "LeNet" not in below
+    assert "2-25-2, SGD" in below
+    assert below.endswith("below\n")
+
+
 def speed(*arguments: object) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, str(SCRIPT), *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, encoding="utf-8", check=False)
@@ -122,6 +170,8 @@ def test_plot_is_a_picture(file: Path, tmp_path: Path) -> None:
         (json.dumps({"benchmarks": [row("w", [1, 2], nn=(1.0, 1.0))]}), "'compiled step: w' is incomplete"),
         (json.dumps({"benchmarks": [row("w", [1, 2], jit=(0.0, 0.0))]}), "expected positive times"),
         ('{"benchmarks": [{"group": "compiled step: w"}]}', "is incomplete"),
+        (json.dumps({"benchmarks": [network("w", nn=(1.0, 1.0))]}), "'w' is incomplete"),
+        (json.dumps({"benchmarks": [layer("w", (0.0, 0.0), (1.0, 1.0))]}), "expected positive times"),
     ],
 )
 def test_a_wrong_file_is_an_error_without_a_traceback(tmp_path: Path, content: str | None, says: str) -> None:

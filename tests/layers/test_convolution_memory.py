@@ -1,17 +1,21 @@
 """What a convolution needs besides its arguments and results: at most 32 MB, however large the batch.
 
-Measured on numpy, which tells tracemalloc of its arrays.
+Measured on numpy, which tells tracemalloc of its arrays; on torch and in compiled steps by the memory of the
+process.
 """
 
 from __future__ import annotations
 
+import ctypes
 import tracemalloc
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from lamina.backends import get_backend
+from lamina.backends import Backend, get_backend
 from lamina.layers import Conv1d, Conv2d, Conv3d, ConvTranspose2d
 
 MOST = 32 << 20
@@ -109,3 +113,58 @@ def test_the_measure_sees_an_array_that_is_made_and_dropped() -> None:
     shape = (8, 4, 64, 64)
     forward, _ = extra(Wasteful(4, 4, 3, backend=get_backend("numpy")), shape)
     assert forward > 30 * np.ones(shape, np.float32).nbytes
+
+
+# -- by the memory of the process ------------------------------------------------------------------
+
+FORGET = Path("/proc/self/clear_refs")
+linux = pytest.mark.skipif(not FORGET.exists(), reason="Linux alone tells a process its peak memory")
+SLACK = 4 << 20
+"""Bytes: of libraries, and of memory that is used again."""
+
+
+def resident(call: Callable[[], Any]) -> int:
+    """Return the most memory of the process during a call above what it was before."""
+    trim()
+    FORGET.write_text("5")  # the peak begins here
+    before = status("VmRSS")
+    call()
+    return status("VmHWM") - before
+
+
+def trim() -> None:
+    """Give back what was freed, or it would be used again unseen."""
+    ctypes.CDLL(None).malloc_trim(0)
+
+
+def status(which: str) -> int:
+    return 1024 * int(Path("/proc/self/status").read_text().partition(f"{which}:")[2].split()[0])
+
+
+BIG: list[Any] = [
+    pytest.param(Conv2d, (16, 32, 3), {"padding": 1}, (16, 32, 32), 512, id="3x3"),
+    pytest.param(Conv2d, (1, 6, 5), {"padding": 2}, (1, 28, 28), 4096, id="LeNet"),
+    pytest.param(Conv2d, (32, 32, 3), {"padding": 1, "groups": 32}, (32, 32, 32), 256, id="depthwise"),
+    pytest.param(Conv2d, (32, 64, 1), {}, (32, 16, 16), 1024, id="1x1"),
+    pytest.param(ConvTranspose2d, (16, 8, 4), {"stride": 2}, (16, 16, 16), 512, id="transposed"),
+]
+"""A layer, an image, and a batch whose columns would take hundreds of megabytes."""
+
+
+@linux
+@pytest.mark.parametrize(("kind", "arguments", "options", "image", "batch"), BIG)
+def test_torch_needs_no_more(
+    kind: Any, arguments: Any, options: dict[str, Any], image: tuple[int, ...], batch: int
+) -> None:
+    torch = pytest.importorskip("torch")
+    b: Backend = get_backend("torch", dtype="float32")
+    layer = kind(*arguments, **options, backend=b)
+    x = torch.ones((2, *image))
+    layer.backward(torch.ones_like(layer(x)))  # libraries are loaded
+    x = torch.ones((batch, *image))
+    y: Any = layer(x)
+    g = torch.ones_like(y)
+    del y
+    size = 4 * g.numel()
+    assert resident(lambda: layer(x)) <= size + MOST + SLACK
+    assert resident(lambda: layer.backward(g)) <= 4 * x.numel() + MOST + SLACK
