@@ -102,6 +102,17 @@ def a_place_is_used_too_early(patch: Patch) -> None:
     patch.setattr(Planner, "_last_reads", lambda self: dict.fromkeys(right(self), -1))
 
 
+def a_result_takes_a_place_that_is_read_later(patch: Patch) -> None:
+    def replaces(self: Any, value: Any, operand: Any, found: Any, number: int) -> bool:
+        return operand in found and value.meta == operand.meta
+
+    patch.setattr(Planner, "_replaces", replaces)
+
+
+def a_result_takes_the_place_of_its_own_transpose(patch: Patch) -> None:
+    patch.setattr(memory, "_plainly", lambda group, operand: True)
+
+
 def a_copy_finds_its_source_overwritten(patch: Patch) -> None:
     def place(self: Any) -> None:
         self.last = self._last_reads()  # without those of the copies at the end
@@ -188,6 +199,8 @@ FAULTS: list[tuple[Callable[[Patch], None], Hazard]] = [
     (a_view_begins_in_another_row, hazards.columns_and_rows_broadcast),
     (a_constant_is_padded, hazards.a_constant_and_an_input_in_cells),
     (a_place_is_used_too_early, hazards.the_old_cell_is_read_after_its_update),
+    (a_result_takes_a_place_that_is_read_later, hazards.places_that_are_read_later),
+    (a_result_takes_the_place_of_its_own_transpose, hazards.places_that_are_read_later),
     (a_copy_finds_its_source_overwritten, hazards.the_old_cell_is_read_after_its_update),
     (cells_are_copied_one_after_the_other, hazards.a_swap),
     (an_epilogue_runs_twice, hazards.an_update_behind_a_product),

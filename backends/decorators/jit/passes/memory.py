@@ -9,7 +9,8 @@ What no later step reads, such as a gradient, is *late*: only the last step of a
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import bisect
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ....meta import Meta
@@ -163,39 +164,61 @@ class _Planner:
         return aligned(self.layout.size(value) * BYTES[value.meta.dtype])
 
     def _place(self) -> None:
-        """Give each remaining value a place in the workspace, used again after its last read."""
-        free: list[tuple[int, int]] = [(0, 1 << 62)]
-        ends: list[tuple[int, int, int]] = []
-        for place, group in enumerate(self.groups):
-            for end in [end for end in ends if end[0] < place]:
-                ends.remove(end)
-                free = _joined([*free, end[1:]])
+        """Give each remaining value a place in the workspace, used again after its last read.
+
+        The largest places are chosen first, each the lowest that is free while it is needed.
+        """
+        placed: list[_Place] = []
+        for place in sorted(self._places(), key=lambda place: (-place.size, place.first)):
+            place.offset = 0
+            for other in placed:  # by their offsets
+                if other.offset >= place.offset + place.size:
+                    break
+                if other.first <= place.last and place.first <= other.last:
+                    place.offset = max(place.offset, other.offset + other.size)
+            bisect.insort(placed, place, key=lambda place: place.offset)
+            self.plan.offsets.update(dict.fromkeys(place.values, place.offset))
+            self.plan.size = max(self.plan.size, place.offset + place.size)
+
+    def _places(self) -> Iterable[_Place]:
+        """Return the places that values need. An elementwise result takes that of an operand read last."""
+        found: dict[Value, _Place] = {}
+        for number, group in enumerate(self.groups):
             for value in group.results:
                 if value in self.plan.regions or value in self.plan.outputs:
                     continue
-                size = self._size(value)
-                offset, length = next((o, n) for o, n in free if n >= size)
-                free.remove((offset, length))
-                free = _joined([*free, (offset + size, length - size)])
-                self.plan.offsets[value] = offset
-                self.plan.size = max(self.plan.size, offset + size)
-                ends.append((max(self.last.get(value, place), place), offset, size))
+                size, end = self._size(value), max(self.last.get(value, number), number)
+                reads = (base_of(x) for call in group.after for x in call.operands())
+                place = next((found[x] for x in reads if self._replaces(value, x, found, number)), None)
+                if place is None:
+                    place = _Place(size, number, end)
+                place.last = end
+                place.values.append(value)
+                found[value] = place
+        return {id(place): place for place in found.values()}.values()
+
+    def _replaces(self, value: Value, operand: Value, found: Mapping[Value, _Place], number: int) -> bool:
+        """Whether a value may be computed where an operand of its kernel lies, which nothing reads later."""
+        if operand not in found or found[operand].last != number or value.meta != operand.meta:
+            return False
+        padded = self.layout.padded_values
+        return padded.get(value) == padded.get(operand) and _plainly(self.groups[number], operand)
+
+
+@dataclass
+class _Place:
+    """A part of the workspace, and the numbers of the first and the last group that need it."""
+
+    size: int
+    first: int
+    last: int
+    values: list[Value] = field(default_factory=list)
+    offset: int = 0
 
 
 def size_of(meta: Meta) -> int:
     """Return the bytes of a tensor, up to a whole cache line."""
     return aligned(meta.size * BYTES[meta.dtype])
-
-
-def _joined(free: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
-    """Return free places in order, neighbours joined."""
-    result: list[tuple[int, int]] = []
-    for offset, size in sorted(free):
-        if result and sum(result[-1]) == offset:
-            result[-1] = (result[-1][0], result[-1][1] + size)
-        elif size:
-            result.append((offset, size))
-    return result
 
 
 def _plainly(group: Group, value: Value) -> bool:
