@@ -225,7 +225,8 @@ def square_products(b: Any, cell: Cells, batch: Batch) -> Batch:
 HAZARDS: tuple[Hazard, ...] = (
     a_swap, a_swap_that_computes, three_in_a_ring, the_old_cell_is_read_after_its_update,
     a_product_of_its_own_cell, one_value_in_two_cells, one_cell_in_another_that_is_not_padded,
-    places_that_are_read_later, a_constant_and_an_input_in_cells, an_output_is_stored_and_viewed, views_that_do_not_walk_rows,
+    places_that_are_read_later, a_constant_and_an_input_in_cells, an_output_is_stored_and_viewed,
+    views_that_do_not_walk_rows,
     padding_beside_sums, columns_and_rows_broadcast, mixed_dtypes, nothing_at_all, a_row_of_its_own_value,
     a_kernel_with_scratch, an_update_behind_a_product, a_narrow_weight, a_load_after_a_store,
     counters_and_marks, numbers_that_are_none, square_products,
