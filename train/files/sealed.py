@@ -133,7 +133,11 @@ def read_sealed(owner: str, path: str | os.PathLike[str], seal: Seal) -> Content
     content = _content(as_path(owner, path), seal)
     header = content[: 8 + int.from_bytes(content[:8], "little")]
     mark = _MARK.search(header)
-    assert mark is not None
+    if mark is None:
+        raise DataError(
+            f"'{path}': expected a {seal.noun} file of Lamina, got one without its checksum; "
+            "it is damaged, or another program wrote it."
+        )
     blank = header[: mark.start(1)] + _BLANK + header[mark.end(1) :]
     if _digest([blank, memoryview(content)[len(header) :]]) != mark.group(1).decode():
         raise DataError(
@@ -169,7 +173,7 @@ _READING = (
 
 
 def _content(path: Path, seal: Seal) -> bytes:
-    """Return a file's bytes, if its header has a checksum."""
+    """Return a file's bytes, none if its header has no checksum."""
     try:
         found = path.stat()
         if not (stat.S_ISREG(found.st_mode) or stat.S_ISDIR(found.st_mode)):
@@ -180,13 +184,11 @@ def _content(path: Path, seal: Seal) -> bytes:
             # Without a whole header of a Lamina, the rest need not be read.
             header = file.read(length) if length <= min(MOST_HEADER, found.st_size) else b""
             if _MARK.search(header) is not None:
-                return start + header + file.read()
+                file.seek(0)
+                return file.read()
     except OSError as error:
         raise DataError(f"Cannot read {seal.noun} '{path}': {error.strerror or error}.") from error
-    raise DataError(
-        f"'{path}': expected a {seal.noun} file of Lamina, got one without its checksum; "
-        "it is damaged, or another program wrote it."
-    )
+    return b""
 
 
 def _brackets(text: bytes) -> int:
