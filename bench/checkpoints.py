@@ -1,7 +1,7 @@
 """A checkpoint of Lamina beside torch.save of the same network and optimizer: times, and flipped bits found.
 
-`python bench/checkpoints.py [FOLDER]` prints the table of docs/reliability.md. Adam has trained both networks,
-so both files hold weights and two moments. Both files are flushed to the disk, as checkpoints are.
+`python bench/checkpoints.py` prints the table of docs/reliability.md. Adam has trained both networks:
+both files hold weights and two moments. Both files are flushed to the disk, as checkpoints are.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import random
 import statistics
-import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -150,7 +149,7 @@ def main() -> None:
     torch.set_num_threads(1)
     print("| network | file | MB | save | load | flipped bits found |\n|---|---|---|---|---|---|")
     for sizes in SIZES:
-        with tempfile.TemporaryDirectory(dir=sys.argv[1] if len(sys.argv) > 1 else None) as folder:
+        with tempfile.TemporaryDirectory() as folder:
             for row in rows(sizes, Path(folder), flips=FLIPS if max(sizes) < 1000 else FLIPS // 10):
                 times = f"{1e3 * row.save:.1f} ms | {1e3 * row.load:.1f} ms"
                 text = f"{'-'.join(map(str, sizes))} | {row.name} | {row.size / 1e6:.2f} | {times}"

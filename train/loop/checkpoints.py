@@ -192,7 +192,7 @@ class Checkpoints(Callback):
                 if old not in kept:
                     old.unlink(missing_ok=True)
         except Exception as error:
-            self._failure = error
+            self._failure = self._failure or error
 
     def _best_of(self, found: list[Path], scores: list[float]) -> list[Path]:
         """Return the file whose last epoch has the best score, the first of equals; none without `best`."""
