@@ -118,7 +118,7 @@ def test_lenet_on_idx_files(lamina: Any) -> None:
         assert words in text
 
 
-@pytest.mark.usefixtures("whole_pictures")
+@pytest.mark.usefixtures("small_pictures")
 def test_the_output_of_train(lamina: Any) -> None:
     text = lamina("train disc --n 60 --epochs 2 --hidden 4 --activation tanh").stdout
     for words in (

@@ -47,7 +47,7 @@ def test_ctrl_c_in_a_real_process(folder: Path) -> None:
         assert process.stdout is not None
         while not process.stdout.readline().startswith("total"):
             assert process.poll() is None
-        time.sleep(0.5)
+        time.sleep(0.2)
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=60)
     finally:

@@ -51,7 +51,7 @@ def check_trace(path: Path) -> list[dict[str, Any]]:
 # -- what is profiled --------------------------------------------------------------------------------
 
 
-@pytest.mark.usefixtures("whole_pictures")
+@pytest.mark.usefixtures("small_pictures")
 def test_a_data_set(lamina: Run, files: Path) -> None:
     out = lamina("profile words.csv --hidden 8 --steps 4 --batch-size 16").stdout
     assert "words.csv dense, training step, batch of 16, profile+numpy float32; mean of 4 steps:" in out

@@ -31,7 +31,7 @@ def written(name: str, folder: Path, *engines: str) -> tuple[Report, str]:
     return report, (folder / "report.md").read_text()
 
 
-@pytest.mark.usefixtures("whole_pictures")
+@pytest.mark.usefixtures("small_pictures")
 @pytest.mark.parametrize("name", PAPERS)
 def test_a_report_has_all_rows_pictures_and_numbers(name: str, tmp_path: Path) -> None:
     pytest.importorskip("torch")

@@ -54,7 +54,7 @@ def lines(report: Report) -> list[Any]:
     return [line.to_dict() for line in report.lines]
 
 
-@pytest.mark.usefixtures("whole_pictures")
+@pytest.mark.usefixtures("small_pictures")
 def test_a_report(tiny: Paper, tmp_path: Path) -> None:
     report = reproduce(tiny, tiny.options({}), tmp_path / "new", NUMPY)
     first, seconds, omitted = report.lines

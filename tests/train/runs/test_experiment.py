@@ -158,7 +158,7 @@ def test_nan_is_reported_with_its_row(tmp_path: Path, standardize: bool) -> None
 # -- the folder ----------------------------------------------------------------------------------------
 
 
-@pytest.mark.usefixtures("whole_pictures")
+@pytest.mark.usefixtures("small_pictures")
 def test_the_folder_of_a_run(tmp_path: Path) -> None:
     experiment = ran("numpy", source="disc", n=100, epochs=2)
     files = save_run(experiment, tmp_path)
