@@ -88,8 +88,9 @@ def jit(dtype: str) -> Any:
     return JitBackend(get_backend("numpy", dtype=dtype))  # type: ignore[abstract]  # made by funnelled
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize(
+    ("name", "dtype"), [*((name, "float32") for name in NETWORKS), ("784-1024-1024-10", "float64")]
+)
 def test_bits_do_not_depend_on_threads(name: str, dtype: str, threads: Any) -> None:
     network, batch = NETWORKS[name]
     backend, found = jit(dtype), []
