@@ -10,15 +10,14 @@ marked `without_torch` also run where torch is not installed. Tests marked `raw_
 
 from __future__ import annotations
 
-import atexit
 import functools
 import gc
+import hashlib
 import importlib
 import importlib.util
 import itertools
 import os
 import shutil
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -26,10 +25,6 @@ from typing import Any
 # Before numpy and torch are imported. Tests run side by side, and small ops lose by threads.
 for _name in ("LAMINA_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ.setdefault(_name, "1")
-# Before anything compiles. The processes of a parallel run share the folder; the first one deletes it.
-if "LAMINA_CACHE" not in os.environ:
-    os.environ["LAMINA_CACHE"] = tempfile.mkdtemp(prefix="lamina-test-cache-")
-    atexit.register(shutil.rmtree, os.environ["LAMINA_CACHE"], ignore_errors=True)
 
 import pytest  # noqa: E402
 
@@ -69,6 +64,8 @@ def names(text: str) -> tuple[str, ...]:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    if "LAMINA_CACHE" not in os.environ:
+        os.environ["LAMINA_CACHE"] = _kept(config)
     missing = []
     for name in names(config.getoption("--requires")):
         try:
@@ -77,6 +74,26 @@ def pytest_configure(config: pytest.Config) -> None:
             missing.append(f"{name} ({error})")
     if missing:
         raise pytest.UsageError(f"--requires: cannot import {'; '.join(missing)}")
+
+
+def _kept(config: pytest.Config) -> str:
+    """Return the folder of what the next run need not compute again, as long as no test is changed.
+
+    The key of a compiled program holds Lamina's sources, and not what a test has replaced in them.
+    `pytest --cache-clear` empties it. The processes of a parallel run share it.
+    """
+    cache = getattr(config, "cache", None)
+    if cache is None:  # -p no:cacheprovider
+        return "off"
+    tests = hashlib.sha256()
+    for path in sorted(HERE.rglob("*.py")):
+        tests.update(path.read_bytes())
+    place = cache.mkdir("lamina") / tests.hexdigest()[:16]
+    if not place.exists():
+        for old in place.parent.iterdir():
+            shutil.rmtree(old, ignore_errors=True)
+        place.mkdir(mode=0o700, exist_ok=True)
+    return str(place)
 
 
 def named(config: pytest.Config) -> tuple[str, ...]:

@@ -6,6 +6,8 @@ python tests/external/onnx_cases.py > docs/onnx-conformance.md
 from __future__ import annotations
 
 import functools
+import os
+import pickle
 import sys
 import warnings
 from collections import Counter, defaultdict
@@ -111,21 +113,39 @@ class Case:
 
 @functools.cache
 def cases(*kinds: str) -> list[Case]:
-    """Return ONNX's cases of some kinds, by default of all in `KINDS`, including the excluded ones.
+    """Return ONNX's cases of some kinds, by default of all in `KINDS`, including the excluded ones."""
+    return [case for kind in kinds or KINDS for case in (_nodes() if kind == "node" else _loaded(kind))]
 
-    The first call takes seconds: ONNX computes what its nodes give.
-    """
-    loader = onnx_library("backend.test.loader")
+
+def _nodes() -> list[Case]:
+    """Return the cases of nodes, for which ONNX computes seconds; a file keeps them for the next run."""
+    place = Path(os.environ.get("LAMINA_CACHE", "off"))
+    file = place / f"onnx-{onnx_library().__version__}-numpy-{np.__version__}"
+    if place.is_absolute() and file.exists():
+        rows = pickle.loads(file.read_bytes())
+        model = onnx_library().ModelProto.FromString
+        return [Case("node", name, model(proto), *rest) for name, proto, *rest in rows]
+    found = _loaded("node")
+    if place.is_absolute():
+        rows = [
+            (case.name, case.proto.SerializeToString(), case.data, case.rtol, case.atol) for case in found
+        ]
+        own = file.with_name(f"{file.name}.{os.getpid()}")
+        own.write_bytes(pickle.dumps(rows))
+        own.replace(file)
+    return found
+
+
+def _loaded(kind: str) -> list[Case]:
     result = []
-    for kind in kinds or KINDS:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # some cases overflow in numpy on purpose
-            tests = loader.load_model_tests(kind=kind)
-        for test in tests:
-            proto = test.model or onnx_library().load(str(Path(test.model_dir) / "model.onnx"))
-            pairs = test.data_sets if test.model else _stored(Path(test.model_dir))
-            data = tuple((_arrays(inputs), _arrays(outputs)) for inputs, outputs in pairs)
-            result.append(Case(kind, test.name, proto, data, test.rtol, test.atol))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # some cases overflow in numpy on purpose
+        tests = onnx_library("backend.test.loader").load_model_tests(kind=kind)
+    for test in tests:
+        proto = test.model or onnx_library().load(str(Path(test.model_dir) / "model.onnx"))
+        pairs = test.data_sets if test.model else _stored(Path(test.model_dir))
+        data = tuple((_arrays(inputs), _arrays(outputs)) for inputs, outputs in pairs)
+        result.append(Case(kind, test.name, proto, data, test.rtol, test.atol))
     return result
 
 

@@ -114,8 +114,8 @@ ONE_OF_EACH = list({c.name.split()[0]: c for c in reversed(LAYER_CASES) if "Naiv
 def test_small_kernels_in_parts(case: Any) -> None:
     """Every kernel that can be cut is cut: no part misses or repeats a piece, whatever the shapes."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("LAMINA_CACHE", "off")
         whole = layer_results(case)
+        patch.setenv("LAMINA_CACHE", "off")
         patch.setattr(parts, "GRAIN", 1)
         patch.setattr(decorator, "threads_at_most", lambda wanted: 2)
         patch.setattr(decorator, "WORTH_HELP", 1)
