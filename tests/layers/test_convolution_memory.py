@@ -168,3 +168,24 @@ def test_torch_needs_no_more(
     size = 4 * g.numel()
     assert resident(lambda: layer(x)) <= size + MOST + SLACK
     assert resident(lambda: layer.backward(g)) <= 4 * x.numel() + MOST + SLACK
+
+
+@linux
+@pytest.mark.parametrize(("kind", "arguments", "options", "image", "batch"), BIG)
+def test_compiled_steps_need_no_more(
+    kind: Any, arguments: Any, options: dict[str, Any], image: tuple[int, ...], batch: int
+) -> None:
+    pytest.importorskip("llvmlite")
+    b = get_backend("jit+numpy", dtype="float32")
+    layer = kind(*arguments, **options, backend=b)
+    x = np.ones((batch, *image), np.float32)
+    g = np.ones(layer.output_shape(x.shape), np.float32)
+
+    def step(batch: tuple[Any, ...], numbers: Any) -> tuple[Any, ...]:
+        layer.zero_grad()
+        y = layer(batch[0])
+        return y, layer.backward(batch[1])
+
+    run = b.compile(step)
+    run((x, g), batch_size=batch)  # compiled
+    assert resident(lambda: run((x, g), batch_size=batch)) <= g.nbytes + x.nbytes + MOST + SLACK

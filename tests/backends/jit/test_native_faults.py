@@ -66,14 +66,13 @@ def a_counter_is_frozen(patch: Patch) -> None:
 
 
 def operands_are_swapped(patch: Patch) -> None:
-    def swapped(writer: Any) -> None:
-        x, y = writer["x"], writer["y"]
-        if x.meta == y.meta:
-            writer.arguments.update(x=y, y=x)
-        right(writer)
+    def made(self: Any, w: Any, call: Any) -> None:
+        right(self, w, call)
+        if self.a.meta == self.b.meta:
+            self.a, self.b, self.first, self.second = self.b, self.a, self.second, self.first
 
-    right = roots.ROOTS["matmul"]
-    patch.setitem(roots.ROOTS, "matmul", swapped)
+    right = products._Matmul.__init__
+    patch.setattr(products._Matmul, "__init__", made)
 
 
 def a_maximum_swallows_nan(patch: Patch) -> None:

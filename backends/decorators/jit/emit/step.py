@@ -44,7 +44,7 @@ def write(module: Module, name: str, program: Program, groups: Sequence[Group], 
     constants = tuple(i for i in program.body if isinstance(i, Constant))
     staging = {}
     size = plan.size
-    for value in program.inputs:
+    for value in program.inputs if ordered else ():  # else they are read where they lie
         staging[value] = size
         size += size_of(value.meta)
     code, (addresses, first, count) = module.function(name, [POINTER, INDEX, INDEX])

@@ -36,6 +36,8 @@ from .parts import moved
 if TYPE_CHECKING:
     from .roots import Writer
 
+_TOTALS = 1 << 24
+"""The most bytes of the totals of all parts of a gradient of weights."""
 _SCATTERED = 4
 """How many times as long as a copy in order it takes to pack weights."""
 NOWHERE = Register(POINTER, "null")
@@ -369,7 +371,7 @@ def _weight_gradient(w: Writer, unfold: Call, product: Call) -> None:
     nowhere = case.image(w.kernels.array(image, NOWHERE)), case.matrix(w.kernels.array(grad, NOWHERE))
     sum_ = _gradient(w.kernels.code.machine, spec, *nowhere)
     work = 2 * groups * spec.results * spec.channels * spec.taps
-    units = groups if groups > 1 else sum_.shared[1]
+    units = groups if groups > 1 else min(sum_.shared[1], _TOTALS // max(sum_.totals, 1))
     parts = parts_of(work, units) if groups == 1 else 1
     """How many sums over some of the places there are, each in totals of its own."""
     epilogue = Epilogue(w)
