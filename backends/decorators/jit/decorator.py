@@ -229,7 +229,8 @@ class CompiledRun(Loop):
         outputs = [host_view(x) for x in results]
         before = {name: flat.copy() for name, flat in cells.items()} if code.table.flagged else {}
         try:
-            threads = self._jit.threads if code.table.operations * whole >= WORTH_HELP else 1
+            helpers = code.table.operations * whole // WORTH_HELP
+            threads = min(self._jit.threads, helpers + 1) if helpers else 1
             bound = Bound(code, inputs, order, numbers, outputs, cells, whole, threads)
         except FloatingPointError:  # the eager run raises Python's error in its step
             return super().__call__(data, order, batch_size=plan.batch_size, numbers=numbers)

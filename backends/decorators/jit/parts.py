@@ -9,14 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from .ir import POINTER, Code, Value, vector
-from .team import DONE, FRAME, HELPERS, KERNEL, NAP, OWN, SIZE, SLEEP, STOP, TICKET, WORK, YIELD
+from .team import DONE, FRAME, HELPERS, KERNEL, MOST, NAP, OWN, SIZE, SLEEP, STOP, TICKET, WORK, YIELD
 
 GRAIN = 1 << 19
 """The fewest operations of a part."""
 LARGE = 4
 """How many such parts a kernel must have, to be worth the exchange of caches between threads."""
-MOST = 32
-"""The most parts of a kernel."""
 _SPINS, _YIELDS = 1000, 200
 """How often a thread that waits spins (some 40 ns each), and then yields, before it sleeps."""
 

@@ -37,8 +37,10 @@ WORK = "work"
 """The name of the native function of a helper."""
 NAME = "lamina helper"
 """How the names of the threads begin."""
+MOST = 32
+"""The most parts of a kernel, and so the most threads of use."""
 WORTH_HELP = 1 << 28
-"""Operations in parts of a run from which a helper is worth its start, of some 0.1 ms."""
+"""Operations in parts of a run that are worth the start of a helper, of some 0.1 ms."""
 _BYTES = 4 * LINE + 64
 
 
@@ -103,9 +105,9 @@ def _start(thread: threading.Thread) -> None:
 
 
 def threads_at_most(wanted: int) -> int:
-    """Return how many threads may run: as many as wanted, or as the process has cores."""
+    """Return how many of these threads may run: no more than the process has cores, or a kernel parts."""
     affinity = getattr(os, "sched_getaffinity", None)
-    return max(min(wanted, len(affinity(0)) if affinity else os.cpu_count() or 1), 1)
+    return max(min(wanted, len(affinity(0)) if affinity else os.cpu_count() or 1, MOST), 1)
 
 
 @functools.cache
