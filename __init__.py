@@ -49,15 +49,21 @@ def __dir__() -> list[str]:
 
 
 def main() -> None:
-    """Run the `lamina` command; Ctrl-C while it imports its libraries ends it without a traceback."""
+    """Run the `lamina` command; a signal while it imports its libraries ends it without a traceback."""
     # Imports make many objects and no garbage: to look for it takes a tenth of a second.
     gc.set_threshold(100_000, 50, 50)
-    before = signal.getsignal(signal.SIGINT) or signal.default_int_handler
-    if before is not signal.SIG_IGN:
-        signal.signal(signal.SIGINT, _end)
+    names = ("SIGINT", "SIGBREAK", "SIGTERM", "SIGHUP")
+    before = {
+        number: handler
+        for number in [getattr(signal, name) for name in names if hasattr(signal, name)]
+        if (handler := signal.getsignal(number)) is not None and handler is not signal.SIG_IGN
+    }
+    for number in before:
+        signal.signal(number, _end)
     cli = importlib.import_module("lamina.train.cli")
     cli.load(sys.argv[1:])
-    signal.signal(signal.SIGINT, before)
+    for number, handler in before.items():
+        signal.signal(number, handler)
     cli.main()
 
 
@@ -68,4 +74,4 @@ def _end(number: int, frame: Any) -> None:
         os.write(1, b'{"error": "%s"}\n' % text.encode())
     else:
         os.write(2, f"Error: {text}\n".encode())
-    os._exit(130)
+    os._exit(130 if number == getattr(signal, "SIGBREAK", None) else 128 + number)

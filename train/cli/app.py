@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import functools
 import os
-import signal
 import sys
-import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Annotated, Any, NoReturn, TypeVar
 
@@ -21,11 +19,10 @@ from typer.core import TyperGroup
 from ... import __version__
 from ...backends import LaminaError
 from ...backends.select import set_command_line
-from ...backends.written import noted, still_there
+from ...backends.written import noted
 from ..files import to_json, visible
+from ..loop.signals import INTERRUPTED, STOPS, code_of, handled, raise_stop
 
-INTERRUPTED = 130
-"""The exit code after Ctrl-C, by the convention of shells."""
 EXPLODED = 3
 """The exit code of a training that became NaN or infinite; the last finite network is saved."""
 
@@ -102,12 +99,13 @@ def command(function: Command) -> Command:
     def run(*args: Any, **kwargs: Any) -> Any:
         as_json = bool(kwargs.get("as_json"))
         set_command_line(kwargs.get("backend"), kwargs.get("dtype"))
-        with noted() as moves:
+        with noted() as notes, handled(raise_stop):
             try:
                 return function(*args, **kwargs)
-            except KeyboardInterrupt:
-                with _interrupts_ignored():
-                    fail(_interrupted(still_there(moves)), as_json=as_json, code=INTERRUPTED)
+            except STOPS as stop:
+                with last_words():
+                    notes.close()
+                    fail(_interrupted(notes.still_there()), as_json=as_json, code=code_of(stop))
             except Exception as error:
                 _explain(error, as_json)
                 raise
@@ -142,17 +140,9 @@ def _interrupted(files: list[Path]) -> str:
     return f"Interrupted; these files were written: {', '.join(map(str, files))}."
 
 
-@contextmanager
-def _interrupts_ignored() -> Iterator[None]:
-    """Ignore Ctrl-C: the last words are being printed."""
-    if threading.current_thread() is not threading.main_thread():
-        yield  # only the main thread receives signals
-        return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
+def last_words() -> AbstractContextManager[None]:
+    """Ignore signals inside a `with`: the last words are being printed."""
+    return handled(lambda number: None)
 
 
 def fail(message: str, *, as_json: bool, code: int = 2) -> NoReturn:
@@ -196,24 +186,18 @@ def show_table(
 
 
 @contextmanager
-def interrupts_deferred(note: str) -> Iterator[list[int]]:
-    """Delay the first Ctrl-C to the end of the `with` and print the note; the list then holds the signal."""
+def stops_deferred(note: str) -> Iterator[list[int]]:
+    """Delay the first signal to the end of the `with` and print the note; the list then holds its number."""
     caught: list[int] = []
 
-    def wait(number: int, frame: Any) -> None:
+    def wait(number: int) -> None:
         if caught:
-            raise KeyboardInterrupt
+            raise_stop(number)
         caught.append(number)
         errors.print(note, highlight=False)
 
-    if threading.current_thread() is not threading.main_thread():
-        yield caught  # only the main thread receives signals
-        return
-    before = signal.signal(signal.SIGINT, wait)
-    try:
+    with handled(wait):
         yield caught
-    finally:
-        signal.signal(signal.SIGINT, before)
 
 
 def _out_of_memory(error: BaseException) -> bool:

@@ -13,12 +13,12 @@ import typer
 from ...backends import Backend, OptionError, get_backend
 from ...backends.errors import did_you_mean
 from ...backends.options import integer
+from ..loop.signals import STOPS, code_of
 from ..papers.runner import Options, Paper, Report
 from ..papers.runner import reproduce as run_paper
 from ..papers.runner.report import index
 from ..papers.table import PAPERS
 from .app import (
-    INTERRUPTED,
     BackendOption,
     DtypeOption,
     JsonOption,
@@ -98,13 +98,13 @@ def _run(
             reports.append(report)
             if not quiet:
                 _show(report)
-    except KeyboardInterrupt:
+    except STOPS as stop:
         text = f"Interrupted; the finished runs are in '{folder}'. The same command resumes from there."
         if quiet:
             print_json({"error": text})
         else:
             errors.print(text, style="yellow", highlight=False)
-        raise typer.Exit(INTERRUPTED) from None
+        raise typer.Exit(code_of(stop)) from None
     if several:
         index(reports, folder)
     if not quiet:

@@ -19,6 +19,7 @@ from ..data import SOURCES
 from ..files import OutputError, visible
 from ..loop.checkpoint_folder import checkpoints_in
 from ..loop.checkpoints import interval
+from ..loop.signals import STOPS, code_of, name_of, stop_of
 from ..loop.state import CheckpointWarning
 from ..runs.assemble import backend_of
 from ..runs.compiled import sentence
@@ -27,20 +28,20 @@ from ..runs.folder import CHECKPOINTS, draw_run, record_of, save_checkpoints, sa
 from ..runs.recipe import Recipe
 from .app import (
     EXPLODED,
-    INTERRUPTED,
     BackendOption,
     DtypeOption,
     JsonOption,
     command,
     errors,
-    interrupts_deferred,
     print_json,
     say,
+    stops_deferred,
 )
 from .crosscheck import KeepGoing, Tolerance, chosen_crosscheck, show_crosscheck
 from .folders import resumed_folder, run_folder
 from .options import recipe_flags
 from .resume import resumed
+from .stopped import end_stopped
 from .summary import show_summary
 
 Source = Annotated[
@@ -87,7 +88,8 @@ def train(
     """Train a network, test it, and save the model, its history and pictures in a folder.
 
     Exit codes: 1 if test outputs are NaN or infinite, or if backends diverge; 2 for an error; 3 if the
-    training became NaN or infinite (the last finite network is saved); 130 after Ctrl-C.
+    training became NaN or infinite (the last finite network is saved); 130 after Ctrl-C, 143 after SIGTERM
+    and 129 after SIGHUP: the training is saved, and --resume goes on. A second signal ends it at once.
     """
     every = "60s" if checkpoint_every is None else checkpoint_every
     interval("--checkpoint-every", every)
@@ -103,7 +105,7 @@ def train(
         warnings.simplefilter("always", CheckpointWarning)
         warnings.showwarning = functools.partial(_show_warning, warnings.showwarning)
         experiment = Experiment.prepare(recipe, chosen, progress=not as_json)
-        save_checkpoints(experiment, folder, every)
+        saves = save_checkpoints(experiment, folder, every)
         if resume is not None and checkpoints_in(folder / CHECKPOINTS):
             experiment.resumes = folder / CHECKPOINTS
         if not as_json:
@@ -111,9 +113,13 @@ def train(
                 _introduce(experiment)
             if resume is not None:
                 _tell_resumed(experiment)
-        record_of(experiment, "running").write(folder)
-        experiment.train()
-        with interrupts_deferred("Saving the network ...") as late:
+        try:
+            record_of(experiment, "running").write(folder)
+            saves.note = None if as_json else _note
+            experiment.train()
+        except STOPS as stop:
+            end_stopped(experiment, folder, saves, stop, as_json)
+        with stops_deferred("Saving the network ...") as late:
             results = experiment.test()
             if not as_json:
                 _report(experiment)
@@ -126,7 +132,7 @@ def train(
                 raise typer.Exit(2) from error
             drawn, not_drawn = draw_run(experiment, folder)
             files += drawn
-            record_of(experiment, "interrupted" if experiment.interrupted else "done").write(folder)
+            record_of(experiment, "done").write(folder)
     if crosscheck is not None:
         results["divergences"] = crosscheck.report().divergences
     if as_json:
@@ -136,12 +142,18 @@ def train(
         _show_files(experiment, folder, files, not_drawn)
         if crosscheck is not None:
             show_crosscheck(crosscheck)
-    if experiment.interrupted or late:
-        raise typer.Exit(INTERRUPTED)
+    if late:
+        raise typer.Exit(code_of(stop_of(late[0])))
     if experiment.exploded:
         raise typer.Exit(EXPLODED)
     if not math.isfinite(results["test_loss"]) or results.get("divergences"):
         raise typer.Exit(1)
+
+
+def _note(number: int) -> None:
+    """Say that a signal was noticed."""
+    name = name_of(stop_of(number))
+    errors.print(f"{name}: saving the training after this step; again to end at once.", highlight=False)
 
 
 def _show_warning(
@@ -185,9 +197,7 @@ def _report(experiment: Experiment) -> None:
     if told := sentence(results):
         say(told, style="dim")
     epochs = f"{results['epochs']} epoch" + ("s" if results["epochs"] != 1 else "")
-    if experiment.interrupted:
-        say(("Interrupted", "yellow"), f" after {epochs}; the network so far is tested and saved.")
-    elif results["stopped"]:
+    if results["stopped"]:
         say(("Stopped", "yellow"), f" after {epochs}: {results['stopped']}.")
     if skipped := results["skipped_steps"]:
         steps = f"{skipped:,} step" + ("s" if skipped != 1 else "")

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import contextvars
+import functools
 import math
 import os
 import re
 import threading
 import time
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,6 +24,7 @@ from ..files.tree import take_apart
 from .callbacks import Callback, Monitor, Training
 from .checkpoint_folder import checkpoints_in, epoch_of, file_name, number_of
 from .metrics import Mode
+from .signals import Unscored, handled, stop_of
 from .state import SEAL, CheckpointWarning, check_description
 
 LOOK = 0.5
@@ -54,6 +57,10 @@ class Checkpoints(Callback):
     `Trainer.resume(folder)` goes on with the newest one. A thread writes the file from a copy of the state,
     so training stops for the copy alone. If a file cannot be written, since the disk is full, say, training
     goes on, one `CheckpointWarning` says so, and the files that are there stay.
+
+    In the main thread, Ctrl-C, SIGTERM and SIGHUP end the fit after the running step: it is saved, and the
+    fit raises KeyboardInterrupt, or SystemExit with the code 143 or 129. A second one raises at once. A
+    handler of your own stays, and so does a signal that is ignored.
 
     Parameters
     ----------
@@ -91,9 +98,8 @@ class Checkpoints(Callback):
         self.description = description
         self._best = None if best is None else Monitor(best, mode, owner="Checkpoints")
         self.monitor = best
-        if self.every.unit == "s":
-            self.pause_seconds = min(LOOK, self.every.size)
-        elif self.every.unit == "step":
+        self.pause_seconds = min(LOOK, self.every.size) if self.every.unit == "s" else LOOK
+        if self.every.unit == "step":
             self.pause_steps = int(self.every.size)
         self._number = 0
         self._wrote = self._due = self._told = False
@@ -101,6 +107,15 @@ class Checkpoints(Callback):
         self._writer: threading.Thread | None = None
         self._failure: Exception | None = None
         self._claim: contextlib.ExitStack | None = None
+        self.note: Callable[[int], object] | None = None
+        """Takes the number of the first signal that asks to stop."""
+        self.unsaved: Exception | None = None
+        """Why the fit could not be saved when a signal asked it to stop."""
+        self.hurried = False
+        """Whether a second signal has ended the fit at once."""
+        self.stopped = False
+        """Whether a signal has ended the fit, saved or `unsaved`."""
+        self._signal = 0
 
     @override
     def on_fit_start(self, trainer: Training, epochs: int, steps: int) -> None:
@@ -124,8 +139,21 @@ class Checkpoints(Callback):
                 f"Checkpoints: '{self.folder}' cannot be used: {error.strerror or error}"
             ) from error
         self._number = max([self._number, *map(number_of, found)])
-        self._due = self._told = False
+        self._due = self._told = self.hurried = False
+        self._signal, self.stopped, self.unsaved = 0, False, None
         self._next = time.monotonic() + self.every.size
+        self._claim.enter_context(handled(functools.partial(self._asked, trainer)))
+
+    def _asked(self, trainer: Training, number: int) -> None:
+        """Note a signal that asks to stop; raise for a second one."""
+        if self._signal:
+            self.hurried = True
+            raise stop_of(number)
+        self._signal = number
+        if self.note is not None:
+            self.note(number)
+        if trainer.position is not None and trainer.position.scoring:
+            raise Unscored
 
     def _check_own(self, trainer: Training, found: list[Path]) -> None:
         """Raise OutputError if the folder has checkpoints of another training."""
@@ -139,19 +167,46 @@ class Checkpoints(Callback):
 
     @override
     def on_pause(self, trainer: Training) -> None:
-        """Start to write a checkpoint if one is due, and the last one is written."""
+        """Start to write a checkpoint if one is due, and the last one is written.
+
+        If a signal has asked to stop, write it, wait, and raise.
+        """
         position = trainer.position
         assert position is not None
-        last = not position.step and (position.ended or trainer.epoch == position.first + position.epochs)
-        self._due = self._due or last or self._is_due(position.total(trainer.epoch), position.step, trainer)
-        if last:
+        stops, last = self._signal != 0, self._is_last(trainer)
+        due = self._is_due(position.total(trainer.epoch), position.step, trainer)
+        self._due = self._due or due or last or stops
+        if last or stops:
             self._wait()
+        if stops:
+            self._failure = None  # of a file before
         if self._due and not self._writes():
             self._due, self._next = False, time.monotonic() + self.every.size
             self._start(trainer, position.step)
-        if last:
+        if last or stops:
             self._wait()
+        if stops:
+            self._stop()
         self._tell()
+
+    def _is_last(self, trainer: Training) -> bool:
+        """Return whether the fit is over."""
+        position = trainer.position
+        assert position is not None
+        whole = trainer.epoch == position.first + position.epochs
+        return not position.step and (position.ended or whole)
+
+    def _stop(self) -> None:
+        """Raise what the signal raises, once the fit is saved or could not be."""
+        self.stopped, self.unsaved, self._failure = True, self._failure, None
+        if self.unsaved is None:
+            where = str(self.folder)
+            raise stop_of(self._signal, f"the training is saved; trainer.resume({where!r}) goes on")
+        self._check(self.unsaved)
+        text = f"the training could not be saved: {self.unsaved}"
+        if self.note is None:
+            warnings.warn(text, CheckpointWarning, stacklevel=users_level())
+        raise stop_of(self._signal, text)
 
     def _is_due(self, done: int, step: int, trainer: Training) -> bool:
         """Return whether the interval is over. done: the steps of the fit."""
@@ -177,7 +232,10 @@ class Checkpoints(Callback):
         # In this context, which notes the files that a command has written.
         context = contextvars.copy_context()
         self._writer = threading.Thread(
-            target=context.run, args=(self._write, path, captured, scores), name="lamina-checkpoint"
+            target=context.run,
+            args=(self._write, path, captured, scores),
+            name="lamina-checkpoint",
+            daemon=True,  # a second signal ends at once
         )
         self._writer.start()
 
@@ -219,8 +277,7 @@ class Checkpoints(Callback):
         failure, self._failure = self._failure, None
         if failure is None:
             return
-        if not isinstance(failure, (LaminaError, OSError, MemoryError)):
-            raise failure
+        self._check(failure)
         if self._told:
             return
         self._told = True
@@ -229,9 +286,20 @@ class Checkpoints(Callback):
 
     @override
     def on_fit_end(self, trainer: Training) -> None:
-        """Wait for the last file, and release the folder."""
-        self._wait()
+        """Wait for the last file, unless a second signal came, and release the folder."""
+        if not self.hurried:
+            self._wait()
         claim, self._claim = self._claim, None
         if claim is not None:
             claim.close()
+        if self.hurried:
+            return
         self._tell()
+        if self._signal and not self.stopped and self._is_last(trainer):
+            self._stop()  # the signal came when all was saved
+
+    @staticmethod
+    def _check(failure: Exception) -> None:
+        """Raise an error that is no fault of the disk or the memory."""
+        if not isinstance(failure, (LaminaError, OSError, MemoryError)):
+            raise failure

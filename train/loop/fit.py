@@ -21,6 +21,7 @@ from .passes import take_steps
 from .pauses import Pauses
 from .position import Position
 from .samples import Samples, Tally
+from .signals import Unscored
 from .trace import Moment, finite_results, origin
 
 if TYPE_CHECKING:
@@ -52,7 +53,11 @@ class Fit:
         """Train until the last epoch, or until a callback stops. run: a run of the training step."""
         trainer, position = self.trainer, self.position
         while not position.ended and trainer.epoch < position.first + position.epochs:
-            row = self._epoch(run)
+            try:
+                row = self._epoch(run)
+            except Unscored:
+                self._pauses.call(trainer)  # it saves and raises
+                continue
             position.ended = self._stops(row)
             self._pauses.call(trainer)
 
@@ -79,22 +84,31 @@ class Fit:
         rows = order(samples.size, seed=trainer.seed, epoch=trainer.epoch) if position.shuffle else None
         start = Moment(trainer, position.step) if trainer.trace_nonfinite and not trainer.nonfinite else None
         scores = self._learn(run, rows)
-        if start is not None and (start.broke(trainer) or not finite_results(trainer, position.results)):
-            trainer.nonfinite = origin(trainer, start, samples, rows, position)
-        trainer.optimizer.drop_denormals()
-        skips = trainer.skip_nonfinite
-        if any((callback.monitor or "").startswith("train_") for callback in trainer.callbacks):
-            # A monitored score must belong to the weights at the end of the epoch, but `_learn` scores each
-            # batch before its step.
-            scores = trainer.score(samples, position.batch_size, skips=skips)
-        row |= _prefixed("train", scores)
-        if self.held_out is not None:
-            row |= _prefixed("validation", trainer.score(self.held_out, position.batch_size))
-        if skips:
+        position.scoring = True
+        try:
+            if start is not None and (start.broke(trainer) or not finite_results(trainer, position.results)):
+                trainer.nonfinite = origin(trainer, start, samples, rows, position)
+            row |= self._scores(scores)
+        finally:
+            position.scoring = False
+        if trainer.skip_nonfinite:
             row[SKIPPED] = float(sum(skipped(trainer.backend, part).sum() for part in position.results))
         row["seconds"] = position.seconds + time.perf_counter() - self._start
         trainer.history.append(**row)
         position.step, position.results = 0, []
+        return row
+
+    def _scores(self, scores: dict[str, float]) -> Row:
+        """Return the scores of an epoch whose steps are done. scores: those of the steps."""
+        trainer, size = self.trainer, self.position.batch_size
+        trainer.optimizer.drop_denormals()
+        if any((callback.monitor or "").startswith("train_") for callback in trainer.callbacks):
+            # A monitored score must belong to the weights at the end of the epoch, but `_learn` scores each
+            # batch before its step.
+            scores = trainer.score(self.samples, size, skips=trainer.skip_nonfinite)
+        row = _prefixed("train", scores)
+        if self.held_out is not None:
+            row |= _prefixed("validation", trainer.score(self.held_out, size))
         return row
 
     def _learn(self, run: Run, rows: Host | None) -> dict[str, float]:

@@ -38,6 +38,8 @@ class Position:
     """A digest of the samples; "" until it is needed."""
     results: list[tuple[Tensor, ...]] = field(default_factory=list)
     """What the steps of the running epoch returned."""
+    scoring: bool = False
+    """Whether the steps of the epoch are done and its scores are computed."""
 
     def check_continues(self, saved: Position, done: int) -> None:
         """Raise OptionError unless this plan is that of a saved fit, except for its epochs.

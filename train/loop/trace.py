@@ -78,6 +78,8 @@ def origin(trainer: Trainer, start: Moment, samples: Samples, rows: Host | None,
     epoch = trainer.epoch + 1
     try:
         start.restore(trainer)
+        if start.step and start.broke(trainer):
+            return f"a NaN or infinity appeared in epoch {epoch}, before the training was resumed"
         found = _repeated(trainer, start.step, samples, rows, position)
     finally:
         end.restore(trainer)

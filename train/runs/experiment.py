@@ -45,7 +45,6 @@ class Experiment:
     loss: Loss
     trainer: Trainer
     results: dict[str, Any] = field(default_factory=dict)
-    interrupted: bool = False
     exploded: bool = False
     """Whether the training became NaN or infinite; the model then has the last finite weights."""
     kept_epoch: int = 0
@@ -89,21 +88,17 @@ class Experiment:
         return cls(recipe, backend, splits, scaling, target_scaling, network, model, loss, trainer)
 
     def run(self) -> dict[str, Any]:
-        """Train and test; after Ctrl-C, test the network as it is."""
+        """Train and test."""
         self.train()
         return self.test()
 
     def train(self) -> None:
-        """Train until the last epoch or Ctrl-C; the model then has the weights to keep."""
+        """Train until the last epoch; the model then has the weights to keep."""
         with self.threads():
             start = time.perf_counter()
             finite = self._fit()
             self.seconds = time.perf_counter() - start
-            try:
-                self._settle(finite)
-            except KeyboardInterrupt:  # the trained network must not be lost now
-                self.interrupted = True
-                self._settle(finite)
+            self._settle(finite)
 
     def _settle(self, finite: LastFinite) -> None:
         """Note which weights are kept: the last finite ones if the present ones are not."""
@@ -117,7 +112,7 @@ class Experiment:
             self.kept_epoch, self.exploded = finite.restore(self.trainer, known), True
 
     def _fit(self) -> LastFinite:
-        """Fit, also if Ctrl-C ends it; return the last finite weights."""
+        """Fit; return the last finite weights."""
         epochs, batch_size = self.recipe.epochs, self.recipe.batch_size
         assert epochs is not None and batch_size is not None  # noqa: PT018
         finite = LastFinite(self.trainer.model)
@@ -126,8 +121,6 @@ class Experiment:
             if self.resumes is not None:
                 self.trainer.resume(self.resumes)
             self.trainer.fit(self.splits.train, self.splits.validation, epochs=epochs, batch_size=batch_size)
-        except KeyboardInterrupt:
-            self.interrupted = True
         finally:
             self.trainer.callbacks.remove(finite)
         return finite
@@ -176,7 +169,6 @@ class Experiment:
             "epochs": self.trainer.epoch,
             "kept_epoch": self.kept_epoch,
             "best_epoch": self._best_epoch(),
-            "interrupted": self.interrupted,
             "exploded": self.exploded,
             "stopped": self.trainer.stopped,
             "nonfinite": self.trainer.nonfinite,

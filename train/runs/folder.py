@@ -67,8 +67,8 @@ def draw_run(experiment: Experiment, folder: Path) -> tuple[list[Path], list[str
     return drawn, failed
 
 
-def save_checkpoints(experiment: Experiment, folder: Path, every: str) -> None:
-    """Let an experiment save checkpoints in its run folder."""
+def save_checkpoints(experiment: Experiment, folder: Path, every: str) -> Checkpoints:
+    """Let an experiment save checkpoints in its run folder; return what saves them."""
     best = "train_loss" if experiment.splits.validation is None else "validation_loss"
     monitored = any(callback.monitor == best for callback in experiment.trainer.callbacks)
     saves = Checkpoints(
@@ -78,6 +78,7 @@ def save_checkpoints(experiment: Experiment, folder: Path, every: str) -> None:
         description=_description(experiment),
     )
     experiment.trainer.callbacks.append(saves)
+    return saves
 
 
 def _description(experiment: Experiment) -> dict[str, Any]:

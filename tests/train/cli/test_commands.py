@@ -22,7 +22,6 @@ RESULTS = {
     "test_loss",
     "seconds",
     "epochs",
-    "interrupted",
     "stopped",
     "parameters",
     "seed",

@@ -16,7 +16,9 @@ from typing import Any
 import pytest
 
 from lamina.backends import written
-from lamina.train.cli.app import interrupts_deferred
+from lamina.train.cli.app import stops_deferred
+from lamina.train.loop.callbacks import BestWeights, Callback
+from lamina.train.loop.checkpoint_folder import checkpoints_in
 from lamina.train.loop.trainer import Trainer
 from lamina.train.runs import experiment
 from lamina.train.runs.recipe import Recipe
@@ -40,25 +42,31 @@ def started(*words: str, program: list[str] | None = None, path: str = "") -> su
     )
 
 
-@pytest.mark.skipif(os.name == "nt", reason="Windows sends no SIGINT to one process")
-def test_ctrl_c_in_a_real_process(folder: Path) -> None:
-    process = started("train", "disc", "--epochs", "1000000")
+@pytest.mark.skipif(os.name == "nt", reason="Windows sends no signal to one process")
+@pytest.mark.parametrize(("name", "code"), [("SIGINT", 130), ("SIGTERM", 143), ("SIGHUP", 129)])
+def test_a_signal_saves_a_real_training(name: str, code: int, lamina: Any, folder: Path) -> None:
+    process = started("train", "disc", "--epochs", "1000000", "--schedule", "constant")
     try:
         assert process.stdout is not None
         while not process.stdout.readline().startswith("total"):
             assert process.poll() is None
         time.sleep(0.2)
-        process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=60)
+        process.send_signal(getattr(signal, name))
+        _, err = process.communicate(timeout=60)
     finally:
         process.kill()
-    assert process.returncode == 130, err
+    assert process.returncode == code, err
     assert "Traceback" not in err
-    assert "Interrupted after" in out
-    assert "the network so far is tested and saved" in out
+    (saved,) = (folder / "runs/disc-1/checkpoints").iterdir()
+    shown = "Ctrl-C" if name == "SIGINT" else name
+    assert f"{shown}: saving the training after this step; again to end at once." in err
+    assert f"Error: Stopped by {shown}; the training is saved in {saved.name}. " in err
+    assert "To go on: lamina train --resume runs/disc-1" in err
+    assert json.loads((folder / "runs/disc-1/run.json").read_text())["state"] == "interrupted"
+    epochs = int(saved.name.split("-")[2]) + 1
+    lamina(f"train --resume runs/disc-1 --epochs {epochs}")
     record = json.loads((folder / "runs/disc-1/run.json").read_text())
-    assert record["results"]["interrupted"]
-    assert record["results"]["epochs"] > 0
+    assert (record["state"], record["results"]["epochs"]) == ("done", epochs)
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no such pipes")
@@ -148,28 +156,52 @@ def test_the_words_after_two_interrupts_are_true(
     assert f"own/checkpoints/{last.name}" in said
 
 
-@pytest.mark.parametrize(("at", "epochs"), [(1, 0), (4, 1)])
-def test_interrupted_while_training(
-    lamina: Any, monkeypatch: pytest.MonkeyPatch, at: int, epochs: int
-) -> None:
+def test_interrupted_before_a_step(lamina: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(self: Trainer, batch: Any, numbers: Any) -> Any:
+        raise KeyboardInterrupt
+
     step = Trainer.train_step
-    for line in ("train disc --n 64", "train disc --n 64 --json"):
-        taken: list[int] = []
+    monkeypatch.setattr(Trainer, "train_step", interrupted)
+    said = "Stopped by Ctrl-C. There is no checkpoint. To start again: lamina train --resume runs/disc-"
+    assert f"Error: {said}1\n" in lamina("train disc --n 64", code=130).stderr
+    assert lamina("train disc --n 64 --json", code=130).json == {"error": f"{said}2"}
+    monkeypatch.setattr(Trainer, "train_step", step)
+    assert lamina("train --resume runs/disc-1 --epochs 2 --json").json["epochs"] == 2
 
-        def interrupted(self: Trainer, batch: Any, numbers: Any, taken: list[int] = taken) -> Any:
-            taken.append(1)
-            if len(taken) == at:
-                raise KeyboardInterrupt
-            return step(self, batch, numbers)
 
-        monkeypatch.setattr(Trainer, "train_step", interrupted)
-        result = lamina(line, code=130)
-        if "--json" in line:
-            assert result.json["interrupted"]
-            assert result.json["epochs"] == epochs
-            assert {"model.safetensors", "run.json"} <= {Path(name).name for name in result.json["files"]}
-        else:
-            assert f"Interrupted after {epochs} epoch" in result.stdout
+@pytest.mark.skipif(os.name == "nt", reason="Windows sends no signal to one process")
+@pytest.mark.parametrize("before", [True, False])
+def test_the_words_after_a_second_signal_are_true(
+    lamina: Any, folder: Path, monkeypatch: pytest.MonkeyPatch, before: bool
+) -> None:
+    """The second one comes while the last checkpoint is written; no file gets its name after the words."""
+    real, number = written.os.replace, 0
+
+    def replace(source: Any, target: Any) -> None:
+        nonlocal number
+        if Path(target).parent.name == "checkpoints":
+            number += 1
+            if number == 3:
+                if not before:
+                    real(source, target)
+                os.kill(os.getpid(), signal.SIGTERM)
+                time.sleep(0.5)
+        if not (number == 3 and not before):
+            real(source, target)
+
+    def signalled(self: Callback, trainer: Any, step: int) -> None:
+        if len(list((folder / "own/checkpoints").iterdir())) == 3:  # and the lock
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(written.os, "replace", replace)
+    monkeypatch.setattr(BestWeights, "on_step", signalled)
+    line = "train disc --n 64 --epochs 50 --out own --checkpoint-every 1steps"
+    said = " ".join(lamina(line, code=143).stderr.split())
+    last = checkpoints_in(folder / "own/checkpoints")[-1].name
+    assert "Ended at once by a second signal, SIGTERM." in said
+    assert f"The last whole checkpoint is {last}. To go on: lamina train --resume own" in said
+    time.sleep(0.6)  # the thread that writes is done
+    assert checkpoints_in(folder / "own/checkpoints")[-1].name == last
 
 
 def test_interrupted_while_loading(lamina: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -186,7 +218,7 @@ def test_interrupted_while_loading(lamina: Any, monkeypatch: pytest.MonkeyPatch)
 def test_the_first_interrupt_waits_while_saving() -> None:
     before = signal.getsignal(signal.SIGINT)
     done = False
-    with interrupts_deferred("a moment") as late:
+    with stops_deferred("a moment") as late:
         os.kill(os.getpid(), signal.SIGINT)
         done = True
     assert done
@@ -199,7 +231,7 @@ def test_the_second_interrupt_does_not_wait() -> None:
     before = signal.getsignal(signal.SIGINT)
 
     def impatient() -> None:
-        with interrupts_deferred("a moment"):
+        with stops_deferred("a moment"):
             os.kill(os.getpid(), signal.SIGINT)
             os.kill(os.getpid(), signal.SIGINT)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from lamina.backends.written import noted, still_there
+from lamina.backends.written import noted
 from lamina.train.files import OutputError, atomic_write, claimed, is_unused, new_file, visible
 from lamina.train.files.claim import LOCK
 
@@ -78,13 +78,13 @@ def test_a_file_that_came_to_be_meanwhile_is_kept(tmp_path: Path) -> None:
 
 
 def test_what_was_written_is_noted(tmp_path: Path) -> None:
-    with noted() as moves:
+    with noted() as notes:
         for name in ("a", "b", "c"):
             atomic_write(tmp_path / name, b"1")
         (tmp_path / "b").unlink()
         (tmp_path / "d").write_bytes(b"2")
         os.replace(tmp_path / "d", tmp_path / "c")
-    assert still_there(moves) == [tmp_path / "a"]
+    assert notes.still_there() == [tmp_path / "a"]
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,6 @@ from lamina.backends import DataError, get_backend, use_backend
 from lamina.backends.host import blas_threads, limited_threads
 from lamina.train import Callback
 from lamina.train.loop.history import History
-from lamina.train.loop.trainer import Trainer
 from lamina.train.runs.experiment import Experiment
 from lamina.train.runs.folder import draw_run, save_run
 from lamina.train.runs.recipe import Recipe
@@ -172,24 +171,6 @@ def test_the_folder_of_a_run(tmp_path: Path) -> None:
     assert Recipe.from_dict(record["recipe"]) == experiment.recipe
     assert record["results"]["test_accuracy"] == experiment.results["test_accuracy"]
     assert History.from_json(tmp_path / "history.json").names == experiment.trainer.history.names
-
-
-def test_an_interrupt_before_the_first_epoch_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    step, taken = Trainer.train_step, []
-
-    def interrupted(self: Trainer, batch: Any, numbers: Any) -> Any:
-        taken.append(1)
-        if len(taken) == 3:
-            raise KeyboardInterrupt
-        return step(self, batch, numbers)
-
-    monkeypatch.setattr(Trainer, "train_step", interrupted)
-    experiment = ran("numpy", source="disc", n=200, epochs=2)
-    assert experiment.interrupted
-    assert experiment.results["epochs"] == 0
-    assert 0 <= experiment.results["test_accuracy"] <= 1
-    assert [path.name for path in save_run(experiment, tmp_path)] == ["model.safetensors", "run.json"]
-    assert draw_run(experiment, tmp_path) == ([], [])
 
 
 class Explodes(Callback):
