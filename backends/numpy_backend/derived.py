@@ -172,8 +172,8 @@ class NumpyDerived(Backend):
         value: Array = x
         result: Array = self.subtract(value, self._top("softmax", value, axis))
         np.exp(result, result)
-        total: Array = self.sum(result, axis=axis, keepdims=True)
-        return np.divide(result, total, result)
+        share: Array = self.divide(1.0, self.sum(result, axis=axis, keepdims=True))
+        return np.multiply(result, share, result)
 
     @override
     def softmax_grad(self, grad: Array, y: Array, *, axis: int) -> Array:
@@ -349,7 +349,8 @@ def _long_rows(axis: int, *arrays: Array) -> bool:
 def _softmax(x: Array, out: Array) -> None:
     np.subtract(x, _max_reduce(x, 1, None, None, True), out)
     np.exp(out, out)
-    np.divide(out, row_sums(out), out)
+    total = row_sums(out)
+    np.multiply(out, np.divide(1, total, total), out)
 
 
 def _softmax_grad(grad: Array, y: Array, out: Array) -> None:

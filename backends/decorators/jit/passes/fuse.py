@@ -149,8 +149,6 @@ class _Fusion:
         large = [x for x in call.operands() if x.meta.size == result.meta.size]
         if len(large) != 1 or type(large[0]) is not Value or large[0].meta.shape != result.meta.shape:
             return False
-        if large[0] not in self.place and large[0] not in self.waiting:
-            return False
         for reader, operand in readers:
             if reader is None or operand is not result:
                 return False

@@ -23,7 +23,7 @@ from .fuse import Group
 
 LEAST = 1 << 18
 """The fewest bytes of a tensor that is worth strips."""
-CACHED = 1 << 16
+CACHED = 1 << 15
 """The bytes that a strip's rows may take, of all tensors together."""
 BESIDE = 64
 """The fewest elements of a row that lie side by side."""
