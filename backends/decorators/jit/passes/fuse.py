@@ -26,7 +26,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from ....meta import Meta
-from ..instructions import Buffer, Call, Load, Operand, Program, Store, Value, base_of
+from ..instructions import Buffer, Call, Load, Operand, Program, Store, Value, View, base_of
 from .windows import Absorbed
 
 LARGE = 1 << 16
@@ -140,14 +140,14 @@ class _Fusion:
     def _repeated(self, call: Call) -> bool:
         """Whether an op on a large tensor is computed again by each of its readers.
 
-        That is cheaper than to write the result, if another large tensor, which is in memory, has all that it
-        takes: the differences from a mean, say, where the tensor itself is at hand.
+        That is cheaper than to write the result and to read it again, if it takes one large tensor: for the
+        differences from a mean, say, the tensor itself.
         """
         result, readers = call.result, self.readers.get(call.result, [])
         if call.op not in _LIGHT or result.meta.size < LARGE or result.meta.dtype == "bool":
             return False
-        large = [x for x in call.operands() if x.meta.size == result.meta.size]
-        if len(large) != 1 or type(large[0]) is not Value or large[0].meta.shape != result.meta.shape:
+        large = [x for x in call.operands() if x.meta.shape == result.meta.shape]
+        if len(large) != 1 or (isinstance(large[0], View) and large[0].strides[-1] != 1):
             return False
         for reader, operand in readers:
             if reader is None or operand is not result:
