@@ -19,7 +19,7 @@ from ..program import NoRuleError
 from .arrays import element_of, spread
 from .expressions import evaluate, inputs_of, work_of
 from .parts import Parts, moved
-from .roots import INDEXED, ROOTS, Writer
+from .roots import INDEXED, ROOTS, Writer, reduced
 from .strips import Serial, write_strips
 
 Arrays = Mapping[Operand, Array]
@@ -67,6 +67,13 @@ class Kernels:
         serial: Any = Serial(code)
         nothing: Any = None
         return Kernels(code, known.__getitem__, self.number, serial, self.flag, layout, (), nothing)
+
+    def together(self, groups: Sequence[Group]) -> None:
+        """Write one group, or several sums as one loop."""
+        if len(groups) > 1:
+            reduced(self, groups)
+        else:
+            self._group(groups[0])
 
     def group(self, group: Group) -> None:
         """Write one group. Indices are checked in every step."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +19,7 @@ from ..kernels import gather, random
 from ..kernels.argmax import argmax
 from ..kernels.elementwise import convert
 from ..kernels.loops import elementwise
-from ..kernels.reduce import MAX, SUM, Reducer, reduce
+from ..kernels.reduce import MAX, SUM, reduce
 from ..kernels.span import Array
 from ..kernels.transpose import copy
 from ..passes.views import row_major, view_of
@@ -122,25 +122,26 @@ def _random(w: Writer) -> None:
 # -- reductions and products -----------------------------------------------------------------------
 
 
-def _sum(w: Writer) -> None:
-    if not summed(w):
-        _reduced(w, SUM)
+def reduced(kernels: Kernels, groups: Sequence[Group]) -> None:
+    """Reduce what the ops before compute from their operands; finish with the ops after.
 
-
-def _reduced(w: Writer, reducer: Reducer) -> None:
-    """Reduce what the ops before compute from their operands; finish with the ops after."""
-    group, x = w.group, w["x"]
-    shape, rank = x.meta.shape, len(x.meta.shape)
-    found = axes_in(w.call.op, w["axis"], rank)
-    axes = range(rank) if found is None else [found] if isinstance(found, int) else found
-    axes = sorted(axis % rank for axis in axes)
-    keepdims = w["keepdims"]
-    if reducer is MAX and element_of(x) == "i1":
+    Several groups are alike: they reduce the same axes of tensors of one shape and dtype.
+    """
+    writers = [Writer(kernels, group) for group in groups]
+    w, reducer = writers[0], SUM if writers[0].call.op == "sum" else MAX
+    shape, element, axes = w["x"].meta.shape, element_of(w.result), _axes(w)
+    rank, keepdims = len(shape), w["keepdims"]
+    if reducer is MAX and element_of(w["x"]) == "i1":
         raise NoRuleError("max: expected numbers inside a compiled step, got bool")
-    reads, numbers = inputs_of(group.before) if group.before else ([x], [])
-    beside, more = inputs_of(group.after)
-    beside = [operand for operand in beside if operand is not w.result]
-    outputs, element = group.results, element_of(w.result)
+    before = [call for group in groups for call in group.before]
+    after = [call for group in groups for call in group.after]
+    reads, numbers = inputs_of(before)
+    made = {value for call in before for value in call.results}
+    reads = list(dict.fromkeys([*reads, *(one["x"] for one in writers if one["x"] not in made)]))
+    beside, more = inputs_of(after)
+    totals = [one.result for one in writers]
+    beside = [operand for operand in beside if operand not in totals]
+    outputs = [value for group in groups for value in group.results]
 
     def kept(array: Array, own: Shape) -> Array:
         """Return an array of the result's shape with a stride for each axis of what is reduced."""
@@ -148,14 +149,14 @@ def _reduced(w: Writer, reducer: Reducer) -> None:
         return replace(array, strides=along_axes(strides, rank, axes, keepdims=keepdims))
 
     def write(code: Code, arrays: Any, number: Any) -> None:
-        def expression(code: Code, *values: Register) -> Register:
+        def expression(code: Code, *values: Register) -> list[Register]:
             known = dict(zip(reads, values, strict=True))
-            evaluate(code, group.before, known, values[0].type.lanes, number)
-            return convert(code, known[x], element)
+            evaluate(code, before, known, values[0].type.lanes, number)
+            return [convert(code, known[one["x"]], element) for one in writers]
 
-        def finish(code: Code, total: Register, *values: Register) -> list[Register]:
-            known: Any = {w.result: total, **dict(zip(beside, values, strict=True))}
-            evaluate(code, group.after, known, total.type.lanes, number)
+        def finish(code: Code, *values: Register) -> list[Register]:
+            known: Any = dict(zip([*totals, *beside], values, strict=True))
+            evaluate(code, after, known, values[0].type.lanes, number)
             return [known[output] for output in outputs]
 
         inputs = [spread(arrays[operand], operand.meta.shape, shape) for operand in reads]
@@ -173,11 +174,27 @@ def _reduced(w: Writer, reducer: Reducer) -> None:
             beside=others,
             element=element,
             shared=True,
+            count=len(groups),
         )
 
-    work = moved(*(operand.meta for operand in reads)) + work_of(group.before) + x.meta.size
-    kept_size = w.result.meta.size
-    w.kernels.launch([*reads, *beside, *outputs], [*numbers, *more], write, work=work, units=kept_size)
+    work = moved(*(operand.meta for operand in reads)) + work_of(before) + len(groups) * math.prod(shape)
+    kernels.launch([*reads, *beside, *outputs], [*numbers, *more], write, work=work, units=w.result.meta.size)
+
+
+def _axes(w: Writer) -> list[int]:
+    rank = len(w["x"].meta.shape)
+    found = axes_in(w.call.op, w["axis"], rank)
+    axes = range(rank) if found is None else [found] if isinstance(found, int) else found
+    return sorted(axis % rank for axis in axes)
+
+
+def _reduced(w: Writer) -> None:
+    reduced(w.kernels, [w.group])
+
+
+def _sum(w: Writer) -> None:
+    if not summed(w):
+        _reduced(w)
 
 
 def along_axes(strides: tuple[int, ...], rank: int, axes: list[int], *, keepdims: bool) -> tuple[int, ...]:
@@ -304,7 +321,7 @@ ROOTS: dict[str, Callable[[Writer], None]] = {
     "full": _full,
     "random": _random,
     "sum": _sum,
-    "max": lambda w: _reduced(w, MAX),
+    "max": _reduced,
     "argmax": _argmax,
     "matmul": matmul,
     "reshape": _moved,

@@ -17,7 +17,7 @@ from ..kernels.sums import share
 from ..passes.fuse import Group
 from ..passes.layout import Layout
 from ..passes.memory import size_of
-from ..passes.strips import Strips, result_axis
+from ..passes.strips import Strips, result_axis, together
 from ..passes.views import row_major
 from .arrays import element_of
 from .expressions import work_of
@@ -62,7 +62,7 @@ class Serial:
 def write_strips(kernels: Kernels, strips: Strips) -> None:
     """Write groups in strips as one kernel, whose parts share the strips."""
     slicer = _Slicer(strips, kernels.layout)
-    groups = [slicer.group(*one) for one in zip(strips.groups, strips.axes, strict=True)]
+    groups = together([slicer.group(*one) for one in zip(strips.groups, strips.axes, strict=True)])
     space = slicer.place(groups)
     outside = list(dict.fromkeys(value for value, _ in slicer.places.values()))
 
@@ -76,8 +76,8 @@ def write_strips(kernels: Kernels, strips: Strips) -> None:
             for inner, offset in slicer.local.items():
                 known[inner] = code.at(found[-1], (offset, 1))
             inside = kernels.inside(code, known, slicer.layout)
-            for group in groups:
-                inside.group(group)
+            for several in groups:
+                inside.together(several)
 
     values = {value: None for group in strips.groups for value in (*group.reads, *group.results)}
     work = moved(*(value.meta for value in values)) + work_of(
@@ -109,16 +109,16 @@ class _Slicer:
         after = tuple(self._call(call, place, place, group) for call in group.after)
         return Group(root, before, after, tuple(self._made[value] for value in group.results))
 
-    def place(self, groups: Sequence[Group]) -> int:
+    def place(self, groups: Sequence[Sequence[Group]]) -> int:
         """Give each value that only the strip needs a place, used again after its last read."""
-        last = {value: i for i, group in enumerate(groups) for value in group.reads}
+        last = {value: i for i, several in enumerate(groups) for one in several for value in one.reads}
         free: list[tuple[int, int]] = []
         taken: list[tuple[int, int, int]] = []
         end = 0
-        for i, group in enumerate(groups):
+        for i, several in enumerate(groups):
             free += [(size, offset) for until, size, offset in taken if until < i]
             taken = [one for one in taken if one[0] >= i]
-            for value in group.results:
+            for value in (value for group in several for value in group.results):
                 if value in self.places:
                     continue
                 size = size_of(value.meta)

@@ -47,19 +47,21 @@ def reduce(
     inputs: Sequence[Array],
     outputs: Sequence[Array],
     reducer: Reducer,
-    expression: Callable[..., Value] = lambda code, x: x,
+    expression: Callable[..., Value | Sequence[Value]] = lambda code, x: x,
     finish: Callable[..., Sequence[Value]] = lambda code, x: (x,),
     *,
     beside: Sequence[Array] = (),
     element: str | None = None,
     shared: bool = False,
+    count: int = 1,
 ) -> None:
     """Write outputs = finish(Σ expression(code, *inputs), *beside), summed over the axes of one shape.
 
     `element` is that of the sum, else the first output's. The arrays `beside` are read where the outputs are
     written. All arrays have a stride for each axis; along `axes`, those of the outputs and of `beside` count
     for nothing.
-    Over no elements the sum is the reducer's identity. shared: whether the parts of a kernel share a loop.
+    Over no elements the sum is the reducer's identity. With a count, the expression returns so many values,
+    and `finish` takes their sums. shared: whether the parts of a kernel share a loop.
     """
     if any(extent == 0 for axis, extent in enumerate(shape) if axis not in axes):
         return
@@ -69,7 +71,9 @@ def reduce(
     ]
     loops = Loops.over(shape, [*inputs, *results], axes).at_least_one()
     element = element or outputs[0].element
-    _Reduction(code, loops, len(inputs), len(beside), reducer, element, expression, finish, shared).write()
+    _Reduction(
+        code, loops, len(inputs), len(beside), reducer, element, expression, finish, shared, count
+    ).write()
 
 
 @dataclass(frozen=True)
@@ -80,9 +84,10 @@ class _Reduction:
     beside: int
     reducer: Reducer
     element: str
-    expression: Callable[..., Value]
+    expression: Callable[..., Value | Sequence[Value]]
     finish: Callable[..., Sequence[Value]]
     shared: bool
+    count: int
 
     def write(self) -> None:
         """Write the loops over the axes that are kept."""
@@ -161,7 +166,7 @@ class _Reduction:
             parts *= 2
         total = self._sum(width, parts, extents, parts * width)
 
-        def value(at: Places, place: Sequence[tuple[object, int]], live: int) -> Value:
+        def value(at: Places, place: Sequence[tuple[object, int]], live: int) -> list[Value]:
             index: Places = [*kept, *([()] * len(order))]
             for i, other in zip(order, at, strict=True):
                 index[i] = other
@@ -178,23 +183,24 @@ class _Reduction:
                             total.add(part, value(at, [(first + part * width, 1), (i, step * width)], width))
                 first += count * step * width
             if live := extent - first:
-                x = value(at, [(first, 1)], live)
-                neutral = code.number(x.type, self.reducer.identity[self.element])
-                total.add(0, code.select(code.mask(width, live), x, neutral))
+                found = value(at, [(first, 1)], live)
+                neutral = code.number(found[0].type, self.reducer.identity[self.element])
+                total.add(0, [code.select(code.mask(width, live), x, neutral) for x in found])
 
         self._all(extents, [total], last)
         self._store(total.result(across=True), self._span(kept, 0, 1, 1))
 
     # -- shared --------------------------------------------------------------------------------------
 
-    def _sum(self, width: int, parts: int, extents: Sequence[int], together: int) -> _Sum:
+    def _sum(self, width: int, parts: int, extents: Sequence[int], together: int) -> _Sums:
         steps = -(-extents[-1] // together) if extents[-1] else 1
         run = _RUN.get(self.element, 0)
         long = self.reducer.adds and run > 0 and math.prod(extents[:-1]) * steps > run
         limit = max(run * extents[-1] // steps, 1) if long else 0
-        return _Sum(self.code, self.reducer, self.element, width, parts, limit)
+        one = self.code, self.reducer, self.element, width, parts, limit
+        return _Sums([_Sum(*one) for _ in range(self.count)], limit)
 
-    def _all(self, extents: Sequence[int], sums: list[_Sum], last: Callable[[Places, int], None]) -> None:
+    def _all(self, extents: Sequence[int], sums: list[_Sums], last: Callable[[Places, int], None]) -> None:
         """Write the loops over all terms, in runs if the sums are long."""
         for total in sums:
             total.begin()
@@ -213,15 +219,39 @@ class _Reduction:
         summed: Places = [()] * (len(self.loops.shape) - self.loops.rank)
         return Span(self.code, (*kept, *summed), axis, width, live)
 
-    def _value(self, span: Span) -> Value:
-        return self.expression(self.code, *(span.load(a) for a in self.loops.arrays[: self.inputs]))
+    def _value(self, span: Span) -> list[Value]:
+        found = self.expression(self.code, *(span.load(a) for a in self.loops.arrays[: self.inputs]))
+        return [found] if isinstance(found, Value) else list(found)
 
-    def _store(self, value: Value, span: Span) -> None:
+    def _store(self, values: Sequence[Value], span: Span) -> None:
         others = self.loops.arrays[self.inputs :]
         beside, outputs = others[: self.beside], others[self.beside :]
-        results = self.finish(self.code, value, *(span.load(array) for array in beside))
+        results = self.finish(self.code, *values, *(span.load(array) for array in beside))
         for result, output in zip(results, outputs, strict=True):
             span.store(result, output)
+
+
+@dataclass(frozen=True)
+class _Sums:
+    """Several sums over the same elements, all under way."""
+
+    each: Sequence[_Sum]
+    limit: int
+
+    def begin(self) -> None:
+        for one in self.each:
+            one.begin()
+
+    def add(self, part: int, values: Sequence[Value]) -> None:
+        for one, value in zip(self.each, values, strict=True):
+            one.add(part, value)
+
+    def flush(self) -> None:
+        for one in self.each:
+            one.flush()
+
+    def result(self, *, across: bool) -> list[Value]:
+        return [one.result(across=across) for one in self.each]
 
 
 class _Sum:
@@ -230,7 +260,7 @@ class _Sum:
     def __init__(
         self, code: Code, reducer: Reducer, element: str, width: int, parts: int, limit: int
     ) -> None:
-        self.code, self.reducer, self.limit = code, reducer, limit
+        self.code, self.reducer = code, reducer
         self.type, self.wide = vector(element, width), vector("double", width)
         self.cells = [code.cell(self.type) for _ in range(parts)]
         self.total = code.cell(self.wide) if limit else None

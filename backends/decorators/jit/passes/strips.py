@@ -95,6 +95,27 @@ def strips(program: Program, groups: Sequence[Group]) -> list[Group]:
     return found
 
 
+def together(groups: Sequence[Group]) -> list[tuple[Group, ...]]:
+    """Return groups in order, those in one tuple that are sums over the same axes: one loop computes them."""
+    found: list[tuple[Group, ...]] = []
+    for group in groups:
+        alike = found and all(_alike(group, other) for other in found[-1])
+        if alike:
+            found[-1] = (*found[-1], group)
+        else:
+            found.append((group,))
+    return found
+
+
+def _alike(group: Group, other: Group) -> bool:
+    """Whether a group is a sum like another one, and reads nothing of it."""
+    if group.root is None or other.root is None or not group.root.op == other.root.op == "sum":
+        return False
+    same = reduced_axes(group) == reduced_axes(other) and domain(group) == domain(other)
+    kinds = group.root.result.meta == other.root.result.meta
+    return same and kinds and group.reads.isdisjoint(other.results)
+
+
 def domain(group: Group) -> Shape:
     """Return the shape of what a group works on: of a reduction, what it reduces."""
     if group.root is None:
