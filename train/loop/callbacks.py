@@ -51,6 +51,9 @@ class Training(Protocol):
     def captured(self, description: Any = None) -> Content:
         """Return what a checkpoint's file holds, as a copy."""
 
+    def completed(self, content: Content) -> Content:
+        """Add what takes long; a thread may call it."""
+
 
 class Callback:
     """Base of callbacks: its methods do nothing.

@@ -233,16 +233,16 @@ class Checkpoints(Callback):
         context = contextvars.copy_context()
         self._writer = threading.Thread(
             target=context.run,
-            args=(self._write, path, captured, scores),
+            args=(self._write, trainer, path, captured, scores),
             name="lamina-checkpoint",
             daemon=True,  # a second signal ends at once
         )
         self._writer.start()
 
-    def _write(self, path: Path, captured: Content, scores: list[float]) -> None:
+    def _write(self, trainer: Training, path: Path, captured: Content, scores: list[float]) -> None:
         """Write a file, and remove those that are not kept. scores: of each finished epoch."""
         try:
-            write_sealed(path, SEAL, *captured)
+            write_sealed(path, SEAL, *trainer.completed(captured))
             self._wrote = True
             found = checkpoints_in(self.folder)
             kept = {*found[-self.keep :], *self._best_of(found, scores)}

@@ -64,13 +64,17 @@ class Fit:
     def saved(self) -> Position:
         """Return what a checkpoint holds of the position."""
         position = self.position
-        if not position.data:
-            position.data = digest(self.samples, self.held_out)
         if len(results := position.results) > 1:  # the tally has the same list
             b = self.trainer.backend
             results[:] = [tuple(b.concat(parts, axis=0) for parts in zip(*results, strict=True))]
         passed = time.perf_counter() - self._start if position.step else 0.0
         return replace(position, seconds=position.seconds + passed, results=list(position.results))
+
+    def digest(self) -> str:
+        """Return the digest of the data; a thread may compute it."""
+        if not self.position.data:
+            self.position.data = digest(self.samples, self.held_out)
+        return self.position.data
 
     def _epoch(self, run: Run) -> Row:
         """Run one epoch, or the rest of one; return its row of the history."""

@@ -378,11 +378,17 @@ class Trainer:
             If a callback's state holds what no file can.
 
         """
-        write_sealed(path, SEAL, *self.captured(description))
+        write_sealed(path, SEAL, *self.completed(self.captured(description)))
 
     def captured(self, description: Any = None) -> Content:
-        """Return what `save` writes: copies, so that a thread can write them."""
+        """Return what `save` writes once it is `completed`: copies, which a thread may go on with."""
         return capture(self, description)
+
+    def completed(self, content: Content) -> Content:
+        """Add to what was captured in a fit what takes long: the digest of the data."""
+        if (fit := self._fit) is not None:
+            content.description["state"]["position"]["data"] = fit.digest()
+        return content
 
     def resume(self, path: str | os.PathLike[str]) -> Path:
         """Restore a checkpoint into this trainer, of the same network; return its file.
@@ -416,8 +422,7 @@ class Trainer:
                 CheckpointWarning,
                 stacklevel=2,
             )
-        own = {"_pending": plan.pending, "resumed_from": found}
-        run_all([*plan.actions, partial(vars(self).update, own)])
+        run_all([*plan.actions, partial(vars(self).update, _pending=plan.pending, resumed_from=found)])
         return found
 
     def saved_position(self) -> Position | None:
