@@ -187,11 +187,11 @@ def threads_share_what_is_their_own(patch: Patch) -> None:
 
 @pytest.mark.parametrize("plant", [parts_overlap, a_part_is_lost])
 def test_a_planted_fault_is_caught(plant: Callable[[Patch], None], monkeypatch: Patch, threads: Any) -> None:
-    monkeypatch.setenv("LAMINA_CACHE", "off")
+    network = LeNet((1, 13, 12), 10)
     threads(1)
-    network = ResNet((2, 9, 8), 10, width=4)
-    monkeypatch.setattr(parts, "GRAIN", 1 << 9)
     right = training(network, 8, jit("float64")).train()
+    monkeypatch.setenv("LAMINA_CACHE", "off")
+    monkeypatch.setattr(parts, "GRAIN", 1 << 9)
     plant(monkeypatch)
     wrong = training(network, 8, jit("float64")).train()
     assert any(not np.allclose(one, other, rtol=1e-6) for one, other in zip(right, wrong, strict=True))
@@ -199,14 +199,16 @@ def test_a_planted_fault_is_caught(plant: Callable[[Patch], None], monkeypatch: 
 
 def test_own_memory_of_threads_that_share_it_is_caught(monkeypatch: Patch, threads: Any) -> None:
     """Helpers that pack their rows into the memory of another thread compute nonsense, sooner or later."""
-    monkeypatch.setenv("LAMINA_CACHE", "off")
     network = ResNet((3, 16, 16), 10)
     threads(1)
-    right = training(network, 16, jit("float32")).train()
+    sound = training(network, 16, jit("float32"))
+    expected = [sound.train() for _ in range(20)]
+    monkeypatch.setenv("LAMINA_CACHE", "off")
     threads_share_what_is_their_own(monkeypatch)
     threads(3)
-    for _ in range(20):
-        wrong = training(network, 16, jit("float32")).train()
+    faulty = training(network, 16, jit("float32"))
+    for right in expected:
+        wrong = faulty.train()
         if any(not np.array_equal(one, other) for one, other in zip(right, wrong, strict=True)):
             return
     pytest.fail("threads that share their own memory were not noticed")
