@@ -3,7 +3,8 @@
 `--backends a,b`: the backends to test; else LAMINA_BACKEND, else the raw backends that can run here. A named
 backend must run: its tests fail if it cannot. `stacks` means those of `STACKS`, each over what it can break.
 `--dependent`: only the tests that depend on the backend. Another environment runs the rest, once; tests
-marked `without_torch` also run where torch is not installed. Tests marked `raw_only` do not run on stacks.
+marked `without_torch` also run where torch is not installed, since an import of torch could break them. Tests
+marked `raw_only` do not run on stacks.
 `--requires a,b`: modules that the run must be able to import, so that no test is skipped for lack of one.
 `--rows TEXT`: in a test over the rows of a table, only rows with this text in their name (`helpers/rows.py`).
 """

@@ -19,7 +19,6 @@ from lamina.backends.decorators.jit.instructions import View, base_of
 from lamina.backends.decorators.jit.ir import Code, Value, scalar
 from lamina.backends.decorators.jit.passes import cells, fuse, layout, memory
 
-pytestmark = pytest.mark.without_torch
 Patch = pytest.MonkeyPatch
 Forwarding: Any = cells._Forwarding
 Planner: Any = memory._Planner

@@ -13,7 +13,6 @@ from lamina.backends.decorators.jit import compiler
 from lamina.backends.decorators.jit.machine import Machine
 from lamina.backends.decorators.jit.passes import layout
 
-pytestmark = pytest.mark.without_torch
 BARS = {"float64": 1e-12, "float32": 3e-5}
 
 

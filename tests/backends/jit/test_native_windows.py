@@ -31,7 +31,6 @@ from lamina.backends.decorators.jit.program import apply, interpret
 from lamina.backends.host import Host
 from lamina.backends.meta import Meta
 
-pytestmark = pytest.mark.without_torch
 pytest.importorskip("llvmlite", reason="it compiles the steps")
 
 

@@ -30,7 +30,6 @@ from lamina.backends.ops import Op
 from lamina.backends.wrapper import Wrapper
 from lamina.layers import Conv2d, MaxPool2d, ReLU, Sequential
 
-pytestmark = pytest.mark.without_torch
 ORDERS: tuple[tuple[Pass, ...], ...] = (
     (lower,),
     (cells,),

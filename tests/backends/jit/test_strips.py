@@ -30,7 +30,6 @@ from lamina.layers import (
     Softmax,
 )
 
-pytestmark = pytest.mark.without_torch
 Patch = pytest.MonkeyPatch
 BARS = {"float64": 1e-11, "float32": 3e-5}
 

@@ -25,7 +25,6 @@ from lamina.train import LeNet, ResNet
 from lamina.train.models import Dense
 from lamina.train.optimizers import SGD
 
-pytestmark = pytest.mark.without_torch
 Patch = pytest.MonkeyPatch
 
 NETWORKS: dict[str, tuple[Any, int]] = {
