@@ -68,9 +68,14 @@ def pytest_configure(config: pytest.Config) -> None:
     if "LAMINA_CACHE" not in os.environ:
         os.environ["LAMINA_CACHE"] = _kept(config)
     missing = []
+    # The process that only distributes the tests has the modules looked for; the others import them at once.
+    distributes = config.getoption("numprocesses", None) and not hasattr(config, "workerinput")
     for name in names(config.getoption("--requires")):
         try:
-            importlib.import_module(name)
+            if not distributes:
+                importlib.import_module(name)
+            elif importlib.util.find_spec(name) is None:
+                missing.append(f"{name} (there is none)")
         except ImportError as error:
             missing.append(f"{name} ({error})")
     if missing:
