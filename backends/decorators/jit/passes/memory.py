@@ -14,10 +14,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ....meta import Meta
-from ..instructions import Buffer, Load, Operand, Program, Region, Store, Value, base_of
+from ..instructions import Buffer, Load, Operand, Program, Region, Store, Value, View, base_of
 from ..sizes import aligned
 from .fuse import Group
 from .layout import Layout
+from .views import row_major
 
 BYTES = {"float32": 4, "float64": 8, "int64": 8, "bool": 1}
 
@@ -199,10 +200,12 @@ class _Planner:
 
     def _replaces(self, value: Value, operand: Value, found: Mapping[Value, _Place], number: int) -> bool:
         """Whether a value may be computed where an operand of its kernel lies, which nothing reads later."""
-        if operand not in found or found[operand].last != number or value.meta != operand.meta:
+        if operand not in found or found[operand].last != number or value.meta.dtype != operand.meta.dtype:
             return False
-        padded = self.layout.padded_values
-        return padded.get(value) == padded.get(operand) and _plainly(self.groups[number], operand)
+        ways = [self.layout.padded_values.get(one) for one in (value, operand)]
+        alike = value.meta.shape == operand.meta.shape or ways == [None, None]
+        same = alike and ways[0] == ways[1] and value.meta.size == operand.meta.size
+        return same and _plainly(self.groups[number], operand)
 
 
 @dataclass
@@ -227,4 +230,11 @@ def _plainly(group: Group, value: Value) -> bool:
     if any(base_of(x) is value for x in early):
         return False
     operands = [x for call in group.after for x in call.operands() if base_of(x) is value]
-    return value.meta.shape == group.after[-1].result.meta.shape and all(type(x) is Value for x in operands)
+    shape = group.after[-1].result.meta.shape
+    return all(x.meta.shape == shape and (type(x) is Value or _in_order(x)) for x in operands)
+
+
+def _in_order(x: Operand) -> bool:
+    """Whether a view is its whole value in another shape."""
+    whole = isinstance(x, View) and not x.offset and x.strides == row_major(x.shape)
+    return whole and x.meta.size == base_of(x).meta.size
