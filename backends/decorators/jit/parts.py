@@ -26,10 +26,8 @@ _PAUSES = {
 }
 _TEXT = """\
 {declared}
-define internal void @parts(ptr %team, ptr %kernel, ptr %frame, i64 %count) nounwind {{
+define internal void @parts(ptr %team, ptr %kernel, ptr %frame, i64 %count, ptr %own) nounwind {{
 entry:
-  %own.at = getelementptr i8, ptr %team, i64 {OWN}
-  %own = load ptr, ptr %own.at, align 8
   %helpers.at = getelementptr i8, ptr %team, i64 {HELPERS}
   %helpers = load i64, ptr %helpers.at, align 8
   %alone = icmp eq i64 %helpers, 0
@@ -144,7 +142,8 @@ entry:
   %base = load ptr, ptr %base.at, align 8
   %size.at = getelementptr i8, ptr %team, i64 {SIZE}
   %size = load i64, ptr %size.at, align 8
-  %offset = mul i64 %size, %number
+  %index = sub i64 %number, 1
+  %offset = mul i64 %size, %index
   %own = getelementptr i8, ptr %base, i64 %offset
   %odd = and i64 %number, 1
   %even = sub i64 1, %odd
@@ -182,9 +181,12 @@ def parts_of(operations: int, units: int) -> int:
 
 
 def in_parts(
-    code: Code, team: Value, operands: Sequence[Value], write: Callable[..., None], parts: int
+    code: Code, team: Value, operands: Sequence[Value], write: Callable[..., None], parts: int, own: Value
 ) -> None:
-    """Call write(code, *operands, own) as a kernel in parts; `own` is memory of the thread that runs one."""
+    """Call write(code, *operands, own) as a kernel in parts.
+
+    `own` is memory of the thread that calls it; each helper has its own.
+    """
     module = code.module
     module.define(WORK, _team(code))
     name, distinct = code.written(operands, write, parts)
@@ -196,7 +198,7 @@ def in_parts(
     place = code.cell(vector("i64", len(distinct)))
     for i, x in enumerate(distinct):
         code.put(f"store {x}, {code.at(place, (i, 8))}, align 8")
-    code.put(f"call void @parts({team}, ptr @{entry}, {place}, i64 {parts})")
+    code.put(f"call void @parts({team}, ptr @{entry}, {place}, i64 {parts}, {own})")
 
 
 def _team(code: Code) -> str:

@@ -47,7 +47,7 @@ class Table:
     operations: int = 0
     """The operations of a step in kernels that have parts; 0 if none has."""
     own: int = 0
-    """The bytes that each thread that runs parts needs for itself."""
+    """The bytes that each helper needs for itself."""
 
 
 def pack(tables: Mapping[str, Table], programs: Sequence[Program], code: bytes) -> bytes:

@@ -54,12 +54,12 @@ class Team:
     helpers
         How many threads there are beside the one that runs the steps.
     own
-        The bytes of memory that each thread has for itself.
+        The bytes of memory that each helper has for itself.
 
     """
 
     def __init__(self, work: Callable[[int, int], None], helpers: int, own: int) -> None:
-        space = np.zeros(_BYTES + LINE + (helpers + 1) * own, np.uint8)
+        space = np.zeros(_BYTES + LINE + helpers * own, np.uint8)
         base = int(space.ctypes.data)
         self.address = -(-base // LINE) * LINE
         self._fields = space[self.address - base :][: 4 * LINE + 64].view(np.int64)

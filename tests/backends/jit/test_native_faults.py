@@ -111,6 +111,10 @@ def a_result_takes_the_place_of_its_own_transpose(patch: Patch) -> None:
     patch.setattr(memory, "_plainly", lambda group, operand: True)
 
 
+def what_a_kernel_takes_lies_over_values(patch: Patch) -> None:
+    patch.setattr(memory.Memory, "room", lambda self, number, size, taken: 0)
+
+
 def a_copy_finds_its_source_overwritten(patch: Patch) -> None:
     def place(self: Any) -> None:
         self.last = self._last_reads()  # without those of the copies at the end
@@ -199,6 +203,7 @@ FAULTS: list[tuple[Callable[[Patch], None], Hazard]] = [
     (a_place_is_used_too_early, hazards.the_old_cell_is_read_after_its_update),
     (a_result_takes_a_place_that_is_read_later, hazards.places_that_are_read_later),
     (a_result_takes_the_place_of_its_own_transpose, hazards.places_that_are_read_later),
+    (what_a_kernel_takes_lies_over_values, hazards.a_kernel_with_scratch),
     (a_copy_finds_its_source_overwritten, hazards.the_old_cell_is_read_after_its_update),
     (cells_are_copied_one_after_the_other, hazards.a_swap),
     (an_epilogue_runs_twice, hazards.an_update_behind_a_product),

@@ -167,11 +167,11 @@ def parts_overlap(patch: Patch) -> None:
 def a_part_is_lost(patch: Patch) -> None:
     right = parts.in_parts
 
-    def in_parts(code: Any, team: Any, operands: Any, write: Any, count: int) -> None:
+    def in_parts(*found: Any) -> None:
         before = parts._TEXT
         try:
             parts._TEXT = before.replace("phi i64 [ 0, %entry ]", "phi i64 [ 1, %entry ]")
-            right(code, team, operands, write, count)
+            right(*found)
         finally:
             parts._TEXT = before
 
@@ -181,7 +181,12 @@ def a_part_is_lost(patch: Patch) -> None:
 
 
 def threads_share_what_is_their_own(patch: Patch) -> None:
-    patch.setattr(parts, "_TEXT", parts._TEXT.replace("mul i64 %size, %number", "mul i64 %size, 0"))
+    """A helper works in the memory of the thread that runs the steps."""
+    place = "  %fault.at = getelementptr i8, ptr %team, i64 {OWN}\n"
+    call = "  call void %kernel(ptr %frame, i64 %part, ptr %{})\n"
+    text = parts._TEXT.replace("post:\n", f"post:\n{place}  store ptr %own, ptr %fault.at, align 8\n")
+    load = "  %fault = load ptr, ptr %fault.at, align 8\n"
+    patch.setattr(parts, "_TEXT", text.replace(call.format("own"), place + load + call.format("fault")))
 
 
 @pytest.mark.parametrize("plant", [parts_overlap, a_part_is_lost])

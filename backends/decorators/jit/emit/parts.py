@@ -36,7 +36,7 @@ class Parts:
         self.operations = 0
         """The operations of all kernels that have parts."""
         self.own = 0
-        """The bytes that each thread needs for itself."""
+        """The bytes that each helper needs for itself."""
 
     def kernel(
         self,
@@ -56,7 +56,7 @@ class Parts:
         units
             Into how many pieces its shared loops can be cut; 1 if `write` shares none.
         space
-            The bytes of memory that it needs while it runs. In parts, each thread has its own.
+            The bytes of memory that it needs while it runs. In parts, each helper has its own.
 
         """
         parts = parts_of(work, units)
@@ -69,4 +69,5 @@ class Parts:
 
         self.operations += work
         self.own = max(self.own, -(-space // 64) * 64)
-        in_parts(self.code, self.team, operands, part, parts)
+        own = self.workspace(space) if space else self.team
+        in_parts(self.code, self.team, operands, part, parts, own)

@@ -22,9 +22,10 @@ from ..kernels.span import Array
 from ..kernels.transpose import copy
 from ..passes.fuse import Group
 from ..passes.layout import Layout, layout
-from ..passes.memory import BYTES, Memory, Scratch, memory, size_of
+from ..passes.memory import BYTES, Memory, Place, Scratch, memory, size_of
 from ..passes.strips import strips
 from ..passes.views import row_major
+from ..sizes import aligned
 from ..table import Table
 from .kernels import Kernels
 from .parts import Parts, moved
@@ -79,6 +80,8 @@ class _Step:
         self.code, self.program, self.plan, self.layout = code, program, plan, layout
         self.staging = staging
         self.scratch, self.scratch_size = scratch, 0
+        self.group, self.taken = 0, list[Place]()
+        """The number of the group that is written, and the memory that its kernels take."""
         self.addresses = addresses
         self.workspace, self.flag, self.order, self.numbers, team = (self._entry(i) for i in range(5))
         self.parts = Parts(code, team, self._scratch)
@@ -101,7 +104,6 @@ class _Step:
         for instruction in program.body:
             if isinstance(instruction, (Load, Store)):
                 self._region(instruction.region)  # before the loop: it is used after it, too
-        self._at(self.workspace, scratch)
 
     def run(self, groups: Sequence[Group], first: Register, count: Register, *, ordered: bool) -> None:
         """Write the loop over steps."""
@@ -127,7 +129,8 @@ class _Step:
                 self.plan.late,
                 last,
             )
-            for group in groups:
+            for self.group, group in enumerate(groups):
+                self.taken.clear()
                 kernels.group(group)
             for each in self.plan.copies:
                 with code.when(last) if each.late else contextlib.nullcontext():
@@ -179,8 +182,14 @@ class _Step:
         self.code.kernel([source[0], target[0]], write, overlapping=True)
 
     def _scratch(self, size: int) -> Register:
-        self.scratch_size = max(self.scratch_size, size)
-        return self._at(self.workspace, self.scratch)
+        """Return memory for a kernel of the group: free while it runs, else behind all values."""
+        size = aligned(size)
+        offset = self.plan.room(self.group, size, self.taken)
+        if offset is None:
+            offset = max([self.scratch, *(place.offset + place.size for place in self.taken)])
+            self.scratch_size = max(self.scratch_size, offset + size - self.scratch)
+        self.taken.append(Place(size, self.group, self.group, offset=offset))
+        return self.code.at(self.workspace, (offset, 1))
 
     def _of_step(self, base: Register, meta: Meta, k: Index) -> Register:
         """Return the place of a step's part in an array of all steps."""

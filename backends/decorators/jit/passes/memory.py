@@ -60,6 +60,36 @@ class Memory:
     """What is left to copy at the end, in order."""
     late: set[Value] = field(default_factory=set)
     """The values that lie in a cell and that no kernel and no later step reads."""
+    places: list[Place] = field(default_factory=list)
+    """The parts of the workspace that values lie in, by their offsets."""
+    end: int = 0
+    """Where the last of them ends."""
+
+    def room(self, number: int, size: int, taken: Sequence[Place]) -> int | None:
+        """Return where a kernel of a group finds free memory beside `taken`; None if there is none."""
+        place = Place(size, number, number)
+        place.put(sorted([*self.places, *taken], key=lambda other: other.offset))
+        return place.offset if place.offset + size <= self.end else None
+
+
+@dataclass
+class Place:
+    """A part of the workspace, and the numbers of the first and the last group that need it."""
+
+    size: int
+    first: int
+    last: int
+    values: list[Value] = field(default_factory=list)
+    offset: int = 0
+
+    def put(self, others: Iterable[Place]) -> None:
+        """Choose the lowest offset that no other place takes while this one is needed; they are in order."""
+        self.offset = 0
+        for other in others:
+            if other.offset >= self.offset + self.size:
+                break
+            if other.first <= self.last and self.first <= other.last:
+                self.offset = max(self.offset, other.offset + other.size)
 
 
 def memory(program: Program, groups: Sequence[Group], layout: Layout) -> Memory:
@@ -169,21 +199,16 @@ class _Planner:
 
         The largest places are chosen first, each the lowest that is free while it is needed.
         """
-        placed: list[_Place] = []
+        plan = self.plan
         for place in sorted(self._places(), key=lambda place: (-place.size, place.first)):
-            place.offset = 0
-            for other in placed:  # by their offsets
-                if other.offset >= place.offset + place.size:
-                    break
-                if other.first <= place.last and place.first <= other.last:
-                    place.offset = max(place.offset, other.offset + other.size)
-            bisect.insort(placed, place, key=lambda place: place.offset)
-            self.plan.offsets.update(dict.fromkeys(place.values, place.offset))
-            self.plan.size = max(self.plan.size, place.offset + place.size)
+            place.put(plan.places)
+            bisect.insort(plan.places, place, key=lambda place: place.offset)
+            plan.offsets.update(dict.fromkeys(place.values, place.offset))
+            plan.end = plan.size = max(plan.size, place.offset + place.size)
 
-    def _places(self) -> Iterable[_Place]:
+    def _places(self) -> Iterable[Place]:
         """Return the places that values need. An elementwise result takes that of an operand read last."""
-        found: dict[Value, _Place] = {}
+        found: dict[Value, Place] = {}
         for number, group in enumerate(self.groups):
             for value in group.results:
                 if value in self.plan.regions or value in self.plan.outputs:
@@ -192,13 +217,13 @@ class _Planner:
                 reads = (base_of(x) for call in group.after for x in call.operands())
                 place = next((found[x] for x in reads if self._replaces(value, x, found, number)), None)
                 if place is None:
-                    place = _Place(size, number, end)
+                    place = Place(size, number, end)
                 place.last = end
                 place.values.append(value)
                 found[value] = place
         return {id(place): place for place in found.values()}.values()
 
-    def _replaces(self, value: Value, operand: Value, found: Mapping[Value, _Place], number: int) -> bool:
+    def _replaces(self, value: Value, operand: Value, found: Mapping[Value, Place], number: int) -> bool:
         """Whether a value may be computed where an operand of its kernel lies, which nothing reads later."""
         if operand not in found or found[operand].last != number or value.meta.dtype != operand.meta.dtype:
             return False
@@ -206,17 +231,6 @@ class _Planner:
         alike = value.meta.shape == operand.meta.shape or ways == [None, None]
         same = alike and ways[0] == ways[1] and value.meta.size == operand.meta.size
         return same and _plainly(self.groups[number], operand)
-
-
-@dataclass
-class _Place:
-    """A part of the workspace, and the numbers of the first and the last group that need it."""
-
-    size: int
-    first: int
-    last: int
-    values: list[Value] = field(default_factory=list)
-    offset: int = 0
 
 
 def size_of(meta: Meta) -> int:
