@@ -34,6 +34,7 @@ from .compiler import Native, native
 from .instructions import Value
 from .objects import folder
 from .program import NoRuleError
+from .rooms import Rooms
 from .team import WORTH_HELP, threads_at_most
 from .trace import TooLargeError, Traced, Tracer, compare, run_apart
 
@@ -185,6 +186,7 @@ class CompiledRun(Loop):
     def __init__(self, backend: JitBackend, step: Step) -> None:
         super().__init__(backend, step)
         self._jit, self._key = backend, key_of(step)
+        self._rooms = Rooms()
         self._compiled: dict[Any, Any] = {}
         """A `Compiled` by its key, or None for a step that runs eagerly."""
         self.compilations: list[Compilation] = []
@@ -225,7 +227,11 @@ class CompiledRun(Loop):
             return super().__call__(data, order, batch_size=plan.batch_size, numbers=numbers)
         metas = code.table.outputs
         shapes = [(plan.rows, *m.shape[1:]) if m.shape else (plan.steps,) for m in metas]
-        results = tuple([b.empty(s, dtype=m.dtype) for s, m in zip(shapes, metas, strict=True)])
+        kinds = [(shape, meta.dtype) for shape, meta in zip(shapes, metas, strict=True)]
+        ours: Any = b.empty(())
+        results: tuple[Any, ...] = tuple(
+            self._rooms.arrays(kinds) if type(ours) is np.ndarray else [b.empty(s, dtype=d) for s, d in kinds]
+        )
         outputs = [host_view(x) for x in results]
         before = {name: flat.copy() for name, flat in cells.items()} if code.table.flagged else {}
         try:

@@ -32,8 +32,11 @@ _FAR = 2048
 """Bytes between two rows from which they lie on another page or in the same set of the cache."""
 _REUSED = 24
 """Rows of the result from which a panel pays for its copy."""
-_RUN = 256
-"""The most terms of a panel: it stays in the cache while all rows use it."""
+_RUN, _LONG_RUN = 256, 1024
+"""The most terms of a panel: it stays in the first cache while all rows use it, or in the second one.
+
+A sum over samples is long, and reads rows of a large tensor: the longer the run, the fewer jumps.
+"""
 _ENOUGH = 10
 """Sums of a tile from which their latency is hidden well."""
 
@@ -93,7 +96,7 @@ def plan(machine: Machine, product: Product, a: Array, b: Array, along: Along = 
     line = width * machine.vector_bytes
     crossed = abs(a.strides[-1]) * size >= _FAR // 2 and a.strides[rank] == 1
     packed = crossed and count >= 64 and product.columns * size >= 4 * line
-    workspace = (_run(count) + product.rows) * line if panels else 0
+    workspace = (_run(product.terms) + product.rows) * line if panels else 0
     workspace += product.rows * count * size if packed else 0
     return Plan(product, a, b, axes, width, heights, panels, packed, workspace)
 
@@ -141,15 +144,19 @@ def shared_loop(machine: Machine, plan: Plan) -> tuple[Literal["batch", "columns
     columns = -(-plan.product.columns // (plan.width * machine.lanes(plan.vectors.element)))
     rows = sum(count for count, _ in plan.heights)
     if plan.panels:  # each part copies the panels that it reads
-        rows = min(rows, plan.product.rows // (2 * _REUSED))
+        often = 2 if len(plan.product.terms) == 1 else 4  # the panels of a sum over samples are transposed
+        rows = min(rows, plan.product.rows // (often * _REUSED))
     if math.prod(plan.product.batch) > 1 and (plan.packed or batch >= max(columns, rows)):
         return "batch", batch
     return ("columns", columns) if columns >= min(rows, _ENOUGH) else ("rows", rows)
 
 
-def _run(count: int) -> int:
-    """Return the terms of a panel, if they are cut into equal runs."""
-    return -(-count // -(-count // _RUN)) if count else 0
+def _run(terms: tuple[int, ...]) -> int:
+    """Return the terms of a panel: equal runs of the last axis, or several times all of it."""
+    count, last, most = math.prod(terms), terms[-1], _RUN if len(terms) == 1 else _LONG_RUN
+    if count <= most:
+        return count
+    return -(-last // -(-last // most)) if last > most else most // last * last
 
 
 def contract(
@@ -203,7 +210,7 @@ class _Writer:
         self.line = plan.width * self.lanes
         """Elements in a row of a panel."""
         if workspace is not None:
-            lines = _run(math.prod(self.terms)) if plan.panels else 0
+            lines = _run(self.terms) if plan.panels else 0
             rows = plan.product.rows if plan.panels else 0
             self.panel = workspace
             self.totals = code.at(workspace, (lines, self.line * self.size))
@@ -240,7 +247,7 @@ class _Writer:
         if not self.plan.panels:
             for tile in tiles():
                 (self._long if count > LONGEST else self._short)(tile, operand)
-        elif count <= _RUN:
+        elif count <= _run(self.terms):
             panel = self._copied(operand, self.terms, width, live)
             for tile in tiles():
                 self._short(tile, panel)
@@ -313,7 +320,7 @@ class _Writer:
         for tile in tiles():
             for r, c, place in places(tile):
                 code.store(self.start(tile.span(r, c)), place)
-        runs(code, self.terms, _run(math.prod(self.terms)), run)
+        runs(code, self.terms, _run(self.terms), run)
         for tile in tiles():
             found = [[Value(kind, "")] * tile.width for _ in range(tile.height)]
             for r, c, place in places(tile):
