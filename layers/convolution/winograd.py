@@ -42,6 +42,8 @@ times: powers of numbers near 1 differ less.
 """
 STREAMED = 4
 """The budget of a block, as a multiple of the cache size."""
+RECORDED = 1 << 21
+"""The cache size that suits the blocks of a recorded step, whose kernels are small and many."""
 LEAST_CHANNELS, LEAST_TILES, MOST_KERNELS = 32, 16, 1 << 16
 """From where on `faster` takes the algorithm: channels on either side, tiles of an image, kernels."""
 
@@ -268,11 +270,18 @@ class Winograd:
         m, itemsize = self.tile, 8 if self.dtype == "float64" else 4
         height, width = (_tiles(n, m) for n in self.window.counts)
         row = itemsize * (m + 2) ** 2 * max(self.channels, self.outputs) * width
-        budget = STREAMED * self.backend.cache_size
+        budget = STREAMED * (RECORDED if self._recorded else self.backend.cache_size)
         images, rows = max(1, budget // (row * height)), min(height, max(1, budget // row))
+        if self._recorded:
+            rows = height
         for first in range(0, self.samples, images):
             for top in range(0, height, rows):
                 yield Block((first, min(first + images, self.samples)), (top, min(top + rows, height)))
+
+    @property
+    def _recorded(self) -> bool:
+        """Whether the backend records a step, and so has no bound for a block."""
+        return self.backend.cache_size > 1 << 40
 
     def _constant(self, name: str) -> Tensor:
         return self.backend.from_host(_constants(self.tile, self.dtype)[name], dtype=self.dtype)
@@ -297,7 +306,8 @@ def _constants(m: int, dtype: str) -> dict[str, Host]:
 class _Mosaic:
     """y (N, O, *counts), joined from the tiles of blocks.
 
-    Whole images are assigned to cells. The rows of an image that is cut are added to zeros.
+    Whole images are assigned to cells; in a recorded step, which makes no cells, they are joined at the end.
+    The rows of an image that is cut are added to zeros.
     """
 
     def __init__(self, winograd: Winograd, work: Workspace) -> None:
@@ -308,9 +318,10 @@ class _Mosaic:
         self.single = len(blocks) == 1
         self.tensor: Tensor | None = None
         self.cells: dict[str, Tensor] = {}
+        self.parts: list[Tensor] = []
         if self.cut or not blocks:
             self.tensor = self.backend.full(self.shape, 0.0, dtype=work.dtype)
-        elif not self.single:
+        elif not self.single and not winograd._recorded:
             shapes = {str(a): self._made(b - a) for (a, b), _ in blocks}
             self.tensor, self.cells = self.backend.cells(shapes, dtype=work.dtype)
 
@@ -340,12 +351,14 @@ class _Mosaic:
             assert self.tensor is not None
             starts, stops = (first, 0, top * m, 0), (last, outputs, high, columns)
             self.tensor = b.slice_add(self.tensor, value, starts, stops, out=self.tensor)
-        elif self.single:
-            self.tensor = value
+        elif not self.cells:
+            self.parts.append(value if self.single else b.copy(value))
         else:
             b.assign(self.cells[str(first)], value)
 
     def whole(self) -> Tensor:
         """Return y after the last `put`."""
+        if self.parts:
+            self.tensor = self.parts[0] if self.single else self.backend.concat(self.parts, axis=0)
         assert self.tensor is not None
         return self.backend.reshape(self.tensor, self.shape)
