@@ -108,7 +108,7 @@ class NumpyNormalization(Backend):
         input_gradient: bool = True,
     ) -> Any:
         plan = None
-        if input_gradient and _alike(x, grad, mean, inverse, weight) and grad.shape == x.shape:
+        if _alike(x, grad, mean, inverse, weight) and grad.shape == x.shape:
             own = None if weight is None else weight.shape
             how = rule("normalize_grad", x.shape, axis, own)
             if mean.shape == inverse.shape == how.moments:
@@ -120,23 +120,25 @@ class NumpyNormalization(Backend):
         g, source = grad.reshape(plan.shape), x.reshape(plan.shape)
         m, i = mean.reshape(plan.moments), inverse.reshape(plan.moments)
         w = None if weight is None else weight.reshape(plan.weight)
+        dx: Any = np.empty_like(source) if input_gradient else None
         with quiet():
             if plan.whole:
-                dx, of_weight, of_bias = _normalize_grad(plan, g, source, m, i, w)
+                of_weight, of_bias = _normalize_grad(plan, g, source, m, i, w, dx)
             else:
-                dx, cut = np.empty_like(source), plan.weight[plan.cut] != 1
+                cut = plan.weight[plan.cut] != 1
                 of_weight, of_bias = of_affine = np.zeros((2, *plan.weight))
                 for part in plan.pieces():
                     ws = w[part] if cut and w is not None else w
-                    found = _normalize_grad(plan, g[part], source[part], m[part], i[part], ws, dx[part])
-                    for total, value in zip(of_affine, found[1:], strict=True):
+                    place = None if dx is None else dx[part]
+                    found = _normalize_grad(plan, g[part], source[part], m[part], i[part], ws, place)
+                    for total, value in zip(of_affine, found, strict=True):
                         if value is not None:
-                            place = total[part] if cut else total
-                            place += value
+                            sums = total[part] if cut else total
+                            sums += value
+        dx = None if dx is None else dx.reshape(x.shape)
         if weight is None:
-            return dx.reshape(x.shape), None, None
-        affine = (t.astype(x.dtype, copy=False).reshape(weight.shape) for t in (of_weight, of_bias))
-        return dx.reshape(x.shape), *affine
+            return dx, None, None
+        return dx, *(t.astype(x.dtype, copy=False).reshape(weight.shape) for t in (of_weight, of_bias))
 
 
 def _alike(x: Array, *others: Array) -> bool:
@@ -163,7 +165,7 @@ def _plan(shape: Shape, axes: tuple[int, ...], weight: Shape | None) -> Plan | N
             extents.append(n)
     kept = [i for i, (grouped, _) in enumerate(kinds) if not grouped]
     total, groups = math.prod(extents), math.prod(extents[i] for i in kept)
-    if not kept or groups in (0, total):
+    if not kept or total in (0, groups):
         return None
     found = tuple(extents)
     spread = tuple(n if other else 1 for n, (_, other) in zip(extents, kinds, strict=True))
@@ -210,9 +212,9 @@ def _centred(plan: Plan, x: Array, mean: Array, place: Array) -> tuple[Array, Ar
 
 
 def _normalize_grad(
-    plan: Plan, g: Array, x: Array, mean: Array, inverse: Array, weight: Array, dx: Array = None
-) -> tuple[Array, Array, Array]:
-    """Return the gradients of x, which may have a place, of weight and bias."""
+    plan: Plan, g: Array, x: Array, mean: Array, inverse: Array, weight: Array, dx: Array
+) -> tuple[Array, Array]:
+    """Return the gradients of weight and bias, and write that of x to `dx`, if it is wanted."""
     n, kind = plan.size, x.dtype
     (x, place), (g, scratch) = _beside(x), _beside(g)
     centred, _ = _centred(plan, x, mean, place)
@@ -226,28 +228,31 @@ def _normalize_grad(
         if plan.groups:
             of_weight, of_bias = _added(product, plan.groups), _added(total, plan.groups)
         total, product, scale = total * weight, product * weight, inverse * weight
+    if dx is None:
+        return of_weight, of_bias
     if plan.inner:
         total, product = _added(total, plan.inner), _added(product, plan.inner)
     along, shift = inverse * (inverse * product) / n, inverse * total / n
     np.multiply(centred, along.astype(kind, copy=False), centred)
     np.add(centred, shift.astype(kind, copy=False), centred)
-    scaled = np.multiply(g, scale, scratch)
-    return np.subtract(scaled, centred, scaled if dx is None else dx), of_weight, of_bias
+    np.subtract(np.multiply(g, scale, scratch), centred, dx)
+    return of_weight, of_bias
 
 
-def _rows_grad(
-    g: Array, x_hat: Array, inverse: Array, weight: Array, dx: Array
-) -> tuple[Array, Array, Array]:
+def _rows_grad(g: Array, x_hat: Array, inverse: Array, weight: Array, dx: Array) -> tuple[Array, Array]:
     """The same for groups that are rows, with a weight for each column."""
     n = x_hat.shape[1]
-    dx = np.multiply(g, x_hat, dx)
-    of_weight, of_bias = _added_rows(dx), _added_rows(g)
-    product, total = (np.dot(t, weight.reshape(-1))[:, None] / n for t in (dx, g))
+    products = np.multiply(g, x_hat, dx)
+    of_weight, of_bias = _added_rows(products), _added_rows(g)
+    if dx is None:
+        return of_weight, of_bias
+    product, total = (np.dot(t, weight.reshape(-1))[:, None] / n for t in (products, g))
     np.multiply(x_hat, product, x_hat)
     np.add(x_hat, total, x_hat)
     np.multiply(g, weight, dx)
     np.subtract(dx, x_hat, dx)
-    return np.multiply(dx, inverse, dx), of_weight, of_bias
+    np.multiply(dx, inverse, dx)
+    return of_weight, of_bias
 
 
 def _beside(x: Array) -> tuple[Array, Array]:

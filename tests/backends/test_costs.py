@@ -45,7 +45,7 @@ FLOPS: list[tuple[str, tuple[Any, ...], dict[str, Any], int]] = [
     ("max", (f32(4, 5),), {}, 20),
     ("argmax", (f32(4, 5),), {"axis": 1}, 20),
     # max, subtract, exp, sum, divide
-    ("softmax", (f32(N, I),), {"axis": 1}, 5 * N * I),
+    ("softmax", (f32(N, I),), {"axis": 1}, 5 * N * I + N),
     # max, subtract, exp, sum, log, subtract
     ("log_softmax", (f32(N, I),), {"axis": 1}, 5 * N * I + N),
     ("relu", (f32(N),), {}, N),
