@@ -78,8 +78,13 @@ def normalized(
     b: Backend, x: Tensor, weight: Tensor | None, bias: Tensor | None, how: Rule, epsilon: float
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Return y, the mean and the inverse deviation."""
-    centred, mean = b.centre(x, axis=how.axes)
-    variance = b.mean(b.square(centred), axis=how.axes, keepdims=True)
+    mean = b.mean(x, axis=how.axes, keepdims=True)
+    centred = b.subtract(x, mean)
+    rest = b.mean(centred, axis=how.axes, keepdims=True)  # by so much the mean was rounded
+    # No digit is lost: the mean of the squares is at least twice the other square, since differences from a
+    # rounded mean are multiples of its last place, and `rest` is at most half of that.
+    variance = b.subtract(b.mean(b.square(centred), axis=how.axes, keepdims=True), b.square(rest))
+    centred = b.subtract(centred, rest, out=centred)
     inverse = factor = b.divide(1.0, b.sqrt(b.add(variance, epsilon)))
     if weight is not None and not how.inner:
         factor, weight = b.multiply(factor, weight), None  # small tensors, both

@@ -175,7 +175,21 @@ def a_result_stays_in_its_strip(patch: Patch) -> None:
     patch.setattr(cut, "_needed", lambda *all: set(list(right(*all))[:1]))
 
 
+def sums_wait_for_nobody(patch: Patch) -> None:
+    """A sum that needs another one's result is computed in its loop."""
+
+    def alike(group: Any, other: Any) -> bool:
+        roots = [one.root for one in (group, other)]
+        if any(root is None or root.op != "sum" for root in roots):
+            return False
+        axes = {cut.reduced_axes(one) for one in (group, other)}
+        return len(axes) == 1 and cut.domain(group) == cut.domain(other)
+
+    patch.setattr(cut, "_alike", alike)
+
+
 FAULTS = [
+    (sums_wait_for_nobody, "layer"),
     (a_strip_is_read_twice, "layer"),
     (places_are_used_too_early, "softmax"),
     (a_sum_over_strips_is_a_sum_of_one, "layer"),

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 
 from ....protocol import Shape
 from ....shapes import axes_in
-from ..instructions import Call, Operand, Program, Store, Value, base_of
+from ..instructions import Call, Operand, Program, Store, Value, View, base_of
 from .fuse import Group
 
 LEAST = 1 << 18
@@ -108,12 +108,14 @@ def together(groups: Sequence[Group]) -> list[tuple[Group, ...]]:
 
 
 def _alike(group: Group, other: Group) -> bool:
-    """Whether a group is a sum like another one, and reads nothing of it."""
+    """Whether a group is a sum like another one, and reads none of its results before its own is there."""
     if group.root is None or other.root is None or not group.root.op == other.root.op == "sum":
         return False
     same = reduced_axes(group) == reduced_axes(other) and domain(group) == domain(other)
     kinds = group.root.result.meta == other.root.result.meta
-    return same and kinds and group.reads.isdisjoint(other.results)
+    early = {base_of(x) for call in (*group.before, group.root) for x in call.operands()}
+    late = {x.base for call in group.after for x in call.operands() if isinstance(x, View)}
+    return same and kinds and (early | late).isdisjoint(other.results)
 
 
 def domain(group: Group) -> Shape:
