@@ -119,22 +119,24 @@ def test_the_measure_sees_an_array_that_is_made_and_dropped() -> None:
 
 FORGET = Path("/proc/self/clear_refs")
 linux = pytest.mark.skipif(not FORGET.exists(), reason="Linux alone tells a process its peak memory")
+MMAP_THRESHOLD = -3
+"""Its number in malloc.h."""
 SLACK = 4 << 20
 """Bytes: of libraries, and of memory that is used again."""
 
 
 def resident(call: Callable[[], Any]) -> int:
     """Return the most memory of the process during a call above what it was before."""
-    trim()
-    FORGET.write_text("5")  # the peak begins here
-    before = status("VmRSS")
-    call()
-    return status("VmHWM") - before
-
-
-def trim() -> None:
-    """Give back what was freed, or it would be used again unseen."""
-    ctypes.CDLL(None).malloc_trim(0)
+    libc = ctypes.CDLL(None)
+    libc.malloc_trim(0)  # what was freed would be used again unseen
+    libc.mallopt(MMAP_THRESHOLD, 1 << 17)  # an array is of the system and goes back to it, and leaves no hole
+    try:
+        FORGET.write_text("5")  # the peak begins here
+        before = status("VmRSS")
+        call()
+        return status("VmHWM") - before
+    finally:
+        libc.mallopt(MMAP_THRESHOLD, 1 << 25)  # where it stands after a few large arrays
 
 
 def status(which: str) -> int:
