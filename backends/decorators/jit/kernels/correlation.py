@@ -58,7 +58,7 @@ class Correlation:
 
     def rows(self, element: str, lanes: int, samples: int) -> Rows:
         """Return how rows are packed: if the samples are apart, several at a time, which lie side by side."""
-        rows = Rows(*self.axes, self.channels, samples, element, lanes)
+        rows = Rows(*self.axes, self.channels, samples, element, lanes, apart=self.apart)
         return rows.several(_TOGETHER) if self.apart else rows
 
     @property

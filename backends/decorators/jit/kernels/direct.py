@@ -33,6 +33,10 @@ from .transpose import copy, turned
 
 _WIDEST = 4
 """Vectors in a row of a tile."""
+_GATHERED = 1.15
+"""How many times as long a row takes whose places lie a step apart."""
+_SAMPLES = 4
+"""The most samples that lie apart in a tile."""
 _UNROLLED = 4
 """Channels whose steps are written one after the other."""
 
@@ -58,7 +62,12 @@ class Plan:
         """
         lanes, direct = machine.lanes(image.element), in_place(spec, image)
         parts = [] if spec.empty else spec.parts(image.element, lanes, image)
-        found = [(part, _tiles(machine, spec, lanes, part[2], dense=dense)) for part in parts]
+        if spec.apart and parts:
+            parts = cut(spec.samples, _together(machine, spec, lanes))
+        found = [
+            (part, _tiles(machine, spec, lanes, part[2], dense=dense, by_outputs=len(parts) == 1))
+            for part in parts
+        ]
         if any(tiles.by_outputs for _, tiles in found):
             spec = spec.ordered()
         return cls(spec, image.element, lanes, direct, found)
@@ -149,6 +158,8 @@ class Tiles:
     """The outputs of tiles below each other."""
     by_outputs: bool = False
     """Whether the vectors lie along the outputs."""
+    slowed: float = 1.0
+    """How many times as long it takes, for its places are gathered."""
 
     @property
     def vectors(self) -> int:
@@ -177,7 +188,7 @@ class Tiles:
                 total += n * c * (_time(p, vectors) * steps + shuffles)
             else:
                 total += n * c * steps * sum(k * _time(h, p * w) for _, k, w in self.parts())
-        return total
+        return total * self.slowed
 
 
 def _time(height: int, width: int) -> int:
@@ -185,19 +196,35 @@ def _time(height: int, width: int) -> int:
     return max(height * width, height + width + 1, 8) + 1
 
 
-def _tiles(machine: Machine, spec: Correlation, lanes: int, samples: int, *, dense: bool) -> Tiles:
-    """Return the tiles that take the least time."""
+def _together(machine: Machine, spec: Correlation, lanes: int) -> int:
+    """Return of how many samples, which lie apart, a tile has places, so that each takes the least time."""
+    steps, options = spec.channels * spec.taps, range(1, min(_SAMPLES, spec.samples) + 1)
+    times = {n: _tiles(machine, spec, lanes, n, dense=False).time(steps) / n for n in options}
+    return min(options, key=times.__getitem__)
+
+
+def _tiles(
+    machine: Machine, spec: Correlation, lanes: int, samples: int, *, dense: bool, by_outputs: bool = True
+) -> Tiles:
+    """Return the tiles that take the least time.
+
+    A place of samples that lie apart is a row of one of them.
+    """
     count = spec.axes[2].count
-    joined = spec.apart or (dense and samples == spec.samples and samples % lanes != 0)
+    joined = dense and samples == spec.samples and samples % lanes != 0
     positions, run = (1, count * samples) if joined else (count, samples)
+    if spec.apart:
+        positions, run = samples, count
     vectors, options = -(-run // lanes), list[Tiles]()
     spare = 3 if machine.registers == 32 else 2
+    slowed = _GATHERED if spec.apart and spec.axes[2].residues > 1 else 1.0
     for across in range(1, _WIDEST + 1):
         width = min(across, vectors)
         places = min(max(across // vectors, 1), positions)
         most = max((machine.registers - spare - width * places) // (width * places), 1)
-        options.append(Tiles(cut(positions, places), run, lanes, width, even(spec.outputs, most)))
-        if spec.apart and -(-spec.outputs // lanes) >= across:
+        heights = even(spec.outputs, most)
+        options.append(Tiles(cut(positions, places), run, lanes, width, heights, slowed=slowed))
+        if spec.apart and samples == 1 and by_outputs and -(-spec.outputs // lanes) >= across:
             most = (machine.registers - across - 1) // across
             heights = cut(spec.outputs, across * lanes)
             options.append(Tiles(even(count, most), 1, lanes, 1, heights, by_outputs=True))
@@ -294,7 +321,7 @@ class _Writer:
         def step(place: Value, weight: Value) -> None:
             xs = []
             for (p, v), alive in zip(every, live, strict=True):
-                where = code.at(place, (p, self.source.place * size), (v, lanes * size))
+                where = code.at(place, (p, self._position * size), (v, lanes * size))
                 xs.append(code.load(where, self._kind, alive if self.source.ring is None else None))
             for r in range(tile.height):
                 self._add(self._splat(code.at(weight, (r, size))), xs, cells[r])
@@ -303,7 +330,9 @@ class _Writer:
         for r in range(tile.height):
             for (p, v), alive, cell in zip(every, live, cells[r], strict=True):
                 position, vectors = [*tile.position, (p, 1)], [*tile.vectors, (v, lanes)]
-                place = (vectors, self.start) if self.spec.apart else (position, [*self.start, *vectors])
+                place = position, [*self.start, *vectors]
+                if self.spec.apart:
+                    place = vectors, [*self.start, *position]
                 self._finish(tile, code.load(cell, self._kind), [*tile.output, (r, 1)], place, alive)
 
     def _by_outputs(self, tile: _Tile) -> None:
@@ -348,6 +377,13 @@ class _Writer:
         self.finish(x, Span(self.code, index, 3 if self.spec.apart else 4, self.tiles.lanes, live))
 
     @property
+    def _position(self) -> int:
+        """The elements from position to position of the tiles: places, or samples that lie apart."""
+        if self.spec.apart and not self.tiles.by_outputs:
+            return self.source.rows.strides[4]
+        return self.spec.axes[2].pitch * self.source.place
+
+    @property
     def _size(self) -> int:
         return bytes_of(self._kind.element)
 
@@ -365,8 +401,7 @@ class _Writer:
             level: Terms = [(above, 1), (k, 1)]
             tap: Terms = [(before, 1), (i, 1)]
             line = self.source.line(tile.z, tile.y, level, tap)
-            pitch = place.pitch * self.source.place * size
-            line = code.at(line, *scaled(tile.position, pitch), *scaled(tile.vectors, size))
+            line = code.at(line, *scaled(tile.position, self._position * size), *scaled(tile.vectors, size))
             taps = [*scaled(level, inner * row.taps), *scaled(tap, inner)]
             weight = code.at(self.weights, *scaled(tile.output, whole), *taps)
             self._channels(line, weight, height, step)

@@ -35,6 +35,8 @@ class Rows:
     lanes: int
     together: int = 1
     """The rows of results that are worked on at a time."""
+    apart: bool = False
+    """Whether the places of a sample lie side by side, and not the samples of a place."""
     turned: bool = False
     """Whether the channels of a place lie side by side, and not its samples; they fill whole vectors."""
 
@@ -56,7 +58,8 @@ class Rows:
             width = -(-self.channels // self.lanes) * self.lanes
             return width * places * self.plane.taps, width * places, 1, width * self.samples, width
         plane = places * self.channels
-        return plane * self.plane.taps, plane, places, self.samples, 1
+        inner = (1, places // self.samples) if self.apart else (self.samples, 1)
+        return plane * self.plane.taps, plane, places, *inner
 
     @property
     def bytes(self) -> int:
