@@ -13,11 +13,11 @@ from lamina.train.papers.table import PAPERS
 
 
 def short(paper: Paper, *, engines: tuple[str, ...]) -> Paper:
-    """Return the paper with runs of two epochs, 16 samples and two seeds each, on some engines."""
+    """Return the paper with runs of one epoch, 16 samples and two seeds each, on some engines."""
 
     def runs(options: Options) -> list[Run]:
         return [
-            replace(run, plan=replace(run.plan, epochs=2, samples=16, every=1))
+            replace(run, plan=replace(run.plan, epochs=1, samples=16, every=1))
             for run in paper.runs(options)
             if run.seed < 2 and run.plan.engine in engines
         ]
