@@ -130,6 +130,7 @@ def _nodes() -> list[Case]:
         rows = [
             (case.name, case.proto.SerializeToString(), case.data, case.rtol, case.atol) for case in found
         ]
+        place.mkdir(parents=True, mode=0o700, exist_ok=True)
         own = file.with_name(f"{file.name}.{os.getpid()}")
         own.write_bytes(pickle.dumps(rows))
         own.replace(file)
