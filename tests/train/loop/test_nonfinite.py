@@ -26,8 +26,8 @@ GOOD = [i for i in range(len(X)) if i // BATCH not in (5, 12, 20)]
 def spec(request: pytest.FixtureRequest, backend: Backend) -> str:
     if request.param == "jit":
         pytest.importorskip("llvmlite", reason="jit needs llvmlite")
-        if "+" in backend.spec or backend.device != "cpu":
-            pytest.skip("jit is innermost, and of the CPU")
+        if backend.device != "cpu":
+            pytest.skip("jit is of the CPU")
         return f"jit+{backend.spec}"
     return backend.spec
 
@@ -182,10 +182,14 @@ def test_an_update_that_breaks_a_parameter_is_named(spec: str) -> None:
 
 
 def test_a_finite_training_is_traced_without_a_trace(spec: str) -> None:
-    trainer = fit(trainer_for(spec, trace_nonfinite=True))
+    trainer, plain = fit(trainer_for(spec, trace_nonfinite=True)), fit(trainer_for(spec))
     assert trainer.nonfinite == ""
-    assert differing(bits(trainer), bits(fit(trainer_for(spec)))) == []
-    assert not any("forward" in vars(module) for _, module in trainer.model.named_modules())
+    assert differing(bits(trainer), bits(plain)) == []
+    own = [
+        [name for name, module in t.model.named_modules() if "forward" in vars(module)]
+        for t in (trainer, plain)
+    ]
+    assert own[0] == own[1]
 
 
 def test_a_repetition_that_stays_finite_says_so() -> None:
