@@ -69,6 +69,8 @@ class Case:
     """Whether finite differences apply: no kink, pole, NaN or infinity near any input."""
     special: bool = False
     """Whether infinities or NaN occur; the case then runs inside `session()`."""
+    layouts: tuple[Layout, ...] = STRIDED
+    """The layouts to try its tensors in; an expanded one has other values."""
 
     def map(self, function: Callable[[T], Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """Return (args, kwargs) with `function` applied to every `T`."""
@@ -103,7 +105,7 @@ class Case:
         tensors = self.tensors()
         if self.special or not tensors or all(t.array.ndim == 0 or t.layout != "plain" for t in tensors):
             return
-        for layout in STRIDED:
+        for layout in self.layouts:
             fits = [t.array.ndim > 0 and (layout != "expanded" or len(t.array) > 0) for t in tensors]
             if any(fits):
                 args, kwargs = self.map(lambda t, layout=layout: _laid(t, layout))  # type: ignore[misc]
@@ -117,7 +119,7 @@ def _laid(tensor: T, layout: Layout) -> T:
 
 
 def case(op: str, label: str, *args: Any, smooth: bool = True, special: bool = False, **kwargs: Any) -> Case:
-    """Return a case of `op`."""
+    """Return a case of `op`, in every layout."""
     return Case(op, label, args, kwargs, smooth and not special, special)
 
 
