@@ -66,26 +66,24 @@ class Team:
         self._space, self._helpers, self._work = space, helpers, work
         self._threads: list[threading.Thread] = []
         yields, sleeps, nap = _waiting()
-        for place, value in (
-            (OWN, self.address + _BYTES),
-            (SIZE, own),
-            (YIELD, yields),
-            (SLEEP, sleeps),
-            (NAP, nap),
-        ):
+        fields = {OWN: self.address + _BYTES, SIZE: own, YIELD: yields, SLEEP: sleeps, NAP: nap}
+        for place, value in fields.items():
             self._fields[place // 8] = value
 
     def __enter__(self) -> Team:
         """Start the helpers."""
         self._fields[STOP // 8] = 0
-        for i in range(self._helpers):
-            name = f"{NAME} {i + 1}"
-            thread = threading.Thread(target=self._help, args=(i + 1,), name=name, daemon=True)
-            try:
+        try:
+            for i in range(self._helpers):
+                name = f"{NAME} {i + 1}"
+                thread = threading.Thread(target=self._help, args=(i + 1,), name=name, daemon=True)
                 _start(thread)
-            except RuntimeError:  # the system has no thread left; the others do its parts
-                break
-            self._threads.append(thread)
+                self._threads.append(thread)
+        except RuntimeError:  # the system has no thread left; the others do its parts
+            pass
+        except BaseException:  # Ctrl-C
+            self.__exit__()
+            raise
         self._fields[HELPERS // 8] = len(self._threads)
         return self
 

@@ -240,6 +240,29 @@ def test_helpers_leave_when_a_run_is_interrupted(monkeypatch: Patch, threads: An
         trained.train()
 
 
+def test_helpers_leave_when_their_start_is_interrupted(monkeypatch: Patch, threads: Any) -> None:
+    threads(3)
+    trained = training(NETWORK, 64, jit("float32"))
+    right = trained.train()
+    started: list[Any] = []
+
+    def interrupted(thread: Any) -> None:
+        thread.start()
+        started.append(thread)
+        if len(started) == 2:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(team, "_start", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            trained.train()
+    for thread in started:
+        thread.join(10)
+        assert not thread.is_alive()
+    assert len(started) == 2
+    assert np.isfinite(right[0]).all()
+
+
 def test_nobody_waits_for_a_helper_that_does_not_run(monkeypatch: Patch, threads: Any) -> None:
     threads(1)
     right = training(NETWORK, 64, jit("float32")).train()
