@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 import sys
 from collections.abc import Iterable
+from itertools import islice
 from pathlib import Path
 
 
@@ -128,11 +129,12 @@ def gradient_shape_error(op: str, grad: Iterable[int], other: Iterable[int]) -> 
 
 
 _LONGEST_WORD = 200
+_COMPARED = 1000  # names, each of which takes a tenth of a millisecond
 
 
 def did_you_mean(word: object, known: Iterable[str]) -> str:
     """Return " Did you mean 'numpy'?" for the nearest known word, or an empty string."""
     if not isinstance(word, str) or len(word) > _LONGEST_WORD:  # difflib takes minutes for a page of text
         return ""
-    near = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
+    near = difflib.get_close_matches(word, list(islice(known, _COMPARED)), n=1, cutoff=0.5)
     return f" Did you mean {near[0]!r}?" if near else ""

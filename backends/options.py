@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Iterable, Sequence
+from itertools import islice
 from typing import Any
 
 from .errors import DtypeError, OptionError, did_you_mean
@@ -161,7 +162,14 @@ def shown(value: Any) -> str:
     return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 4]} ..."
 
 
-_LONGEST = 80
+def listed(names: Iterable[str]) -> str:
+    """Return names for an error, with commas: at most 20 of them, and 300 characters."""
+    first = list(islice(names, 21))
+    text = ", ".join([*first[:20], *["..."] * (len(first) > 20)])
+    return text if len(text) <= _LONGEST_LIST else f"{text[: _LONGEST_LIST - 4]} ..."
+
+
+_LONGEST, _LONGEST_LIST = 80, 300
 _ENOUGH = 10_000
 """How much of a long list or text is looked at: its text may take more memory than the list."""
 

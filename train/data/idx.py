@@ -18,7 +18,7 @@ import numpy.typing as npt
 from ...backends.archive import check_expansion
 from ...backends.errors import DataError
 from ...backends.host import Host
-from ...backends.options import integer, number, shown
+from ...backends.options import integer, listed, number, shown
 from ..files import as_path
 from .dataset import Dataset
 from .opened import opened
@@ -78,16 +78,13 @@ def _read_array(path: Path, stream: io.BufferedIOBase) -> Host:
     shape = struct.unpack(f">{magic[3]}I", extents)
     dtype = np.dtype(_DTYPES[magic[2]])
     expected = math.prod(shape) * dtype.itemsize
-    check_expansion(
-        f"{path}: the header says {' x '.join(map(str, shape))} of {dtype.name}",
-        expected,
-        path.stat().st_size,
-    )
+    said = f"{path}: the header says {listed([' x '.join(map(str, shape))])} of {dtype.name}"
+    check_expansion(said, expected, path.stat().st_size)
     content, count = _read_content(stream, expected)
     if count != expected:
         raise DataError(
-            f"{path}: the header says {' x '.join(map(str, shape))} of {dtype.name}: expected {expected} "
-            f"bytes after the header, got {count}: it is {'cut off' if count < expected else 'too long'}; "
+            f"{said}: expected {expected} bytes "
+            f"after the header, got {count}: it is {'cut off' if count < expected else 'too long'}; "
             "use another"
         )
     flat: Host = np.frombuffer(content, dtype).astype(dtype.newbyteorder("="))

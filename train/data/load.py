@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,6 @@ from .table import read_csv
 from .targets import Task, check_task
 
 _ENDS = {".csv": "CSV", ".tsv": "CSV", ".npz": "NPZ"}
-_SEARCHED = 1000  # names in a folder that are compared with a misspelt one
 _ROWS, _VALIDATION, _TEST = 1000, 0.1, 0.2
 # The options of each kind of source; any other option is an error.
 _OPTIONS = {
@@ -134,11 +132,7 @@ def _kind_of_path(path: Path, source: str | Path) -> str:
         return file_kind(path)
     if path.suffix or len(path.parts) > 1:
         folder = path.parent
-        near = (
-            did_you_mean(path.name, [file.name for file in islice(folder.iterdir(), _SEARCHED)])
-            if folder.is_dir()
-            else ""
-        )
+        near = did_you_mean(path.name, (file.name for file in folder.iterdir())) if folder.is_dir() else ""
         raise DataError(f"{path}: expected a file or folder, got no such one.{near}")
     raise DataError(
         f"Unknown data set: expected {', '.join(SOURCES)}, a .csv, .tsv or .npz file, or a folder of IDX "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
-from typing import IO
+from typing import Any
 
 import numpy as np
 
@@ -13,9 +13,9 @@ from ...backends.errors import DataError
 from ...backends.host import Host
 from ..files import as_path
 from .dataset import Dataset
-from .opened import opened, read_whole
+from .opened import Inflated, opened
 from .rows import Rows
-from .targets import Targets, Task, check_task, class_notes, targets_from_numbers, targets_from_text
+from .targets import Targets, Task, check_task, class_notes, targets_from_numbers, targets_from_texts
 
 _PAIRS = (("x", "y"), ("X", "Y"), ("X", "y"), ("inputs", "targets"), ("data", "target"))
 
@@ -68,7 +68,8 @@ def _floats(inputs: Host, file: Path) -> Host:
 
 def _read_arrays(path: Path) -> tuple[Host, Host | None]:
     with opened(path) as stream:
-        source = _seekable(path, stream)
+        # gzip would decompress from the start at each seek.
+        source: Any = io.BytesIO(stream.read()) if isinstance(stream, Inflated) else stream
         try:
             with Archive(source) as archive:
                 names = archive.names
@@ -84,19 +85,14 @@ def _read_arrays(path: Path) -> tuple[Host, Host | None]:
     raise DataError(f"{path}: expected arrays x and y (or inputs and targets), got {present}")
 
 
-def _seekable(path: Path, stream: io.BufferedIOBase) -> IO[bytes]:
-    """Return a stream with a cheap `seek`: gzip would decompress from the start each time."""
-    return stream if isinstance(stream, io.BufferedReader) else io.BytesIO(read_whole(path, stream))
-
-
-def _texts(values: Host, where: str) -> list[str]:
-    texts = [str(value) for value in values]
-    if "" in texts:
+def _from_texts(values: Host, task: Task, where: str) -> Targets:
+    names, labels = np.unique(values, return_inverse=True)
+    if not names[0]:
         raise DataError(
-            f"{where}, row {texts.index('')} (counting from 0): expected a class, got an empty text. "
-            f"Fill it in or remove the row."
+            f"{where}, row {int(np.argmax(values == ''))} (counting from 0): expected a class, got an empty "
+            "text. Fill it in or remove the row."
         )
-    return texts
+    return targets_from_texts(labels.astype(np.int64, copy=False), [str(name) for name in names], task, where)
 
 
 def _targets(values: Host, task: Task, where: str) -> Targets:
@@ -108,7 +104,7 @@ def _targets(values: Host, task: Task, where: str) -> Targets:
         raise DataError(f"{where}: expected numbers or text, got dtype {values.dtype}")
     if values.ndim == 1:
         if values.dtype.kind == "U":
-            return targets_from_text(_texts(values, where), task, where)
+            return _from_texts(values, task, where)
         return targets_from_numbers(values if values.dtype.kind != "b" else values.astype(int), task, where)
     if task == "classification" or values.dtype.kind == "U":
         raise DataError(

@@ -8,14 +8,15 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
-from ...backends.archive import EXPANSION
+from typing_extensions import override
+
+from ...backends.archive import most_expanded
 from ...backends.errors import DataError
 
 _GZIP = b"\x1f\x8b"
 _ZIP = b"PK\x03\x04"
-_LARGEST = 2**26
-"""Bytes that any file may become when it is decompressed as a whole; a larger one may become more."""
 
 
 @contextmanager
@@ -25,7 +26,7 @@ def opened(path: Path) -> Iterator[io.BufferedIOBase]:
         with path.open("rb") as file:
             if file.peek(2)[:2] == _GZIP:
                 with gzip.GzipFile(fileobj=file) as stream:
-                    yield stream
+                    yield Inflated(_Bounded(path, stream))
             else:
                 yield file
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
@@ -36,15 +37,31 @@ def opened(path: Path) -> Iterator[io.BufferedIOBase]:
         raise DataError(f"{path}: cannot be read: {error.strerror or error}") from error
 
 
-def read_whole(path: Path, stream: io.BufferedIOBase) -> bytes:
-    """Return the content of an opened file; DataError if gzip promises too much of it."""
-    most = max(_LARGEST, EXPANSION * path.stat().st_size)
-    content = stream.read(most + 1)
-    if len(content) > most:
-        raise DataError(
-            f"{path}: expected at most {most:,} bytes after decompression, got more; decompress it yourself"
-        )
-    return content
+class Inflated(io.BufferedReader):
+    """The content of a gzip file; DataError where it becomes more than its bytes may."""
+
+
+class _Bounded(io.RawIOBase):
+    """A stream that ends in a DataError if there is too much of it."""
+
+    def __init__(self, path: Path, stream: gzip.GzipFile) -> None:
+        self.path, self.stream = path, stream
+        self.most = self.left = most_expanded(path.stat().st_size)
+
+    @override
+    def readable(self) -> bool:
+        return True
+
+    @override
+    def readinto(self, buffer: Any) -> int:
+        count = self.stream.readinto(buffer)
+        self.left -= count
+        if self.left < 0:
+            raise DataError(
+                f"{self.path}: expected at most {self.most:,} bytes after decompression, got more; "
+                "decompress it yourself"
+            )
+        return count
 
 
 def is_archive(path: Path) -> bool:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from array import array
 from pathlib import Path
 
 import numpy as np
 
 from ...backends.errors import DataError, OptionError, did_you_mean
-from ...backends.options import flag, integer, shown
+from ...backends.options import flag, integer, listed, shown
 from ..files import as_path
+from .column import Column, number
 from .dataset import Dataset
 from .rows import Rows
+from .scaling import FloatArray
 from .targets import Targets, Task, check_task, class_notes, targets_from_cells
-from .text import TextTable, number, read_text
+from .text import TextTable, text_table
 
 
 def read_csv(
@@ -57,16 +60,16 @@ def read_csv(
             f"read_csv: expected delimiter to be one character, such as ';', got {shown(delimiter)}"
         )
     header = None if header is None else flag("read_csv", "header", header)
-    table = read_text(as_path("read_csv", path), delimiter, header)
-    if table.width < 2:
-        raise DataError(
-            f"{path}: expected a target column and at least one feature, separated by ',', ';' or tab, "
-            f"got one column"
-        )
-    chosen = _find_target(table, target)
-    features = [index for index in range(table.width) if index != chosen]
-    inputs = np.array([_feature_row(table, row, features) for row in range(len(table.rows))])
-    targets, classes = _targets(table, chosen, task)
+    with text_table(as_path("read_csv", path), delimiter, header) as table:
+        if table.width < 2:
+            raise DataError(
+                f"{path}: expected a target column and at least one feature, separated by ',', ';' or tab, "
+                f"got one column"
+            )
+        chosen = _find_target(table, target)
+        features = [index for index in range(table.width) if index != chosen]
+        inputs, cells = _collected(table, features, chosen)
+    targets, classes = _targets(table, cells, chosen, task)
     notes = (table.reading, *class_notes(classes or ()))
     if table.header is None:
         return Dataset(table.path.name, inputs, targets, classes, notes=notes)
@@ -85,7 +88,7 @@ def _find_target(table: TextTable, target: str | int | None) -> int:
             number_of = int(target)
         except ValueError:
             known = table.header or ()
-            columns = f"one of {', '.join(known)}" if known else "a number from 0 (there is no header)"
+            columns = f"one of {listed(known)}" if known else "a number from 0 (there is no header)"
             raise DataError(
                 f"{table.path}: expected the target column to be {columns}, got {shown(target)}."
                 f"{did_you_mean(target, known)}"
@@ -99,29 +102,39 @@ def _find_target(table: TextTable, target: str | int | None) -> int:
     return index % table.width
 
 
-def _feature_row(table: TextTable, row: int, features: list[int]) -> list[float]:
-    cells = table.rows[row]
-    values = [number(cells[index]) for index in features]
-    if None in values:
-        raise _bad_cell(table, row, features[values.index(None)])
-    return [value for value in values if value is not None]
+def _collected(table: TextTable, features: list[int], chosen: int | None) -> tuple[FloatArray, Column]:
+    """Return the features (N, D) of all rows, and the cells of the chosen column."""
+    values, column = array("d"), Column()
+    for cells in table.rows():
+        try:
+            values.extend([float(cells[index]) for index in features])
+        except ValueError:
+            raise _bad_feature(table, cells, features) from None
+        if any("_" in cells[index] for index in features):
+            raise _bad_feature(table, cells, features)
+        if chosen is not None:
+            column.add(cells[chosen])
+    return np.frombuffer(values, np.float64).reshape(-1, len(features)), column
 
 
-def _targets(table: TextTable, chosen: int, task: Task) -> Targets:
-    cells = [row[chosen] for row in table.rows]
+def _bad_feature(table: TextTable, cells: list[str], features: list[int]) -> DataError:
+    index = next(index for index in features if number(cells[index]) is None)
+    return _bad_cell(table, len(table.lines) - 1, index, cells[index])
+
+
+def _targets(table: TextTable, cells: Column, chosen: int, task: Task) -> Targets:
     where = f"{table.path}, target {table.column(chosen)}"
-    if "" in cells:
-        raise _bad_cell(table, cells.index(""), chosen)
-    values = [number(cell) for cell in cells]
-    count = len(cells) - values.count(None)
+    if empty := cells.first("empty"):
+        raise _bad_cell(table, empty[0], chosen, "")
+    count = len(cells) - cells.texts
+    text = cells.first("text")
     # An "NA" among numbers must not become a class, nor turn every number into one.
-    if count < len(cells) and (task == "regression" or (task == "auto" and count > len(cells) / 2)):
-        raise _bad_cell(table, values.index(None), chosen)
-    return targets_from_cells(cells, values, task, where, lambda row: f"line {table.lines[row]}")
+    if text is not None and (task == "regression" or (task == "auto" and count > len(cells) / 2)):
+        raise _bad_cell(table, text[0], chosen, text[1])
+    return targets_from_cells(cells, task, where, lambda row: f"line {table.lines[row]}")
 
 
-def _bad_cell(table: TextTable, row: int, index: int) -> DataError:
-    cell = table.rows[row][index]
+def _bad_cell(table: TextTable, row: int, index: int, cell: str) -> DataError:
     where = f"{table.path}, line {table.lines[row]}, {table.column(index)}"
     if not cell:
         return DataError(f"{where}: expected a value, got an empty cell. Fill it in or remove the line.")
@@ -130,7 +143,7 @@ def _bad_cell(table: TextTable, row: int, index: int) -> DataError:
         hint = " Write decimals with a point."
     elif row == 0 and table.header is None:
         hint = " The first row is a header if no cell is a number; --header (header=True) makes it one."
-    return DataError(f"{where}: expected a number, got {cell!r}.{hint}")
+    return DataError(f"{where}: expected a number, got {shown(cell)}.{hint}")
 
 
 def read_rows(
@@ -162,17 +175,17 @@ def read_rows(
     header : bool, optional
         Whether the first row names the columns, as in `read_csv`.
     """
-    table = read_text(as_path("read_csv", path), header=header)
-    if names is not None and table.header is not None:
-        features, chosen = _columns_by_name(table, names, target)
-    else:
-        named = names is not None or (isinstance(target, str) and number(target) is None)
-        features, chosen = _columns_by_number(table, count, target, named=named)
-    inputs = np.array([_feature_row(table, row, features) for row in range(len(table.rows))])
+    with text_table(as_path("read_csv", path), header=header) as table:
+        if names is not None and table.header is not None:
+            features, chosen = _columns_by_name(table, names, target)
+        else:
+            named = names is not None or (isinstance(target, str) and number(target) is None)
+            features, chosen = _columns_by_number(table, count, target, named=named)
+        inputs, cells = _collected(table, features, chosen)
     if chosen is None:
         return Rows(inputs, reading=table.reading)
     try:
-        return Rows(inputs, _targets(table, chosen, task), reading=table.reading)
+        return Rows(inputs, _targets(table, cells, chosen, task), reading=table.reading)
     except DataError as error:  # only a score needs the targets
         return Rows(inputs, problem=str(error), reading=table.reading)
 
@@ -184,7 +197,7 @@ def _columns_by_name(
     absent = [name for name in names if name not in header]
     if absent:
         raise DataError(
-            f"{table.path}: expected a column {absent[0]!r}, got {', '.join(header)}."
+            f"{table.path}: expected a column {shown(absent[0])}, got {listed(header)}."
             f"{did_you_mean(absent[0], header)}"
         )
     return [header.index(name) for name in names], header.index(target) if target in header else None

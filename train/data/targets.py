@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from typing import Literal, get_args
@@ -13,16 +12,14 @@ import numpy.typing as npt
 
 from ...backends.errors import DataError
 from ...backends.host import Host
-from ...backends.options import choice, integer, shown
-from .text import number
+from ...backends.options import choice, integer, listed, shown
+from .column import Column, Kind, number
 
 Task = Literal["auto", "classification", "regression"]
 MOST_CLASSES = 20
 """With `task="auto"`, integers with more distinct values than this mean regression."""
 _EXACT = 2**53
 """From here on a float64 cannot tell an integer from the next one."""
-_INTEGER = re.compile(r"[+-]?[0-9]+")
-_ZERO_IN_FRONT = re.compile(r"[+-]?0[0-9]+")
 _MISSING = {"nan", "na", "n/a", "#n/a", "null", "none", "?"}
 
 Targets = tuple[Host, tuple[str, ...] | None]
@@ -83,41 +80,39 @@ def targets_from_numbers(values: Host, task: Task, where: str, place: Callable[[
     return floats.reshape(-1, 1), None
 
 
-def targets_from_text(values: Sequence[str], task: Task, where: str) -> Targets:
-    """Turn class names (N,) into labels (N,) and the sorted names."""
+def targets_from_texts(
+    labels: npt.NDArray[np.int64], names: Sequence[str], task: Task, where: str
+) -> Targets:
+    """Return labels (N,) of the names, sorted texts that are no numbers; DataError if they do not suit."""
     check_task(task)
     if task == "regression":
-        raise DataError(f"{where}: expected numbers for regression, got text such as {str(values[0])!r}")
+        raise DataError(
+            f"{where}: expected numbers for regression, got text such as {shown(names[labels[0]])}"
+        )
     if task == "auto":
-        _check_repeated(len(set(values)), len(values), where)
-    return _labelled(values, sorted(set(values)))
+        _check_repeated(len(names), len(labels), where)
+    return labels, tuple(names)
 
 
-def targets_from_cells(
-    cells: Sequence[str],
-    numbers: Sequence[float | None],
-    task: Task,
-    where: str,
-    place: Callable[[int], str] = _row,
-) -> Targets:
-    """Turn the cells of a column into labels, whose classes are the cells' texts, or into numbers.
+def targets_from_cells(cells: Column, task: Task, where: str, place: Callable[[int], str] = _row) -> Targets:
+    """Turn a column into labels, whose classes are the cells' texts, or into numbers.
 
-    numbers: what each cell is as a number. `read_csv` states the rule of `task="auto"`.
+    `read_csv` states the rule of `task="auto"`.
     """
-    known = np.array([np.nan if value is None else value for value in numbers])
-    codes = all(map(_INTEGER.fullmatch, cells))
-    if task != "regression" and not codes:
-        _check_label_cells(cells, numbers, task, where, place)
-    if None in numbers:
-        return targets_from_text(cells, task, where)
-    distinct = sorted(set(cells), key=lambda cell: (float(cell), cell))
-    codes = codes and (any(map(_ZERO_IN_FRONT.fullmatch, distinct)) or _beyond_floats(known))
-    few = _few(len(distinct), len(cells)) and bool((known == np.round(known)).all())
+    check_task(task)
+    numbers = cells.numbers
+    if task != "regression" and not cells.integers:
+        _check_label_cells(cells, task, where, place)
+    if cells.texts:
+        return targets_from_texts(*cells.labelled(where), task, where)
+    codes = cells.integers and (cells.zero_in_front or _beyond_floats(numbers))
+    few = _few(cells.distinct, len(cells)) and bool((numbers == np.round(numbers)).all())
     if task == "auto" and codes and not few:
-        _check_repeated(len(distinct), len(cells), where)
+        _check_repeated(cells.distinct, len(cells), where)
     if task == "classification" or (task == "auto" and (codes or few)):
-        return _labelled(cells, distinct)
-    return known.reshape(-1, 1), None
+        labels, names = cells.labelled(where)
+        return labels, tuple(names)
+    return numbers.reshape(-1, 1), None
 
 
 def class_notes(classes: Iterable[str]) -> list[str]:
@@ -128,38 +123,26 @@ def class_notes(classes: Iterable[str]) -> list[str]:
         if value is not None and math.isfinite(value):
             alike[value].append(name)
         elif name.casefold() in _MISSING:
-            notes.append(f"{name!r} is read as a class; remove its rows if it means a missing value")
+            notes.append(f"{shown(name)} is read as a class; remove its rows if it means a missing value")
     same = [names for names in alike.values() if len(names) > 1]
     if same:
-        names = ", ".join(map(repr, same[0][:4]))
+        names = ", ".join(map(shown, same[0][:4]))
         more = f" (and {len(same) - 1} more such sets)" if len(same) > 1 else ""
         notes.append(f"{names} are different classes, because class names are text{more}")
     return notes
 
 
-def _check_label_cells(
-    cells: Sequence[str], numbers: Sequence[float | None], task: Task, where: str, place: Callable[[int], str]
-) -> None:
+def _check_label_cells(cells: Column, task: Task, where: str, place: Callable[[int], str]) -> None:
     """Raise DataError at NaN, infinity or, if classification is asked for, at a fraction among numbers."""
-    all_numbers = None not in numbers
-    for row, value in enumerate(numbers):
-        if value is None:
-            continue
-        if not math.isfinite(value):
-            raise DataError(
-                f"{where}, {place(row)}: expected a number or a class, got {cells[row]}. "
-                f"Remove or fill the row."
-            )
-        if task == "classification" and all_numbers and value != int(value):
-            raise DataError(
-                f"{where}, {place(row)}: expected a class label (an integer or text), got {cells[row]}. "
-                f"Use task='regression' for such numbers."
-            )
-
-
-def _labelled(values: Sequence[str], names: Sequence[str]) -> Targets:
-    label = {name: index for index, name in enumerate(names)}
-    return np.array([label[value] for value in values], np.int64), tuple(names)
+    wanted: dict[Kind, tuple[str, str]] = {"infinite": ("a number or a class", "Remove or fill the row.")}
+    if task == "classification" and not cells.texts:
+        advice = "Use task='regression' for such numbers."
+        wanted["fraction"] = "a class label (an integer or text)", advice
+    found = [(*first, kind) for kind in wanted if (first := cells.first(kind)) is not None]
+    if found:
+        row, cell, kind = min(found)
+        expected, advice = wanted[kind]
+        raise DataError(f"{where}, {place(row)}: expected {expected}, got {listed([cell])}. {advice}")
 
 
 def _few(distinct: int, rows: int) -> bool:

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import io
+from array import array
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from itertools import chain, islice
 from pathlib import Path
 
 from ...backends.errors import DataError
-from .opened import opened, read_whole
+from ...backends.options import listed, shown
+from .column import number
+from .opened import opened
 
 _DELIMITERS = ("\t", ";", ",")
 _SNIFFED_ROWS = 20
@@ -17,98 +23,146 @@ MOST_COLUMNS = 100_000
 """The most columns of a table: text takes a hundred times the memory of its numbers."""
 _SHOWN_CELLS = 4
 _BROKEN = "a quoted cell that does not end, or text after its closing quote"
+_CHUNK = 1 << 16
 
 
-@dataclass(frozen=True)
 class TextTable:
-    """Rows of equal length, the last line of each, and the names in the header, if there is one."""
+    """Rows of equal length, read one by one, and the names in the header, if there is one.
 
-    path: Path
-    header: tuple[str, ...] | None
-    rows: list[list[str]]
-    lines: list[int]
-    reading: str = ""
-    """How the first row was read, and how to choose otherwise."""
+    Parameters
+    ----------
+    path, header
+        The file, and its names.
+    rows
+        Each row's cells with its last line.
+    reading
+        How the first row was read, and how to choose otherwise.
+    """
 
-    @property
-    def width(self) -> int:
+    def __init__(
+        self, path: Path, header: tuple[str, ...] | None, rows: Iterator[tuple[list[str], int]], reading: str
+    ) -> None:
+        self.path, self.header, self.reading = path, header, reading
+        (first, line), rest = next(rows), rows
+        self.width = len(first)
         """The number of columns."""
-        return len(self.rows[0])
+        self.lines = array("I")
+        """The last line of each row that was read."""
+        self._rows = chain([(first, line)], rest)
+
+    def rows(self) -> Iterator[list[str]]:
+        """Yield each row's cells."""
+        for cells, line in self._rows:
+            self.lines.append(line)
+            yield cells
 
     def column(self, index: int) -> str:
         """Return a column's name for messages, or its number from 0."""
-        return (
-            f"column {index} (counting from 0)" if self.header is None else f"column {self.header[index]!r}"
-        )
+        if self.header is None:
+            return f"column {index} (counting from 0)"
+        return f"column {shown(self.header[index])}"
 
 
-def number(cell: str) -> float | None:
-    """Return the number in a cell, or None."""
-    try:
-        # Python reads 1_000 as a number; in a data file it is probably an identifier.
-        return None if "_" in cell else float(cell)
-    except ValueError:
-        return None
-
-
-def read_text(path: Path, delimiter: str | None = None, header: bool | None = None) -> TextTable:
-    """Read a file of `,`, `;` or tab separated cells, plain or gzipped.
+@contextmanager
+def text_table(path: Path, delimiter: str | None = None, header: bool | None = None) -> Iterator[TextTable]:
+    """Open a file of `,`, `;` or tab separated cells, plain or gzipped.
 
     header: whether the first row holds names; by default it does if none of its cells is a number.
     """
-    lines = _read_lines(path)
-    rows, numbers = _parse(path, lines, delimiter or _sniff(lines))
-    if not rows:
-        raise DataError(f"{path}: expected rows of numbers and a target column, got an empty file")
-    for cells, line in zip(rows, numbers, strict=True):
-        if len(cells) != len(rows[0]):
-            raise DataError(
-                f"{path}, line {line}: expected {len(rows[0])} cells as in line {numbers[0]}, "
-                f"got {len(cells)}"
-            )
-    start = ", ".join(rows[0][:_SHOWN_CELLS]) + (", ..." if len(rows[0]) > _SHOWN_CELLS else "")
-    if header is None:
-        header = all(number(cell) is None for cell in rows[0])
-    if not header:
-        reading = f"line {numbers[0]} ({start}) is data; --header reads it as the columns' names"
-        return TextTable(path, None, rows, numbers, reading)
-    reading = f"line {numbers[0]} ({start}) names the columns; --no-header reads it as data"
-    names = tuple(cell or f"column {index}" for index, cell in enumerate(rows[0]))
-    _check_header(path, names, len(rows) > 1)
-    return TextTable(path, names, rows[1:], numbers[1:], reading)
-
-
-def _read_lines(path: Path) -> list[str]:
     try:
         with opened(path) as stream:
             # newline="": the csv module must see the line ends inside quotes.
-            return list(io.TextIOWrapper(io.BytesIO(read_whole(path, stream)), "utf-8-sig", newline=""))
+            text = io.TextIOWrapper(stream, "utf-8-sig", newline="")  # type: ignore[type-var]  # it has all
+            lines = iter(text)
+            start = list(islice(lines, _SNIFFED_ROWS))
+            yield _table(path, _records(path, chain(start, lines), delimiter or _sniff(start)), header)
     except UnicodeDecodeError as error:
         raise DataError(
-            f"{path}: expected UTF-8 text, got another byte at {error.start}; save the file as UTF-8"
+            f"{path}: expected UTF-8 text, got another byte at {_place_of_no_text(path)}; "
+            "save the file as UTF-8"
         ) from error
 
 
-def _parse(path: Path, lines: list[str], delimiter: str) -> tuple[list[list[str]], list[int]]:
-    reader = csv.reader(lines, delimiter=delimiter, strict=True)
-    rows, numbers = [], []
+def _table(path: Path, records: Iterator[tuple[list[str], int]], header: bool | None) -> TextTable:
+    first = next(records, None)
+    if first is None:
+        raise DataError(f"{path}: expected rows of numbers and a target column, got an empty file")
+    cells, line = first
+    start = ", ".join(shown(cell)[1:-1] for cell in cells[:_SHOWN_CELLS])
+    start += ", ..." if len(cells) > _SHOWN_CELLS else ""
+    if header is None:
+        header = all(number(cell) is None for cell in cells)
+    rows = _equally_long(path, first, records)
+    if not header:
+        reading = f"line {line} ({start}) is data; --header reads it as the columns' names"
+        return TextTable(path, None, rows, reading)
+    reading = f"line {line} ({start}) names the columns; --no-header reads it as data"
+    names = tuple(cell or f"column {index}" for index, cell in enumerate(cells))
+    next(rows)
+    second = next(rows, None)
+    _check_header(path, names, second is not None)
+    return TextTable(path, names, chain([second] if second else [], rows), reading)
+
+
+def _equally_long(
+    path: Path, first: tuple[list[str], int], records: Iterator[tuple[list[str], int]]
+) -> Iterator[tuple[list[str], int]]:
+    """Yield the first record and the others; DataError at one of another length."""
+    width = len(first[0])
+    for cells, line in chain([first], records):
+        if len(cells) != width:
+            raise DataError(
+                f"{path}, line {line}: expected {width} cells as in line {first[1]}, got {len(cells)}"
+            )
+        yield cells, line
+
+
+def _place_of_no_text(path: Path) -> int:
+    """Return the place of the first byte that is no UTF-8."""
+    decoder, place = codecs.getincrementaldecoder("utf-8")(), 0
+    with opened(path) as stream:
+        while True:
+            chunk = stream.read(_CHUNK)
+            held = len(decoder.getstate()[0])
+            try:
+                decoder.decode(chunk, final=not chunk)
+            except UnicodeDecodeError as error:
+                return place - held + error.start
+            if not chunk:
+                return place
+            place += len(chunk)
+
+
+def _records(path: Path, lines: Iterable[str], delimiter: str) -> Iterator[tuple[list[str], int]]:
+    """Yield the cells of each record that is not blank, and the number of its last line."""
+    reader = csv.reader(_short_enough(path, lines, delimiter), delimiter=delimiter, strict=True)
     try:
         for record in reader:
             if len(record) > MOST_COLUMNS:
-                raise DataError(
-                    f"{path}, line {reader.line_num}: expected at most {MOST_COLUMNS:,} columns, got "
-                    f"{len(record):,}; save them as NPZ, or choose some"
-                )
+                raise _too_wide(path, reader.line_num, len(record))
             cells = [cell.strip() for cell in record]
             # A blank line has no cell; a line of spaces has one, which is empty.
             if cells and cells != [""]:
-                rows.append(cells)
-                numbers.append(reader.line_num)
+                yield cells, reader.line_num
     except csv.Error as error:
         long = "field limit" in str(error)
         got = f"a cell of more than {csv.field_size_limit():,} characters" if long else _BROKEN
         raise DataError(f"{path}, line {reader.line_num}: expected well-formed CSV, got {got}") from error
-    return rows, numbers
+
+
+def _short_enough(path: Path, lines: Iterable[str], delimiter: str) -> Iterator[str]:
+    """Yield lines; DataError at one of too many cells, however its quotes stand."""
+    for place, line in enumerate(lines, start=1):
+        if line.count(delimiter) > MOST_COLUMNS + csv.field_size_limit():
+            raise _too_wide(path, place, line.count(delimiter) + 1)
+        yield line
+
+
+def _too_wide(path: Path, line: int, count: int) -> DataError:
+    return DataError(
+        f"{path}, line {line}: expected at most {MOST_COLUMNS:,} columns, got {count:,}; save them as NPZ, "
+        "or choose some"
+    )
 
 
 def _sniff(lines: list[str]) -> str:
@@ -118,7 +172,7 @@ def _sniff(lines: list[str]) -> str:
     """
     widths: dict[str, list[int]] = {}
     for delimiter in _DELIMITERS:
-        reader = csv.reader([line for line in lines[:_SNIFFED_ROWS] if line.strip()], delimiter=delimiter)
+        reader = csv.reader([line for line in lines if line.strip()], delimiter=delimiter)
         try:
             widths[delimiter] = [len(record) for record in reader]
         except csv.Error:
@@ -132,9 +186,9 @@ def _sniff(lines: list[str]) -> str:
 
 def _check_header(path: Path, header: tuple[str, ...], has_rows: bool) -> None:
     if not has_rows:
-        raise DataError(f"{path}: expected rows of data, got a header alone: {', '.join(header)}")
+        raise DataError(f"{path}: expected rows of data, got a header alone: {listed(header)}")
     twice = sorted(name for name, count in Counter(header).items() if count > 1)
     if twice:
         raise DataError(
-            f"{path}: expected different column names, got {', '.join(map(repr, twice))} more than once"
+            f"{path}: expected different column names, got {listed(map(shown, twice))} more than once"
         )

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import contextlib
+import io
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +76,17 @@ def test_targets(
 def test_float32_targets_stay(file: Path) -> None:
     np.savez(file, x=X, y=(X / 3).astype(np.float32))
     assert read_npz(file).targets.dtype == np.float32
+
+
+def test_a_header_of_python_2(file: Path) -> None:
+    raw = io.BytesIO()
+    np.save(raw, np.zeros((6, 2)))
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("x.npy", raw.getvalue().replace(b"(6, 2), ", b"(6L, 2L)"))
+        raw = io.BytesIO()
+        np.save(raw, Y)
+        archive.writestr("y.npy", raw.getvalue())
+    assert read_npz(file).inputs.shape == (6, 2)
 
 
 def test_task(file: Path) -> None:

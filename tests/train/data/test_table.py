@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import re
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -143,6 +144,17 @@ def test_task_overrides_auto(file: Path) -> None:
     assert read(file, column(list(range(30))), task="classification").n_outputs == 30
     assert read(file, column(["a", "b", "c", "d"]), task="classification").n_outputs == 4
     assert read(file, column([0, 1, "NA"]), task="classification").classes == ("0", "1", "NA")
+
+
+@pytest.mark.parametrize("rows", ["1,0\n0,1\n" * 25_000, "".join(f"1,{i}\n" for i in range(25_000))])
+def test_memory_is_bounded_by_the_file(file: Path, rows: str) -> None:
+    file.write_text(rows)
+    tracemalloc.start()
+    try:
+        read_csv(file)
+        assert tracemalloc.get_traced_memory()[1] < 10 * len(rows) + 4 * 2**20
+    finally:
+        tracemalloc.stop()
 
 
 def test_the_most_columns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
