@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 import zipfile
 from types import TracebackType
 from typing import IO, Any
@@ -14,16 +15,23 @@ from .host import Host
 from .options import shown
 
 LARGEST = 2**30
-"""Bytes: what a file may ask for, however small it is. Beyond them its own size counts."""
+"""Bytes that the tensors of a computation from a file may take, however small it is."""
+FREE = 2**21
+"""Bytes that a compressed file may hold, however small it is. Beyond them its own size counts."""
 EXPANSION = 100
-"""The most bytes that one byte of a compressed file may become, beyond `LARGEST`."""
+"""The most bytes that one byte of a compressed file may become, beyond `FREE`."""
+
+
+def most_expanded(held: int) -> int:
+    """Return the most bytes that a compressed file of `held` bytes may hold."""
+    return max(FREE, EXPANSION * held)
 
 
 def check_expansion(what: str, size: int, held: int) -> None:
-    """Raise DataError if `size` bytes are more than a compressed file of `held` bytes may ask for."""
-    if size > max(LARGEST, EXPANSION * held):
+    """Raise DataError if `size` bytes are more than a compressed file of `held` bytes may hold."""
+    if size > most_expanded(held):
         raise DataError(
-            f"{what}: expected at most {LARGEST:,} bytes, or {EXPANSION} times the {held:,} of the file, got "
+            f"{what}: expected at most {FREE:,} bytes, or {EXPANSION} times the {held:,} of the file, got "
             f"{shown(size)}; store it uncompressed"
         )
 
@@ -78,9 +86,16 @@ def _read(member: IO[bytes], info: zipfile.ZipInfo) -> Host:
     version = np.lib.format.read_magic(member)
     if version not in readers:
         raise DataError(f"expected a plain array of format 1.0 or 2.0, got {version}")
-    shape, fortran, dtype = readers[version](member)
+    try:
+        with warnings.catch_warnings():  # a header that Python 2 has written is no fault
+            warnings.simplefilter("ignore")
+            shape, fortran, dtype = readers[version](member)
+    except MemoryError as error:  # Python says so of signs before signs
+        raise DataError("expected the header of an array, got one that is nested too deep") from error
     if dtype.hasobject:
         raise DataError("expected numbers or text, got Python objects, which are never loaded")
+    if not dtype.itemsize:  # of which any shape takes no byte of the file
+        raise DataError(f"expected a dtype of at least one byte, got {shown(dtype.str)}")
     size = math.prod(shape) * dtype.itemsize
     if member.tell() + size != info.file_size:
         raise DataError(
