@@ -6,7 +6,7 @@ import copy
 from collections.abc import Sequence
 from typing import Any
 
-from ...backends import Backend, DataError
+from ...backends import Backend, DataError, LaminaError, StateError
 from ...backends.archive import LARGEST
 from ...backends.meta import Meta
 from ...backends.shape_backend import ShapeBackend, SizeError
@@ -15,8 +15,10 @@ from ...layers.call import checked_targets
 
 FACTOR = 1024
 """The most bytes that the tensors of a run may take for each byte of its inputs, beyond `LARGEST`."""
-FOLDED = 10**11
+FOLDED = 10**10
 """The most FLOPs of the nodes that depend on constants alone, when a file is read."""
+FREE = 2**24
+"""Bytes that the constants computed when a file is read may take, however small it is."""
 
 
 class Budget:
@@ -30,15 +32,16 @@ class Budget:
         The bytes of the values in the file.
     inputs
         The bytes of the inputs.
-    flops
-        The most FLOPs; None for any number.
+    folds
+        Whether the run makes constants when the file is read.
 
     """
 
-    def __init__(self, backend: Backend, stored: int, inputs: int = 0, *, flops: int | None = None) -> None:
+    def __init__(self, backend: Backend, stored: int, inputs: int = 0, *, folds: bool = False) -> None:
         self.backend = backend
-        self.most_flops = flops
-        self.most = max(LARGEST, 4 * stored, FACTOR * inputs)
+        self.most_flops = FOLDED if folds else None
+        self.least = FREE if folds else LARGEST
+        self.most = max(self.least, 4 * stored, FACTOR * inputs)
         self.flops = 0
         self._held: dict[str, int] = {}
         self._total = 0
@@ -57,10 +60,14 @@ class Budget:
                 results: Any = twin.forward(*inputs)
         except SizeError as error:
             raise DataError(
-                f"{error}; all tensors together may take {self.most:,}, the largest of {LARGEST:,}, 4 times "
-                f"the file's values and {FACTOR:,} times the inputs"
+                f"{error}; all tensors together may take {self.most:,}, the largest of {self.least:,}, "
+                f"4 times the file's values and {FACTOR:,} times the inputs"
             ) from error
-        except Exception:  # the step itself will say what is wrong, or needs numbers
+        except LaminaError as error:
+            if not isinstance(error, StateError):
+                raise
+            return  # it needs numbers
+        except Exception:  # the step itself will say what is wrong
             return
         self.flops += sum(cost.flops for cost in counter.costs.values())
         if self.most_flops is not None and self.flops > self.most_flops:

@@ -52,11 +52,11 @@ class Step:
     outputs: tuple[str, ...]
 
     @property
-    def on_host(self) -> set[str]:
-        """The names of the inputs that the module takes as host arrays."""
+    def on_host(self) -> tuple[int, ...]:
+        """The positions of the inputs that the module takes as host arrays."""
         if not isinstance(self.module, Function):
-            return set()
-        return {self.inputs[i] for i in self.module.host if i < len(self.inputs)} - {""}
+            return ()
+        return tuple(i for i in self.module.host if i < len(self.inputs) and self.inputs[i])
 
 
 @dataclass(frozen=True)
@@ -118,7 +118,7 @@ class Graph(Module):
         self._host = dict(constants)  # host inputs of Functions are read here, without a device transfer
         self._constants = {name: _buffer(value, backend) for name, value in constants.items()}
         self._last_use = {name: i for i, step in enumerate(steps) for name in step.inputs}
-        self._sizes_are_fixed = all(name in constants for step in steps for name in step.on_host)
+        self._sizes_are_fixed = all(step.inputs[i] in constants for step in steps for i in step.on_host)
         self._checked: set[tuple[Shape, ...]] = set()
         """The shapes of inputs that fit in memory."""
 
@@ -205,11 +205,12 @@ class Graph(Module):
     ) -> tuple[Tensor, ...]:
         module, on_host = step.module, step.on_host
         names = step.inputs if isinstance(module, Function) else step.inputs[:1]
-        inputs = [self._value(name, values, name in on_host) for name in names]
+        inputs = [self._value(name, values, i in on_host) for i, name in enumerate(names)]
         try:
             if budget is not None:
-                pairs = zip(names, inputs, strict=True)
-                known = [x if x is None or n in on_host else meta_of(self.backend, x) for n, x in pairs]
+                known = [
+                    x if x is None or i in on_host else meta_of(self.backend, x) for i, x in enumerate(inputs)
+                ]
                 budget.check(module, known, step.outputs)
             results: Any = module.forward(*inputs)
         except Exception as error:

@@ -8,6 +8,7 @@ from typing import Any
 
 from ...backends import Backend, DataError
 from ...backends.host import Host
+from ...backends.options import shown
 
 Extents = tuple[int | None, ...]
 """A shape; None for an axis that the file leaves open."""
@@ -34,7 +35,7 @@ class Node:
     """The shapes that can be inferred from the file."""
 
     def __str__(self) -> str:
-        return f"{self.operator} {self.name!r}" if self.name else self.operator
+        return f"{self.operator} {shown(self.name)}" if self.name else self.operator
 
     def __deepcopy__(self, memo: object) -> Node:
         return self  # immutable
@@ -46,6 +47,12 @@ class Node:
     def get(self, name: str, default: Any = None) -> Any:
         """Return an attribute as a Python number, a string, a tuple of integers or an array."""
         return self.attributes.get(name, default)
+
+    def axis(self, axis: int, rank: int) -> int:
+        """Return an axis counted from 0. Raises DataError unless it is one of `rank` axes."""
+        if not -rank <= axis < rank:
+            raise self.error(f"expected an axis of a tensor of {rank} axes, got {shown(axis)}")
+        return axis % rank
 
     # -- inputs ------------------------------------------------------------------------------------
 
@@ -61,7 +68,7 @@ class Node:
         """Return the i-th input's value. Raises DataError, naming its role, if it is not known yet."""
         value = self.constant(i)
         if value is None:
-            got = f"{self.inputs[i]!r}, which the model computes or receives" if self.has(i) else "none"
+            got = f"{shown(self.inputs[i])}, which the model computes or receives" if self.has(i) else "none"
             raise self.error(f"expected its {role} to be stored in the file, got {got}")
         return value
 
@@ -74,6 +81,6 @@ class Node:
         shape = self.shape(i)
         if shape is None:
             raise self.error(
-                f"expected the number of axes of its input {self.inputs[i]!r}, got none in the file"
+                f"expected the number of axes of its input {shown(self.inputs[i])}, got none in the file"
             )
         return len(shape)

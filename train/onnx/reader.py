@@ -12,18 +12,21 @@ import numpy as np
 
 from ...backends import Backend, DataError, LaminaError, OptionError, get_backend
 from ...backends.host import Host, numbers
-from ...backends.options import shown
+from ...backends.options import listed, shown
 from ...layers import inference
 from ...layers.random import seeded
 from ..files import as_path
 from . import operators  # noqa: F401  # fills the table
-from .budget import FOLDED, Budget
+from .budget import Budget
 from .graph import Function, Graph, Input, Step, evaluate
+from .inference import infer_shapes
 from .library import onnx_library
 from .node import Extents, Node
 from .registry import OPERATORS
 
 _NODES = 100_000
+_LONGEST = 300
+"""Characters of an error of the onnx package, which may repeat any text of the file."""
 _DOMAINS = ("", "ai.onnx")
 _INTEGERS = ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")
 _FLOATS = ("float16", "float32", "float64", "bfloat16")
@@ -62,14 +65,17 @@ def load_onnx(
     proto = _parse(source, label)
     b = get_backend(backend)
     try:
-        with seeded(0):  # layers draw initial weights when made; the caller's seed must not advance
+        with (
+            seeded(0),
+            np.errstate(all="ignore"),
+        ):  # layers draw initial weights when made; the caller's seed must not advance
             return _Reader(proto, b, constants or {}).graph().eval()
     except LaminaError as error:
         raise DataError(f"{label}: {error}") from error
     except MemoryError:
         raise
     except Exception as error:  # a value in the file that nothing expects
-        raise DataError(f"{label} cannot be read: {error or type(error).__name__}") from error
+        raise DataError(f"{label} cannot be read: {listed([str(error) or type(error).__name__])}") from error
 
 
 def read_metadata(path: str | Path) -> dict[str, str]:
@@ -107,20 +113,20 @@ def _parse(source: str | Path | bytes, label: str) -> Any:
         if len(proto.functions):
             _check_functions(proto)
             proto = onnx_library("inliner").inline_local_functions(proto)
-        proto = onnx_library("shape_inference").infer_shapes(proto, data_prop=True)
+        if missing := missing_operators(proto):
+            names = listed(f"{operator} (node {shown(name)})" for operator, name in missing.items())
+            raise DataError(f"expected operators of Lamina, got some that it lacks: {names}")
+        infer_shapes(proto)
     except DataError as error:
         raise DataError(f"{label}: {error}") from error
     except MemoryError:
         raise
     except Exception as error:  # onnx's own errors, and Python's: names that are no UTF-8, say
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0][:_LONGEST]
         raise DataError(
             f"{label} is no valid ONNX model, or it is cut short: expected one that onnx accepts, got this: "
             f"{reason}"
         ) from error
-    if missing := missing_operators(proto):
-        listed = ", ".join(f"{operator} (node {name!r})" for operator, name in missing.items())
-        raise DataError(f"{label}: expected operators of Lamina, got some that it lacks: {listed}")
     return proto
 
 
@@ -134,7 +140,7 @@ def _check_functions(proto: Any) -> None:
         for node in nodes:
             key = (node.domain, node.op_type)
             if key in callers:
-                raise DataError(f"function {node.op_type!r} calls itself")
+                raise DataError(f"function {shown(node.op_type)} calls itself")
             if key in bodies and key not in counts:
                 counts[key] = count(bodies[key], (*callers, key))
             total += counts.get(key, 1)
@@ -156,7 +162,7 @@ class _Reader:
         self.to_array = onnx_library("numpy_helper").to_array
         self.constants: dict[str, Host] = {t.name: self._array(t) for t in graph.initializer}
         self.stored = sum(value.nbytes for value in self.constants.values())
-        self.budget = Budget(backend, self.stored, flops=FOLDED)
+        self.budget = Budget(backend, self.stored, folds=True)
         if unknown := set(constants) - {value.name for value in graph.input}:
             raise DataError(
                 f"constants: expected inputs of the graph, got {shown(sorted(unknown, key=str)[0])}"
@@ -231,19 +237,23 @@ class _Reader:
 
     def _array(self, tensor: Any) -> Host:
         value: Host = self.to_array(tensor)
-        _dtype(tensor.name or "a tensor", value.dtype.name)
+        _dtype(listed([tensor.name]) or "a tensor", value.dtype.name)
         return value.astype(np.float32) if value.dtype.name in ("float16", "bfloat16") else value
 
     def _input(self, value: Any) -> Input:
         kind = value.type.tensor_type
         if not value.type.HasField("tensor_type"):
-            raise DataError(f"input {value.name!r}: expected a tensor, got a sequence or a map")
-        dtype = onnx_library("helper").tensor_dtype_to_np_dtype(kind.elem_type).name
+            raise DataError(f"input {shown(value.name)}: expected a tensor, got a sequence or a map")
+        try:
+            dtype = onnx_library("helper").tensor_dtype_to_np_dtype(kind.elem_type).name
+        except KeyError:
+            wanted = f"input {shown(value.name)}: expected a type of ONNX"
+            raise DataError(f"{wanted}, got {kind.elem_type}") from None
         shape = None
         if kind.HasField("shape"):
             labels = (d.dim_param or None for d in kind.shape.dim)
             shape = tuple(label if n is None else n for n, label in zip(_extents(kind), labels, strict=True))
-        return Input(value.name, _dtype(f"input {value.name!r}", dtype), shape)
+        return Input(value.name, _dtype(f"input {shown(value.name)}", dtype), shape)
 
 
 def _dtype(owner: str, name: str) -> str:

@@ -13,7 +13,7 @@ import pytest
 
 from lamina.backends import Backend, DataError, LaminaError, StateError, get_backend
 from lamina.layers import BatchNorm2d, Conv2d, Dropout, Linear, Module, ReLU, Sequential, manual_seed
-from lamina.train.onnx import budget, load_onnx, reader, save_onnx
+from lamina.train.onnx import budget, load_onnx, save_onnx
 
 onnx = pytest.importorskip("onnx", reason="files are read with the onnx package")
 from onnx_models import FLOAT, model, node  # noqa: E402
@@ -228,7 +228,7 @@ RANKS = {"Expand": 3, "Range": 1, "many": 1, "CumSum": 1, "OneHot": 3, "MaxPool"
 @pytest.mark.parametrize("name", LARGE)
 def test_a_small_file_takes_no_large_memory(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(budget, "LARGEST", 2**24)
-    monkeypatch.setattr(reader, "FOLDED", 10**9)
+    monkeypatch.setattr(budget, "FOLDED", 10**9)
     nodes, weights, message = LARGE[name]
     weights = {k: np.float32(v) if isinstance(v, float) else v for k, v in weights.items()}
     data = model(nodes, {"x": (FLOAT, [2, 2])}, weights, rank=RANKS.get(name.split()[0], 2))
@@ -239,6 +239,12 @@ def test_a_small_file_takes_no_large_memory(name: str, monkeypatch: pytest.Monke
         assert tracemalloc.get_traced_memory()[1] < 2**27
     finally:
         tracemalloc.stop()
+
+
+def test_constants_may_overflow_without_a_warning() -> None:
+    weights = {"a": np.array([np.inf, 1e30], np.float32), "b": np.array([0.0, 1e30], np.float32)}
+    net = load_onnx(model([node("Mul", "a b", "c"), node("Add", "x c")], {"x": (FLOAT, [2])}, weights))
+    np.testing.assert_array_equal(net._host["c"], [np.nan, np.inf])
 
 
 def test_functions_that_call_functions_stay_small() -> None:

@@ -87,7 +87,7 @@ def _along_axis(node: Node, kind: type[Softmax | LogSoftmax]) -> Module:
     if node.version >= 13:
         return kind(node.get("axis", -1), backend=node.backend)
     rank = node.rank(0)
-    axis = node.get("axis", 1) % rank
+    axis = node.axis(node.get("axis", 1), rank)
     if axis == rank - 1:
         return kind(-1, backend=node.backend)
     shape = node.shape(0)
@@ -162,7 +162,7 @@ def shrink(b: Backend, node: Node, x: Tensor) -> Tensor:
 def hardmax(b: Backend, node: Node, x: Tensor) -> Tensor:
     """1 at the first maximum along the axis, else 0; before version 13 over all axes from `axis` on."""
     shape = b.shape(x)
-    axis = node.get("axis", -1 if node.version >= 13 else 1) % len(shape)
+    axis = node.axis(node.get("axis", -1 if node.version >= 13 else 1), len(shape))
     if node.version >= 13:
         return _first_maximum(b, x, axis)
     flat = b.reshape(x, (math.prod(shape[:axis]), math.prod(shape[axis:])))

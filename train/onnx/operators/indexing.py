@@ -45,7 +45,7 @@ def _nonnegative(b: Backend, indices: Tensor, extent: int) -> Tensor:
 
 def _take(b: Backend, node: Node, x: Tensor, indices: Tensor) -> Tensor:
     shape, index_shape = b.shape(x), b.shape(indices)
-    axis = node.get("axis", 0) % len(shape)
+    axis = node.axis(node.get("axis", 0), len(shape))
     flat = b.reshape(_nonnegative(b, indices, shape[axis]), (math.prod(index_shape),))
     return b.reshape(b.take(x, flat, axis=axis), (*shape[:axis], *index_shape, *shape[axis + 1 :]))
 
@@ -54,7 +54,7 @@ def _take(b: Backend, node: Node, x: Tensor, indices: Tensor) -> Tensor:
 def gather_elements(b: Backend, node: Node, x: Tensor, indices: Tensor) -> Tensor:
     """Return x's elements at indices along an axis."""
     shape, index_shape = b.shape(x), b.shape(indices)
-    axis = node.get("axis", 0) % len(shape)
+    axis = node.axis(node.get("axis", 0), len(shape))
     extent = shape[axis]
     # Indices may be shorter than x along the other axes; they stand for its first places.
     stops = tuple(extent if i == axis else n for i, n in enumerate(index_shape))
@@ -67,7 +67,7 @@ def one_hot(b: Backend, node: Node, indices: Tensor, depth: Host, values: Host) 
     """values[1] at each index, else values[0]; an index out of range selects nothing."""
     count = int(depth.reshape(-1)[0])
     rank = len(b.shape(indices)) + 1
-    axis = node.get("axis", -1) % rank
+    axis = node.axis(node.get("axis", -1), rank)
     wrapped = _nonnegative(b, b.astype(indices, "int64"), count)
     hot = b.equal(b.reshape(wrapped, (*b.shape(indices), 1)), b.arange(0, count))
     order = list(range(rank - 1))

@@ -55,7 +55,7 @@ def layer_norm(node: Node) -> Module:
     """Return LayerNorm; a Function for more outputs, or for weights that the file does not store."""
     weight, bias = node.constant(1), node.constant(2)
     rank = node.rank(0)
-    inner = rank - node.get("axis", -1) % rank
+    inner = rank - node.axis(node.get("axis", -1), rank)
     if weight is None or (bias is None and node.has(2)) or inner == rank or weight.ndim != inner:
         return Function(node, _layer_norm)
     norm = LayerNorm(weight.shape, node.get("epsilon", 1e-5), bias=bias is not None, backend=node.backend)
@@ -90,7 +90,7 @@ def _normalized(b: Backend, node: Node, x: Tensor) -> tuple[Tensor, Tensor, Tens
 def _last_axes(b: Backend, node: Node, x: Tensor) -> tuple[int, ...]:
     """Return the axes from the node's `axis` on."""
     rank = len(b.shape(x))
-    return tuple(range(node.get("axis", -1) % rank, rank))
+    return tuple(range(node.axis(node.get("axis", -1), rank), rank))
 
 
 @layer("GroupNormalization", weights=(1, 2))

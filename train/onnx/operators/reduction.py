@@ -50,7 +50,7 @@ def _reduce(reduction: Reduction) -> Callable[..., Tensor]:
             if node.get("noop_with_empty_axes", 0):  # reduce each element alone
                 return reduction(b, b.reshape(x, (*shape, 1)), axis=-1, keepdims=False)
             chosen = tuple(range(len(shape)))
-        axis = tuple(a % len(shape) for a in chosen)
+        axis = tuple(node.axis(a, len(shape)) for a in chosen)
         keepdims = bool(node.get("keepdims", 1))
         if node.operator in _EMPTY and any(shape[a] == 0 for a in axis):
             reduced = tuple(1 if i in axis else n for i, n in enumerate(shape) if keepdims or i not in axis)
@@ -73,7 +73,7 @@ for _name, _reduction in _REDUCTIONS.items():
 @function("ArgMax", "ArgMin")
 def arg_max(b: Backend, node: Node, x: Tensor) -> Tensor:
     """The index of the first (or last) largest or smallest value along an axis."""
-    axis = node.get("axis", 0) % len(b.shape(x))
+    axis = node.axis(node.get("axis", 0), len(b.shape(x)))
     keepdims = bool(node.get("keepdims", 1))
     x = b.negative(x) if node.operator == "ArgMin" else x
     if not node.get("select_last_index", 0):
@@ -87,7 +87,7 @@ def arg_max(b: Backend, node: Node, x: Tensor) -> Tensor:
 def cumulative_sum(b: Backend, node: Node, x: Tensor, axis: Host) -> Tensor:
     """The cumulative sum along an axis, as a product with a triangle of ones."""
     shape = b.shape(x)
-    along = int(axis) % len(shape)
+    along = node.axis(int(axis), len(shape))
     n, integers = shape[along], not is_float(b, x)
     row, column = b.reshape(b.arange(0, n), (n, 1)), b.reshape(b.arange(0, n), (1, n))
     first, last = (column, row) if node.get("reverse", 0) else (row, column)

@@ -82,7 +82,8 @@ def flatten(node: Node) -> Module:
 def _as_matrix(b: Backend, node: Node, x: Tensor) -> Tensor:
     shape = b.shape(x)
     axis = node.get("axis", 1)
-    axis += len(shape) if axis < 0 else 0  # not modulo: an axis may equal the rank
+    if axis != len(shape):  # which leaves one column
+        axis = node.axis(axis, len(shape))
     return b.reshape(x, (math.prod(shape[:axis]), math.prod(shape[axis:])))
 
 
@@ -99,7 +100,7 @@ def squeeze(b: Backend, node: Node, x: Tensor, axes: Host | None = None) -> Tens
     chosen = node.get("axes") if axes is None else ints(axes)
     if chosen is None:
         chosen = [i for i, n in enumerate(shape) if n == 1]
-    removed = {axis % len(shape) for axis in chosen}
+    removed = {node.axis(axis, len(shape)) for axis in chosen}
     return b.reshape(x, tuple(n for i, n in enumerate(shape) if i not in removed))
 
 
@@ -109,7 +110,7 @@ def unsqueeze(b: Backend, node: Node, x: Tensor, axes: Host | None = None) -> Te
     chosen = ints(node.get("axes", ()) if axes is None else axes)
     sizes = iter(b.shape(x))
     rank = len(b.shape(x)) + len(chosen)
-    new = {axis % rank for axis in chosen}
+    new = {node.axis(axis, rank) for axis in chosen}
     return b.reshape(x, tuple(1 if i in new else next(sizes) for i in range(rank)))
 
 
@@ -123,7 +124,7 @@ def concat(b: Backend, node: Node, *tensors: Tensor) -> Tensor:
 def split(b: Backend, node: Node, x: Tensor, parts: Host | None = None) -> tuple[Tensor, ...]:
     """Return x split along an axis, by sizes or into equal parts (the last may be smaller)."""
     shape = b.shape(x)
-    axis = node.get("axis", 0) % len(shape)
+    axis = node.axis(node.get("axis", 0), len(shape))
     sizes = node.get("split") if parts is None else ints(parts)
     if sizes is None:
         count = node.get("num_outputs", len(node.outputs))
@@ -156,7 +157,7 @@ def slice_(
     by = (1,) * len(first) if steps is None else ints(steps)
     low, high, stride = [0] * len(shape), list(shape), [1] * len(shape)
     for start, stop, any_axis, step in zip(first, last, chosen, by, strict=True):
-        axis = any_axis % len(shape)
+        axis = node.axis(any_axis, len(shape))
         if step == 0:
             raise node.error("expected steps other than 0, got 0")
         indices = range(*slice(start, stop, step).indices(shape[axis]))
@@ -182,7 +183,7 @@ def pad(
     """Return x padded with a value or with its own elements; negative widths crop."""
     shape = b.shape(x)
     widths = ints(node.get("pads", node.get("paddings")) if pads is None else pads)
-    chosen = range(len(shape)) if axes is None else [a % len(shape) for a in ints(axes)]
+    chosen = range(len(shape)) if axes is None else [node.axis(a, len(shape)) for a in ints(axes)]
     sides = [(0, 0)] * len(shape)
     for i, axis in enumerate(chosen):
         sides[axis] = (widths[i], widths[i + len(widths) // 2])
