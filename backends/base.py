@@ -86,7 +86,7 @@ class Backend(Functions):
     def __init__(self, device: str = "cpu", dtype: str = "float32") -> None:
         if not is_floating(dtype):
             raise OptionError(f"{type(self).__name__}: expected dtype 'float32' or 'float64', got {dtype!r}")
-        if missing := _missing(type(self)):
+        if missing := missing_primitives(type(self)):
             raise TypeError(f"{type(self).__name__} lacks the primitives {', '.join(missing)}")
         self.device = device
         self.default_dtype = dtype
@@ -436,7 +436,7 @@ def _names(cls: type) -> tuple[str, ...]:
 
 
 @functools.cache
-def _missing(cls: type[Backend]) -> list[str]:
+def missing_primitives(cls: type[Backend]) -> list[str]:
     """Return the primitives that a class of backends does not implement."""
     return [op for op in PRIMITIVES if getattr(cls, op) is getattr(Primitives, op)]
 

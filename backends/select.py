@@ -20,10 +20,10 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 
-from .base import Backend
+from .base import Backend, missing_primitives
 from .errors import BackendError, OptionError, did_you_mean
 from .host import FLOAT_DTYPES, is_floating, limit_threads
-from .options import digits, shown
+from .options import digits, listed, shown
 from .wrapper import Wrapper
 
 RAW = {"numpy": ("numpy_backend", "NumpyBackend"), "torch": ("torch_backend", "TorchBackend")}
@@ -42,6 +42,8 @@ PACKAGES = {"jit": "llvmlite"}
 OLDEST = {"llvmlite": (0, 45)}
 """The first version of a package that will do."""
 COMPILED = "jit+numpy"
+LONGEST = 400
+"""The most characters of a backend's name: brackets in brackets take a call each, and errors repeat it."""
 
 _instances: dict[tuple[str, str, str], Backend] = {}
 _by_text: dict[tuple[str, str], Backend] = {}
@@ -143,7 +145,7 @@ def with_decorator(text: str, name: str) -> str:
     order = list(DECORATORS)
     names = [_bracket(part)[0] for part in parts]
     if name not in names:
-        parts.insert(sum(order.index(other) < order.index(name) for other in names), name)
+        parts.insert(sum(other in order[: order.index(name)] for other in names), name)
     return "+".join([*parts, raw])
 
 
@@ -159,7 +161,7 @@ def is_lamina_own(text: str) -> bool:
     A file may name such a stack; only the user may name another.
     """
     *parts, raw = _parts(text)
-    if raw.partition(":")[0] not in RAW:
+    if len(text) > LONGEST or raw.partition(":")[0] not in RAW:
         return False
     brackets = [_bracket(part) for part in parts]
     return all(
@@ -235,6 +237,10 @@ def _dtype(dtype: str | None) -> str:
 
 def _make(text: str, dtype: str, source: str) -> Backend:
     """Build a stack from its text, innermost first."""
+    if len(text) > LONGEST:
+        raise BackendError(
+            f"Backend {shown(text)} ({source}): expected at most {LONGEST} characters, got {len(text):,}."
+        )
     *parts, raw = _parts(text)
     order = list(DECORATORS)
     references = dict(map(_bracket, parts))
@@ -285,14 +291,12 @@ def _shared(wrapper: type[Wrapper], inner: Backend) -> Backend:
 
 def _parts(text: str) -> list[str]:
     """Cut a stack's text at each + that is not inside brackets."""
-    parts, depth = [""], 0
-    for letter in text:
+    cuts, depth = [-1], 0
+    for place, letter in enumerate(text):
         depth += {"(": 1, ")": -1}.get(letter, 0)
         if letter == "+" and depth == 0:
-            parts.append("")
-        else:
-            parts[-1] += letter
-    return [part.strip() for part in parts]
+            cuts.append(place)
+    return [text[start + 1 : end].strip() for start, end in zip(cuts, [*cuts[1:], len(text)], strict=True)]
 
 
 def _bracket(part: str) -> tuple[str, str | None]:
@@ -314,7 +318,7 @@ def _raw(text: str, dtype: str, source: str) -> Backend:
             raise BackendError(f"Backend {text!r} cannot run: numpy has no device {device!r}, only cpu.")
         device = device or "cpu"
         kind: type[Backend] = getattr(importlib.import_module(f".{module}", __package__), cls)
-    elif device.isidentifier() and re.fullmatch(r"[\w.]+", name):
+    elif device.isidentifier() and all(part.isidentifier() for part in name.split(".")):
         kind, device = _users(name, device, text, source), "cpu"
     else:
         raise BackendError(
@@ -342,12 +346,17 @@ def _users(module: str, cls: str, text: str, source: str) -> type[Backend]:
     sys.path.insert(0, os.getcwd())
     try:
         kind = getattr(importlib.import_module(module), cls, None)
-    except ImportError as error:
-        raise BackendError(f"Backend {text!r} ({source}): cannot import {module!r}: {error}.") from error
+    except Exception as error:  # a module may raise anything
+        why = error if isinstance(error, ImportError) else f"{type(error).__name__}: {error}"
+        raise BackendError(f"Backend {text!r} ({source}): cannot import {module!r}: {why}.") from error
     finally:
         sys.path.remove(os.getcwd())
     if not (isinstance(kind, type) and issubclass(kind, Backend)):
         raise BackendError(f"Backend {text!r} ({source}): {module}.{cls} is no subclass of lamina's Backend.")
+    if missing := missing_primitives(kind):
+        raise BackendError(
+            f"Backend {text!r} ({source}): {module}.{cls} lacks the primitives {listed(missing)}."
+        )
     return kind
 
 

@@ -357,6 +357,13 @@ def test_a_missing_primitive_is_named() -> None:
         Partial()  # type: ignore[abstract]
 
 
+def test_a_name_of_a_million_letters_is_no_work() -> None:
+    for text in ("(" * 10**6, "strict+" * 10**5 + "numpy", "a" * 10**6):
+        assert not select.is_lamina_own(text)
+        assert select.with_decorator(text, "jit")
+        assert select.without_decorator(text, "strict")
+
+
 def test_importing_never_resolves() -> None:
     done = python(
         "import lamina, lamina.backends; print('fine')", LAMINA_BACKEND="nonsense", LAMINA_DTYPE="x"
