@@ -6,6 +6,7 @@ backend must run: its tests fail if it cannot. `stacks` means those of `STACKS`,
 marked `without_torch` also run where torch is not installed, since an import of torch could break them. Tests
 marked `raw_only` do not run on stacks.
 `--requires a,b`: modules that the run must be able to import, so that no test is skipped for lack of one.
+`--fuzz-seconds N`: in tests/fuzz, how long each loader gets new inputs; else the same few each time.
 `--rows TEXT`: in a test over the rows of a table, only rows with this text in their name (`helpers/rows.py`).
 """
 
@@ -57,6 +58,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--backends", default="", help="comma-separated backends that must run")
     parser.addoption("--dependent", action="store_true", help="only tests that depend on the backend")
     parser.addoption("--requires", default="", help="comma-separated modules that must be importable")
+    parser.addoption("--fuzz-seconds", type=float, default=0, help="seconds of tests/fuzz for each loader")
     parser.addoption("--rows", default="", help="only rows of tables with this text in their name")
 
 

@@ -24,7 +24,7 @@ OTHER_FORMS = (
     OSError,  # "Cannot write 'a' in folder 'b': Permission denied"
 )
 """The errors whose messages need not say "expected ..., got ..."."""
-MOST_LINES = 5
+MOST_LINES, MOST_TEXT = 5, 2000
 
 
 @dataclass(frozen=True)
@@ -120,8 +120,8 @@ def _faults(bad: Bad, error: Exception) -> list[str]:
     free = free or message.startswith("Unknown ")  # "Unknown dtype 'half' (from --dtype). Available: ..."
     wanted = bad.says if free else (*bad.says, "expected ", "got ")
     faults = [f"{text!r} is missing" for text in wanted if not any(t in message for t in _alternatives(text))]
-    if message.count("\n") >= MOST_LINES:
-        faults.append(f"more than {MOST_LINES} lines")
+    if message.count("\n") >= MOST_LINES or len(message) > MOST_TEXT:
+        faults.append(f"more than {MOST_LINES} lines or {MOST_TEXT} characters")
     cause = error.__cause__ or error.__context__
     if "Traceback" in message or (_foreign(cause) and str(cause) in message):
         faults.append("another library's words")

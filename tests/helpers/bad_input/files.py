@@ -192,9 +192,23 @@ CSV: dict[str, tuple[bytes, dict[str, Any], tuple[str, ...]]] = {
     "gzip that is cut off": (ZIPPED[: len(ZIPPED) // 2], {}, ("whole gzip data", "damaged or cut off")),
     "gzip that is damaged": (ZIPPED[:12] + b"\xff\xff" + ZIPPED[14:], {}, ("gzip data",)),
     "gzip of gzip": (gzip.compress(ZIPPED), {}, ("UTF-8 text",)),
+    "300 columns of long names alone": (b",".join([b"n" * 99] * 300) + b"\n", {}, ("a header alone: nnn",)),
+    "a long name twice": (b"%b,%b,y\n1,2,3\n" % (b"n" * 9999, b"n" * 9999), {}, ("more than once",)),
+    "a long cell in a column of a long name": (
+        b"%b,y\n%b,1\n" % (b"n" * 9999, b"x" * 9999), {}, ("line 2, column 'nnn", "expected a number"),
+    ),
+    "100,001 classes": (
+        b"".join(b"1,%d\n" % i for i in range(100_001)), {"task": "classification"},
+        ("at most 100,000 classes", "more"),
+    ),
+    "another encoding after 100,000 bytes": (
+        b"1,2\n" * 25_000 + b"\xe9", {}, ("UTF-8 text", "another byte at 100000"),
+    ),
+    "250,000 cells in a line": (b"1," * 250_000, {}, ("line 1: expected at most 100,000 columns", "250,001")),
     "escape sequences": (f"{ESCAPES},y\n{ESCAPES},0\n".encode(), {}, ("expected a number", r"\x1b")),
 }  # fmt: skip
 TARGETS: list[tuple[Any, tuple[str, ...]]] = [
+    ("x" * 99_999, ("one of height, weight, kind", "'xxx")),
     ("wieght", ("one of height, weight, kind", "'wieght'", "Did you mean 'weight'?")),
     (ESCAPES, ("one of height, weight, kind", r"\x1b")),
     ("3", ("a target column from 0 to 2", "3")),
@@ -244,12 +258,9 @@ def _wide(place: Place) -> object:
 
 
 def _swollen(place: Place) -> object:
-    from lamina.train.data import opened
-
     path = place.path / "a.csv"
-    path.write_bytes(gzip.compress(b"1,2\n" * 2**16))
-    with mock.patch.object(opened, "_LARGEST", 2**16):
-        return read_csv(place.watch(path))
+    path.write_bytes(gzip.compress(b"1,2\n" * 2**20))
+    return read_csv(place.watch(path))
 
 
 BOUNDS = [
@@ -286,6 +297,8 @@ IDX: dict[str, tuple[bytes, tuple[str, ...]]] = {
         b"\0\0\x0e\x02\xff\xff\xff\xff\xff\xff\xff\xffab", ("4294967295 x 4294967295", "at most"),
     ),
     "255 axes": (b"\0\0\x08\xff" + b"\0\0\0\x01" * 255 + b"a", ("the header says 255 axes",)),
+    "255 axes of 2**31": (b"\0\0\x08\xff" + b"\x80\0\0\0" * 255, ("the header says 2147483648 x ", " ...")),
+    "255 axes, cut off": (b"\0\0\x0e\xff" + b"\0\0\0\1" * 255, ("the header says 1 x ", "cut off")),
     "0 x 2**64 elements": (b"\0\0\x08\x03\0\0\0\0" + b"\xff" * 8, ("the header says ",)),
 }  # fmt: skip
 IMAGES = np.random.default_rng(0).integers(0, 256, (20, 4, 3), dtype=np.uint8)
@@ -376,8 +389,8 @@ def _savez(arrays: dict[str, Any]) -> bytes:
     return raw.getvalue()
 
 
-def altered(changes: dict[str, Any], header: dict[str, Any] | None = None) -> bytes:
-    """Return an archive of x and y with entries of its list changed, and x's header."""
+def altered(changes: dict[str, Any], header: dict[str, Any] | None = None, text: str = "") -> bytes:
+    """Return an archive of x and y with entries of its list changed, and x's header, or its text."""
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, value in (("x", X), ("y", Y)):
@@ -388,6 +401,8 @@ def altered(changes: dict[str, Any], header: dict[str, Any] | None = None) -> by
                 made = io.BytesIO()
                 np.lib.format.write_array_header_1_0(made, header)
                 data = made.getvalue() + b"12345678"
+            if text and name == "x":
+                data = b"\x93NUMPY\1\0" + len(text).to_bytes(2, "little") + text.encode()
             archive.writestr(f"{name}.npy", data)
         for key, value in changes.items():
             setattr(archive.filelist[0], key, value)
@@ -410,8 +425,19 @@ LIES: dict[str, tuple[bytes, tuple[str, ...]]] = {
     "a large size": (altered({"file_size": 2**31}), ("array 'x': the header says ", "2,147,4")),
     "a shape of 64 GB": (altered({}, _header((10**9, 8))), ("64,000,000,000 bytes", "8")),
     "a shape of 10**31": (altered({}, _header((10**30, 8))), ("array 'x': the header says",)),
+    "10**13 texts without letters": (
+        altered({}, _header((10**13,), "<U0")),
+        ("array 'x'", "at least one byte"),
+    ),
     "99 axes": (altered({}, _header((1,) * 99)), ("array 'x'",)),
     "a negative shape": (altered({}, _header((-1, -1))), ("array 'x'",)),
+    "a header of 9,000 signs": (altered({}, text="-" * 9000 + "1\n"), ("array 'x'", "nested too deep")),
+    "a header of 9,000 brackets": (altered({}, text="[" * 9000 + "\n"), ("array 'x'", "damaged bytes")),
+    "a header of text that is no Python": (altered({}, text="{'descr':\n"), ("array 'x'", "damaged bytes")),
+    "zeros of 4 MB in 4 kB": (
+        _savez({"x": np.zeros((2**18, 2)), "y": np.zeros(9)}),
+        ("array 'x'", "expected at most 2,097,152 bytes, or 100 times"),
+    ),
     "pickled objects": (altered({}, _header((1,), "|O")), ("array 'x'", "Python objects")),
 }
 NPZ_ROWS = [
