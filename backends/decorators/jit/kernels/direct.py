@@ -413,7 +413,7 @@ class _Writer:
         code, size, spec, done = self.code, self._size, self.spec, 0
         for first, taps, _, steps in spec.axes[2].classes():
             offset, apart = self.source.offset(first), steps * self.source.place
-            for channel, count, together in cut(spec.channels, _UNROLLED):
+            for channel, count, together in cut(spec.channels, _UNROLLED if spec.apart else 1):
                 with code.loop(taps) as t, code.loop(count) as c:
                     for i in range(together):
                         places: Terms = [(channel + i, 1), (c, together)]
