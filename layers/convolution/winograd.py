@@ -204,7 +204,7 @@ class Winograd:
         b, work, m = self.backend, Workspace(self.backend, self.dtype), self.tile
         places, back = (m + 2) ** 2, self._constant("output")
         if bias is not None:
-            bias = b.reshape(bias, (1, self.outputs, 1))
+            bias = b.reshape(bias, (self.outputs, 1))
         y = _Mosaic(self, work)
         for block in self._blocks():
             v = b.permute_dims(self._transformed(x, block, work), (1, 0, 2))
@@ -212,8 +212,10 @@ class Winograd:
             products = b.matmul(kernels, v, out=work.store("products", (places, self.outputs, tiles)))
             products = b.reshape(products, (places, self.outputs * tiles))
             value = b.matmul(back, products, out=work.store("tiles", (m * m, self.outputs * tiles)))
-            value = b.reshape(value, (m * m, self.outputs, tiles))
-            y.put(block, value if bias is None else b.add(value, bias, out=value))
+            if bias is not None:  # as a row of the product, so that a kernel of both can add it
+                row = b.reshape(b.broadcast_to(bias, (self.outputs, tiles)), (1, self.outputs * tiles))
+                value = b.add(value, row, out=value)
+            y.put(block, b.reshape(value, (m * m, self.outputs, tiles)))
         return y.whole()
 
     def _kernels(self, weight: Tensor, *, rotated: bool = False) -> Tensor:

@@ -68,7 +68,7 @@ class Plan:
             (part, _tiles(machine, spec, lanes, part[2], dense=dense, by_outputs=len(parts) == 1))
             for part in parts
         ]
-        if any(tiles.by_outputs for _, tiles in found):
+        if all(tiles.by_outputs or not (tiles.joined or spec.apart) for _, tiles in found):
             spec = spec.ordered()
         return cls(spec, image.element, lanes, direct, found)
 
@@ -158,6 +158,8 @@ class Tiles:
     """The outputs of tiles below each other."""
     by_outputs: bool = False
     """Whether the vectors lie along the outputs."""
+    joined: bool = False
+    """Whether the elements of neighbouring places are one run."""
     slowed: float = 1.0
     """How many times as long it takes, for its places are gathered."""
 
@@ -223,7 +225,9 @@ def _tiles(
         places = min(max(across // vectors, 1), positions)
         most = max((machine.registers - spare - width * places) // (width * places), 1)
         heights = even(spec.outputs, most)
-        options.append(Tiles(cut(positions, places), run, lanes, width, heights, slowed=slowed))
+        options.append(
+            Tiles(cut(positions, places), run, lanes, width, heights, joined=joined, slowed=slowed)
+        )
         if spec.apart and samples == 1 and by_outputs and -(-spec.outputs // lanes) >= across:
             most = (machine.registers - across - 1) // across
             heights = cut(spec.outputs, across * lanes)
