@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from .app import app
 
 COMMANDS = (
-    "backends", "cache", "check", "export", "graph", "predict", "profile", "reproduce", "summary", "train",
+    "backends", "cache", "check", "export", "graph", "predict", "profile", "reproduce", "runs", "summary",
+    "train",
 )  # fmt: skip
 """Each is a module here."""
 

@@ -11,7 +11,7 @@ import typer
 
 from ...backends import DataError
 from ...backends.host import Host
-from ..files import new_file
+from ..files import new_file, workplace
 from ..onnx import save_onnx
 from ..onnx.save import OPSET, largest_difference
 from ..runs.model_file import read_model
@@ -39,23 +39,28 @@ def export(
         raise DataError(f"expected a run folder (with model.safetensors) or a .safetensors file, got '{run}'")
     predictor = Predictor.load(path)
     predictor.check_finite()
-    target = Path(out) if out is not None else path.with_suffix(".onnx")
+    beside = Path(run, "model.onnx") if Path(run).is_dir() else path.with_suffix(".onnx")
+    target = Path(out) if out is not None else beside
     if target.suffix != ".onnx":
         raise DataError(f"--out: expected a file that ends in .onnx, got '{out}'")
     _, description = read_model(path)
-    save_onnx(
-        new_file(target, force=force),
-        predictor.model,
-        predictor.input_shape,
-        scaling=predictor.scaling,
-        output_scaling=predictor.target_scaling,
-        metadata={"lamina": json.dumps(description)},
-        replace=force,
-    )
-    difference = largest_difference(target, predictor, [_samples(predictor)])
-    if not difference <= _TOLERANCE:
-        message = f"'{target}' was written, but onnx computes other outputs: they differ by {difference:.2g}"
-        fail(message, as_json=as_json, code=1)
+    new_file(target, force=force)
+    with workplace("--out", target.parent):
+        save_onnx(
+            target,
+            predictor.model,
+            predictor.input_shape,
+            scaling=predictor.scaling,
+            output_scaling=predictor.target_scaling,
+            metadata={"lamina": json.dumps(description)},
+            replace=force,
+        )
+        difference = largest_difference(target, predictor, [_samples(predictor)])
+        if not difference <= _TOLERANCE:
+            message = (
+                f"'{target}' was written, but onnx computes other outputs: they differ by {difference:.2g}"
+            )
+            fail(message, as_json=as_json, code=1)
     size = target.stat().st_size
     if as_json:
         print_json({"file": str(target), "bytes": size, "opset": OPSET, "largest_difference": difference})

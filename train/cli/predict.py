@@ -14,6 +14,7 @@ from ...backends import DataError, OptionError
 from ...backends.host import Host
 from ..files import atomic_write, new_file
 from ..loop import metrics
+from ..loop.checkpoint_folder import is_checkpoint
 from ..runs.new_data import NewData, read_new_data
 from ..runs.predictor import Predictor
 from .app import BackendOption, DtypeOption, Force, JsonOption, command, print_json, say, show_table
@@ -24,7 +25,13 @@ _SHOWN = 10
 
 @command
 def predict(
-    run: Annotated[str, typer.Argument(help="A run folder, or a model file (.safetensors, .onnx).")],
+    run: Annotated[
+        str,
+        typer.Argument(
+            help="A run folder, or a model file (.safetensors, .onnx). Of a run that is not done, the last "
+            "checkpoint predicts."
+        ),
+    ],
     data: Annotated[
         str | None,
         typer.Argument(
@@ -71,8 +78,11 @@ def predict(
     overflowed = np.flatnonzero(_finite_rows(new.inputs) & ~_finite_rows(outputs))
     if as_json:
         notes = {"note": new.note, "reading": new.reading}
+        notes["checkpoint"] = path.name if is_checkpoint(path) else ""
         print_json({"predictions": rows, **scores, **{key: text for key, text in notes.items() if text}})
     else:
+        if is_checkpoint(path):
+            say(f"The run is not done: the network is that of its checkpoint {path.name}.", style="yellow")
         _print(rows, scores, new, file)
         if len(overflowed):
             say(

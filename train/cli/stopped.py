@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import shlex
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NoReturn
+
+import typer
 
 from ...backends import DataError
 from ...backends.written import close_notes
@@ -16,6 +19,21 @@ from ..loop.signals import code_of, name_of
 from ..runs.experiment import Experiment
 from ..runs.folder import record_of
 from .app import fail, last_words
+
+
+@contextlib.contextmanager
+def recorded(experiment: Experiment, folder: Path) -> Iterator[None]:
+    """Say in run.json that a run has started, and that it failed if an error ends the `with`."""
+    record_of(experiment, "running").write(folder)
+    try:
+        yield
+    except typer.Exit:
+        raise
+    except Exception as error:
+        experiment.results["error"] = str(error) or type(error).__name__
+        with contextlib.suppress(OutputError):
+            record_of(experiment, "failed").write(folder)
+        raise
 
 
 def end_stopped(

@@ -41,7 +41,7 @@ from .crosscheck import KeepGoing, Tolerance, chosen_crosscheck, show_crosscheck
 from .folders import resumed_folder, run_folder
 from .options import recipe_flags
 from .resume import resumed
-from .stopped import end_stopped
+from .stopped import end_stopped, recorded
 from .summary import show_summary
 
 Source = Annotated[
@@ -113,26 +113,26 @@ def train(
                 _introduce(experiment)
             if resume is not None:
                 _tell_resumed(experiment)
-        try:
-            record_of(experiment, "running").write(folder)
-            saves.note = None if as_json else _note
-            experiment.train()
-        except STOPS as stop:
-            end_stopped(experiment, folder, saves, stop, as_json)
-        with stops_deferred("Saving the network ...") as late:
-            results = experiment.test()
-            if not as_json:
-                _report(experiment)
+        with recorded(experiment, folder):
             try:
-                files = save_run(experiment, folder)
-            except OutputError as error:
+                saves.note = None if as_json else _note
+                experiment.train()
+            except STOPS as stop:
+                end_stopped(experiment, folder, saves, stop, as_json)
+            with stops_deferred("Saving the network ...") as late:
+                results = experiment.test()
                 if not as_json:
-                    raise
-                print_json({**results, "error": str(error)})
-                raise typer.Exit(2) from error
-            drawn, not_drawn = draw_run(experiment, folder)
-            files += drawn
-            record_of(experiment, "done").write(folder)
+                    _report(experiment)
+                try:
+                    files = save_run(experiment, folder)
+                except OutputError as error:
+                    if not as_json:
+                        raise
+                    print_json({**results, "error": str(error)})
+                    raise typer.Exit(2) from error
+                drawn, not_drawn = draw_run(experiment, folder)
+                files += drawn
+                record_of(experiment, "done").write(folder)
     if crosscheck is not None:
         results["divergences"] = crosscheck.report().divergences
     if as_json:

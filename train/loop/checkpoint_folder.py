@@ -31,10 +31,15 @@ def epoch_of(path: Path) -> int:
     return int(path.name.split("-")[2])
 
 
+def is_checkpoint(path: Path) -> bool:
+    """Return whether a path has the name of a checkpoint."""
+    return _NAME.fullmatch(path.name) is not None
+
+
 def checkpoints_in(folder: Path) -> list[Path]:
     """Return the checkpoints in a folder, the newest last; none if there is no folder."""
     try:
-        found = [path for path in folder.iterdir() if _NAME.fullmatch(path.name)]
+        found = [path for path in folder.iterdir() if is_checkpoint(path)]
     except (FileNotFoundError, NotADirectoryError):
         return []
     except OSError as error:

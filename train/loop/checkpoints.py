@@ -19,7 +19,7 @@ from typing_extensions import override
 
 from ...backends.errors import LaminaError, OptionError, users_level
 from ...backends.options import integer, shown
-from ..files import Content, OutputError, as_path, claimed, write_sealed
+from ..files import Content, OutputError, as_path, workplace, write_sealed
 from ..files.tree import take_apart
 from .callbacks import Callback, Monitor, Training
 from .checkpoint_folder import checkpoints_in, epoch_of, file_name, number_of
@@ -126,18 +126,12 @@ class Checkpoints(Callback):
             take_apart(callback.state_dict(), type(callback).__name__, {})
         self._claim = contextlib.ExitStack()
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            self._claim.enter_context(claimed(self.folder))
+            self._claim.enter_context(workplace("Checkpoints", self.folder))
             found = checkpoints_in(self.folder)
             self._check_own(trainer, found)
-            for path in self.folder.glob(".lamina-*.tmp"):  # of a process that was killed
-                path.unlink(missing_ok=True)
-        except OSError as error:
-            if isinstance(error, OutputError):
-                raise
-            raise OutputError(
-                f"Checkpoints: '{self.folder}' cannot be used: {error.strerror or error}"
-            ) from error
+        except BaseException:
+            self._release()
+            raise
         self._number = max([self._number, *map(number_of, found)])
         self._due = self._told = self.hurried = False
         self._signal, self.stopped, self.unsaved = 0, False, None
@@ -289,14 +283,17 @@ class Checkpoints(Callback):
         """Wait for the last file, unless a second signal came, and release the folder."""
         if not self.hurried:
             self._wait()
-        claim, self._claim = self._claim, None
-        if claim is not None:
-            claim.close()
+        self._release()
         if self.hurried:
             return
         self._tell()
         if self._signal and not self.stopped and self._is_last(trainer):
             self._stop()  # the signal came when all was saved
+
+    def _release(self) -> None:
+        claim, self._claim = self._claim, None
+        if claim is not None:
+            claim.close()
 
     @staticmethod
     def _check(failure: Exception) -> None:

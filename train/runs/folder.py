@@ -14,13 +14,15 @@ from ...layers.losses import BCELoss, BCEWithLogitsLoss, CrossEntropyLoss, Loss,
 from .. import pictures
 from ..data import Circle, Dataset, circle
 from ..loop import metrics
+from ..loop.checkpoint_folder import checkpoints_in
 from ..loop.checkpoints import Checkpoints
 from ..loop.objective import decision_threshold
 from ..pictures.confusion import group_names, group_of
 from .experiment import Experiment
 from .model_file import FORMAT, save_model
-from .record import NAME, Record, State
+from .record import NAME, Record, State, state_of
 
+MODEL = "model.safetensors"
 CHECKPOINTS = "checkpoints"
 """The folder of the checkpoints in a run folder."""
 
@@ -38,7 +40,7 @@ def save_run(experiment: Experiment, folder: Path) -> list[Path]:
 
     In run.json the run is not over yet: pictures may follow, and then `record_of` says its end.
     """
-    files = [folder / "model.safetensors", folder / NAME]
+    files = [folder / MODEL, folder / NAME]
     save_model(files[0], experiment.model, _description(experiment))
     record_of(experiment, "running").write(folder)
     history = experiment.trainer.history
@@ -79,6 +81,24 @@ def save_checkpoints(experiment: Experiment, folder: Path, every: str) -> Checkp
     )
     experiment.trainer.callbacks.append(saves)
     return saves
+
+
+def model_in(folder: Path) -> Path | None:
+    """Return the file with the model of a run folder: the last checkpoint's until the run is done, if any.
+
+    None if the folder holds no model.
+
+    Raises
+    ------
+    DataError
+        If run.json cannot be read, or has another format.
+
+    """
+    model = folder / MODEL
+    found = None if state_of(folder) == "done" else checkpoints_in(folder / CHECKPOINTS)
+    if found:
+        return found[-1]
+    return model if model.is_file() else None
 
 
 def _description(experiment: Experiment) -> dict[str, Any]:

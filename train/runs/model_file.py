@@ -10,7 +10,9 @@ from ...backends import Backend, DataError, LaminaError
 from ...backends.shape_backend import ShapeBackend
 from ...layers import Module, Sequential
 from ...layers.random import seeded
-from ..files import Seal, read_sealed, write_sealed
+from ..files import Content, Seal, read_sealed, write_sealed
+from ..loop.checkpoint_folder import checkpoints_in, is_checkpoint
+from ..loop.state import SEAL as CHECKPOINT
 from ..models import Description, model_from_dict
 
 FORMAT = "1"
@@ -32,8 +34,35 @@ def save_model(path: str | Path, model: Module, description: dict[str, Any]) -> 
 
 
 def read_model(path: str | Path) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return (weights by name, description); DataError if the file is absent, damaged or not Lamina's."""
-    return read_sealed("load_model", path, SEAL)
+    """Return (weights by name, description) of a model's file, or of a checkpoint of `lamina train`.
+
+    Raises
+    ------
+    DataError
+        If the file is absent, damaged or not Lamina's.
+
+    """
+    if not (isinstance(path, Path) and is_checkpoint(path)):
+        return read_sealed("load_model", path, SEAL)
+    arrays, written = _last(path)
+    try:
+        description = written["description"]
+        wanted = _wanted(model_from_dict(description["model"]))
+        return {name: arrays[f"model.{name}"] for name in wanted}, description
+    except (KeyError, TypeError, AttributeError) as error:
+        raise DataError(f"'{path}': expected a checkpoint of `lamina train`, got another one.") from error
+
+
+def _last(path: Path) -> Content:
+    """Return what a checkpoint holds, or a newer one, if the training has removed it by now."""
+    while True:
+        try:
+            return read_sealed("load_model", path, CHECKPOINT)
+        except DataError:
+            newest = checkpoints_in(path.parent)[-1:]
+            if path.exists() or not newest:
+                raise
+            path = newest[0]
 
 
 def load_model(path: str | Path, backend: str | Backend | None = None) -> tuple[Sequential, dict[str, Any]]:
@@ -58,12 +87,17 @@ def _check_weights(network: Description, weights: Mapping[str, Any]) -> None:
     hidden = len(getattr(network, "hidden", ()))
     if hidden >= max(len(weights), 1):
         raise DataError(f"expected weights of {hidden + 1} layers, got {len(weights)} arrays")
-    shapes: Any = ShapeBackend
-    with seeded(0):  # the caller's seed must not advance
-        model = network.build(shapes())
-    cells = (*model.named_parameters(), *model.named_buffers())
-    wanted = {name: tuple(cell.shape) for name, cell in cells if cell.persistent}
+    wanted = _wanted(network)
     got = {name: value.shape for name, value in weights.items()}
     if wanted != got:
         name = next(name for name in (*wanted, *got) if wanted.get(name) != got.get(name))
         raise DataError(f"expected {name!r} to be {wanted.get(name, 'absent')}, got {got.get(name, 'none')}")
+
+
+def _wanted(network: Description) -> dict[str, tuple[int, ...]]:
+    """Return the shapes of a network's weights by name, as a `state_dict` has them."""
+    shapes: Any = ShapeBackend
+    with seeded(0):  # the caller's seed must not advance
+        model = network.build(shapes())
+    cells = (*model.named_parameters(), *model.named_buffers())
+    return {name: tuple(cell.shape) for name, cell in cells if cell.persistent}

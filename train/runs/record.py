@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from ... import __version__
 from ...backends import DataError
@@ -15,8 +15,8 @@ from .recipe import Recipe
 
 NAME = "run.json"
 FORMAT = "1"
-State = Literal["running", "done", "interrupted"]
-_STATES = ("running", "done", "interrupted")
+State = Literal["running", "done", "interrupted", "failed"]
+_STATES = get_args(State)
 
 
 @dataclass(frozen=True)
@@ -61,9 +61,18 @@ class Record:
         return cls(recipe, str(backend), str(dtype), found["state"], results)
 
 
-def check_run(folder: Path) -> None:
-    """Raise DataError if a run folder has another format; one without run.json has none."""
-    _read(folder)
+def state_of(folder: Path) -> State:
+    """Return the state of a run; one without a state, or without run.json, is done.
+
+    Raises
+    ------
+    DataError
+        If run.json cannot be read, or has another format.
+
+    """
+    found = _read(folder)
+    state: State = "done" if found is None else found.get("state", "done")
+    return state if state in _STATES else "done"
 
 
 def _read(folder: Path) -> dict[str, Any] | None:

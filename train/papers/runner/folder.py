@@ -50,7 +50,7 @@ class ReportFolder:
         try:
             if head.exists():
                 self._compare(_read(head))
-            elif path.exists() and (not path.is_dir() or not is_unused(path)):
+            elif path.exists() and not is_unused(path):
                 raise DataError(
                     f"'{path}': expected a new folder, or one of `lamina reproduce`, got another; name "
                     "another folder with --out"

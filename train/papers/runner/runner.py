@@ -20,7 +20,7 @@ from ....backends import Backend, get_backend
 from ....backends.errors import EagerWarning
 from ....backends.host import limit_threads
 from ....backends.options import integer
-from ...files import claimed
+from ...files import workplace
 from ...models import Jin
 from .folder import ReportFolder
 from .paper import Options, Paper, Results
@@ -63,8 +63,8 @@ def reproduce(
 
     """
     jobs = integer("reproduce", "jobs", jobs)
-    folder = ReportFolder(path, paper, options, backend.spec, backend.default_dtype)
-    with claimed(path):
+    with workplace("--out", path):
+        folder = ReportFolder(path, paper, options, backend.spec, backend.default_dtype)
         return _reproduce(folder, paper, options, backend, jobs, console)
 
 
