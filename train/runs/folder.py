@@ -95,6 +95,8 @@ def model_in(folder: Path) -> Path | None:
 
     """
     model = folder / MODEL
+    if not (model.is_file() or (folder / CHECKPOINTS).is_dir()):
+        return None
     found = None if state_of(folder) == "done" else checkpoints_in(folder / CHECKPOINTS)
     if found:
         return found[-1]

@@ -219,6 +219,8 @@ SOURCES = (
     bad_line(["predict", LONG], "cannot be read: File name too long", form=OutputError),
     bad_line("export absent", "expected a run folder (with model.safetensors) or a .safetensors file",
         "'absent'"),
+    bad_line("runs absent", "expected the folder of runs, got 'absent'"),
+    bad_line("runs words.csv", "expected the folder of runs, got 'words.csv'"),
     bad_line("export absent.onnx", "expected a run folder (with model.safetensors) or a .safetensors file",
         "'absent.onnx'"),
     *(bad_line([c, "run", "--model=cnn", *rest], "--model: expected a data set",
@@ -257,6 +259,7 @@ STARTS = {
     "train": ["disc"], "predict": ["run", "features.csv"], "graph": ["disc"], "profile": ["disc"],
     "summary": ["disc"],
     "export": ["run"], "reproduce": ["jin"], "check": ["Linear"], "backends": [], "cache": [],
+    "runs": [],
 }  # fmt: skip
 
 

@@ -68,10 +68,10 @@ def _closed(words: list[str], *says: str) -> Bad:
 
 OUT = (
     bad_line("train disc --out words.csv", "--out: expected a folder", "the existing file 'words.csv'"),
-    bad_line("train disc --out words.csv/x", "Cannot write the run folder 'words.csv/x': Not a directory",
+    bad_line("train disc --out words.csv/x", "--out: cannot write the folder 'words.csv/x': Not a directory",
         form=OutputError),
     bad_line("train disc --out idx", "--out: expected an empty or new folder", "'idx', which is not empty"),
-    bad_line(["train", "disc", f"--out={LONG}"], "Cannot write the run folder ", "File name too long",
+    bad_line(["train", "disc", f"--out={LONG}"], "--out: cannot write the folder ", "File name too long",
         form=OutputError),
     bad_line(["train", "disc", "--out="], "--out: expected"),
     _closed(["train", "disc", "--out=new"], "Permission denied"),
