@@ -259,7 +259,7 @@ STARTS = {
     "train": ["disc"], "predict": ["run", "features.csv"], "graph": ["disc"], "profile": ["disc"],
     "summary": ["disc"],
     "export": ["run"], "reproduce": ["jin"], "check": ["Linear"], "backends": [], "cache": [],
-    "runs": [],
+    "runs": ["run"],
 }  # fmt: skip
 
 
@@ -319,7 +319,7 @@ OTHERS = (
     bad_line(["reproduce", ESCAPES], "expected a paper", r"\x1b"),
     bad_line("reproduce jin --out idx", "'idx': expected a new folder, or one of `lamina reproduce`",
         "another"),
-    bad_line("reproduce jin --out words.csv", "'words.csv': expected a new folder", "another"),
+    bad_line("reproduce jin --out words.csv", "--out: expected a folder", "the existing file 'words.csv'"),
     *(
         bad_line(["reproduce", "jin", f"--out={name}"], f"'{name}' holds another experiment",
             "expected paper 'jin'")

@@ -175,26 +175,29 @@ def test_the_words_after_a_second_signal_are_true(
     lamina: Any, folder: Path, monkeypatch: pytest.MonkeyPatch, before: bool
 ) -> None:
     """The second one comes while the last checkpoint is written; no file gets its name after the words."""
-    real, number = written.os.replace, 0
+    real, sent = written.os.replace, 0
+
+    def send() -> None:
+        nonlocal sent
+        sent += 1
+        os.kill(os.getpid(), signal.SIGTERM)
 
     def replace(source: Any, target: Any) -> None:
-        nonlocal number
-        if Path(target).parent.name == "checkpoints":
-            number += 1
-            if number == 3:
-                if not before:
-                    real(source, target)
-                os.kill(os.getpid(), signal.SIGTERM)
-                time.sleep(0.5)
-        if not (number == 3 and not before):
+        last = Path(target).parent.name == "checkpoints" and sent == 1
+        if not (last and before):
+            real(source, target)
+        if last:
+            send()
+            time.sleep(0.5)
+        if last and before:
             real(source, target)
 
-    def signalled(self: Callback, trainer: Any, step: int) -> None:
-        if len(list((folder / "own/checkpoints").iterdir())) == 3:  # and the lock
-            os.kill(os.getpid(), signal.SIGTERM)
+    def on_step(self: Callback, trainer: Any, step: int) -> None:
+        if not sent and checkpoints_in(folder / "own/checkpoints"):
+            send()
 
     monkeypatch.setattr(written.os, "replace", replace)
-    monkeypatch.setattr(BestWeights, "on_step", signalled)
+    monkeypatch.setattr(BestWeights, "on_step", on_step)
     line = "train disc --n 64 --epochs 50 --out own --checkpoint-every 1steps"
     said = " ".join(lamina(line, code=143).stderr.split())
     last = checkpoints_in(folder / "own/checkpoints")[-1].name
