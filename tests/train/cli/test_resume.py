@@ -55,7 +55,8 @@ def dead(lamina: Any, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_a_dead_run_goes_on_with_its_options_to_the_same_bits(lamina: Any, dead: Path) -> None:
-    (dead / "checkpoints" / ".lamina-0123.tmp").write_bytes(b"half a file")
+    for place in (dead, dead / "checkpoints"):
+        (place / ".lamina-0123.tmp").write_bytes(b"half a file")
     result = lamina(f"train --resume {dead} --checkpoint-every 3steps")
     assert "The training goes on from 000003-epoch-2-step-1.safetensors." in result.stdout
     assert result.stdout.count("saved in run/") == 1
