@@ -254,6 +254,7 @@ def a_gradient_of_weights_loses_a_row(patch: pytest.MonkeyPatch) -> None:
 
 STRIDED = Case(5, 3, 6, 1, (7, 9), (3, 3), (2, 2), ((1, 1), (1, 1)), (1, 1))
 PLAIN = Case(40, 2, 29, 1, (6, 7), (3, 3), (1, 1), ((1, 2), (2, 1)), (1, 1))
+DEEP = Case(3, 4, 29, 1, (6, 7), (3, 3), (1, 1), ((1, 1), (1, 1)), (1, 1))
 FAULTS = [
     (a_border_is_counted_twice, PLAIN),
     (a_tap_is_left_out, STRIDED),
@@ -263,10 +264,36 @@ FAULTS = [
 ]
 
 
+def a_plane_loses_its_last_tap(patch: pytest.MonkeyPatch) -> None:
+    right = depthwise.Plane.products
+    patch.setattr(depthwise.Plane, "products", lambda self, height: list(right(self, height))[:-1])
+
+
+def a_block_of_totals_is_turned_wrongly(patch: pytest.MonkeyPatch) -> None:
+    right = weights.turned
+    patch.setattr(weights, "turned", lambda code, rows: right(code, rows)[::-1])
+
+
+@pytest.mark.parametrize("write", [program, layer])
 @pytest.mark.parametrize(("plant", "case"), FAULTS, ids=[plant.__name__ for plant, _ in FAULTS])
-def test_a_planted_fault_is_caught(plant: Any, case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("LAMINA_CACHE", "off")
-    check([case], "float64")
+@pytest.mark.usefixtures("apart")
+def test_a_planted_fault_is_caught(
+    plant: Any, case: Case, write: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    check([case], "float64", write=write)
     plant(monkeypatch)
     with pytest.raises(AssertionError, match="an error beyond the bar"):
-        check([case], "float64")
+        check([case], "float64", write=write)
+
+
+@pytest.mark.parametrize(
+    ("plant", "case"),
+    [(a_plane_loses_its_last_tap, DEPTHWISE[0]), (a_block_of_totals_is_turned_wrongly, DEEP)],
+)
+@pytest.mark.usefixtures("apart")
+def test_a_planted_fault_of_samples_apart_is_caught(
+    plant: Any, case: Case, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plant(monkeypatch)
+    with pytest.raises(AssertionError, match="an error beyond the bar"):
+        check([case], "float64", write=layer)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from ....windows import Window
-from ..ir import Code, Index, Terms, bytes_of, scalar
+from ..ir import Code, Index, Terms, Value, bytes_of, scalar
 from .along import Along, axes_of
 from .loops import elementwise
 from .span import Array, Span
@@ -165,50 +165,47 @@ def _largest(
     best, chosen = code.cell(kind), code.cell(places)
     code.store(code.number(kind, -math.inf), best)
     code.store(code.number(places, -1), chosen)
-    at: list[Terms] = list(span.index)
     # Along the axis of the vectors the places differ from lane to lane.
     step = strides[span.axis - 2] if span.axis >= 2 else 0
     lanes = code.lanes_of(places, [i * step for i in range(span.width)])
 
-    def tap() -> None:
-        x = replace(span, index=tuple(at)).load(image)
-        terms = [
-            (index, factor * stride)
-            for place, stride in zip(at[2:], strides, strict=True)
-            for index, factor in place
-        ]
+    def tap(at: Places) -> None:
+        pairs = zip(at[2:], strides, strict=True)
+        terms = [(index, factor * stride) for place, stride in pairs for index, factor in place]
         number = code.add(code.splat(code.sum(terms), span.width), lanes)
-        old, place = code.load(best, kind), code.load(chosen, places)
-        first = code.compare("lt", place, code.number(places, 0))
-        nan = code.bitwise("and", code.is_nan(x), code.compare("eq", old, old))
-        better = code.bitwise("or", code.bitwise("or", code.compare("gt", x, old), nan), first)
-        code.store(code.select(better, x, old), best)
-        code.store(code.select(better, number, place), chosen)
+        _larger(code, replace(span, index=tuple(at)).load(image), number, best, chosen)
 
-    def along(axis: int) -> None:
-        if axis == len(axes):
-            tap()
-            return
-        here, window = axes[axis], span.index[axis + 2]
-        if here.plain:
-            along(axis + 1)
-            return
-        place = code.sum(window)
-        first, count = here.taps_of(code, place)
-        with code.loop(count) as i:
-            at[axis + 2] = [
-                (place, here.step),
-                (first, here.dilation),
-                (i, here.dilation),
-                (here.first, 1),
-            ]
-            along(axis + 1)
-
-    along(0)
+    _each(code, axes, list(span.index), 0, tap)
     if values is not None:
         span.store(code.load(best, kind), values)
     if indices is not None:
         span.store(code.load(chosen, places), indices)
+
+
+def _larger(code: Code, x: Value, number: Value, best: Value, chosen: Value) -> None:
+    """Take x and its place if it is the first one, larger than the best, or the first NaN."""
+    old, place = code.load(best, x.type), code.load(chosen, number.type)
+    first = code.compare("lt", place, code.number(number.type, 0))
+    nan = code.bitwise("and", code.is_nan(x), code.compare("eq", old, old))
+    better = code.bitwise("or", code.bitwise("or", code.compare("gt", x, old), nan), first)
+    code.store(code.select(better, x, old), best)
+    code.store(code.select(better, number, place), chosen)
+
+
+def _each(code: Code, axes: Sequence[Along], at: Places, axis: int, body: Callable[[Places], None]) -> None:
+    """Call the body for each place of the window at `at`, whose axes before `axis` are places already."""
+    if axis == len(axes):
+        body(at)
+        return
+    here = axes[axis]
+    if here.plain:
+        _each(code, axes, at, axis + 1, body)
+        return
+    window = code.sum(at[axis + 2])
+    first, count = here.taps_of(code, window)
+    with code.loop(count) as i:
+        place = [(window, here.step), (first, here.dilation), (i, here.dilation), (here.first, 1)]
+        _each(code, axes, [*at[: axis + 2], place, *at[axis + 3 :]], axis + 1, body)
 
 
 def max_pool_grad(
