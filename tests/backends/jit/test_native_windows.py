@@ -30,6 +30,8 @@ from lamina.backends.decorators.jit.passes.fuse import fuse
 from lamina.backends.decorators.jit.program import apply, interpret
 from lamina.backends.host import Host
 from lamina.backends.meta import Meta
+from lamina.layers import Conv2d
+from lamina.layers.random import seeded
 
 pytest.importorskip("llvmlite", reason="it compiles the steps")
 
@@ -201,6 +203,29 @@ def test_planes_by_themselves(monkeypatch: pytest.MonkeyPatch) -> None:
     for module in (depthwise, totals, weights):  # totals that move
         monkeypatch.setattr(module, "LONGEST", 2)
     check([*DEPTHWISE, *CASES[:8:3]], "float64", write=layer)
+
+
+@pytest.mark.usefixtures("apart")
+@pytest.mark.parametrize("sizes", [(3, 3, 5, 4, 1), (10, 40, 70, 40, 1), (5, 6, 4, 7, 2), (9000, 2, 3, 1, 1)])
+def test_a_pointwise_convolution_is_a_product_of_each_sample(sizes: tuple[int, ...]) -> None:
+    """The gradient of its weights is one product, whose sum runs over samples and places."""
+    samples, channels, outputs, side, groups = sizes
+    source, found = np.random.default_rng(0), []
+    x = source.standard_normal((samples, channels, side, side))
+    g = source.standard_normal((samples, outputs, side, side))
+    for name in ("jit+numpy", "numpy"):
+        b = get_backend(name, dtype="float64")
+        with seeded(0):
+            one = Conv2d(channels, outputs, 1, groups=groups, backend=b)
+
+        def step(batch: Any, numbers: Any, one: Conv2d = one) -> tuple[Any, ...]:
+            one.zero_grad()
+            return one(batch[0]), one.backward(batch[1])
+
+        results = b.compile(step)((b.from_host(x), b.from_host(g)), batch_size=samples)
+        found.append([b.to_host(value) for value in (*results, one.weight.grad)])  # type: ignore[arg-type]
+    for actual, wanted in zip(*found, strict=True):
+        np.testing.assert_allclose(actual, wanted, atol=1e-13 * np.abs(wanted).max(), rtol=1e-12)
 
 
 def test_samples_in_blocks_and_smaller_vectors(monkeypatch: pytest.MonkeyPatch) -> None:
