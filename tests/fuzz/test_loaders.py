@@ -27,9 +27,7 @@ LOADERS = {
 
 
 @pytest.mark.parametrize("loader", LOADERS)
-def test_a_loader_survives_everything(
-    loader: str, request: pytest.FixtureRequest, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_loader_survives_everything(loader: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
     if loader == "onnx" and not importlib.util.find_spec("onnx"):
         pytest.skip("onnx is not installed")
     if not Path("/proc/self/clear_refs").exists():
@@ -39,9 +37,7 @@ def test_a_loader_survives_everything(
     seconds = request.config.getoption("--fuzz-seconds")
     target = importlib.import_module(f"fuzzing.{LOADERS[loader]}").TARGET
     outcome = fuzz(target, tmp_path, seconds)
-    if seconds:
-        with capsys.disabled():
-            print(f"\n{loader}: {outcome}")
+    print(f"{loader}: {outcome}")
     for number, (fault, (example, details)) in enumerate(outcome.faults.items()):
         (tmp_path / f"fault-{number}").write_bytes(example.content)
         print(f"--- {fault}: {tmp_path / f'fault-{number}'} ({example.options})\n{details}")

@@ -171,14 +171,19 @@ def _sniff(lines: list[str]) -> str:
     The comma comes last: it is also the decimal mark in files with semicolons.
     """
     widths: dict[str, list[int]] = {}
+    lines = [line for line in lines if line.strip()]
     for delimiter in _DELIMITERS:
-        reader = csv.reader([line for line in lines if line.strip()], delimiter=delimiter)
+        counts = [line.count(delimiter) for line in lines]
+        if max(counts, default=0) > MOST_COLUMNS:  # too many to make them cells
+            widths[delimiter] = [count + 1 for count in counts]
+            continue
+        reader = csv.reader(lines, delimiter=delimiter)
         try:
             widths[delimiter] = [len(record) for record in reader]
         except csv.Error:
             widths[delimiter] = []
-    for delimiter, counts in widths.items():
-        if counts and counts[0] >= 2 and len(set(counts)) == 1:
+    for delimiter, found in widths.items():
+        if found and found[0] >= 2 and len(set(found)) == 1:
             return delimiter
     # All give ragged rows: the most frequent one in the first row gives the clearest message.
     return max(reversed(_DELIMITERS), key=lambda delimiter: widths[delimiter][:1])

@@ -157,6 +157,17 @@ def test_memory_is_bounded_by_the_file(file: Path, rows: str) -> None:
         tracemalloc.stop()
 
 
+@pytest.mark.parametrize("text", ["ab\t" * 10**6, "ab," * 10**6 + "\n"])
+def test_a_line_of_a_million_cells_takes_little_memory(file: Path, text: str) -> None:
+    tracemalloc.start()
+    try:
+        with pytest.raises(DataError, match="line 1: expected at most 100,000 columns, got 1,000,001"):
+            read(file, text)
+        assert tracemalloc.get_traced_memory()[1] < 10 * len(text)
+    finally:
+        tracemalloc.stop()
+
+
 def test_the_most_columns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(text_module, "MOST_COLUMNS", 1000)
     path = tmp_path / "wide.csv"
