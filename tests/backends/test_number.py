@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lamina.backends.errors import TraceError
@@ -26,6 +26,7 @@ EXPRESSIONS: tuple[Callable[[Any, Any], Any], ...] = (
 finite = st.floats(0.1, 10.0)
 
 
+@settings(deadline=None)
 @given(finite, finite, st.sampled_from(EXPRESSIONS))
 def test_an_expression_has_the_bits_of_pythons(a: float, b: float, expression: Any) -> None:
     number = expression(Number.named("a"), Number.named("b"))

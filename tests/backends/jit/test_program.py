@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lamina.backends import Backend, get_backend
@@ -113,6 +113,7 @@ def test_a_load_is_a_value(backend64: Backend) -> None:
     assert [b.to_host(value).tolist() for value in results] == [[0.0, 0.0, 0.0], [1.0, 2.0, 3.0]]
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 4), st.integers(0, 3)), max_size=3), st.integers(0, 3), st.data())
 def test_views_are_strides(extents: list[tuple[int, int]], offset: int, data: Any) -> None:
     shape, strides = tuple(n for n, _ in extents), tuple(s for _, s in extents)

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lamina.backends.errors import DataError
@@ -12,6 +12,7 @@ sizes = st.integers(1, 200)
 seeds = st.integers(0, 2**64 - 1)
 
 
+@settings(deadline=None)
 @given(sizes, sizes, seeds, st.integers(0, 1000), st.booleans())
 def test_batches_cover_each_row_once(n: int, size: int, seed: int, epoch: int, shuffle: bool) -> None:
     found = list(batches(n, size, seed=seed, epoch=epoch, shuffle=shuffle))
@@ -20,6 +21,7 @@ def test_batches_cover_each_row_once(n: int, size: int, seed: int, epoch: int, s
     assert len(found) == batch_count(n, size)
 
 
+@settings(deadline=None)
 @given(sizes, sizes, seeds)
 def test_drop_last_leaves_full_batches(n: int, size: int, seed: int) -> None:
     if n < size:

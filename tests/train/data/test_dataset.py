@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lamina.backends.errors import DataError
@@ -37,6 +37,7 @@ labels_of_any_kind = st.lists(st.integers(0, 4), min_size=12, max_size=80)
 cuts = st.lists(st.integers(2, 9), min_size=2, max_size=3).map(lambda w: [v / sum(w) for v in w])
 
 
+@settings(deadline=None)
 @given(labels_of_any_kind, cuts, st.integers(0, 2**32), st.booleans())
 def test_split_is_a_partition(labels: list[int], fractions: list[float], seed: int, strata: bool) -> None:
     parts = labelled(labels).split(fractions, seed=seed, stratified=strata)
@@ -46,6 +47,7 @@ def test_split_is_a_partition(labels: list[int], fractions: list[float], seed: i
         np.testing.assert_array_equal(part.targets, np.array(labels)[part.inputs[:, 0].astype(int)])
 
 
+@settings(deadline=None)
 @given(labels_of_any_kind, cuts, st.integers(0, 2**32))
 def test_a_stratified_split_keeps_each_class_to_within_one_row(
     labels: list[int], fractions: list[float], seed: int
