@@ -19,7 +19,7 @@ from lamina.train import LeNet, ResNet
 from lamina.train.optimizers import SGD
 from lamina.train.optimizers.proofs import OPTIMIZER_CASES
 
-STEPS = 40
+STEPS = 100
 
 
 def jit(dtype: str, inner: str = "numpy") -> Any:
@@ -84,7 +84,7 @@ def check_layer(case: Any, dtype: str) -> None:
         optimizer = SGD(parameters, lr=0.01, momentum=0.5) if list(parameters) else None
         return Steps(layer, optimizer, [np.asarray(x) for x in case.inputs()])
 
-    compare(make, dtype, 20)
+    compare(make, dtype)
 
 
 @each(LOSS_CASES)
@@ -137,7 +137,7 @@ def test_images_through_whole_networks(network: Any, dtype: str) -> None:
         return Steps(model, SGD(model.parameters(), lr=1e-3, momentum=0.5), [images])
 
     # Batch norm over a few values enlarges the last digits of float32 from step to step.
-    compare(make, dtype, 20, chaotic=dtype == "float32" and network.kind == "resnet")
+    compare(make, dtype, chaotic=dtype == "float32" and network.kind == "resnet")
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
