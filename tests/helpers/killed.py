@@ -63,6 +63,8 @@ def cli(backend: str) -> Start:
         for stream in (1, 2):
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream)
         started = (folder / "run.json").exists()
+        if started and json.loads((folder / "run.json").read_text())["state"] == "done":
+            return  # it was killed after its last file
         line = f"train --checkpoint-every 2steps --resume {folder}" if started else f"{LINE} --out {folder}"
         sys.argv = ["lamina", *line.split(), *([] if started else ["--backend", backend])]
         try:
