@@ -51,6 +51,9 @@ def idx_splits(folder: str | Path, *, validation: float = 0.1, seed: int = 0) ->
     root = as_path("idx_splits", folder)
     train_images, train_labels = _read_pair(root, "train")
     test_images, test_labels = _read_pair(root, "t10k")
+    trained, tested = train_images.shape[2:], test_images.shape[2:]
+    if trained != tested:
+        raise DataError(f"{root}: expected test images of the training images' size {trained}, got {tested}")
     classes = tuple(str(label) for label in range(int(train_labels.max(initial=0)) + 1))
     name = root.resolve().name
     train = Dataset(f"{name} (train)", train_images, train_labels, classes)

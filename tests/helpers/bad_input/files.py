@@ -309,6 +309,8 @@ FOLDERS: dict[str, tuple[str, Any, tuple[str, ...]]] = {
         ("images (N, H, W) of uint8", "int16")),
     "labels of int32": ("train-labels-idx1-ubyte", LABELS.astype(np.int32),
         ("labels (N,) of uint8", "int32")),
+    "test images of another size": ("t10k-images-idx3-ubyte", IMAGES[:6, :2],
+                                    ("expected test images of the training images' size (4, 3)", "(2, 3)")),
     "fewer labels": ("t10k-labels-idx1-ubyte", LABELS[:5], ("6 labels, one per image", "5")),
     "a label of the test set alone": (
         "t10k-labels-idx1-ubyte", LABELS[:6] + np.uint8(1), ("labels from 0 to 1", "2 in row 1"),
