@@ -54,18 +54,14 @@ def _free_folder(exits: contextlib.ExitStack, source: str) -> Path:
 
 
 def resumed_folder(run: str) -> contextlib.AbstractContextManager[Path]:
-    """Claim the folder of a run that was stopped.
+    """Claim the folder of a run that was stopped, and that `resumed` has found.
 
     Raises
     ------
-    DataError
-        If there is no such folder.
     OutputError
         If another run uses it, or it cannot be written.
 
     """
-    if not run.strip() or not Path(run).is_dir():
-        raise DataError(f"--resume: expected the folder of a run, got {run!r}")
     return workplace("--resume", Path(run))
 
 

@@ -42,24 +42,24 @@ def resumed(run: str, context: typer.Context, options: Mapping[str, Any]) -> tup
     if not run.strip() or not os.path.isdir(run):
         raise DataError(f"--resume: expected the folder of a run, got {shown(run)}")
     record = Record.read(Path(run))
-    _check_given(run, record.recipe, context, options)
+    _check_given(run, record, context, options)
     recipe = replace(record.recipe, epochs=options.get("epochs", record.recipe.epochs)).settled()
     _check_unfinished(run, record, recipe)
-    if context.params["backend"] is not None:
-        return recipe, backend_of(recipe)
-    dtype = context.params["dtype"] or record.dtype
-    return recipe, get_backend(record.backend, dtype=dtype)
+    spec = record.backend if context.params["backend"] is None else backend_of(recipe).spec
+    return recipe, get_backend(spec, dtype=record.dtype)
 
 
-def _check_given(run: str, saved: Recipe, context: typer.Context, options: Mapping[str, Any]) -> None:
+def _check_given(run: str, record: Record, context: typer.Context, options: Mapping[str, Any]) -> None:
     """Raise OptionError for an option that is another than that of the run."""
     if given(context, "out"):
         raise OptionError(f"--out: expected none with --resume, got {context.params['out']!r}")
     pairs = [(OPTIONS[name].flag, name, OPTIONS[name].checked(value)) for name, value in options.items()]
-    if given(context, "source"):
-        pairs.append(("the data set", "source", context.params["source"]))
+    pairs += [
+        ("the data set", "source", context.params["source"]),
+        ("--dtype", "dtype", context.params["dtype"]),
+    ]
     for flag, name, value in pairs:
-        wanted = getattr(saved, name)
+        wanted = record.dtype if name == "dtype" else getattr(record.recipe, name)
         if name != "epochs" and given(context, name) and value != wanted:
             raise OptionError(
                 f"{flag}: expected {shown(wanted)}, as in the run '{run}', got {shown(value)}; only "

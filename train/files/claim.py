@@ -148,7 +148,7 @@ def _lock(descriptor: int, folder: Path) -> None:
                 return None
             fault = error
     raise InUseError(
-        f"'{folder}' is in use by another run; wait until it ends, or name another folder with --out"
+        f"'{folder}' is in use by another run; wait until it ends, or use another folder"
     ) from fault
 
 

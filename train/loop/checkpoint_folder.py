@@ -62,9 +62,9 @@ def read_checkpoint(path: str | os.PathLike[str]) -> tuple[Path, dict[str, Host]
     found = checkpoints_in(place)
     if not found:
         raise DataError(f"'{place}': expected a folder with checkpoints, got one without.")
-    for older in reversed(found[1:]):
+    for path in reversed(found[1:]):
         try:
-            return older, *read_sealed("Trainer.resume", older, SEAL)
+            return path, *read_sealed("Trainer.resume", path, SEAL)
         except DataError as error:
             warnings.warn(f"{error} The checkpoint before it is taken.", CheckpointWarning, stacklevel=3)
     return found[0], *read_sealed("Trainer.resume", found[0], SEAL)

@@ -28,7 +28,7 @@ from .signals import Unscored, handled, stop_of
 from .state import SEAL, CheckpointWarning, check_description
 
 LOOK = 0.5
-"""Seconds between two looks at the clock, if checkpoints are due by time."""
+"""The most seconds between two pauses: a signal, or a checkpoint that is due by time, waits no longer."""
 _INTERVAL = re.compile(r"\s*(\d{1,9}(?:\.\d{1,9})?)\s*(s|epochs?|steps?)\s*")
 
 

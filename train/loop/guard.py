@@ -81,7 +81,7 @@ class Guard:
         """Get ready for a fit."""
         self.cells = changing_cells(model, optimizer)
         self._most = _ALL
-        self.resume()
+        self.wake()
 
     def limited(self, steps: int) -> int:
         """Return how many steps to run at once: few after a skip, as a second one costs those behind it."""
@@ -98,7 +98,7 @@ class Guard:
         taken = int(skips.argmax())
         optimizer.steps -= steps - taken
         self._most = 1
-        self.resume()
+        self.wake()
         numerators, denominators, *outputs = results
         cut = (taken + 1, taken + 1, *((taken + 1) * batch_size for _ in outputs))
         parts = zip((numerators, denominators, *outputs), cut, strict=True)
@@ -109,12 +109,12 @@ class Guard:
         last = (min(count, shape[0]), *shape[1:])
         return self.backend.copy(self.backend.slice(values, (0,) * len(shape), last))
 
-    def resume(self) -> None:
+    def wake(self) -> None:
         """Take steps again."""
         self._idle.set(self.backend.full((), 0.0))
 
 
 def skipped(b: Backend, results: tuple[Tensor, ...]) -> Host:
     """Return which steps of a run's results were not taken, bool (S,)."""
-    numerators: Host = np.isnan(b.to_host(results[0]))
-    return numerators
+    lost: Host = np.isnan(b.to_host(results[0]))
+    return lost

@@ -84,7 +84,7 @@ def origin(trainer: Trainer, start: Moment, samples: Samples, rows: Host | None,
     finally:
         end.restore(trainer)
         if trainer.guard is not None:
-            trainer.guard.resume()
+            trainer.guard.wake()
     if found:
         return f"{found} of epoch {epoch}"
     return (

@@ -62,7 +62,7 @@ class Team:
         space = np.zeros(_BYTES + LINE + helpers * own, np.uint8)
         base = int(space.ctypes.data)
         self.address = -(-base // LINE) * LINE
-        self._fields = space[self.address - base :][: 4 * LINE + 64].view(np.int64)
+        self._fields = space[self.address - base :][:_BYTES].view(np.int64)
         self._space, self._helpers, self._work = space, helpers, work
         self._threads: list[threading.Thread] = []
         yields, sleeps, nap = _waiting()

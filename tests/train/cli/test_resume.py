@@ -108,8 +108,10 @@ def test_the_backend_of_the_run_goes_on(lamina: Any, folder: Path, monkeypatch: 
     monkeypatch.setenv("LAMINA_BACKEND", "numpy")
     found = lamina("train --resume run --epochs 8 --json").json
     assert (found["backend"], found["dtype"]) == ("strict+numpy", "float64")
-    said = " ".join(lamina("train --resume run --epochs 9 --dtype float32", code=2).stderr.split())
-    assert "'float32'), got " in said
+    found = lamina("train --resume run --epochs 9 --backend numpy --json").json
+    assert (found["backend"], found["dtype"]) == ("numpy", "float64")
+    said = " ".join(lamina("train --resume run --epochs 10 --dtype float32", code=2).stderr.split())
+    assert "--dtype: expected 'float64', as in the run 'run', got 'float32'" in said
 
 
 def test_another_lamina_goes_on_and_says_so_in_a_line(lamina: Any, dead: Path) -> None:

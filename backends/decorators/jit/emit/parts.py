@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from ....meta import Meta
 from ..ir import Code, Value
 from ..parts import in_parts, parts_of
+from ..sizes import aligned
 
 MOVE = 4
 """The operations that take as long as to read or write an element of a large tensor."""
@@ -68,6 +69,6 @@ class Parts:
             write(code, *(found if space else found[:-1]))
 
         self.operations += work
-        self.own = max(self.own, -(-space // 64) * 64)
+        self.own = max(self.own, aligned(space) if space else 0)
         own = self.workspace(space) if space else self.team
         in_parts(self.code, self.team, operands, part, parts, own)

@@ -22,10 +22,10 @@ from ..kernels.span import Array
 from ..kernels.transpose import copy
 from ..passes.fuse import Group
 from ..passes.layout import Layout, layout
-from ..passes.memory import BYTES, Memory, Place, Scratch, memory, size_of
+from ..passes.memory import Memory, Place, Scratch, memory, size_of
 from ..passes.strips import strips
 from ..passes.views import row_major
-from ..sizes import aligned
+from ..sizes import BYTES, aligned
 from ..table import Table
 from .kernels import Kernels
 from .parts import Parts, moved

@@ -19,6 +19,7 @@ from ..passes.layout import Layout
 from ..passes.memory import size_of
 from ..passes.strips import Strips, result_axis, together
 from ..passes.views import row_major
+from ..sizes import ALIGNMENT
 from .arrays import element_of
 from .expressions import work_of
 from .parts import moved
@@ -85,7 +86,7 @@ def write_strips(kernels: Kernels, strips: Strips) -> None:
     )
     pointers = [kernels.pointer(value) for value in outside]
     units = strips.extent // strips.rows
-    kernels.parts.kernel(pointers, write, work=work, units=units, space=max(space, 64))
+    kernels.parts.kernel(pointers, write, work=work, units=units, space=max(space, ALIGNMENT))
 
 
 class _Slicer:

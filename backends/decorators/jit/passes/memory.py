@@ -15,12 +15,10 @@ from dataclasses import dataclass, field
 
 from ....meta import Meta
 from ..instructions import Buffer, Load, Operand, Program, Region, Store, Value, View, base_of
-from ..sizes import aligned
+from ..sizes import BYTES, aligned
 from .fuse import Group
 from .layout import Layout
 from .views import row_major
-
-BYTES = {"float32": 4, "float64": 8, "int64": 8, "bool": 1}
 
 
 @dataclass(frozen=True)

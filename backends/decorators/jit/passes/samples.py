@@ -23,6 +23,7 @@ from ....protocol import Shape
 from ....windows import Window
 from ..builder import Builder
 from ..instructions import Call, Operand, Program, Value
+from ..sizes import BYTES
 from .simplify import simplify
 from .turn import turn
 from .windows import samples_last
@@ -53,7 +54,7 @@ def _time(program: Program) -> float:
             if source is not None and (call.op == "reshape" or source.op == "unfold"):
                 made[call.result] = source if call.op == "reshape" else replace(source, op="turned")
             if call.op == "permute_dims" and _moves(call):
-                total += _BYTE * call.result.meta.size * _size(call.result)
+                total += _BYTE * call.result.meta.size * BYTES[call.result.meta.dtype]
         elif call.op == "unfold":
             made[call.result] = call
         elif call.op == "matmul":
@@ -82,7 +83,7 @@ def _rows(image: Shape, window: Window) -> float:
 
 def _product(call: Call, run: int, outputs: int) -> float:
     """Return the nanoseconds of a product whose vectors lie along a run of places, or along outputs."""
-    size = _size(call.result)
+    size = BYTES[call.result.meta.dtype]
     filled = max(n / (-(-n * size // _VECTOR) * _VECTOR // size) for n in (run, outputs))
     terms: int = call.args[0].meta.shape[-1]
     return _MULTIPLY_ADD * call.result.meta.size * terms * size / 4 / filled
@@ -93,10 +94,6 @@ def _moves(call: Call) -> bool:
     shape = call.args[0].meta.shape
     wide = [axis for axis in call.args[1] if shape[axis] != 1]
     return wide != sorted(wide)
-
-
-def _size(value: Value) -> int:
-    return 8 if value.meta.dtype in ("float64", "int64") else 4
 
 
 def samples_first(program: Program, maps: Collection[str]) -> Program:
@@ -226,8 +223,7 @@ class _First:
         swapped = self.across.get(y)
         if swapped is not None and self._last(x) and self._last(x) == self._last(swapped):
             g, columns = self._first(x), self._first(swapped)
-            rank = len(columns.meta.shape)
-            turned = self.b.permute_dims(columns, (*range(rank - 2), rank - 1, rank - 2))
+            turned = self.b.permute_dims(columns, _swapped(columns))
             self.plain[call.result] = self.b.sum(self.b.matmul(g, turned), axis=0)
             return True
         known = x in self.apart or x in self.across

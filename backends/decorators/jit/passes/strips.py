@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from ....protocol import Shape
 from ....shapes import axes_in
 from ..instructions import Call, Operand, Program, Store, Value, View, base_of
+from ..sizes import BYTES
 from .fuse import Group
 
 LEAST = 1 << 18
@@ -27,7 +28,6 @@ CACHED = 1 << 15
 """The bytes that a strip's rows may take, of all tensors together."""
 BESIDE = 64
 """The fewest elements of a row that lie side by side."""
-BYTES = {"float32": 4, "float64": 8, "int64": 8, "bool": 1}
 
 
 @dataclass(frozen=True, eq=False)
